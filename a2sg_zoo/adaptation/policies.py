@@ -1,0 +1,249 @@
+"""Policies: which surrogate the neurons of a network use, and which window at which step.
+
+    policy   last time step            earlier time steps          shape unless said
+    Fixed    beta stands still         beta stands still           TRI, area 1
+    SASG     argmin SGV                beta of the last step       TRI, peak 1
+    TASG     beta stands still         argmax TGC                  TRI, peak 1
+    STASG    argmin SGV                argmax TGC                  TRI, peak 1
+    A2SG     argmin SGV                argmax TGC                  ASY, h = 1/2
+
+A policy works inside the backward pass of each layer, from the last time step to the first, where g = dL/ds and
+delta[t+1] are known. `attach` gives a network to a policy; `AdaptationHook` does so in a training run.
+
+Where the paper is silent, these are this project's choices, all of them parameters: the search space, its
+resolution, S-ASG's window at earlier steps, h, the sample of elements that a search looks at, and that under
+gradient accumulation the first micro-batch decides.
+"""
+
+from abc import ABC
+
+import torch
+
+from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective
+from a2sg_zoo.adaptation.observables import (coefficient_of_variation, spatial_gradient_variation,
+                                             temporal_gradient_consistency)
+from a2sg_zoo.adaptation.searchers import Searcher
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import LocalGradient, Neuron
+from a2sg_zoo.registry import POLICIES, SEARCHERS, SURROGATES
+from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
+from a2sg_zoo.surrogates.base import positive
+
+
+def named_neurons(model):
+    """{qualified name: neuron} of all spiking layers of a network, in its order of definition."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Neuron)}
+
+
+def attach(model, policy):
+    """Puts all neurons of `model` under `policy`: its surrogate, its initial window, its search. Returns them."""
+    neurons = named_neurons(model)
+    if not neurons:
+        raise ConfigError(f'{type(model).__name__} has no spiking neurons for {type(policy).__name__} to work on')
+    for order, neuron in enumerate(neurons.values()):
+        neuron.policy = policy
+        neuron.surrogate = policy.surrogate
+        neuron.beta = torch.full_like(neuron.beta[:1], policy.surrogate.beta)
+        neuron.order = order
+    return neurons
+
+
+class Policy(ABC):
+    """Sets the window of every neuron's surrogate.
+
+    To add one, subclass, override `choose`, and register it with `@POLICIES.register_module()`.
+
+    Args:
+        surrogate: a `Surrogate` or its config: the shape that all neurons take.
+
+    Attributes:
+        searching: whether windows may change in this iteration.
+        observing: whether statistics are taken in this iteration, into `records`.
+        records: {neuron: {statistic: tensor}} of the latest observed iteration.
+    """
+
+    def __init__(self, surrogate):
+        self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
+        self.searching = False
+        self.observing = False
+        self.records = {}
+
+    def begin(self, iteration, micro_batch=0, observe=False, seed=0):
+        """To be called before each forward pass.
+
+        Args:
+            iteration: optimiser steps done so far.
+            micro_batch: which of the micro-batches of that step this is.
+            observe: take statistics.
+            seed: of the run; searches draw from (seed, iteration) alone, so that a resumed run repeats them.
+        """
+        self.observing = observe
+        if observe:
+            self.records = {}
+
+    def window(self, neuron):
+        """The window object that `multistep` calls in the neuron's backward pass."""
+        return _Window(self, neuron)
+
+    def choose(self, neuron, t, T, gradient):
+        """beta[t] of this neuron, a scalar tensor; may write it to `neuron.beta`. Called for t = T-1 down to 0."""
+        return neuron.beta[t] if neuron.beta.numel() > 1 else neuron.beta
+
+    def observe(self, neuron, u, delta):
+        """Takes the statistics of one layer. u, delta: (T, B, ...)."""
+        T = len(delta)
+        tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
+        self.records[neuron] = dict(
+            beta=neuron.beta.expand(T).clone(),
+            sgv=spatial_gradient_variation(delta[-1]),
+            tgc=torch.stack(tgc) if tgc else delta.new_empty(0),
+            cv=torch.stack([coefficient_of_variation(d) for d in delta]),
+            rate=(u >= neuron.v_threshold).float().mean())
+
+
+class _Window:
+    """One neuron's backward pass under a policy."""
+
+    def __init__(self, policy, neuron):
+        self.policy = policy
+        self.neuron = neuron
+
+    def __call__(self, t, T, gradient):
+        beta = self.policy.choose(self.neuron, t, T, gradient)
+        return self.neuron.surrogate(gradient.z, beta.to(gradient.z.dtype))
+
+    def done(self, u, delta):
+        if self.policy.observing:
+            self.policy.observe(self.neuron, u, delta)
+
+
+@POLICIES.register_module()
+class Fixed(Policy):
+    """STBP with a fixed surrogate: beta is the surrogate's own, everywhere and always."""
+
+    def __init__(self, surrogate=dict(type='TRI')):
+        super().__init__(surrogate)
+
+
+class AdaptivePolicy(Policy):
+    """Searches beta[T] for the least SGV, and beta[t < T] for the greatest TGC[t] = cos(delta[t], delta[t+1]).
+
+    Where a search has nothing to go by (no element in any candidate window, no gradient at all, NaN or infinity in
+    it) the window in force stays.
+
+    Args:
+        surrogate: see `Policy`; its beta is where the windows start. Should have peak 1 rather than area 1: SGV
+            carries delta's unit, and under area 1 the widest window always has the least.
+        searcher: a `Searcher` or its config.
+        beta_min, beta_max: the search space, in units of v_threshold.
+        candidates: number of windows in the grid between them.
+        objective: 'sgv' as in the paper, or the scale-free 'cv', for the last time step.
+        interval: search in every interval-th optimiser step, hold beta between.
+        sample: number of a layer's elements a search looks at, drawn at random; None for all.
+
+    Source: A2SG (ICML 2026, arXiv 2606.11236).
+    """
+
+    spatial = True
+    temporal = True
+
+    def __init__(self, surrogate=dict(type='TRI', normalize='peak'), searcher=dict(type='TPESearcher'), beta_min=0.1,
+                 beta_max=2.0, candidates=128, objective='sgv', interval=1, sample=65536):
+        super().__init__(surrogate)
+        name = type(self).__name__
+        beta_min, beta_max = positive('beta_min', beta_min, name), positive('beta_max', beta_max, name)
+        if beta_min >= beta_max:
+            raise ConfigError(f'{name}: beta_min = {beta_min} must be smaller than beta_max = {beta_max}')
+        for key, value, least in (('candidates', candidates, 2), ('interval', interval, 1), ('sample', sample, 1)):
+            if not (value is None and key == 'sample') and not (isinstance(value, int) and value >= least):
+                raise ConfigError(f'{name}: {key} must be an integer >= {least}, got {value!r}')
+        if objective not in ('sgv', 'cv'):
+            raise ConfigError(f"{name}: objective must be 'sgv' or 'cv', got {objective!r}")
+        self.searcher = searcher if isinstance(searcher, Searcher) else SEARCHERS.build(searcher)
+        self.grid = torch.linspace(beta_min, beta_max, candidates, dtype=torch.float64)
+        self.scale_free = objective == 'cv'
+        self.interval = interval
+        self.sample = sample
+        self.searches = dict(spatial=0, temporal=0)
+        self.on_bound = dict(spatial=0, temporal=0)
+        self._seed = (0, 0)
+        self._samples = {}
+        self._grids = {}
+
+    def begin(self, iteration, micro_batch=0, observe=False, seed=0):
+        super().begin(iteration, micro_batch, observe, seed)
+        self.searching = micro_batch == 0 and iteration % self.interval == 0
+        self._seed = (seed, iteration)
+        self._samples = {}
+
+    def choose(self, neuron, t, T, gradient):
+        if not self.searching:
+            return super().choose(neuron, t, T, gradient)
+        if neuron.beta.numel() != T:
+            neuron.beta = neuron.beta.expand(T).clone()
+        last = t == T - 1
+        if last and self.spatial or not last and self.temporal:
+            self._search(neuron, t, gradient)
+        elif not last:
+            neuron.beta[t] = neuron.beta[-1]
+        return neuron.beta[t]
+
+    def _search(self, neuron, t, gradient):
+        if self.sample is not None and gradient.z.numel() > self.sample:
+            rows = self._sampled_rows(gradient.z)
+            sampled = LocalGradient(*(None if x is None else x.flatten()[rows] for x in gradient))
+        else:
+            sampled = gradient
+        if sampled.z.dtype in (torch.float16, torch.bfloat16):
+            sampled = LocalGradient(*(None if x is None else x.float() for x in sampled))
+        spatial = gradient.d is None
+        by_moments = isinstance(self.surrogate, PiecewiseLinear) and (self.surrogate.non_negative or not spatial)
+        objective = (MomentObjective if by_moments else DirectObjective)(
+            self.surrogate, self._grid_for(neuron, gradient.z.device), sampled, self.scale_free)
+        index, found = self.searcher(objective, (*self._seed, neuron.order, t))
+        # the sample may have missed a NaN; `sum` is one pass and no copy to the host
+        found = found & gradient.g.sum(dtype=torch.float32).isfinite()
+        neuron.beta[t] = torch.where(found, objective.grid[index], neuron.beta[t])
+        kind = 'spatial' if spatial else 'temporal'
+        self.searches[kind] += 1
+        self.on_bound[kind] = self.on_bound[kind] + (found & ((index == 0) | (index == len(self.grid) - 1)))
+
+    def _sampled_rows(self, z):
+        key = z.numel(), z.device
+        if key not in self._samples:
+            generator = torch.Generator(z.device).manual_seed(hash((*self._seed, z.numel())) % 2**63)
+            self._samples[key] = torch.randint(z.numel(), (self.sample,), generator=generator, device=z.device)
+        return self._samples[key]
+
+    def _grid_for(self, neuron, device):
+        key = neuron.v_threshold, device
+        if key not in self._grids:
+            self._grids[key] = (self.grid * neuron.v_threshold).to(device)
+        return self._grids[key]
+
+
+@POLICIES.register_module()
+class SASG(AdaptivePolicy):
+    """Spatial adaptation alone: every time step uses the window found at the last. See `AdaptivePolicy`."""
+
+    temporal = False
+
+
+@POLICIES.register_module()
+class TASG(AdaptivePolicy):
+    """Temporal adaptation alone: the last step's window stands still. See `AdaptivePolicy`."""
+
+    spatial = False
+
+
+@POLICIES.register_module()
+class STASG(AdaptivePolicy):
+    """Spatial and temporal adaptation of a symmetric shape. See `AdaptivePolicy`."""
+
+
+@POLICIES.register_module()
+class A2SG(AdaptivePolicy):
+    """Spatial and temporal adaptation of the asymmetric shape: the paper's method. See `AdaptivePolicy`."""
+
+    def __init__(self, surrogate=dict(type='ASY'), **kwargs):
+        super().__init__(surrogate, **kwargs)

@@ -1,0 +1,128 @@
+"""What every spiking backbone has in common: time, outputs, and weights from elsewhere."""
+
+import re
+
+import torch
+from mmengine.model import BaseModule
+
+from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.layers.folded import check_time_steps
+from a2sg_zoo.registry import NEURONS
+
+
+class SpikingBackbone(BaseModule):
+    """Base of the backbones.
+
+    A subclass defines `stages_out` in its constructor (channels of every stage that can be tapped) and
+    `forward_stages(x)`, which yields the output (T, B, C, H, W) of each of them in order. It names its parameters
+    as it likes, and says in `official_names` what the published code calls them.
+
+    Args:
+        T: number of time steps.
+        neuron: config of the neuron that all layers use.
+        out_indices: stages whose outputs are returned.
+        time: 'mean' returns each output averaged over time, (B, C, H, W), which is what a plain neck or head takes;
+            'keep' returns (T, B, C, H, W), for spiking ones.
+        init_cfg: MMEngine's. For `dict(type='Pretrained', checkpoint=PATH)` the file may be one of this project, one
+            of a whole network that has this backbone, or an official checkpoint of the family.
+
+    Attributes:
+        out_channels: channels of each returned output.
+        official_names: [(pattern, replacement)] applied in turn to an official parameter name (`re.sub`); a
+            replacement of None drops the parameter.
+    """
+
+    official_names = []
+
+    def __init__(self, T=4, neuron=dict(type='LIF', tau=2.0), out_indices=(-1,), time='mean', init_cfg=None):
+        super().__init__(init_cfg)
+        self.T = check_time_steps(T, self)
+        if time not in ('mean', 'keep'):
+            raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
+        self.time = time
+        self._neuron = dict(neuron)
+        self._out_indices = out_indices
+
+    def neuron(self, **overrides):
+        """A new layer of this backbone's neurons."""
+        return NEURONS.build({**self._neuron, **overrides})
+
+    def tap(self, stage_channels):
+        """To be called by the subclass: resolves `out_indices` against the channels of its stages."""
+        stages = len(stage_channels)
+        for i in self._out_indices:
+            if not -stages <= i < stages:
+                raise ConfigError(f'{type(self).__name__}: out_indices has {i}, but there are {stages} stages')
+        self.out_indices = tuple(i % stages for i in self._out_indices)
+        self.out_channels = [stage_channels[i] for i in self.out_indices]
+
+    def forward_stages(self, x):
+        raise NotImplementedError
+
+    def forward(self, x):
+        """x: images (B, C, H, W) or frames (T, B, C, H, W). Returns a tuple, one output a tapped stage."""
+        outputs = []
+        for i, y in enumerate(self.forward_stages(x)):
+            if i in self.out_indices:
+                outputs.append(y.mean(0) if self.time == 'mean' else y)
+        return tuple(outputs)
+
+    @classmethod
+    def from_official(cls, state_dict):
+        """A published state dict under this project's names.
+
+        Returns:
+            (converted, dropped): the new state dict, and the official names without a counterpart in the backbone.
+        """
+        converted, dropped = {}, []
+        for official, value in state_dict.items():
+            name = official
+            for pattern, replacement in cls.official_names:
+                if replacement is None:
+                    if re.search(pattern, name):
+                        name = None
+                        break
+                else:
+                    name = re.sub(pattern, replacement, name)
+            if name is None:
+                dropped.append(official)
+            else:
+                converted[name] = cls.reshape_official(name, value)
+        return converted, dropped
+
+    @classmethod
+    def reshape_official(cls, name, value):
+        """A published parameter in the shape that it has here; `name` is its name here."""
+        return value
+
+    def init_weights(self):
+        if self.init_cfg and self.init_cfg.get('type') == 'Pretrained':
+            self.load_pretrained(self.init_cfg['checkpoint'])
+            self._is_init = True
+        else:
+            super().init_weights()
+
+    def load_pretrained(self, path):
+        """Loads this backbone's weights from a file: ours, a whole network's, or an official one. Strict."""
+        from a2sg_zoo.engine.checkpoint import read_checkpoint
+        checkpoint = read_checkpoint(path)
+        for key in ('state_dict', 'model'):
+            checkpoint = checkpoint.get(key, checkpoint)
+        weights = {name.removeprefix('module.'): x for name, x in checkpoint.items() if isinstance(x, torch.Tensor)}
+        if any(name.startswith('backbone.') for name in weights):
+            weights = {name.removeprefix('backbone.'): x for name, x in weights.items() if name.startswith('backbone.')}
+        own = {name: x.shape for name, x in self.state_dict().items()}
+        if not any(name in own for name in weights):
+            weights = self.from_official(weights)[0]
+        # an official file has no windows of surrogates, and need not have counters of batch norm
+        optional = {name for name in own if name.endswith(('.beta', '.num_batches_tracked'))}
+        missing = sorted(own.keys() - weights.keys() - optional)
+        unexpected = sorted(weights.keys() - own.keys())
+        shapes = [f'{name}: {tuple(weights[name].shape)} in the file, {tuple(own[name])} here'
+                  for name in sorted(own.keys() & weights.keys() - optional) if weights[name].shape != own[name]]
+        if missing or unexpected or shapes:
+            lists = (('missing', missing), ('unexpected', unexpected), ('of another shape', shapes))
+            raise CheckpointError(f'{path} does not hold the weights of this {type(self).__name__}: ' + '; '.join(
+                f'{len(names)} {what} ({", ".join(names[:6])}{", ..." if len(names) > 6 else ""})'
+                for what, names in lists if names))
+        self.load_state_dict(weights, strict=False)

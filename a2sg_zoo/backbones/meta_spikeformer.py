@@ -1,0 +1,188 @@
+"""Meta-SpikeFormer, the Spike-driven Transformer v2 (Yao et al., ICLR 2024).
+
+Convolutional blocks at high resolution, attention blocks at low; shortcuts carry membrane potentials, and every
+convolution but the first is fed by spikes.
+
+Reference implementation: github.com/BICLab/Spike-Driven-Transformer-V2.
+"""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from a2sg_zoo.backbones.base import SpikingBackbone
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.layers import Folded, conv_bn, encode, spiking_attention, token_bn
+from a2sg_zoo.registry import MODELS
+
+
+class BatchNormPad(nn.BatchNorm2d):
+    """Batch norm, then one pixel of padding with the value that a zero input normalises to.
+
+    So the 1x1 convolution before and the 3x3 one after can be merged into one after training.
+    """
+
+    def forward(self, x):
+        y = super().forward(x)
+        border = (self.bias - self.running_mean * self.weight / (self.running_var + self.eps).sqrt()).detach()
+        B, C, H, W = y.shape
+        padded = border.to(y.dtype).view(1, C, 1, 1).expand(B, C, H + 2, W + 2).clone()
+        padded[:, :, 1:-1, 1:-1] = y
+        return padded
+
+
+def rep_conv(dim):
+    """1x1 convolution, padded batch norm, depthwise 3x3, 1x1, and two batch norms; re-parameterisable."""
+    return Folded(OrderedDict(
+        pw1=nn.Conv2d(dim, dim, 1, bias=False), pad=BatchNormPad(dim),
+        dw=nn.Conv2d(dim, dim, 3, groups=dim, bias=False), pw2=nn.Conv2d(dim, dim, 1, bias=False),
+        bn1=nn.BatchNorm2d(dim), bn2=nn.BatchNorm2d(dim)))
+
+
+class Downsample(nn.Module):
+    """(Neuron,) strided convolution, batch norm."""
+
+    def __init__(self, in_channels, out_channels, kernel_size, stride, neuron=None):
+        super().__init__()
+        self.neuron = neuron
+        self.project = conv_bn(in_channels, out_channels, kernel_size, stride, bias=True)
+
+    def forward(self, x):
+        return self.project(self.neuron(x))
+
+
+class SeparableConv(nn.Module):
+    """Neuron, 1x1 convolution to twice the width, neuron, depthwise 7x7 and 1x1 back."""
+
+    def __init__(self, dim, make_neuron):
+        super().__init__()
+        self.neuron1, self.expand = make_neuron(), conv_bn(dim, 2 * dim, 1)
+        self.neuron2 = make_neuron()
+        self.reduce = Folded(OrderedDict(
+            dw=nn.Conv2d(2 * dim, 2 * dim, 7, padding=3, groups=2 * dim, bias=False),
+            pw=nn.Conv2d(2 * dim, dim, 1, bias=False), bn=nn.BatchNorm2d(dim)))
+
+    def forward(self, x):
+        return self.reduce(self.neuron2(self.expand(self.neuron1(x))))
+
+
+class ConvBlock(nn.Module):
+    """x + SeparableConv(x), then x + two 3x3 convolutions with mlp_ratio times the width between them."""
+
+    def __init__(self, dim, mlp_ratio, make_neuron):
+        super().__init__()
+        self.mixer = SeparableConv(dim, make_neuron)
+        self.neuron1, self.conv1 = make_neuron(), conv_bn(dim, dim * mlp_ratio)
+        self.neuron2, self.conv2 = make_neuron(), conv_bn(dim * mlp_ratio, dim)
+
+    def forward(self, x):
+        x = x + self.mixer(x)
+        return x + self.conv2(self.neuron2(self.conv1(self.neuron1(x))))
+
+
+class SpikeDrivenAttention(nn.Module):
+    """Neuron, Q, K, V by `rep_conv` and neurons, spiking attention, neuron, `rep_conv`. (T, B, C, H, W)."""
+
+    def __init__(self, dim, heads, make_neuron, scale=0.125):
+        super().__init__()
+        if dim % heads:
+            raise ConfigError(f'MetaSpikeFormer: width {dim} must be divisible by num_heads = {heads}')
+        self.heads, self.scale = heads, scale
+        self.neuron = make_neuron()
+        self.q, self.k, self.v = (rep_conv(dim) for _ in range(3))
+        self.q_neuron, self.k_neuron, self.v_neuron = (make_neuron() for _ in range(3))
+        self.attn_neuron = make_neuron(v_threshold=0.5)
+        self.proj = rep_conv(dim)
+
+    def forward(self, x):
+        s = self.neuron(x)
+        q, k, v = (neuron(conv(s)).flatten(3) for conv, neuron in
+                   ((self.q, self.q_neuron), (self.k, self.k_neuron), (self.v, self.v_neuron)))
+        s = self.attn_neuron(spiking_attention(q, k, v, self.heads, self.scale))
+        return self.proj(s.unflatten(3, x.shape[-2:]))
+
+
+class TokenMLP(nn.Module):
+    """Neuron and linear layer, twice. (T, B, C, H, W) to the same."""
+
+    def __init__(self, dim, hidden, make_neuron):
+        super().__init__()
+        self.neuron1, self.fc1 = make_neuron(), token_bn(dim, hidden)
+        self.neuron2, self.fc2 = make_neuron(), token_bn(hidden, dim)
+
+    def forward(self, x):
+        y = self.fc2(self.neuron2(self.fc1(self.neuron1(x.flatten(3)))))
+        return y.unflatten(3, x.shape[-2:])
+
+
+class AttentionBlock(nn.Module):
+    """x + attention(x), then x + MLP(x)."""
+
+    def __init__(self, dim, heads, mlp_ratio, make_neuron):
+        super().__init__()
+        self.attn = SpikeDrivenAttention(dim, heads, make_neuron)
+        self.mlp = TokenMLP(dim, dim * mlp_ratio, make_neuron)
+
+    def forward(self, x):
+        x = x + self.attn(x)
+        return x + self.mlp(x)
+
+
+@MODELS.register_module()
+class MetaSpikeFormer(SpikingBackbone):
+    """Meta-SpikeFormer.
+
+    Five stages can be tapped, at strides 2, 4, 8, 16, 16 with embed_dims[0] / 2, embed_dims[0], [1], [2], [3]
+    channels. Any image size does. Outputs are membrane potentials, not spikes.
+
+    Args:
+        embed_dims: widths of the four published stages; [64, 128, 256, 360] is the 15 M network, [96, 192, 384, 480]
+            31 M, [128, 256, 512, 640] 55 M.
+        depths: attention blocks of the last two stages.
+        num_heads: attention heads.
+        mlp_ratio: hidden width of the MLPs and convolutional blocks over their width.
+        in_channels: channels of the input.
+        **kwargs: T, neuron, out_indices, time, init_cfg: see `SpikingBackbone`.
+    """
+
+    official_names = [
+        (r'^head(_kd)?\.', None),
+        (r'^downsample1_1\.', 'downs.0.'), (r'^downsample1_2\.', 'downs.1.'),
+        (r'^downsample(\d)\.', r'downs.\1.'),
+        (r'^ConvBlock1_1\.', 'stages.0.'), (r'^ConvBlock1_2\.', 'stages.1.'),
+        (r'^ConvBlock2_1\.0\.', 'stages.2.0.'), (r'^ConvBlock2_2\.0\.', 'stages.2.1.'),
+        (r'^block(\d)\.', r'stages.\1.'),
+        (r'\.encode_(conv|bn)\.', r'.project.\1.'),
+        (r'\.Conv\.pwconv1\.', '.mixer.expand.conv.'), (r'\.Conv\.bn1\.', '.mixer.expand.bn.'),
+        (r'\.Conv\.dwconv\.', '.mixer.reduce.dw.'), (r'\.Conv\.pwconv2\.', '.mixer.reduce.pw.'),
+        (r'\.Conv\.bn2\.', '.mixer.reduce.bn.'),
+        (r'^(stages\.[012]\.\d)\.conv(\d)\.', r'\1.conv\2.conv.'), (r'^(stages\.[012]\.\d)\.bn(\d)\.', r'\1.conv\2.bn.'),
+        (r'_conv\.0\.body\.0\.', '.pw1.'), (r'_conv\.0\.body\.1\.bn\.', '.pad.'),
+        (r'_conv\.0\.body\.2\.0\.', '.dw.'), (r'_conv\.0\.body\.2\.1\.', '.pw2.'),
+        (r'_conv\.0\.body\.2\.2\.', '.bn1.'), (r'_conv\.1\.', '.bn2.'),
+        (r'\.(fc\d)_(conv|bn)\.', r'.\1.\2.'),
+    ]
+
+    def __init__(self, embed_dims=(64, 128, 256, 360), depths=(6, 2), num_heads=8, mlp_ratio=4, in_channels=3,
+                 **kwargs):
+        super().__init__(**kwargs)
+        if len(embed_dims) != 4 or len(depths) != 2:
+            raise ConfigError('MetaSpikeFormer: embed_dims must have 4 widths and depths 2 numbers, '
+                              f'got {embed_dims} and {depths}')
+        widths = [embed_dims[0] // 2, *embed_dims]
+        self.downs = nn.ModuleList([Downsample(in_channels, widths[0], 7, 2)])
+        for c_in, c_out, stride in zip(widths, widths[1:], (2, 2, 2, 1)):
+            self.downs.append(Downsample(c_in, c_out, 3, stride, self.neuron()))
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(ConvBlock(width, mlp_ratio, self.neuron) for _ in range(number)))
+            for width, number in zip(widths, (1, 1, 2)))
+        self.stages.extend(
+            nn.Sequential(*(AttentionBlock(width, num_heads, mlp_ratio, self.neuron) for _ in range(number)))
+            for width, number in zip(widths[3:], depths))
+        self.tap(widths)
+
+    def forward_stages(self, x):
+        x = encode(self.downs[0].project, x, self.T)
+        for i, stage in enumerate(self.stages):
+            x = stage(x if i == 0 else self.downs[i](x))
+            yield x

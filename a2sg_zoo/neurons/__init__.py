@@ -1,0 +1,6 @@
+"""Multi-step spiking neurons: the dynamics, their backward pass, and the modules that networks are built of."""
+
+from .dynamics import Dynamics, LocalGradient, multistep, multistep_reference
+from .lif import IF, LIF, PLIF, Neuron
+
+__all__ = ['Neuron', 'IF', 'LIF', 'PLIF', 'Dynamics', 'LocalGradient', 'multistep', 'multistep_reference']

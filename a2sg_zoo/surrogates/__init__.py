@@ -1,0 +1,10 @@
+"""Surrogate shapes f(z; beta): what the backward pass uses in place of the derivative of a step."""
+
+from .base import Surrogate
+from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic
+from .smooth import ATan, FastSigmoid, Gaussian, Sigmoid
+
+__all__ = [
+    'Surrogate', 'PiecewiseLinear', 'ASY', 'TRI', 'BOX', 'PiecewiseQuadratic', 'Sigmoid', 'ATan', 'FastSigmoid',
+    'Gaussian'
+]

@@ -1,0 +1,115 @@
+"""The search against brute force: direct evaluation of the objective on full tensors."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from a2sg_zoo.adaptation import (DirectObjective, ExactSearcher, MomentObjective, TPESearcher,
+                                 coefficient_of_variation, spatial_gradient_variation, temporal_gradient_consistency)
+from a2sg_zoo.neurons import LocalGradient
+from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Gaussian
+
+GRID = torch.linspace(0.1, 2.0, 128, dtype=torch.float64)
+SHAPES = [ASY(h=0.5), ASY(h=1.0), TRI(), TRI(normalize='peak'), BOX(), BOX(normalize='peak')]
+
+
+def local_gradient(n=4096, temporal=False, dtype=torch.float64, seed=0):
+    r = np.random.default_rng(seed)
+    draw = lambda loc, scale: torch.from_numpy(r.normal(loc, scale, n)).to(dtype)  # noqa: E731
+    z = draw(0.3, 0.5) - 1
+    g = draw(0.0, 1.0)
+    if not temporal:
+        return LocalGradient(z, g)
+    d = draw(0.0, 0.3) + 0.4 * g * (z.abs() < 0.8)
+    return LocalGradient(z, g, 0.5 * d * (z < 0), d)
+
+
+def brute_force(surrogate, gradient, grid, scale_free=False):
+    values = []
+    for beta in grid:
+        delta = gradient.g * surrogate(gradient.z, beta)
+        if gradient.d is None:
+            values.append((coefficient_of_variation if scale_free else spatial_gradient_variation)(delta))
+        else:
+            values.append(-temporal_gradient_consistency(delta + gradient.c, gradient.d))
+    return torch.stack(values)
+
+
+@pytest.mark.parametrize('temporal', [False, True])
+@pytest.mark.parametrize('surrogate', SHAPES, ids=repr)
+def test_moments_equal_direct_evaluation(surrogate, temporal):
+    gradient = local_gradient(temporal=temporal)
+    expected = brute_force(surrogate, gradient, GRID)
+    for objective in (MomentObjective(surrogate, GRID, gradient), DirectObjective(surrogate, GRID, gradient)):
+        torch.testing.assert_close(objective.curve(), expected, rtol=1e-9, atol=1e-11)
+        assert objective.at(17) == pytest.approx(float(expected[17]), rel=1e-9)
+
+
+def test_scale_free_objective_is_the_coefficient_of_variation():
+    gradient = local_gradient()
+    torch.testing.assert_close(MomentObjective(ASY(), GRID, gradient, scale_free=True).curve(),
+                               brute_force(ASY(), gradient, GRID, scale_free=True), rtol=1e-9, atol=1e-11)
+
+
+def test_single_precision_agrees_to_a_millionth():
+    for temporal in (False, True):
+        wide, narrow = (local_gradient(100_000, temporal, dtype) for dtype in (torch.float64, torch.float32))
+        curve = MomentObjective(ASY(), GRID, narrow).curve()
+        torch.testing.assert_close(curve, brute_force(ASY(), wide, GRID), rtol=1e-5, atol=1e-6)
+
+
+def test_asy_that_changes_sign_takes_the_direct_way():
+    with pytest.warns(UserWarning, match='reverses the sign'):
+        shape = ASY(h=0.2)
+    gradient = local_gradient()
+    torch.testing.assert_close(DirectObjective(shape, GRID, gradient).curve(), brute_force(shape, gradient, GRID))
+    # the absolute value splits inside the window: moments would be wrong
+    wrong = MomentObjective(shape, GRID, gradient).curve()
+    assert not torch.allclose(wrong, brute_force(shape, gradient, GRID), rtol=1e-3)
+
+
+@pytest.mark.parametrize('temporal', [False, True])
+@pytest.mark.parametrize('surrogate', SHAPES[:4] + [ATan(), Gaussian()], ids=repr)
+def test_exact_search_is_within_a_grid_step_of_a_fine_grid(surrogate, temporal):
+    gradient = local_gradient(temporal=temporal)
+    fine = torch.linspace(0.1, 2.0, 127 * 8 + 1, dtype=torch.float64)
+    values = brute_force(surrogate, gradient, fine)
+    objective = (MomentObjective if hasattr(surrogate, 'coefficients') else DirectObjective)(surrogate, GRID, gradient)
+    index, found = ExactSearcher()(objective, (0,))
+    assert found
+    step = float(GRID[1] - GRID[0])
+    near = (fine - fine[values.argmin()]).abs() <= step
+    # the best of the coarse grid cannot be worse than the worst within one step of the true optimum
+    assert float(objective.at(int(index))) <= float(values[near].max()) + 1e-12
+
+
+def test_tpe_comes_close_and_is_reproducible():
+    gaps = []
+    for seed in range(20):
+        gradient = local_gradient(seed=seed)
+        objective = MomentObjective(ASY(), GRID, gradient)
+        curve = objective.curve()
+        index, found = TPESearcher(trials=16)(objective, (3, seed))
+        again, _ = TPESearcher(trials=16)(objective, (3, seed))
+        assert found and index == again
+        gaps.append(float((curve[index] - curve.min()) / (curve.max() - curve.min())))
+    assert np.median(gaps) < 0.02 and max(gaps) < 0.2
+
+
+
+@pytest.mark.parametrize('searcher', [ExactSearcher(), TPESearcher(trials=4)], ids=repr)
+@pytest.mark.parametrize('kind', ['outside', 'no gradient', 'nan', 'inf'])
+def test_nothing_to_go_by(searcher, kind):
+    for temporal in (False, True):
+        gradient = local_gradient(temporal=temporal)
+        if kind == 'outside':
+            gradient = gradient._replace(z=gradient.z + 50)
+        elif kind == 'no gradient':
+            gradient = gradient._replace(g=torch.zeros_like(gradient.g))
+        else:
+            gradient.g[7] = math.nan if kind == 'nan' else math.inf
+        for objective in (MomentObjective, DirectObjective):
+            _, found = searcher(objective(ASY(), GRID, gradient), (0,))
+            assert not found

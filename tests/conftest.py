@@ -1,0 +1,26 @@
+"""Shared fixtures. Reference tensors and real data live outside the repository; tests that use them skip without."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[2] / 'shared'
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def shared():
+    """`shared(*parts)`: the path of a reference file; skips the test where it is absent."""
+
+    def find(*parts):
+        path = SHARED.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f'reference file {Path(*parts)} is not at hand (it is not part of the repository)')
+        return path
+
+    return find

@@ -1,0 +1,126 @@
+"""The hand-written backward pass against plain autograd, and the dynamics against a loop over single neurons."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import IF, LIF, PLIF, multistep_reference
+from a2sg_zoo.registry import NEURONS
+from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
+
+KINDS = dict(IF=(IF, {}), LIF=(LIF, dict(tau=2.0)), LIF_summed=(LIF, dict(tau=1.7, decay_input=False)),
+             PLIF=(PLIF, dict(tau=2.5)), PLIF_summed=(PLIF, dict(tau=2.5, decay_input=False)))
+VARIANTS = list(itertools.product(KINDS, ['hard', 'soft'], [True, False], [0.0, -0.3]))
+
+
+def make(kind, **kwargs):
+    cls, arguments = KINDS[kind]
+    return cls(**arguments, **kwargs)
+
+
+def gradients(spikes, neuron, x, cotangent):
+    wanted = [x, *neuron.parameters()]
+    return torch.autograd.grad((spikes * cotangent).sum(), wanted)
+
+
+@pytest.mark.parametrize('kind, reset, detach_reset, v_reset', VARIANTS)
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_backward_equals_autograd(kind, reset, detach_reset, v_reset, data):
+    shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 9)))
+    surrogate = data.draw(st.sampled_from([ASY(0.7, 0.6), TRI(0.9), BOX(1.1), ATan()]))
+    neuron = make(kind, surrogate=surrogate, reset=reset, detach_reset=detach_reset, v_reset=v_reset,
+                  v_threshold=0.8).double()
+    neuron.beta = torch.rand(shape[0], dtype=torch.float64) + 0.3
+    x = (torch.randn(shape, dtype=torch.float64) + 0.5).requires_grad_()
+    cotangent = torch.randn(shape, dtype=torch.float64)
+    spikes = neuron(x)
+    reference = multistep_reference(x, neuron.rate, neuron.dynamics, surrogate, neuron.beta)
+    assert torch.equal(spikes, reference)
+    for ours, theirs in zip(gradients(spikes, neuron, x, cotangent), gradients(reference, neuron, x, cotangent)):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('kind, reset, detach_reset, v_reset', VARIANTS)
+def test_dynamics_equal_a_single_neuron(kind, reset, detach_reset, v_reset):
+    neuron = make(kind, reset=reset, detach_reset=detach_reset, v_reset=v_reset).double().eval()
+    x = torch.randn(7, 1, 1, dtype=torch.float64) + 0.7
+    v, expected = v_reset, []
+    tau = None if kind == 'IF' else float(torch.as_tensor(neuron.tau).detach())
+    for current in x.flatten().tolist():
+        if kind == 'IF':
+            u = v + current
+        elif neuron.decay_input:
+            u = v + (current - (v - v_reset)) / tau
+        else:
+            u = (1 - 1 / tau) * v + current
+        s = float(u >= 1)
+        v = (v_reset if s else u) if reset == 'hard' else u - s
+        expected.append(s)
+    assert neuron(x).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize('layout', ['channels_last', 'expanded', 'transposed'])
+def test_any_strides(layout):
+    x = torch.randn(4, 2, 3, 5, 5, dtype=torch.float64)
+    if layout == 'channels_last':
+        x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).unflatten(0, (4, 2))
+    elif layout == 'expanded':
+        x = x[:1].expand(4, 2, 3, 5, 5)
+    else:
+        x = x.transpose(0, 1).contiguous().transpose(0, 1)
+    neuron = LIF().double()
+    results = []
+    for y in (x.detach(), x.contiguous()):
+        y.requires_grad_()
+        s = neuron(y)
+        results.append((s, torch.autograd.grad((s * s.cumsum(0)).sum(), y)[0]))
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
+
+
+def test_keeps_only_the_membrane_potential():
+    x = torch.randn(4, 2, 8, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.shape) or t, lambda t: t):
+        LIF()(x)
+    assert kept == [x.shape]
+
+
+def test_reference_can_be_differentiated_twice():
+    x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
+    neuron = LIF(surrogate=dict(type='ATan')).double()
+    s = multistep_reference(x, neuron.rate, neuron.dynamics, neuron.surrogate, 0.5)
+    grad, = torch.autograd.grad((s * torch.randn_like(s)).sum(), x, create_graph=True)
+    second, = torch.autograd.grad(grad.square().sum(), x)
+    assert second.abs().sum() > 0
+
+
+def test_no_state_between_calls():
+    neuron, x = LIF().eval(), torch.randn(4, 2, 5)
+    assert torch.equal(neuron(x), neuron(x))
+    assert torch.equal(copy.deepcopy(neuron)(x), neuron(x))
+
+
+@pytest.mark.parametrize('config, error, message', [
+    (dict(type='LIFF'), ConfigError, "did you mean 'LIF'"),
+    (dict(type='LIF', tau='two'), TypeError, "LIF: tau must be a number, got 'two'"),
+    (dict(type='LIF', tau=0.5), ValueError, 'LIF: tau must be at least 1'),
+    (dict(type='PLIF', tau=1.0), ValueError, 'PLIF: tau must exceed 1'),
+    (dict(type='LIF', reset='zero'), ValueError, "LIF: reset must be 'hard' or 'soft'"),
+    (dict(type='IF', v_threshold=-1), ValueError, 'IF: v_threshold must be positive'),
+    (dict(type='IF', v_reset=1.0), ValueError, 'v_reset = 1.0 must lie below v_threshold'),
+])
+def test_wrong_arguments_are_explained(config, error, message):
+    with pytest.raises(error, match=message):
+        NEURONS.build(config)
+
+
+def test_wrong_shape_is_explained():
+    with pytest.raises(ValueError, match=r'LIF takes \(T, B, ...\), got a tensor of shape \(3,\)'):
+        LIF()(torch.zeros(3))

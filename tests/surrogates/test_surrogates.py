@@ -1,0 +1,95 @@
+"""Shapes against closed forms, numerical areas, and the primitives whose derivatives they are."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.registry import SURROGATES
+from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, FastSigmoid, Gaussian, PiecewiseQuadratic, Sigmoid, Surrogate
+
+Z = torch.linspace(-400, 400, 4_000_001, dtype=torch.float64)
+betas = st.floats(0.05, 3)
+
+
+def area(shape, beta):
+    return float(torch.trapezoid(shape(Z, beta), Z))
+
+
+@pytest.mark.parametrize('shape, beta, expected', [
+    (TRI(), 0.7, 1), (TRI(normalize='peak'), 0.7, 0.7), (BOX(), 0.7, 1), (BOX(normalize='peak'), 0.7, 1.4),
+    (ASY(h=0.5), 0.7, 0.7), (ASY(h=0.8), 0.7, 2 * 0.7 * 0.8), (PiecewiseQuadratic(), 0.7, 1), (Sigmoid(), 0.25, 1),
+    (ATan(), 0.5, 1), (FastSigmoid(), 0.04, 0.08), (Gaussian(), 0.5, 1)], ids=repr)
+def test_area(shape, beta, expected):
+    assert area(shape, beta) == pytest.approx(expected, rel=2e-3)
+
+
+@given(z=st.floats(-4, 4), beta=betas, h=st.floats(0.5, 2))
+def test_piecewise_linear_closed_forms(z, beta, h):
+    inside = abs(z) <= beta
+    f = lambda shape: float(shape(torch.tensor(z, dtype=torch.float64), beta))  # noqa: E731
+    assert f(ASY(h=h)) == pytest.approx((z / (2 * beta) + h) * inside)
+    assert f(TRI()) == pytest.approx(max(0, 1 - abs(z) / beta) / beta, abs=1e-12)
+    assert f(TRI(normalize='peak')) == pytest.approx(max(0, 1 - abs(z) / beta), abs=1e-12)
+    assert f(BOX()) == pytest.approx(inside / (2 * beta))
+    assert f(BOX(normalize='peak')) == pytest.approx(float(inside))
+
+
+@given(beta=betas)
+def test_asy_rises_from_h_minus_half_to_h_plus_half(beta):
+    low, high = ASY(h=0.5)(torch.tensor([-beta, beta], dtype=torch.float64), beta).tolist()
+    assert low == pytest.approx(0, abs=1e-9) and high == pytest.approx(1)
+
+
+@pytest.mark.parametrize('shape, primitive', [
+    (Sigmoid(4.0), lambda z: torch.sigmoid(4 * z)),
+    (ATan(2.0), lambda z: torch.atan(math.pi / 2 * 2 * z) / math.pi),
+    (FastSigmoid(25.0), lambda z: z / (1 + 25 * z.abs())),
+    (Gaussian(0.5), lambda z: torch.special.ndtr(z / 0.5)),
+    (PiecewiseQuadratic(1.0), lambda z: torch.where(z.abs() > 1, z.sign() / 2, -0.5 * z.abs() * z + z)),
+], ids=repr)
+def test_derivative_of_the_primitive(shape, primitive):
+    z = torch.randn(1000, dtype=torch.float64, requires_grad=True)
+    expected, = torch.autograd.grad(primitive(z).sum(), z)
+    torch.testing.assert_close(shape(z, shape.beta), expected)
+
+
+@pytest.mark.parametrize('name', ['ASY', 'TRI', 'BOX', 'Sigmoid', 'ATan', 'FastSigmoid', 'Gaussian',
+                                  'PiecewiseQuadratic'])
+@given(shape=st.lists(st.integers(1, 4), max_size=4), dtype=st.sampled_from([torch.float32, torch.float64,
+                                                                             torch.bfloat16]))
+def test_keeps_shape_and_dtype(name, shape, dtype):
+    surrogate = SURROGATES.build(dict(type=name))
+    z = torch.randn(shape).to(dtype)
+    out = surrogate(z, surrogate.beta)
+    assert out.shape == z.shape and out.dtype == dtype and (out >= 0).all()
+
+
+def test_own_surrogate_needs_one_decorator():
+
+    @SURROGATES.register_module()
+    class Cosine(Surrogate):
+
+        def __call__(self, z, beta):
+            return torch.cos(z * (math.pi / 2) / beta).clamp(min=0) * (z.abs() <= beta)
+
+    try:
+        assert area(SURROGATES.build(dict(type='Cosine', beta=0.5)), 0.5) == pytest.approx(2 / math.pi, rel=1e-3)
+    finally:
+        SURROGATES.module_dict.pop('Cosine')
+
+
+@pytest.mark.parametrize('config, error, message', [
+    (dict(type='TRY'), ConfigError, "'TRY' is not a registered surrogate; did you mean 'TRI'"),
+    (dict(type='TRI', beta='wide'), TypeError, "TRI: beta must be a number, got 'wide'"),
+    (dict(type='TRI', beta=0.0), ValueError, 'TRI: beta must be positive'),
+    (dict(type='BOX', normalize='sum'), ValueError, "BOX: normalize must be 'area' or 'peak'"),
+    (dict(type='ASY', h=None), TypeError, 'ASY: h must be a finite number'),
+    (dict(type='ATan', alpha=-1), ValueError, 'ATan: alpha must be positive'),
+])
+def test_wrong_arguments_are_explained(config, error, message):
+    with pytest.raises(error, match=message):
+        SURROGATES.build(config)
