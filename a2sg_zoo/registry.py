@@ -15,14 +15,16 @@ Add your own class with the decorator, in any file, and name that file in the co
 """
 
 import difflib
+import warnings
 
-from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry as _Registry
-from mmseg import registry as mmseg_registry
+from mmseg import registry as mmseg
 
 from a2sg_zoo.errors import ConfigError
 
 SCOPE = 'a2sg_zoo'
+# said by mmcv whenever it is installed without compiled operators, none of which is used here
+warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
 class Registry(_Registry):
@@ -59,23 +61,30 @@ class Registry(_Registry):
         return super().build(cfg, *args, **kwargs)
 
 
-def _child(name, attribute, locations, parent=mmseg_registry):
-    return Registry(name, parent=getattr(parent, attribute), scope=SCOPE, locations=locations)
+def _child(name, parent, *locations):
+    return Registry(name, parent=parent, scope=SCOPE, locations=[f'a2sg_zoo.{location}' for location in locations])
 
 
-SURROGATES = Registry('surrogate', scope=SCOPE, locations=['a2sg_zoo.surrogates'])
-NEURONS = Registry('neuron', scope=SCOPE, locations=['a2sg_zoo.neurons'])
-POLICIES = Registry('policy', scope=SCOPE, locations=['a2sg_zoo.adaptation'])
-SEARCHERS = Registry('searcher', scope=SCOPE, locations=['a2sg_zoo.adaptation'])
+SURROGATES = _child('surrogate', None, 'surrogates')
+NEURONS = _child('neuron', None, 'neurons')
+POLICIES = _child('policy', None, 'adaptation')
+SEARCHERS = _child('searcher', None, 'adaptation')
 
-MODELS = _child('model', 'MODELS', ['a2sg_zoo.backbones', 'a2sg_zoo.segmentors'])
-DATASETS = _child('dataset', 'DATASETS', ['a2sg_zoo.datasets'])
-TRANSFORMS = _child('transform', 'TRANSFORMS', ['a2sg_zoo.datasets'])
-DATA_SAMPLERS = _child('data sampler', 'DATA_SAMPLERS', ['a2sg_zoo.engine'])
-HOOKS = _child('hook', 'HOOKS', ['a2sg_zoo.adaptation', 'a2sg_zoo.engine'])
-LOOPS = _child('loop', 'LOOPS', ['a2sg_zoo.engine'])
-METRICS = _child('metric', 'METRICS', ['a2sg_zoo.engine'])
-OPTIMIZERS = _child('optimizer', 'OPTIMIZERS', [])
-OPTIM_WRAPPERS = _child('optim_wrapper', 'OPTIM_WRAPPERS', ['a2sg_zoo.engine'])
-VISUALIZERS = _child('visualizer', 'VISUALIZERS', ['a2sg_zoo.engine'], mmengine_registry)
-PARAM_SCHEDULERS = _child('parameter scheduler', 'PARAM_SCHEDULERS', [], mmengine_registry)
+MODELS = _child('model', mmseg.MODELS, 'backbones', 'segmentors')
+DATASETS = _child('dataset', mmseg.DATASETS, 'datasets')
+TRANSFORMS = _child('transform', mmseg.TRANSFORMS, 'datasets')
+DATA_SAMPLERS = _child('data sampler', mmseg.DATA_SAMPLERS, 'engine')
+HOOKS = _child('hook', mmseg.HOOKS, 'adaptation', 'engine')
+METRICS = _child('metric', mmseg.METRICS, 'engine')
+LOOPS = _child('loop', mmseg.LOOPS)
+OPTIMIZERS = _child('optimizer', mmseg.OPTIMIZERS)
+OPTIM_WRAPPERS = _child('optim_wrapper', mmseg.OPTIM_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', mmseg.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = _child('parameter scheduler', mmseg.PARAM_SCHEDULERS)
+EVALUATOR = _child('evaluator', mmseg.EVALUATOR)
+RUNNERS = _child('runner', mmseg.RUNNERS)
+WEIGHT_INITIALIZERS = _child('weight initializer', mmseg.WEIGHT_INITIALIZERS)
+MODEL_WRAPPERS = _child('model_wrapper', mmseg.MODEL_WRAPPERS)
+VISUALIZERS = _child('visualizer', mmseg.VISUALIZERS)
+VISBACKENDS = _child('vis_backend', mmseg.VISBACKENDS)
+LOG_PROCESSORS = _child('log_processor', mmseg.LOG_PROCESSORS)

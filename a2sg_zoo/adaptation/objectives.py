@@ -74,7 +74,7 @@ class MomentObjective(Objective):
 
     Args:
         surrogate: the shape; for the spatial objective it must be non-negative.
-        grid: candidate windows, ascending, (K,), float64, on the gradient's device.
+        grid: candidate windows, evenly spaced and ascending, (K,), float64, on the gradient's device.
         gradient: `LocalGradient` of one time step; a spatial objective if its d is None, else a temporal one.
         scale_free: CV in place of SGV.
     """
@@ -95,7 +95,7 @@ class MomentObjective(Objective):
             c, d = gradient.c.flatten(), gradient.d.flatten()
             rows += [g * d, g_w * d, g * c, g_w * c]
             scalars = [c * d, c * c, d * d]
-        bins = torch.bucketize(z.abs(), grid.to(z.dtype))
+        bins = _bins(z, grid)
         self.sums, self.scalars = self._reduce(bins, rows, scalars)
         self._values = None
 
@@ -124,6 +124,13 @@ class MomentObjective(Objective):
         if self._values is None:
             self._values = self.curve().tolist()
         return self._values[index]
+
+
+def _bins(z, grid):
+    """Index of the first candidate that reaches |z|; len(grid) if none does. The grid is uniform."""
+    step = (grid[-1] - grid[0]) / (len(grid) - 1)
+    position = ((z.abs() - grid[0]) / step).ceil_()
+    return position.nan_to_num_(nan=len(grid)).clamp_(0, len(grid)).long()
 
 
 def _histogram(bins, weights, size):

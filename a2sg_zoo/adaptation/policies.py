@@ -68,6 +68,9 @@ class Policy(ABC):
         self.observing = False
         self.records = {}
 
+    def __repr__(self):
+        return f'{type(self).__name__}({self.surrogate})'
+
     def begin(self, iteration, micro_batch=0, observe=False, seed=0):
         """To be called before each forward pass.
 
@@ -169,6 +172,10 @@ class AdaptivePolicy(Policy):
         self._seed = (0, 0)
         self._samples = {}
         self._grids = {}
+
+    def __repr__(self):
+        space = f'beta in [{self.grid[0]:g}, {self.grid[-1]:g}] x v_threshold'
+        return f'{type(self).__name__}({self.surrogate}, {self.searcher}, {space}, interval={self.interval})'
 
     def begin(self, iteration, micro_batch=0, observe=False, seed=0):
         super().begin(iteration, micro_batch, observe, seed)

@@ -16,6 +16,9 @@ class Searcher(ABC):
     To add one, subclass, give `__call__`, and register it with `@SEARCHERS.register_module()`.
     """
 
+    def __repr__(self):
+        return type(self).__name__
+
     @abstractmethod
     def __call__(self, objective, seed):
         """The index of the chosen candidate, and whether there is one.
@@ -59,6 +62,9 @@ class TPESearcher(Searcher):
             raise ValueError(f'TPESearcher: startup must be an integer >= 1, got {startup!r}')
         self.trials = trials
         self.suggest = partial(hyperopt.tpe.suggest, n_startup_jobs=startup, verbose=False)
+
+    def __repr__(self):
+        return f'TPESearcher(trials={self.trials})'
 
     def __call__(self, objective, seed):
         grid = objective.grid.cpu().numpy()

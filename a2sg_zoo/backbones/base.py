@@ -5,7 +5,7 @@ import re
 import torch
 from mmengine.model import BaseModule
 
-from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.layers.folded import check_time_steps
 from a2sg_zoo.registry import NEURONS
 
@@ -104,25 +104,14 @@ class SpikingBackbone(BaseModule):
 
     def load_pretrained(self, path):
         """Loads this backbone's weights from a file: ours, a whole network's, or an official one. Strict."""
-        from a2sg_zoo.engine.checkpoint import read_checkpoint
+        from a2sg_zoo.engine.checkpoint import load_into, read_checkpoint
         checkpoint = read_checkpoint(path)
         for key in ('state_dict', 'model'):
             checkpoint = checkpoint.get(key, checkpoint)
         weights = {name.removeprefix('module.'): x for name, x in checkpoint.items() if isinstance(x, torch.Tensor)}
         if any(name.startswith('backbone.') for name in weights):
             weights = {name.removeprefix('backbone.'): x for name, x in weights.items() if name.startswith('backbone.')}
-        own = {name: x.shape for name, x in self.state_dict().items()}
-        if not any(name in own for name in weights):
+        if not any(name in weights for name in self.state_dict()):
             weights = self.from_official(weights)[0]
         # an official file has no windows of surrogates, and need not have counters of batch norm
-        optional = {name for name in own if name.endswith(('.beta', '.num_batches_tracked'))}
-        missing = sorted(own.keys() - weights.keys() - optional)
-        unexpected = sorted(weights.keys() - own.keys())
-        shapes = [f'{name}: {tuple(weights[name].shape)} in the file, {tuple(own[name])} here'
-                  for name in sorted(own.keys() & weights.keys() - optional) if weights[name].shape != own[name]]
-        if missing or unexpected or shapes:
-            lists = (('missing', missing), ('unexpected', unexpected), ('of another shape', shapes))
-            raise CheckpointError(f'{path} does not hold the weights of this {type(self).__name__}: ' + '; '.join(
-                f'{len(names)} {what} ({", ".join(names[:6])}{", ..." if len(names) > 6 else ""})'
-                for what, names in lists if names))
-        self.load_state_dict(weights, strict=False)
+        load_into(self, weights, path, allow_missing=('*.beta', '*.num_batches_tracked'))

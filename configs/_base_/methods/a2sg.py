@@ -1,2 +1,10 @@
-# A2SG: spatial and temporal adaptation, asymmetric shape.
-custom_hooks = [dict(type='AdaptationHook', policy=dict(type='A2SG'))]
+# A2SG: spatial and temporal adaptation, asymmetric shape. The paper searches in every step (interval=1).
+custom_hooks = [
+    dict(
+        type='AdaptationHook',
+        policy=dict(
+            type='A2SG',
+            surrogate=dict(type='ASY'),
+            searcher=dict(type='TPESearcher', trials=16),
+            interval=20)),
+]

@@ -1,2 +1,10 @@
 # ST-ASG: spatial and temporal adaptation, symmetric shape.
-custom_hooks = [dict(type='AdaptationHook', policy=dict(type='STASG'))]
+custom_hooks = [
+    dict(
+        type='AdaptationHook',
+        policy=dict(
+            type='STASG',
+            surrogate=dict(type='TRI', normalize='peak'),
+            searcher=dict(type='TPESearcher', trials=16),
+            interval=20)),
+]

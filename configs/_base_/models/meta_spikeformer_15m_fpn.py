@@ -8,7 +8,7 @@ model = dict(
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
-        size=(512, 512),
+        size_divisor=16,
         test_cfg=dict(size_divisor=16)),
     backbone=dict(
         type='MetaSpikeFormer',

@@ -16,6 +16,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1000, max_keep_ckpts=2, save_best='mIoU'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    run_info=dict(type='RunInfoHook'),
     step_seed=dict(type='StepSeedHook'),
     guard=dict(type='NonFiniteGuard'),
     pictures=dict(type='SegmentationPictures'))

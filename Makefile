@@ -1,0 +1,30 @@
+# `make demo` and `make test` set up a virtual environment of their own on first use.
+VENV ?= .venv
+PYTHON ?= python3
+BIN = $(VENV)/bin
+CONFIG ?= configs/spikformer_ade20k_a2sg.py
+DEMO = work_dirs/demo
+
+.PHONY: demo test test-slow install clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+# Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees.
+demo: install
+	$(BIN)/python tools/train.py $(CONFIG) --demo --work-dir $(DEMO)
+	$(BIN)/python tools/test.py $(CONFIG) --demo --work-dir $(DEMO) --out $(DEMO)/result.json --show-dir $(DEMO)/show best
+	@echo 'Picture: $(DEMO)/show/sheet.png   Curves: $(BIN)/tensorboard --logdir $(DEMO)'
+
+test: install
+	$(BIN)/python -m pytest -q
+
+test-slow: install
+	$(BIN)/python -m pytest -q -m slow
+
+clean:
+	rm -rf $(VENV) work_dirs build *.egg-info

@@ -1,0 +1,165 @@
+"""From a config file to a run: what `tools/train.py` and `tools/test.py` call."""
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from a2sg_zoo.engine.checkpoint import find_resume_checkpoint
+from a2sg_zoo.engine.validate import load_config, validate_config
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
+
+
+@contextmanager
+def errors_for_people():
+    """Prints an expected error without its traceback and ends with status 2; A2SG_DEBUG=1 shows the traceback."""
+    try:
+        yield
+    except A2SGError as error:
+        if os.environ.get('A2SG_DEBUG'):
+            raise
+        print(f'\nerror: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none'):
+    """The complete, validated config of a run.
+
+    Args:
+        path: config file.
+        options: overrides, {dotted key: value}.
+        demo: swap in the embedded data set and short schedule that the config describes under `demo`.
+        work_dir: folder of the run; by default work_dirs/NAME, with _demo appended for a demo.
+        seed: of all generators.
+        launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi').
+    """
+    cfg = load_config(path, options, demo=demo)
+    validate_config(cfg)
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / (Path(path).stem + ('_demo' if demo else '')))
+    if seed is not None:
+        cfg.setdefault('randomness', {})['seed'] = seed
+    cfg.launcher = launcher
+    return cfg
+
+
+def build_runner(cfg):
+    """MMEngine's runner for a config, its parts checked against each other."""
+    try:
+        runner = Runner.from_cfg(cfg)
+    except A2SGError:
+        raise
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        raise ConfigError(f'{cfg.filename}: the network cannot be built: {error}') from error
+    check_channels(_unwrapped(runner))
+    # MMEngine would log several lines for each parameter of the network
+    runner.logger.addFilter(lambda record: not str(record.msg).startswith('paramwise_options'))
+    return runner
+
+
+def _unwrapped(runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def check_channels(model):
+    """Raises ConfigError where one part of a segmentor gives other channels than the next one takes."""
+    parts = [(name, getattr(model, name)) for name in ('backbone', 'neck', 'decode_head')
+             if getattr(model, name, None) is not None]
+    for (giver, a), (taker, b) in zip(parts, parts[1:]):
+        gives = getattr(a, 'out_channels', None)
+        takes = list(b.in_channels) if isinstance(b.in_channels, (list, tuple)) else [b.in_channels]
+        if isinstance(gives, int):  # a neck of MMSegmentation: the same for each of its outputs
+            gives = [gives] * len(takes)
+        if gives is not None and list(gives) != takes:
+            raise ConfigError(f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels')
+
+
+def check_classes(model, dataset, where):
+    """Raises ConfigError where the head has another number of classes than the data."""
+    head, classes = getattr(model, 'decode_head', None), dataset.metainfo.get('classes')
+    if head is not None and classes is not None and head.num_classes != len(classes):
+        raise ConfigError(f'model.decode_head.num_classes = {head.num_classes}, but {where} has {len(classes)} classes')
+
+
+def summary(runner, *loaders):
+    """One line: model, parameters, T, data, method, device."""
+    model = _unwrapped(runner)
+    backbone = getattr(model, 'backbone', model)
+    policy = next((h.policy for h in runner.hooks if hasattr(h, 'policy')), None)
+    data = ', '.join(f'{len(loader.dataset)} {name} images' for name, loader in loaders)
+    root = getattr(loaders[0][1].dataset, 'data_root', None) if loaders else None
+    device = next(model.parameters()).device
+    return ' | '.join(filter(None, [
+        f'{type(model).__name__} on {type(backbone).__name__}',
+        f'{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters',
+        f'T = {getattr(backbone, "T", "-")}',
+        f'data: {data}' + (f' from {root}' if root else ''),
+        f'method: {policy}' if policy else 'method: surrogate of the config, fixed',
+        f'device: {torch.cuda.get_device_name(device) if device.type == "cuda" else device}'
+        f' x {runner.world_size}']))
+
+
+def train(cfg, resume=None, amp=False):
+    """Trains; returns the runner.
+
+    Args:
+        cfg: from `prepare_config`.
+        resume: None, a checkpoint, or 'auto' for the newest sound one in the run's folder.
+        amp: mixed precision (CUDA only).
+    """
+    if amp:
+        if not torch.cuda.is_available():
+            raise ConfigError('--amp needs a CUDA device; none is at hand here')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if resume == 'auto':
+        resume = find_resume_checkpoint(cfg.work_dir)
+    if resume is not None:
+        cfg.resume, cfg.load_from = True, str(resume)
+    runner = build_runner(cfg)
+    loader = runner.build_dataloader(cfg.train_dataloader, seed=runner.seed)
+    runner._train_dataloader = loader
+    check_classes(_unwrapped(runner), loader.dataset, 'the training data')
+    runner.logger.info(summary(runner, ('training', loader)))
+    runner.train()
+    return runner
+
+
+def find_checkpoint(work_dir, which):
+    """The 'best' or 'last' checkpoint of a run's folder."""
+    found = sorted(Path(work_dir).glob('best_*.pth')) if which == 'best' else [find_resume_checkpoint(work_dir)]
+    if not found or found[-1] is None:
+        raise CheckpointError(f'{work_dir} holds no {which} checkpoint; train first, or name a checkpoint file')
+    return max(found, key=lambda path: Path(path).stat().st_mtime)
+
+
+def test(cfg, checkpoint, out=None, show_dir=None):
+    """Evaluates a checkpoint; returns the metrics.
+
+    Args:
+        cfg: from `prepare_config`.
+        checkpoint: file to load; 'best' or 'last' for that of the run's folder.
+        out: JSON file for the metrics, overall and for each class.
+        show_dir: folder for pictures.
+    """
+    if checkpoint in ('best', 'last'):
+        checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
+    cfg.load_from, cfg.resume = str(checkpoint), False
+    if show_dir is not None:
+        cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
+    runner = build_runner(cfg)
+    check_classes(_unwrapped(runner), runner.test_dataloader.dataset, 'the test data')
+    runner.logger.info(summary(runner, ('test', runner.test_dataloader)))
+    metrics = runner.test()
+    if out is not None:
+        per_class = [row for metric in runner.test_evaluator.metrics for row in getattr(metric, 'per_class', [])]
+        result = dict(config=str(cfg.filename), checkpoint=str(checkpoint), metrics=metrics, per_class=per_class)
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        Path(out).write_text(json.dumps(result, indent=2) + '\n')
+    return metrics

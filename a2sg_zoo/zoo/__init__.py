@@ -1,0 +1,1 @@
+"""The zoo: published weights and data sets, and how they are fetched."""

@@ -1,0 +1,101 @@
+"""The hook's log: plain data, complete, and cut back to the checkpoint on resume."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from a2sg_zoo.adaptation import A2SG, AdaptationHook, Fixed
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import LIF
+from a2sg_zoo.registry import HOOKS
+
+
+class Runner:
+    """As much of MMEngine's runner as the hook touches."""
+
+    def __init__(self, work_dir, model, accumulation=1):
+        self.work_dir, self.model, self.iter, self.seed = str(work_dir), model, 0, 3
+        self.optim_wrapper = SimpleNamespace(_accumulative_counts=accumulation)
+        self.scalars, self.warnings = {}, []
+        self.visualizer = SimpleNamespace(add_scalars=lambda scalars, step: self.scalars.update({step: scalars}))
+        self.logger = SimpleNamespace(warning=self.warnings.append)
+
+    def run(self, hook, iterations, x):
+        hook.before_run(self)
+        hook.before_train(self)
+        for _ in range(iterations):
+            hook.before_train_iter(self, self.iter)
+            s = self.model(x)
+            (s * torch.randn_like(s)).sum().backward()
+            hook.after_train_iter(self, self.iter)
+            self.iter += 1
+        return [json.loads(line) for line in (hook.log).read_text().splitlines()]
+
+
+class Network(nn.Sequential):
+
+    def __init__(self):
+        super().__init__(nn.Linear(6, 40), LIF(), nn.Linear(40, 30), LIF())
+
+
+@pytest.fixture
+def x():
+    return 8 * torch.randn(4, 50, 6)
+
+
+def test_log(tmp_path, x):
+    hook = AdaptationHook(dict(type='A2SG', searcher=dict(type='ExactSearcher')), log_interval=2)
+    runner = Runner(tmp_path, Network())
+    records = runner.run(hook, 5, x)
+    assert [r['iter'] for r in records] == [2, 4] == list(runner.scalars)
+    assert list(records[0]['layers']) == ['1', '3']
+    assert {'beta/1/t4', 'tgc/3/t1', 'sgv/1', 'cv/1/t2', 'rate/3'} <= set(runner.scalars[2])
+
+
+def test_a_layer_without_gradient_is_null_not_nan(tmp_path, x):
+    model = Network()
+    nn.init.constant_(model[0].bias, -1000)  # never fires, never near the threshold
+    records = Runner(tmp_path, model).run(AdaptationHook(Fixed(), log_interval=1), 1, x)
+    layer = records[0]['layers']['1']
+    assert layer['sgv'] is None and layer['tgc'] == [None] * 3 and layer['rate'] == 0
+    assert 'on_bound' not in records[0]
+
+
+def test_resume_forgets_what_came_after_the_checkpoint(tmp_path, x):
+    hook = AdaptationHook(Fixed(), log_interval=1)
+    first = Runner(tmp_path, Network())
+    first.run(hook, 5, x)
+    with open(hook.log, 'a') as file:
+        file.write('{"iter": 6, "lay')  # a kill in the middle of a line
+    again = Runner(tmp_path, Network())
+    again.iter = 3
+    assert [r['iter'] for r in again.run(AdaptationHook(Fixed(), log_interval=1), 2, x)] == [1, 2, 3, 4, 5]
+
+
+def test_gradient_accumulation_searches_on_the_first_micro_batch(tmp_path, x):
+    policy = A2SG(searcher=dict(type='ExactSearcher'), interval=2)
+    runner = Runner(tmp_path, Network(), accumulation=3)
+    hook = AdaptationHook(policy, log_interval=100)
+    hook.before_run(runner)
+    searched = []
+    for runner.iter in range(12):
+        hook.before_train_iter(runner, runner.iter)
+        searched.append(policy.searching)
+    assert searched == [True] + [False] * 5 + [True] + [False] * 5
+
+
+def test_warns_once_when_the_bounds_decide(tmp_path, x):
+    policy = A2SG(surrogate=dict(type='TRI'), searcher=dict(type='ExactSearcher'), beta_max=0.6)
+    runner = Runner(tmp_path, Network())
+    records = runner.run(AdaptationHook(policy, log_interval=1), 3, x)
+    assert records[0]['on_bound']['spatial'] > 0.5
+    assert len(runner.warnings) == 1 and 'the bounds decide beta' in runner.warnings[0]
+
+
+def test_from_a_config():
+    assert isinstance(HOOKS.build(dict(type='AdaptationHook', policy=dict(type='STASG'))).policy.surrogate.beta, float)
+    with pytest.raises(ConfigError, match="did you mean 'A2SG'"):
+        HOOKS.build(dict(type='AdaptationHook', policy=dict(type='A2GS')))

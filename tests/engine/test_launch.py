@@ -1,0 +1,53 @@
+"""Mistakes in a config are found before the first batch, and say what to change."""
+
+import pytest
+
+from a2sg_zoo.engine.launch import check_channels, prepare_config, train
+from a2sg_zoo.errors import ConfigError
+
+CONFIG = 'configs/spikformer_ade20k_a2sg.py'
+
+
+@pytest.mark.parametrize('option, value, message', [
+    ('model.backbone.type', 'Spikfromer', "model.backbone.type: 'Spikfromer' is not a registered model; did you mean "
+                                          "'Spikformer'"),
+    ('model.backbone.neuron.tau', 'two', "LIF: tau must be a number, got 'two'"),
+    ('model.backbone.T', 0, 'Spikformer: T, the number of time steps, must be an integer >= 1, got 0'),
+    ('model.backbone.num_heads', 7, 'embed_dims = 384 must be divisible by num_heads = 7'),
+    ('model.backbone.out_indices', [0, 4], 'out_indices has 4, but there are 4 stages'),
+    ('custom_hooks.0.policy.beta_min', 3.0, 'A2SG: beta_min = 3.0 must be smaller than beta_max = 2.0'),
+    ('model.neck.in_channels', [48, 96, 192, 400],
+     'model.neck.in_channels = [48, 96, 192, 400], but model.backbone gives [48, 96, 192, 384] channels'),
+    ('model.decode_head.in_channels', [128, 128, 128, 64], 'but model.neck gives [128, 128, 128, 128] channels'),
+    ('model.decode_head.num_classes', 19, 'num_classes = 19, but the training data has 150 classes'),
+    ('trian_cfg', dict(max_iters=1), 'trian_cfg: a run has no such part; did you mean train_cfg?'),
+])
+def test_mistakes(option, value, message, tmp_path, monkeypatch):
+    options = {option: value}
+    for loader in ('train', 'val', 'test'):
+        options |= {f'{loader}_dataloader.dataset.{key}': x for key, x in
+                    (('data_root', str(tmp_path / 'scenes')), ('train', 2), ('val', 1), ('size', 32))}
+    with pytest.raises(ConfigError) as error:
+        train(prepare_config(CONFIG, options, demo=True, work_dir=tmp_path / 'run'))
+    assert message in str(error.value)
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_a_variable_of_ones_own_is_no_mistake():
+    assert prepare_config(CONFIG, {'my_width': 3}).my_width == 3
+
+
+def test_overridden_data_root_reaches_every_data_set():
+    cfg = prepare_config(CONFIG, {'data_root': '/elsewhere'})
+    assert {cfg[f'{loader}_dataloader'].dataset.data_root for loader in ('train', 'val', 'test')} == {'/elsewhere'}
+
+
+def test_channels_of_a_network_without_neck():
+    class Part:
+        out_channels = [8, 16]
+        in_channels = [8, 16]
+
+    class Network:
+        backbone = decode_head = Part()
+
+    check_channels(Network)

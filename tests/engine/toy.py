@@ -1,0 +1,101 @@
+"""A small run whose every step draws random numbers, and which may be killed."""
+
+import itertools
+import json
+import os
+import random
+import signal
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+
+from a2sg_zoo.datasets.seeding import SeededItems
+from a2sg_zoo.engine import saving
+from a2sg_zoo.engine.saving import AtomicCheckpointHook
+
+MAX_ITERS = 12
+_runs = itertools.count()
+
+
+class Points:
+    metainfo = dict(classes=('a', 'b'))
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        noise = torch.rand(4) + np.random.rand() + random.random()
+        return dict(inputs=torch.full((4,), float(index)) + noise, targets=torch.tensor(index / 10))
+
+
+class AugmentedPoints(SeededItems, Points):
+    pass
+
+
+class Net(BaseModel):
+    def __init__(self, width=8):
+        super().__init__()
+        self.features = nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.5))
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, inputs, targets, mode='tensor'):
+        inputs, targets = torch.stack(list(inputs)), torch.stack(list(targets))
+        output = self.head(self.features(inputs)).squeeze(1)
+        return dict(loss=(output - targets).square().mean()) if mode == 'loss' else output
+
+
+class Journal(Hook):
+    """Writes down every loss at once, and kills the process at a given iteration."""
+
+    def __init__(self, path, kill_at=None):
+        self.path, self.kill_at = Path(path), kill_at
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        with open(self.path, 'a') as file:
+            file.write(json.dumps([runner.iter + 1, outputs['loss'].item().hex()]) + '\n')
+        if runner.iter + 1 == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def journal(path):
+    """{iteration: loss}, the last line of each iteration."""
+    return dict(json.loads(line) for line in Path(path).read_text().splitlines())
+
+
+def runner(work_dir, model=None, workers=0, hooks=(), checkpoint=None, seed=7, max_iters=MAX_ITERS, **kwargs):
+    """A Runner for the toy; `checkpoint` holds arguments for the checkpoint hook."""
+    checkpoint = dict(by_epoch=False, interval=4) | (checkpoint or {})
+    return Runner(
+        model=model or Net(), work_dir=str(work_dir), experiment_name=f'toy{next(_runs)}', log_level='ERROR',
+        train_dataloader=dict(
+            batch_size=3, num_workers=workers, dataset=AugmentedPoints(), sampler=dict(type='ResumableSampler')),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=max_iters), default_scope='a2sg_zoo',
+        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01)),
+        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)],
+        default_hooks=dict(checkpoint=AtomicCheckpointHook(**checkpoint), step_seed=dict(type='StepSeedHook')),
+        custom_hooks=list(hooks), randomness=dict(seed=seed), **kwargs)
+
+
+def _kill_while_saving(name):
+    replace = os.replace
+
+    def replace_or_die(source, target):
+        if Path(target).name == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(source, target)
+
+    saving.os.replace = replace_or_die
+
+
+def run(work_dir, workers=0, resume=False, kill_at=None, kill_in_save=None):
+    """Trains in this process, to the end or until iteration `kill_at`, or into the saving of `kill_in_save`."""
+    torch.manual_seed(123 if resume else 0)
+    if kill_in_save:
+        _kill_while_saving(kill_in_save)
+    journal = Journal(Path(work_dir) / 'losses.jsonl', kill_at)
+    runner(work_dir, workers=workers, resume=resume, hooks=[journal]).train()

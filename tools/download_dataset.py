@@ -1,0 +1,79 @@
+"""Downloads a data set, checks it and unpacks it to where the configs look for it.
+
+    python tools/download_dataset.py ade20k
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from a2sg_zoo.errors import A2SGError
+from a2sg_zoo.zoo.download import download, extract_zip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from.
+
+    Attributes:
+        url: of a zip file.
+        size: of that file, in bytes.
+        checksum: 'ALGORITHM:HEX'.
+        root: the folder to unpack in, by default.
+        folder: the name of the unpacked folder.
+        about: a line on what it is and its terms.
+    """
+
+    url: str
+    size: int
+    checksum: str
+    root: str
+    folder: str
+    about: str
+
+
+SOURCES = {
+    # size and SHA-256 as in datasets/scene_parse_150/dataset_infos.json of github.com/huggingface/datasets. Others
+    # list SHA-1 219e1696abb36c8ba3a3afe7fb2f4b4606a897c7 (scripts/datasets/ade20k.py of github.com/dmlc/gluon-cv).
+    'ade20k': Source(
+        url='http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
+        size=967382037,
+        checksum='sha256:7ff1be44964418441f542a7cc1e1a650e7dc0fc275f5d23252bc9bbdbc977b29',
+        root='data/ade',
+        folder='ADEChallengeData2016',
+        about='ADE20K SceneParse150: 20210 + 2000 images of 150 classes; for research, terms at '
+              'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/'),
+}
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description='Downloads a data set, checks it and unpacks it.')
+    parser.add_argument('name', nargs='?', choices=sorted(SOURCES), help='the data set')
+    parser.add_argument('--root', type=Path, help='folder to unpack in (default: where the configs look)')
+    parser.add_argument('--list', action='store_true', help='list the data sets and exit')
+    args = parser.parse_args(argv)
+    if args.list:
+        for name, source in SOURCES.items():
+            print(f'{name}  {source.size / 1e6:.0f} MB  {source.about}')
+        return
+    if args.name is None:
+        parser.error(f'name a data set: {", ".join(sorted(SOURCES))}')
+
+    source = SOURCES[args.name]
+    root = args.root or Path(source.root)
+    folder = root / source.folder
+    try:
+        if not folder.exists():
+            archive = download(source.url, root / f'{source.folder}.zip', checksum=source.checksum, size=source.size)
+            extract_zip(archive, folder)
+            archive.unlink(missing_ok=True)
+    except A2SGError as error:
+        sys.exit(f'error: {error}')
+    except KeyboardInterrupt:
+        sys.exit('interrupted; the same command goes on from here')
+    print(f'{args.name} is in {folder.absolute()}')
+
+
+if __name__ == '__main__':
+    main()
