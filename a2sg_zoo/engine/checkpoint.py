@@ -67,7 +67,8 @@ def read_checkpoint(path, map_location='cpu'):
         with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        named = re.search(r'GLOBAL ([^,]+?) (?:was not|whose)|GLOBAL (getattr\(.*\))|(recognized function .*)', str(error))
+        named = re.search(
+            r'GLOBAL (.+?) (?:was not|whose)|GLOBAL (getattr\(.*\))|unrecognized (function .*)', str(error))
         if named:
             raise CheckpointError(
                 f'checkpoint {path} is refused: it names {next(filter(None, named.groups()))}, which is not among what '

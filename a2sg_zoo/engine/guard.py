@@ -69,8 +69,8 @@ class NonFiniteGuard(Hook):
         if parameters and not get_total_norm([p.grad for p in parameters], norm_type=inf).isfinite():
             self._remove_hooks()
             name = next(self._names.get(p, 'a parameter outside the model') for p in parameters if not _finite(p.grad))
-            raise NonFiniteError(f'iteration {self._runner.iter + 1}: the loss is finite, but the gradient of {name} is '
-                                 f'not. {_ADVICE}')
+            raise NonFiniteError(f'iteration {self._runner.iter + 1}: the loss is finite, but the gradient of {name} '
+                                 f'is not. {_ADVICE}')
 
     def _cause(self, model, args, kwargs):
         for name, parameter in model.named_parameters():

@@ -35,9 +35,9 @@ def write_atomically(data, path):
         _sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise CheckpointError(f'{path} could not be written ({error.strerror}): it takes {len(data) / 1e6:,.1f} MB, and '
-                              f'{_free(path.parent)} are free there. What was saved before is untouched; make space '
-                              'and resume') from error
+        raise CheckpointError(f'{path} could not be written ({error.strerror}): it takes {len(data) / 1e6:,.1f} MB, '
+                              f'and {_free(path.parent)} are free there. What was saved before is untouched; make '
+                              'space and resume') from error
 
 
 def _sync_folder(folder):
@@ -122,8 +122,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner, checkpoint):
         path = getattr(checkpoint, 'path', 'given')
         if runner._resume and not {'meta', 'message_hub', 'optimizer'} <= checkpoint.keys():
-            raise CheckpointError(f'checkpoint {path} holds weights, but not the state of a run, so no run can be resumed '
-                                  'from it; start a new one from its weights (load_from, without resume)')
+            raise CheckpointError(f'checkpoint {path} holds weights, but not the state of a run, so no run can be '
+                                  'resumed from it; start a new one from its weights (load_from, without resume)')
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         # as MMEngine does, for weights saved from within a parallel wrapper
         weights = {key.removeprefix('module.'): value

@@ -190,16 +190,16 @@ def _check(node, path, key, problems):
     accepted, required = keys_of(target)
     taken = _TAKEN_BY_BUILDER.get(key, set())
     if accepted is not None:
-        _check_keys(node, path, target.__name__, accepted | taken | {'type', '_scope_'}, problems)
+        _check_keys(node, path, target.__name__, accepted | taken, problems)
     if key in _NOTHING_ADDED:
         problems.extend(f'{path}: {target.__name__} needs the key {name}' for name in sorted(required - node.keys()))
 
 
 def _check_keys(node, path, owner, accepted, problems):
     for name in node:
-        if name not in accepted:
-            near = get_close_matches(name, accepted - {'type', '_scope_'}, n=1)
-            hint = f'did you mean {near[0]}?' if near else f'it takes {", ".join(sorted(accepted - {"type", "_scope_"}))}'
+        if name not in accepted | {'type', '_scope_'}:
+            near = get_close_matches(name, accepted, n=1)
+            hint = f'did you mean {near[0]}?' if near else f'it takes {", ".join(sorted(accepted)) or "none"}'
             problems.append(f'{path}.{name}: {owner} takes no such key; {hint}')
 
 

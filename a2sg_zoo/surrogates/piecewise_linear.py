@@ -32,7 +32,9 @@ class PiecewiseLinear(Surrogate):
 
     def __call__(self, z, beta):
         slope, offset = self.coefficients(beta)
-        return (slope * self.coordinate(z) + offset) * (z.abs() <= beta)
+        distance = z.abs()
+        f = (distance if self.even else z) * slope + offset
+        return f.masked_fill(distance > beta, 0)
 
 
 @SURROGATES.register_module()

@@ -91,7 +91,7 @@ def test_warns_once_when_the_bounds_decide(tmp_path, x):
     policy = A2SG(surrogate=dict(type='TRI'), searcher=dict(type='ExactSearcher'), beta_max=0.6)
     runner = Runner(tmp_path, Network())
     records = runner.run(AdaptationHook(policy, log_interval=1), 3, x)
-    assert records[0]['on_bound']['spatial'] > 0.5
+    assert records[0]['on_bound']['temporal'] > 0.5
     assert len(runner.warnings) == 1 and 'the bounds decide beta' in runner.warnings[0]
 
 

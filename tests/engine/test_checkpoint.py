@@ -147,7 +147,8 @@ def test_urls_are_downloaded_then_read_safely(tmp_path, monkeypatch):
 def test_load_into_lists_what_does_not_fit_and_changes_nothing():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3))
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    weights = {'0.weight': torch.zeros(2, 2), '1.weight': torch.zeros(4, 2), '1.bias': torch.zeros(3), 'x.y': torch.ones(1)}
+    weights = {
+        '0.weight': torch.zeros(2, 2), '1.weight': torch.zeros(4, 2), '1.bias': torch.zeros(3), 'x.y': torch.ones(1)}
     with pytest.raises(CheckpointError) as error:
         load_into(model, weights, 'some/file.pth')
     for part in ('some/file.pth', '1 missing in the file: 0.bias', '1 unknown to the network: x.y',
