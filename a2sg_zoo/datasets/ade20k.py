@@ -152,6 +152,8 @@ class LoadSegAnnotations(LoadAnnotations):
         data = _read(path, self.backend_args, 'annotation')
         try:
             Image.open(io.BytesIO(data)).verify()  # the checksums of a PNG, which decoding skips; it uses up the image
+            if data.startswith(b'\x89PNG') and _ENDS[1] not in data:
+                raise ValueError('its last bytes are missing')
             image = Image.open(io.BytesIO(data))
             mode, labels = image.mode, np.array(image)
         except Exception as error:
