@@ -46,7 +46,8 @@ class Objective(ABC):
         """The objective at one candidate, as a Python number."""
 
 
-def _summed(sums):
+def summed_over_processes(sums):
+    """`sums` added up over all processes of a data parallel run, in place; as they are outside of one."""
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         distributed.all_reduce(sums)
     return sums
@@ -103,7 +104,7 @@ class MomentObjective(Objective):
         K = len(self.grid)
         binned = torch.stack([_histogram(bins, row, K + 1) for row in rows])
         scalar = torch.stack([s.sum(dtype=torch.float64) for s in scalars])
-        packed = _summed(torch.cat([binned.flatten(), scalar]))
+        packed = summed_over_processes(torch.cat([binned.flatten(), scalar]))
         return packed[:binned.numel()].view_as(binned), packed[binned.numel():]
 
     def curve(self):
@@ -159,7 +160,7 @@ class DirectObjective(Objective):
             terms = [torch.ones_like(delta), delta, delta.square(), delta.abs()]
         else:
             terms = [delta * d, delta.square(), d.square()]
-        return _summed(torch.stack([x.sum() for x in (*terms, through_spike.square())]))
+        return summed_over_processes(torch.stack([x.sum() for x in (*terms, through_spike.square())]))
 
     def _value(self, beta):
         sums = self._sums(beta)[:-1]

@@ -19,7 +19,7 @@ from abc import ABC
 
 import torch
 
-from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective
+from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective, summed_over_processes
 from a2sg_zoo.adaptation.observables import (coefficient_of_variation, spatial_gradient_variation,
                                              temporal_gradient_consistency)
 from a2sg_zoo.adaptation.searchers import Searcher
@@ -209,7 +209,7 @@ class AdaptivePolicy(Policy):
             self.surrogate, self._grid_for(neuron, gradient.z.device), sampled, self.scale_free)
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
         # the sample may have missed a NaN; `sum` is one pass and no copy to the host
-        found = found & gradient.g.sum(dtype=torch.float32).isfinite()
+        found = found & summed_over_processes(gradient.g.sum(dtype=torch.float32)).isfinite()
         neuron.beta[t] = torch.where(found, objective.grid[index], neuron.beta[t])
         kind = 'spatial' if spatial else 'temporal'
         self.searches[kind] += 1

@@ -1,0 +1,56 @@
+"""Two processes with half a batch each choose the windows, and get the gradients, of one with the whole batch."""
+
+import pytest
+import torch
+from torch import distributed, multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from a2sg_zoo.adaptation import A2SG, attach, named_neurons
+from a2sg_zoo.neurons import LIF
+
+SEARCHERS = [dict(type='ExactSearcher'), dict(type='TPESearcher', trials=8)]
+
+
+def build(searcher, surrogate):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 40), LIF(), nn.Linear(40, 30), LIF(), nn.Linear(30, 5)).double()
+    policy = A2SG(surrogate, searcher=searcher, sample=None, candidates=16)
+    attach(model, policy)
+    policy.begin(0)
+    return model
+
+
+def data():
+    generator = torch.Generator().manual_seed(1)
+    return 8 * torch.randn(4, 8, 6, dtype=torch.float64, generator=generator)
+
+
+def result(model):
+    return ({name: neuron.beta for name, neuron in named_neurons(model).items()},
+            [p.grad.clone() for p in model.parameters()])
+
+
+def half(rank, folder, searcher, surrogate):
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
+    model = build(searcher, surrogate)
+    # the loss is a sum, so that local gradients do not depend on the share of the batch
+    parallel = DistributedDataParallel(model)
+    parallel(data()[:, 4 * rank:4 * rank + 4]).square().sum().backward()
+    torch.save(result(model), f'{folder}/rank{rank}.pt')
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize('surrogate', [dict(type='ASY'), dict(type='ATan')], ids=lambda s: s['type'])
+@pytest.mark.parametrize('searcher', SEARCHERS, ids=lambda s: s['type'])
+def test_two_halves_equal_one_whole(searcher, surrogate, tmp_path):
+    model = build(searcher, surrogate)
+    model(data()).square().sum().backward()
+    betas, gradients = result(model)
+    multiprocessing.start_processes(half, (str(tmp_path), searcher, surrogate), nprocs=2, start_method='fork')
+    for rank in range(2):
+        their_betas, their_gradients = torch.load(tmp_path / f'rank{rank}.pt')
+        assert all(torch.equal(beta, their_betas[name]) for name, beta in betas.items())
+        for ours, theirs in zip(gradients, their_gradients):
+            torch.testing.assert_close(theirs * 2, ours)  # DDP averages
+
+
