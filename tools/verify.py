@@ -84,16 +84,17 @@ def main():
         print(f'    {name:20s} {gradient_error(make):.1e}')
     print(f'\nObjective at the chosen window above the best of {FINE} windows, as a share of its range over the space,')
     print('and how many choices are as good as the windows within one grid step of the best')
-    print(f'    {"":34s}{"spatial":>28s}{"temporal":>28s}\n    {"":34s}' + f'{"median":>9s}{"largest":>9s}{"in step":>10s}' * 2)
+    print(f'    {"":34s}{"spatial":>28s}{"temporal":>28s}')
+    print(f'    {"":34s}' + f'{"median":>9s}{"largest":>9s}{"in step":>10s}' * 2)
     for name, kwargs in {
             'exact, all elements': dict(searcher=dict(type='ExactSearcher'), sample=None),
             'exact, sample of 65,536': dict(searcher=dict(type='ExactSearcher')),
             'exact, sample of 8,192': dict(searcher=dict(type='ExactSearcher'), sample=8192),
             'TPE of 16 trials, all elements': dict(searcher=dict(type='TPESearcher', trials=16), sample=None),
             'TPE of 16 trials, sample of 65,536': dict(searcher=dict(type='TPESearcher', trials=16))}.items():
-        gaps = search_gaps(**kwargs)
+        gaps = map(torch.tensor, search_gaps(**kwargs).values())
         print(f'    {name:34s}' + ''.join(
-            f'{g[:, 0].median():9.5f}{g[:, 0].max():9.5f}{g[:, 1].mean():10.1%}' for g in map(torch.tensor, gaps.values())))
+            f'{g[:, 0].median():9.5f}{g[:, 0].max():9.5f}{g[:, 1].mean():10.1%}' for g in gaps))
 
 
 if __name__ == '__main__':

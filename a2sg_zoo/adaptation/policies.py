@@ -15,13 +15,16 @@ resolution, S-ASG's window at earlier steps, h, the sample of elements that a se
 gradient accumulation the first micro-batch decides.
 """
 
-from abc import ABC
+
 
 import torch
 
 from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective, summed_over_processes
-from a2sg_zoo.adaptation.observables import (coefficient_of_variation, spatial_gradient_variation,
-                                             temporal_gradient_consistency)
+from a2sg_zoo.adaptation.observables import (
+    coefficient_of_variation,
+    spatial_gradient_variation,
+    temporal_gradient_consistency,
+)
 from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LocalGradient, Neuron
@@ -48,7 +51,7 @@ def attach(model, policy):
     return neurons
 
 
-class Policy(ABC):
+class Policy:
     """Sets the window of every neuron's surrogate.
 
     To add one, subclass, override `choose`, and register it with `@POLICIES.register_module()`.

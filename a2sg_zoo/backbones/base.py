@@ -5,6 +5,7 @@ import re
 import torch
 from mmengine.model import BaseModule
 
+from a2sg_zoo.checkpoint import load_into, read_checkpoint
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.layers.folded import check_time_steps
 from a2sg_zoo.registry import NEURONS
@@ -104,7 +105,6 @@ class SpikingBackbone(BaseModule):
 
     def load_pretrained(self, path):
         """Loads this backbone's weights from a file: ours, a whole network's, or an official one. Strict."""
-        from a2sg_zoo.engine.checkpoint import load_into, read_checkpoint
         checkpoint = read_checkpoint(path)
         for key in ('state_dict', 'model'):
             checkpoint = checkpoint.get(key, checkpoint)

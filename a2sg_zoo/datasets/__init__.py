@@ -6,5 +6,5 @@ from a2sg_zoo.datasets.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
 
 __all__ = [
-    'ADE20K', 'LoadImage', 'LoadSegAnnotations', 'MiniatureADE20K', 'SeededIndex', 'SeededItems', 'draw_scene', 'seeded',
-    'write_scenes']
+    'ADE20K', 'LoadImage', 'LoadSegAnnotations', 'MiniatureADE20K', 'SeededIndex', 'SeededItems', 'draw_scene',
+    'seeded', 'write_scenes']

@@ -17,8 +17,24 @@ from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from a2sg_zoo.datasets.scene_parts import (
-    BUILDING, CAR, OVERSAMPLING, PERSON, ROAD, ROADS, SKY, TREE, UNLABELLED, Canvas, car_across, car_ahead,
-    house_ahead, house_beside, person, stretch, tree)
+    BUILDING,
+    CAR,
+    OVERSAMPLING,
+    PERSON,
+    ROAD,
+    ROADS,
+    SKY,
+    TREE,
+    UNLABELLED,
+    Canvas,
+    car_across,
+    car_ahead,
+    house_ahead,
+    house_beside,
+    person,
+    stretch,
+    tree,
+)
 from a2sg_zoo.errors import DataError
 
 # raise it when the pictures change: folders of another version are drawn anew

@@ -1,6 +1,6 @@
 """What surrounds a training run: checkpoints, reproducibility, guards, metrics, pictures, and checks of the config."""
 
-from a2sg_zoo.engine.checkpoint import find_resume_checkpoint, load_into, read_checkpoint
+from a2sg_zoo.checkpoint import find_resume_checkpoint, load_into, read_checkpoint
 from a2sg_zoo.engine.guard import NonFiniteGuard
 from a2sg_zoo.engine.metrics import SegmentationMetric
 from a2sg_zoo.engine.pictures import SegmentationPictures

@@ -10,7 +10,7 @@ import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.checkpoint import find_resume_checkpoint
+from a2sg_zoo.checkpoint import find_resume_checkpoint
 from a2sg_zoo.engine.validate import load_config, validate_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 

@@ -10,7 +10,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 
-from a2sg_zoo.engine.checkpoint import find_resume_checkpoint, require_match
+from a2sg_zoo.checkpoint import find_resume_checkpoint, require_match
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.registry import HOOKS
 

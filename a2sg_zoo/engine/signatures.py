@@ -3,10 +3,10 @@
 import ast
 import inspect
 import textwrap
-from functools import lru_cache
+from functools import cache
 
 
-@lru_cache(maxsize=None)
+@cache
 def keys_of(target):
     """(keys that a class or function takes, those of them that it cannot do without).
 

@@ -21,7 +21,7 @@ differentiated twice.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,8 +62,8 @@ class LocalGradient(NamedTuple):
 
     z: Tensor
     g: Tensor
-    c: Optional[Tensor] = None
-    d: Optional[Tensor] = None
+    c: Tensor | None = None
+    d: Tensor | None = None
 
 
 class _MultiStep(torch.autograd.Function):

@@ -7,8 +7,17 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from a2sg_zoo.adaptation import (A2SG, SASG, STASG, TASG, Fixed, attach, named_neurons, spatial_gradient_variation,
-                                 temporal_gradient_consistency)
+from a2sg_zoo.adaptation import (
+    A2SG,
+    SASG,
+    STASG,
+    TASG,
+    Fixed,
+    attach,
+    named_neurons,
+    spatial_gradient_variation,
+    temporal_gradient_consistency,
+)
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF, multistep_reference
 

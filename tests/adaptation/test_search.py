@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from a2sg_zoo.adaptation import (DirectObjective, ExactSearcher, MomentObjective, TPESearcher,
-                                 coefficient_of_variation, spatial_gradient_variation, temporal_gradient_consistency)
+from a2sg_zoo.adaptation import (
+    DirectObjective,
+    ExactSearcher,
+    MomentObjective,
+    TPESearcher,
+    coefficient_of_variation,
+    spatial_gradient_variation,
+    temporal_gradient_consistency,
+)
 from a2sg_zoo.neurons import LocalGradient
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Gaussian
 

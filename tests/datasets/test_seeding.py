@@ -42,7 +42,8 @@ def sampler(seed):
 
 def load(seed, workers):
     kwargs = dict(multiprocessing_context='fork') if workers else {}
-    return torch.cat(list(DataLoader(SeededDraws(), batch_size=2, sampler=sampler(seed), num_workers=workers, **kwargs)))
+    loader = DataLoader(SeededDraws(), batch_size=2, sampler=sampler(seed), num_workers=workers, **kwargs)
+    return torch.cat(list(loader))
 
 
 def test_index_is_an_int_that_keeps_its_seed():

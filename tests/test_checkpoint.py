@@ -118,7 +118,7 @@ def test_an_unreadable_file_is_named(tmp_path, name, damage):
 
 
 def test_every_scheme_of_mmengine_is_replaced():
-    assert {f.__module__ for f in CheckpointLoader._schemes.values()} == {'a2sg_zoo.engine.checkpoint'}
+    assert {f.__module__ for f in CheckpointLoader._schemes.values()} == {'a2sg_zoo.checkpoint'}
     for path in ('s3://bucket/x.pth', 'open-mmlab:s3://x', 'torchvision://resnet18', 'pavi://x', 'mmcls://x'):
         with pytest.raises(CheckpointError, match='not supported'):
             CheckpointLoader.load_checkpoint(path)
@@ -343,7 +343,7 @@ def test_a_damaged_run_resumes_from_the_newest_readable(run_dir, damage):
 
 def test_the_fallback_is_said(run_dir, monkeypatch):
     said = []
-    monkeypatch.setattr('a2sg_zoo.engine.checkpoint.print_log', lambda text, *args, **kwargs: said.append(text))
+    monkeypatch.setattr('a2sg_zoo.checkpoint.print_log', lambda text, *args, **kwargs: said.append(text))
     (run_dir / 'iter_12.pth').unlink()
     find_resume_checkpoint(run_dir)
     assert len(said) == 1 and 'iter_12.pth' in said[0] and f'resuming from {run_dir / "iter_8.pth"}' in said[0]
