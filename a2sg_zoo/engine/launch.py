@@ -23,7 +23,9 @@ def errors_for_people():
     except A2SGError as error:
         if os.environ.get('A2SG_DEBUG'):
             raise
-        print(f'\nerror: {error}', file=sys.stderr)
+        # a DataLoader's worker wraps the message in its own traceback
+        message = str(error).rsplit(f'{type(error).__name__}: ', 1)[-1].strip()
+        print(f'\nerror: {message}', file=sys.stderr)
         sys.exit(2)
 
 

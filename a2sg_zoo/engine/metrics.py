@@ -19,6 +19,9 @@ class SegmentationMetric(IoUMetric):
     `mIoU_present` averages over the classes that occur in the split's ground truth, whatever is predicted; a stray
     pixel costs only the class it was taken from. On a split where every class occurs, both are the same.
 
+    `mIoU_constant` is what the best constant guess would score as `mIoU_present`: the floor to compare with. Guessing
+    one class everywhere gives that class its share of the pixels as IoU, and the others 0.
+
     All scores are in percent. They equal those of `IoUMetric` but for its rounding to two decimals, which would make
     ties between checkpoints, and its sums in float32, which drop pixels from 2**24 a class on.
 
@@ -50,6 +53,7 @@ class SegmentationMetric(IoUMetric):
              'Acc': 100 * float(intersect[i] / label[i]), 'pixels': int(label[i])} for i in present]
         metrics['mIoU_present'] = (
             sum(row['IoU'] for row in self.per_class) / len(present) if present else float('nan'))
+        metrics['mIoU_constant'] = 100 * float(label.max() / label.sum()) / len(present) if present else float('nan')
 
         table = PrettyTable(['class', 'IoU', 'Acc', 'pixels'], align='r')
         for row in self.per_class:

@@ -49,10 +49,13 @@ def test_agrees_with_brute_force_and_with_mmseg(prediction, truth):
         assert (row['IoU'], row['Acc'], row['pixels']) == (pytest.approx(iou), pytest.approx(acc), pixels)
     if rows:
         assert scores['mIoU_present'] == pytest.approx(np.mean([iou for iou, _, _ in rows.values()]))
+        guesses = [brute_force(np.full_like(truth, i), truth) for i in range(CLASSES)]
+        assert scores['mIoU_constant'] == pytest.approx(
+            max(np.mean([iou for iou, _, _ in guess.values()]) for guess in guesses))
     else:
         assert np.isnan(scores['mIoU_present'])
     theirs = evaluate(IoUMetric(), prediction, truth)
-    assert set(scores) == {*theirs, 'mIoU_present'}
+    assert set(scores) == {*theirs, 'mIoU_present', 'mIoU_constant'}
     for name, value in theirs.items():
         assert scores[name] == pytest.approx(value, abs=.0051, nan_ok=True)
 
@@ -63,7 +66,7 @@ def test_other_scores_and_prefix_are_those_of_mmseg():
     kwargs = dict(iou_metrics=['mIoU', 'mDice', 'mFscore'], beta=2, nan_to_num=-1, prefix='val')
     ours = evaluate(SegmentationMetric(**kwargs), prediction, truth)
     theirs = evaluate(IoUMetric(**kwargs), prediction, truth)
-    assert set(ours) == {*theirs, 'val/mIoU_present'}
+    assert set(ours) == {*theirs, 'val/mIoU_present', 'val/mIoU_constant'}
     for name, value in theirs.items():
         assert ours[name] == pytest.approx(value, abs=.0051)
 

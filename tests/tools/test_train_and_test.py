@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+from a2sg_zoo.checkpoint import read_checkpoint
+from a2sg_zoo.datasets import write_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/spikformer_ade20k_a2sg.py'
@@ -51,7 +55,7 @@ def losses(work_dir):
 
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
-    return tmp_path_factory.mktemp('scenes') / 'ADEChallengeData2016'
+    return write_scenes(tmp_path_factory.mktemp('scenes') / 'ADEChallengeData2016', train=6, val=3, size=64)
 
 
 @pytest.fixture(scope='module')
@@ -138,6 +142,28 @@ def test_bad_input_is_one_clear_error(arguments, message, tmp_path):
     done = run('train', *arguments, '--work-dir', tmp_path)
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     assert message in done.stderr[done.stderr.index('\nerror: '):] and not list(tmp_path.glob('*.pth'))
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_damaged_annotation_in_mid_training(workers, scenes, tmp_path):
+    root = shutil.copytree(scenes, tmp_path / 'data')
+    victim = sorted((root / 'annotations' / 'training').iterdir())[3]
+    victim.write_bytes(victim.read_bytes()[:200])
+    done = run('train', CONFIG, '--demo', '--work-dir', tmp_path / 'run', '--cfg-options', *SMALL,
+               *data_options(root), f'train_dataloader.num_workers={workers}')
+    assert done.returncode == 2
+    assert f'error: annotation {victim} is damaged' in done.stderr[done.stderr.rindex('\nerror: '):]
+    assert 'Traceback' not in done.stderr
+
+
+def test_nan_stops_with_step_and_layer(trained, scenes, tmp_path):
+    done = run('train', CONFIG, '--demo', '--work-dir', tmp_path, '--cfg-options', *SMALL, *data_options(scenes),
+               'optim_wrapper.optimizer.lr=1e38', 'default_hooks.checkpoint.interval=1')
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    error = done.stderr[done.stderr.rindex('\nerror: '):]
+    assert re.search(r'iteration \d+', error) and re.search(r'(backbone|neck|decode_head)\.', error)
+    assert all(x.isfinite().all() for path in tmp_path.glob('iter_*.pth')
+               for x in read_checkpoint(path)['state_dict'].values())
 
 
 def test_checkpoint_of_another_network(trained, scenes, tmp_path):
