@@ -11,8 +11,9 @@ from collections import OrderedDict
 from torch import nn
 
 from a2sg_zoo.backbones.base import SpikingBackbone
+from a2sg_zoo.backbones.sizes import count
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.layers import Folded, conv_bn, encode, spiking_attention, token_bn
+from a2sg_zoo.layers import Folded, MembraneMLP, TransformerBlock, check_heads, conv_bn, encode, spiking_attention
 from a2sg_zoo.registry import MODELS
 
 
@@ -67,11 +68,11 @@ class SeparableConv(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """x + SeparableConv(x), then x + two 3x3 convolutions with mlp_ratio times the width between them."""
+    """x + mixer(x), then x + two 3x3 convolutions with mlp_ratio times the width between them."""
 
-    def __init__(self, dim, mlp_ratio, make_neuron):
+    def __init__(self, dim, mlp_ratio, make_neuron, mixer=SeparableConv):
         super().__init__()
-        self.mixer = SeparableConv(dim, make_neuron)
+        self.mixer = mixer(dim, make_neuron)
         self.neuron1, self.conv1 = make_neuron(), conv_bn(dim, dim * mlp_ratio)
         self.neuron2, self.conv2 = make_neuron(), conv_bn(dim * mlp_ratio, dim)
 
@@ -85,9 +86,7 @@ class SpikeDrivenAttention(nn.Module):
 
     def __init__(self, dim, heads, make_neuron, scale=0.125):
         super().__init__()
-        if dim % heads:
-            raise ConfigError(f'MetaSpikeFormer: width {dim} must be divisible by num_heads = {heads}')
-        self.heads, self.scale = heads, scale
+        self.heads, self.scale = check_heads(dim, heads), scale
         self.neuron = make_neuron()
         self.q, self.k, self.v = (rep_conv(dim) for _ in range(3))
         self.q_neuron, self.k_neuron, self.v_neuron = (make_neuron() for _ in range(3))
@@ -100,32 +99,6 @@ class SpikeDrivenAttention(nn.Module):
                    ((self.q, self.q_neuron), (self.k, self.k_neuron), (self.v, self.v_neuron)))
         s = self.attn_neuron(spiking_attention(q, k, v, self.heads, self.scale))
         return self.proj(s.unflatten(3, x.shape[-2:]))
-
-
-class TokenMLP(nn.Module):
-    """Neuron and linear layer, twice. (T, B, C, H, W) to the same."""
-
-    def __init__(self, dim, hidden, make_neuron):
-        super().__init__()
-        self.neuron1, self.fc1 = make_neuron(), token_bn(dim, hidden)
-        self.neuron2, self.fc2 = make_neuron(), token_bn(hidden, dim)
-
-    def forward(self, x):
-        y = self.fc2(self.neuron2(self.fc1(self.neuron1(x.flatten(3)))))
-        return y.unflatten(3, x.shape[-2:])
-
-
-class AttentionBlock(nn.Module):
-    """x + attention(x), then x + MLP(x)."""
-
-    def __init__(self, dim, heads, mlp_ratio, make_neuron):
-        super().__init__()
-        self.attn = SpikeDrivenAttention(dim, heads, make_neuron)
-        self.mlp = TokenMLP(dim, dim * mlp_ratio, make_neuron)
-
-    def forward(self, x):
-        x = x + self.attn(x)
-        return x + self.mlp(x)
 
 
 @MODELS.register_module()
@@ -142,7 +115,8 @@ class MetaSpikeFormer(SpikingBackbone):
         num_heads: attention heads.
         mlp_ratio: hidden width of the MLPs and convolutional blocks over their width.
         in_channels: channels of the input.
-        **kwargs: T, neuron, out_indices, time, init_cfg: see `SpikingBackbone`.
+        neuron: config of the neurons; the default is that of the reference implementation.
+        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -165,8 +139,8 @@ class MetaSpikeFormer(SpikingBackbone):
     ]
 
     def __init__(self, embed_dims=(64, 128, 256, 360), depths=(6, 2), num_heads=8, mlp_ratio=4, in_channels=3,
-                 **kwargs):
-        super().__init__(**kwargs)
+                 neuron=dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)), **kwargs):
+        super().__init__(neuron=neuron, **kwargs)
         if len(embed_dims) != 4 or len(depths) != 2:
             raise ConfigError('MetaSpikeFormer: embed_dims must have 4 widths and depths 2 numbers, '
                               f'got {embed_dims} and {depths}')
@@ -175,12 +149,29 @@ class MetaSpikeFormer(SpikingBackbone):
         for c_in, c_out, stride in zip(widths, widths[1:], (2, 2, 2, 1)):
             self.downs.append(Downsample(c_in, c_out, 3, stride, self.neuron()))
         self.stages = nn.ModuleList(
-            nn.Sequential(*(ConvBlock(width, mlp_ratio, self.neuron) for _ in range(number)))
+            nn.Sequential(*(self.conv_block(width, mlp_ratio) for _ in range(number)))
             for width, number in zip(widths, (1, 1, 2)))
         self.stages.extend(
-            nn.Sequential(*(AttentionBlock(width, num_heads, mlp_ratio, self.neuron) for _ in range(number)))
+            nn.Sequential(*(self.attention_block(width, num_heads, mlp_ratio) for _ in range(number)))
             for width, number in zip(widths[3:], depths))
         self.tap(widths)
+
+    def conv_block(self, width, mlp_ratio):
+        """A block of the first three stages."""
+        return ConvBlock(width, mlp_ratio, self.neuron)
+
+    def attention_block(self, width, num_heads, mlp_ratio):
+        """A block of the last two stages."""
+        return TransformerBlock(SpikeDrivenAttention(width, num_heads, self.neuron),
+                                MembraneMLP(width, width * mlp_ratio, self.neuron))
+
+    @staticmethod
+    def sizes_of(weights):
+        """The arguments of the constructor that the weights tell; not num_heads."""
+        return dict(embed_dims=[len(weights[f'downs.{i}.project.bn.weight']) for i in range(1, 5)],
+                    depths=[count(weights, f'stages.{i}') for i in (3, 4)],
+                    mlp_ratio=len(weights['stages.0.0.conv1.bn.weight']) // len(weights['stages.0.0.conv2.bn.weight']),
+                    in_channels=weights['downs.0.project.conv.weight'].shape[1])
 
     def forward_stages(self, x):
         x = encode(self.downs[0].project, x, self.T)

@@ -3,77 +3,35 @@
 Reference implementation: github.com/ZK-Zhou/spikformer.
 """
 
+from typing import NamedTuple
+
 from torch import nn
 
 from a2sg_zoo.backbones.base import SpikingBackbone
+from a2sg_zoo.backbones.sizes import count
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.layers import conv_bn, encode, spiking_attention, token_bn
+from a2sg_zoo.layers import SpikingMLP, SpikingPatchStage, SpikingSelfAttention, TransformerBlock, encode
 from a2sg_zoo.registry import MODELS
 
-POOLED = dict(cifar=(False, False, True, True), imagenet=(True, True, True, True))
+
+class Form(NamedTuple):
+    """What the published forms differ in.
+
+    Attributes:
+        pooled: which stages of the patch embedding pool.
+        qkv_bias: whether Q, K and V have a bias.
+        scale: of the attention.
+    """
+
+    pooled: tuple
+    qkv_bias: bool
+    scale: float
 
 
-class SpikingPatchStage(nn.Module):
-    """Convolution, batch norm, neuron, and (if pooled) max pooling by 2."""
-
-    def __init__(self, in_channels, out_channels, neuron, pooled):
-        super().__init__()
-        self.project = conv_bn(in_channels, out_channels)
-        self.neuron = neuron
-        self.pool = nn.MaxPool2d(3, 2, 1) if pooled else None
-
-    def forward(self, x):
-        return self.fire(self.project(x))
-
-    def fire(self, x):
-        s = self.neuron(x)
-        return s if self.pool is None else self.pool(s.flatten(0, 1)).unflatten(0, s.shape[:2])
-
-
-class SpikingSelfAttention(nn.Module):
-    """SSA: Q, K, V are spikes, their product is scaled and fires again; no softmax. (T, B, C, N) to the same."""
-
-    def __init__(self, dim, heads, make_neuron, qkv_bias, scale=0.125):
-        super().__init__()
-        if dim % heads:
-            raise ConfigError(f'Spikformer: embed_dims = {dim} must be divisible by num_heads = {heads}')
-        self.heads, self.scale = heads, scale
-        self.q, self.k, self.v = (token_bn(dim, dim, qkv_bias) for _ in range(3))
-        self.q_neuron, self.k_neuron, self.v_neuron = (make_neuron() for _ in range(3))
-        # attention sums are small: the published network halves the threshold there
-        self.attn_neuron = make_neuron(v_threshold=0.5)
-        self.proj = token_bn(dim, dim)
-        self.proj_neuron = make_neuron()
-
-    def forward(self, x):
-        q, k, v = self.q_neuron(self.q(x)), self.k_neuron(self.k(x)), self.v_neuron(self.v(x))
-        s = self.attn_neuron(spiking_attention(q, k, v, self.heads, self.scale))
-        return self.proj_neuron(self.proj(s))
-
-
-class SpikingMLP(nn.Module):
-    """Two linear layers, each with batch norm and neuron. (T, B, C, N) to the same."""
-
-    def __init__(self, dim, hidden, make_neuron):
-        super().__init__()
-        self.fc1, self.neuron1 = token_bn(dim, hidden), make_neuron()
-        self.fc2, self.neuron2 = token_bn(hidden, dim), make_neuron()
-
-    def forward(self, x):
-        return self.neuron2(self.fc2(self.neuron1(self.fc1(x))))
-
-
-class SpikformerBlock(nn.Module):
-    """x + SSA(x), then x + MLP(x); what is added are spikes."""
-
-    def __init__(self, dim, heads, mlp_ratio, make_neuron, qkv_bias):
-        super().__init__()
-        self.attn = SpikingSelfAttention(dim, heads, make_neuron, qkv_bias)
-        self.mlp = SpikingMLP(dim, int(dim * mlp_ratio), make_neuron)
-
-    def forward(self, x):
-        x = x + self.attn(x)
-        return x + self.mlp(x)
+FORMS = dict(
+    cifar=Form((False, False, True, True), True, 0.125),
+    imagenet=Form((True, True, True, True), False, 0.125),
+    dvs=Form((True, True, True, True), False, 0.25))
 
 
 @MODELS.register_module()
@@ -82,22 +40,23 @@ class Spikformer(SpikingBackbone):
 
     Four stages can be tapped: the first three of the patch embedding (embed_dims / 8, / 4, / 2 channels) and the
     last block's output (embed_dims channels). Their strides are 1, 1, 2, 4 for the CIFAR form and 2, 4, 8, 16 for
-    the ImageNet form. There is no positional table: any image size does.
+    the others. There is no positional table: any image size does.
 
     Args:
         embed_dims: width C of the blocks; Spikformer-L-C has L = depth of them.
         depth: number of blocks.
         num_heads: attention heads.
         mlp_ratio: hidden width of the MLP over embed_dims.
-        form: 'cifar' or 'imagenet': the two published forms. They differ in the stages of the patch embedding that
-            pool, and in Q, K and V having a bias ('cifar') or none.
+        form: 'cifar', 'imagenet' or 'dvs': the published forms, see `Form`. That for event cameras is 2-256 with 16
+            heads, in_channels=2.
         in_channels: channels of the input.
-        **kwargs: T, neuron, out_indices, time, init_cfg: see `SpikingBackbone`.
+        neuron: config of the neurons; the default is that of the reference implementation.
+        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
         (r'^head\.', None),
-        (r'\.norm[12]\.', None),  # layer norms that the published blocks define and never call
+        (r'\.norm[12]\.|^norm\.|^pos_embed$', None),  # defined by the published code, and never used
         (r'^patch_embed\.rpe_(conv|bn)\.', r'position.project.\1.'),
         (r'^patch_embed\.proj_(conv|bn)\.', r'stages.0.project.\1.'),
         (r'^patch_embed\.proj_(conv|bn)(\d)\.', r'stages.\2.project.\1.'),
@@ -106,19 +65,22 @@ class Spikformer(SpikingBackbone):
         (r'\.(q|k|v|proj|fc1|fc2)_bn\.', r'.\1.bn.'),
     ]
 
-    def __init__(self, embed_dims=384, depth=8, num_heads=12, mlp_ratio=4, form='imagenet', in_channels=3, **kwargs):
-        super().__init__(**kwargs)
-        if form not in POOLED:
-            raise ConfigError(f'Spikformer: form must be one of {sorted(POOLED)}, got {form!r}')
+    def __init__(self, embed_dims=384, depth=8, num_heads=12, mlp_ratio=4, form='imagenet', in_channels=3,
+                 neuron=dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)), **kwargs):
+        super().__init__(neuron=neuron, **kwargs)
+        if form not in FORMS:
+            raise ConfigError(f'Spikformer: form must be one of {sorted(FORMS)}, got {form!r}')
         if embed_dims % 8:
             raise ConfigError(f'Spikformer: embed_dims must be divisible by 8, got {embed_dims}')
+        pooled, qkv_bias, scale = FORMS[form]
         widths = [embed_dims // 8, embed_dims // 4, embed_dims // 2, embed_dims]
         self.stages = nn.ModuleList(
-            SpikingPatchStage(c_in, c_out, self.neuron(), pooled)
-            for c_in, c_out, pooled in zip([in_channels, *widths], widths, POOLED[form]))
+            SpikingPatchStage(c_in, c_out, self.neuron(), pools)
+            for c_in, c_out, pools in zip([in_channels, *widths], widths, pooled))
         self.position = SpikingPatchStage(embed_dims, embed_dims, self.neuron(), pooled=False)
         self.blocks = nn.ModuleList(
-            SpikformerBlock(embed_dims, num_heads, mlp_ratio, self.neuron, qkv_bias=form == 'cifar')
+            TransformerBlock(SpikingSelfAttention(embed_dims, num_heads, self.neuron, qkv_bias, scale),
+                             SpikingMLP(embed_dims, int(embed_dims * mlp_ratio), self.neuron))
             for _ in range(depth))
         self.tap(widths)
 
@@ -127,6 +89,16 @@ class Spikformer(SpikingBackbone):
         # linear layers are 1x1 convolutions here, on (C, N)
         return value.reshape(*value.shape[:2], 1) if name.startswith('blocks.') and name.endswith('.conv.weight') \
             else value
+
+    @staticmethod
+    def sizes_of(weights):
+        """The arguments of the constructor that the weights tell; not num_heads."""
+        embed_dims = len(weights['position.project.bn.weight'])
+        in_channels = weights['stages.0.project.conv.weight'].shape[1]
+        return dict(
+            embed_dims=embed_dims, depth=count(weights, 'blocks'), in_channels=in_channels,
+            mlp_ratio=len(weights['blocks.0.mlp.fc1.bn.weight']) / embed_dims,
+            form='cifar' if 'blocks.0.attn.q.conv.bias' in weights else 'dvs' if in_channels == 2 else 'imagenet')
 
     def forward_stages(self, x):
         x = self.stages[0].fire(encode(self.stages[0].project, x, self.T))

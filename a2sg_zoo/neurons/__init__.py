@@ -1,6 +1,7 @@
 """Multi-step spiking neurons: the dynamics, their backward pass, and the modules that networks are built of."""
 
 from .dynamics import Dynamics, LocalGradient, multistep, multistep_reference
+from .integer import ILIF
 from .lif import IF, LIF, PLIF, Neuron
 
-__all__ = ['Neuron', 'IF', 'LIF', 'PLIF', 'Dynamics', 'LocalGradient', 'multistep', 'multistep_reference']
+__all__ = ['Neuron', 'IF', 'LIF', 'PLIF', 'ILIF', 'Dynamics', 'LocalGradient', 'multistep', 'multistep_reference']
