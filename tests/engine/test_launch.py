@@ -1,6 +1,7 @@
 """Mistakes in a config are found before the first batch, and say what to change."""
 
 import pytest
+import torch
 
 from a2sg_zoo.engine.launch import check_channels, prepare_config, train
 from a2sg_zoo.errors import ConfigError
@@ -51,3 +52,9 @@ def test_channels_of_a_network_without_neck():
         backbone = decode_head = Part()
 
     check_channels(Network)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without CUDA')
+def test_mixed_precision_needs_a_device(tmp_path):
+    with pytest.raises(ConfigError, match='--amp needs a CUDA device'):
+        train(prepare_config(CONFIG, demo=True, work_dir=tmp_path), amp=True)
