@@ -14,7 +14,7 @@ CONFIG = 'configs/spikformer_ade20k_a2sg.py'
                                           "'Spikformer'"),
     ('model.backbone.neuron.tau', 'two', "LIF: tau must be a number, got 'two'"),
     ('model.backbone.T', 0, 'Spikformer: T, the number of time steps, must be an integer >= 1, got 0'),
-    ('model.backbone.num_heads', 7, 'embed_dims = 384 must be divisible by num_heads = 7'),
+    ('model.backbone.num_heads', 7, 'the width of an attention layer, 384, must be divisible by its num_heads = 7'),
     ('model.backbone.out_indices', [0, 4], 'out_indices has 4, but there are 4 stages'),
     ('custom_hooks.0.policy.beta_min', 3.0, 'A2SG: beta_min = 3.0 must be smaller than beta_max = 2.0'),
     ('model.neck.in_channels', [48, 96, 192, 400],
