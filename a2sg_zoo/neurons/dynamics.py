@@ -43,11 +43,12 @@ class Dynamics:
             return 1 - rate, rate, rate * self.v_reset
         return 1 - rate, 1.0, 0.0
 
-    def reset(self, u):
-        """v after the spike, the spike taken as a constant."""
+    def reset(self, u, s):
+        """v after the spikes s."""
         if self.hard_reset:
-            return u.masked_fill(u >= self.v_threshold, self.v_reset)
-        return u - self.v_threshold * (u >= self.v_threshold).to(u.dtype)
+            v = torch.addcmul(u, u, s, value=-1)
+            return v.add_(s, alpha=self.v_reset) if self.v_reset else v
+        return torch.sub(u, s, alpha=self.v_threshold)
 
 
 class LocalGradient(NamedTuple):
@@ -82,10 +83,7 @@ class _MultiStep(torch.autograd.Function):
                 _add_scaled(u_t, v, decay)
                 if dynamics.decay_input and dynamics.v_reset:
                     u_t.add_(shift)
-            fired = u_t >= dynamics.v_threshold
-            s_t.copy_(fired)
-            v = u_t.masked_fill(fired, dynamics.v_reset) if dynamics.hard_reset \
-                else torch.sub(u_t, s_t, alpha=dynamics.v_threshold)
+            v = dynamics.reset(u_t, torch.ge(u_t, dynamics.v_threshold, out=s_t))
         ctx.save_for_backward(u, rate if isinstance(rate, Tensor) else None)
         ctx.rate, ctx.dynamics, ctx.window = rate if not isinstance(rate, Tensor) else None, dynamics, window
         return s
@@ -96,7 +94,7 @@ class _MultiStep(torch.autograd.Function):
         u, rate = ctx.saved_tensors
         dynamics, rate = ctx.dynamics, ctx.rate if rate is None else rate
         decay, gain, _ = dynamics.coefficients(rate)
-        delta = torch.empty_like(u)
+        delta, s = torch.empty_like(u), torch.empty_like(u[0])
         c = d = None
         for t in reversed(range(len(u))):
             z, g = u[t] - dynamics.v_threshold, grad_s[t]
@@ -105,7 +103,7 @@ class _MultiStep(torch.autograd.Function):
                 if dynamics.hard_reset:
                     if not dynamics.detach_reset:
                         g = g + carry * (dynamics.v_reset - u[t])
-                    c = carry.masked_fill_(z >= 0, 0)
+                    c = carry.addcmul_(carry, torch.ge(z, 0, out=s), value=-1)
                 else:
                     if not dynamics.detach_reset:
                         g = g - carry * dynamics.v_threshold
@@ -118,7 +116,8 @@ class _MultiStep(torch.autograd.Function):
 
         grad_rate = None
         if ctx.needs_input_grad[1]:
-            v_before = torch.cat([torch.full_like(u[:1], dynamics.v_reset), dynamics.reset(u[:-1])])
+            spikes = torch.ge(u[:-1], dynamics.v_threshold, out=torch.empty_like(u[:-1]))
+            v_before = torch.cat([torch.full_like(u[:1], dynamics.v_reset), dynamics.reset(u[:-1], spikes)])
             # u[t] - v[t-1] = r (x[t] + v_reset - v[t-1]) stands in for x, which is not kept
             along = (u - v_before) / rate if dynamics.decay_input else -v_before
             grad_rate = (delta * along).sum()

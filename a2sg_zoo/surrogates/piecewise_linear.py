@@ -8,6 +8,8 @@ import math
 import warnings
 from abc import abstractmethod
 
+import torch
+
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates.base import Surrogate, positive
 
@@ -33,8 +35,9 @@ class PiecewiseLinear(Surrogate):
     def __call__(self, z, beta):
         slope, offset = self.coefficients(beta)
         distance = z.abs()
-        f = (distance if self.even else z) * slope + offset
-        return f.masked_fill(distance > beta, 0)
+        # a comparison written as numbers, and a product: several times as fast as a masked fill on a CPU
+        inside = torch.le(distance.detach(), beta, out=torch.empty_like(distance, requires_grad=False))
+        return ((distance if self.even else z) * slope).add_(offset).mul_(inside)
 
 
 @SURROGATES.register_module()
