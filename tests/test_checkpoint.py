@@ -225,7 +225,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / 'iter_1.pth'
     path.write_bytes(b'old')
     said = subprocess.run([sys.executable, '-c', _FULL_DISK, path], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[2]).stdout
+                          cwd=Path(__file__).parents[1]).stdout
     assert f'{path} could not be written (File too large): it takes 1.0 MB' in said and 'MB are free' in said
     assert path.read_bytes() == b'old' and os.listdir(tmp_path) == ['iter_1.pth']
 

@@ -46,7 +46,7 @@ def test_two_halves_equal_one_whole(searcher, surrogate, tmp_path):
     model = build(searcher, surrogate)
     model(data()).square().sum().backward()
     betas, gradients = result(model)
-    multiprocessing.start_processes(half, (str(tmp_path), searcher, surrogate), nprocs=2, start_method='fork')
+    multiprocessing.start_processes(half, (str(tmp_path), searcher, surrogate), nprocs=2, start_method='spawn')
     for rank in range(2):
         their_betas, their_gradients = torch.load(tmp_path / f'rank{rank}.pt')
         assert all(torch.equal(beta, their_betas[name]) for name, beta in betas.items())
