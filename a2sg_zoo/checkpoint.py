@@ -88,6 +88,23 @@ def _damaged(path, error):
             f'({path.stat().st_size} bytes; {reason}). Fetch it again, or use another one')
 
 
+def weights_of(checkpoint, path):
+    """{name: tensor} of a checkpoint's contents in any of the usual layouts: bare, under 'state_dict' (MMEngine, timm)
+    or 'model' (MAE), with or without the prefix of a parallel wrapper.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    for key in ('state_dict', 'model'):
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
+            checkpoint = checkpoint[key]
+    weights = {name.removeprefix('module.'): x for name, x in checkpoint.items() if isinstance(x, torch.Tensor)} \
+        if isinstance(checkpoint, dict) else {}
+    if not weights:
+        raise CheckpointError(f"checkpoint {path} holds no weights: no tensors, and no 'state_dict' or 'model' of them")
+    return weights
+
+
 class Checkpoint(dict):
     """The contents of a file together with its path, for messages; pickled as an ordinary dictionary."""
 

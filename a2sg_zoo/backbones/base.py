@@ -2,10 +2,9 @@
 
 import re
 
-import torch
 from mmengine.model import BaseModule
 
-from a2sg_zoo.checkpoint import load_into, read_checkpoint
+from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.layers.folded import check_time_steps
 from a2sg_zoo.registry import NEURONS
@@ -105,10 +104,7 @@ class SpikingBackbone(BaseModule):
 
     def load_pretrained(self, path):
         """Loads this backbone's weights from a file: ours, a whole network's, or an official one. Strict."""
-        checkpoint = read_checkpoint(path)
-        for key in ('state_dict', 'model'):
-            checkpoint = checkpoint.get(key, checkpoint)
-        weights = {name.removeprefix('module.'): x for name, x in checkpoint.items() if isinstance(x, torch.Tensor)}
+        weights = weights_of(read_checkpoint(path), path)
         if any(name.startswith('backbone.') for name in weights):
             weights = {name.removeprefix('backbone.'): x for name, x in weights.items() if name.startswith('backbone.')}
         if not any(name in weights for name in self.state_dict()):

@@ -46,9 +46,11 @@ class SpikeDrivenTransformer(SpikingBackbone):
     Args:
         embed_dims: width C of the blocks; the published L-C has L = depth of them.
         depth: number of blocks.
-        mlp_ratio: hidden width of the MLP over embed_dims.
-        pooling: which of the four stages of the patch embedding pool: '1111' (ImageNet, event cameras) or '0011'
-            (CIFAR), as the published code writes it.
+        mlp_ratio: hidden width of the MLP over embed_dims. (At 1 the published MLP gains one more shortcut; this one
+            does not.)
+        pooling: which of the four stages of the patch embedding pool, as the published code writes it: '1111' for
+            ImageNet, '0111' for DVS128 Gesture, '0011' for CIFAR. The published network for CIFAR10-DVS is another
+            one: it also pools within its attention. Its checkpoints have the same names, and should not be loaded.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
         **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.

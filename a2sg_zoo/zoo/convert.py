@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from a2sg_zoo.backbones import SpikingBackbone
-from a2sg_zoo.checkpoint import read_checkpoint, require_match
+from a2sg_zoo.checkpoint import read_checkpoint, require_match, weights_of
 from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.registry import MODELS
@@ -60,7 +60,7 @@ def convert(family, path, options=None):
     if cls not in _families():
         known = ', '.join(known.__name__ for known in _families())
         raise ConfigError(f'{family} has no converter of published checkpoints; these have: {known}')
-    official = _tensors(read_checkpoint(path), path)
+    official = weights_of(read_checkpoint(path), path)
     names, weights = _rename(cls, official, path)
     try:
         config = {'type': family, **_sizes(cls, weights), **(options or {})}
@@ -87,17 +87,6 @@ def save(conversion, source, target):
 def _families():
     return [cls for cls in MODELS.module_dict.values()
             if isinstance(cls, type) and issubclass(cls, SpikingBackbone) and cls.official_names]
-
-
-def _tensors(checkpoint, path):
-    for key in ('state_dict', 'model'):
-        if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
-            checkpoint = checkpoint[key]
-    tensors = {name.removeprefix('module.'): x for name, x in checkpoint.items() if isinstance(x, torch.Tensor)} \
-        if isinstance(checkpoint, dict) else {}
-    if not tensors:
-        raise CheckpointError(f"checkpoint {path} holds no weights: no tensors, and no 'state_dict' or 'model' of them")
-    return tensors
 
 
 def _rename(cls, official, path):
