@@ -70,7 +70,7 @@ NEURONS = _child('neuron', None, 'neurons')
 POLICIES = _child('policy', None, 'adaptation')
 SEARCHERS = _child('searcher', None, 'adaptation')
 
-MODELS = _child('model', mmseg.MODELS, 'backbones', 'segmentors')
+MODELS = _child('model', mmseg.MODELS, 'backbones', 'segmentors', 'classifiers', 'losses')
 DATASETS = _child('dataset', mmseg.DATASETS, 'datasets')
 TRANSFORMS = _child('transform', mmseg.TRANSFORMS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', mmseg.DATA_SAMPLERS, 'engine')

@@ -71,8 +71,8 @@ def _unwrapped(runner):
 
 
 def check_channels(model):
-    """Raises ConfigError where one part of a segmentor gives other channels than the next one takes."""
-    parts = [(name, getattr(model, name)) for name in ('backbone', 'neck', 'decode_head')
+    """Raises ConfigError where one part of a network gives other channels than the next one takes."""
+    parts = [(name, getattr(model, name)) for name in ('backbone', 'neck', 'decode_head', 'head')
              if getattr(model, name, None) is not None]
     for (giver, a), (taker, b) in zip(parts, parts[1:]):
         gives = getattr(a, 'out_channels', None)
@@ -85,9 +85,11 @@ def check_channels(model):
 
 def check_classes(model, dataset, where):
     """Raises ConfigError where the head has another number of classes than the data."""
-    head, classes = getattr(model, 'decode_head', None), dataset.metainfo.get('classes')
-    if head is not None and classes is not None and head.num_classes != len(classes):
-        raise ConfigError(f'model.decode_head.num_classes = {head.num_classes}, but {where} has {len(classes)} classes')
+    classes = dataset.metainfo.get('classes')
+    for name in ('decode_head', 'head'):
+        head = getattr(model, name, None)
+        if head is not None and classes is not None and head.num_classes != len(classes):
+            raise ConfigError(f'model.{name}.num_classes = {head.num_classes}, but {where} has {len(classes)} classes')
 
 
 def summary(runner, *loaders):
@@ -154,6 +156,8 @@ def test(cfg, checkpoint, out=None, show_dir=None):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(checkpoint), False
     if show_dir is not None:
+        if 'decode_head' not in cfg.model:
+            raise ConfigError('--show-dir draws segmentations, and this network gives none; leave it out')
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
     runner = build_runner(cfg)
     check_classes(_unwrapped(runner), runner.test_dataloader.dataset, 'the test data')

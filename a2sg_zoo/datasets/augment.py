@@ -1,0 +1,101 @@
+"""Augmentation of whole batches of small images, uint8 (B, 3, H, W), each image by random numbers of its own.
+
+A transform is called with the images and a `Draws`, and returns new images. Looping over images in Python would cost
+more than the arithmetic does.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from a2sg_zoo.registry import TRANSFORMS
+
+
+class Draws:
+    """Random numbers for a batch: those of a sample depend on its own seed, whatever else is in the batch.
+
+    One SplitMix64 generator a sample, all stepped at once (Steele, Lea and Flood, OOPSLA 2014). Its streams are apart
+    from each other as far as the seeds are; those of the samplers are well mixed.
+
+    Args:
+        seeds: a non-negative integer below 2**64 for each sample.
+    """
+
+    def __init__(self, seeds):
+        self._state = np.array(seeds, np.uint64)
+
+    def uniform(self):
+        """A number in [0, 1) for each sample: float64 tensor (B,)."""
+        self._state = self._state + np.uint64(0x9E3779B97F4A7C15)
+        z = self._state
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return torch.from_numpy(((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0 ** -53)
+
+    def integers(self, n):
+        """An integer in 0..n-1 for each sample: int64 tensor (B,)."""
+        return (self.uniform() * n).long()
+
+    def events(self, probability):
+        """True with a probability, for each sample: bool tensor (B,)."""
+        return self.uniform() < probability
+
+
+@TRANSFORMS.register_module()
+class BatchCrop:
+    """Pads every side and crops the original size at a random place.
+
+    Args:
+        padding: pixels a side, of value 0.
+    """
+
+    def __init__(self, padding=4):
+        self.padding = padding
+
+    def __call__(self, images, draws):
+        top, left = (draws.integers(2 * self.padding + 1) for _ in range(2))
+        height, width = images.shape[2:]
+        windows = F.pad(images, [self.padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
+        return windows[torch.arange(len(images)), :, top, left]
+
+
+@TRANSFORMS.register_module()
+class BatchFlip:
+    """Mirrors left and right.
+
+    Args:
+        prob: of an image.
+    """
+
+    def __init__(self, prob=0.5):
+        self.prob = prob
+
+    def __call__(self, images, draws):
+        return torch.where(draws.events(self.prob).view(-1, 1, 1, 1), images.flip(3), images)
+
+
+@TRANSFORMS.register_module()
+class BatchCutout:
+    """Fills a square whose centre lies anywhere in the image; what sticks out of the image is lost.
+
+    Args:
+        size: side of the square in pixels.
+        prob: of an image.
+        fill: value of the three channels; zero after normalisation, as published, is the data's mean.
+
+    Source: DeVries and Taylor, arXiv 1708.04552.
+    """
+
+    def __init__(self, size=16, prob=1.0, fill=(0, 0, 0)):
+        self.size, self.prob = size, prob
+        self.fill = torch.tensor(fill).round().byte().view(3, 1, 1)
+
+    def __call__(self, images, draws):
+        chosen = draws.events(self.prob)
+        rows, columns = (self._covered(draws.integers(n), n) for n in images.shape[2:])
+        mask = (rows & chosen[:, None])[:, None, :, None] & columns[:, None, None, :]
+        return torch.where(mask, self.fill, images)
+
+    def _covered(self, centre, n):
+        start = centre[:, None] - self.size // 2
+        return (torch.arange(n) >= start) & (torch.arange(n) < start + self.size)

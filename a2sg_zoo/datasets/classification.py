@@ -1,0 +1,182 @@
+"""Small images with a label each, held in memory and handed out a batch at a time."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from PIL import Image
+from torch.nn import functional as F
+from torchvision import datasets as torchvision
+
+from a2sg_zoo.datasets.augment import Draws
+from a2sg_zoo.datasets.seeding import SeededIndex
+from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.registry import DATASETS, TRANSFORMS
+
+_SUFFIXES = ('.jpg', '.jpeg', '.png')
+
+
+class ImagesInMemory:
+    """Base of the data sets here: item i is dict(inputs=uint8 (3, H, W), data_samples=label).
+
+    `__getitems__`, which PyTorch's DataLoader prefers, augments a batch at once. What becomes of a `SeededIndex`
+    depends on nothing but its position and its seed; for a plain integer the seed is drawn from torch's generator.
+
+    Args:
+        images: uint8 tensor (N, 3, H, W), red first.
+        labels: N integers.
+        classes: names of the classes.
+        pipeline: batch transforms, or their configs; see `a2sg_zoo.datasets.augment`.
+    """
+
+    def __init__(self, images, labels, classes, pipeline=()):
+        self.images, self.labels = images, list(map(int, labels))
+        self.metainfo = dict(classes=tuple(classes))
+        self.pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices):
+        images = self.images[[int(i) for i in indices]]
+        if self.pipeline:
+            draws = Draws([i.seed if isinstance(i, SeededIndex) else int(torch.randint(2 ** 63 - 1, ()))
+                           for i in indices])
+            for step in self.pipeline:
+                images = step(images, draws)
+        return [dict(inputs=image, data_samples=self.labels[i]) for image, i in zip(images, indices)]
+
+
+@DATASETS.register_module()
+class CIFAR(ImagesInMemory):
+    """CIFAR-10 or CIFAR-100 in the form in which torchvision stores it; 50,000 training and 10,000 test images, 32x32.
+
+    Args:
+        data_root: folder that holds cifar-10-batches-py or cifar-100-python; by default that in the environment
+            variable CIFAR_ROOT, or else data/cifar.
+        num_classes: 10 or 100.
+        train: the training images, or else those of the test.
+        pipeline: see `ImagesInMemory`.
+
+    Raises:
+        DataError: the files are missing or damaged.
+
+    Source: Krizhevsky, 2009.
+    """
+
+    def __init__(self, data_root=None, num_classes=10, train=True, pipeline=()):
+        if num_classes not in (10, 100):
+            raise ConfigError(f'CIFAR: num_classes must be 10 or 100, got {num_classes!r}')
+        self.data_root = data_root or os.environ.get('CIFAR_ROOT') or 'data/cifar'
+        source = getattr(torchvision, f'CIFAR{num_classes}')
+        folder = Path(self.data_root, source.base_folder).absolute()
+        if not folder.is_dir():
+            raise DataError(f'CIFAR-{num_classes} is not there: no folder {folder}\n{self._how_to_get(num_classes)}')
+        try:
+            data = source(self.data_root, train=train)
+        except Exception as error:  # it unpickles files, once their checksums are right
+            raise DataError(f'CIFAR-{num_classes} in {folder} is incomplete or damaged ({error}); remove that folder\n'
+                            f'{self._how_to_get(num_classes)}') from error
+        images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
+        super().__init__(images, data.targets, data.classes, pipeline)
+
+    def _how_to_get(self, num_classes):
+        return f"""Get the data set (170 MB) with
+    python -c "from torchvision.datasets import CIFAR{num_classes} as C; C('{self.data_root}', download=True)"
+or say where it lies: set the environment variable CIFAR_ROOT, or pass --cfg-options data_root=PATH, to the folder that
+holds {getattr(torchvision, f'CIFAR{num_classes}').base_folder}. To try things without it, pass --demo: that takes \
+the digits embedded in scikit-learn."""
+
+
+@DATASETS.register_module()
+class ImageFolder(ImagesInMemory):
+    """Images in folders named after their classes, decoded once:
+
+        data_root/{train,test}/CLASS/NAME.{jpg,jpeg,png}
+
+    The classes are the folders of data_root/train, in alphabetical order.
+
+    Args:
+        data_root: the folder above.
+        train: the images in train, or else those in test.
+        size: height and width to which images are resized.
+        on_error: 'raise' stops at an image that cannot be decoded; 'skip' warns and leaves it out.
+        pipeline: see `ImagesInMemory`.
+
+    Raises:
+        DataError: a folder is missing, holds no images, or no class of the training; or an image is damaged.
+    """
+
+    def __init__(self, data_root, train=True, size=32, on_error='raise', pipeline=()):
+        if on_error not in ('raise', 'skip'):
+            raise ConfigError(f"ImageFolder: on_error must be 'raise' or 'skip', got {on_error!r}")
+        self.data_root = data_root
+        classes = self._folders('train')
+        split = 'train' if train else 'test'
+        strange = set(self._folders(split)) - set(classes)
+        if strange:
+            raise DataError(f'{Path(data_root, split).absolute()} has folders that {Path(data_root, "train")} has not: '
+                            f'{", ".join(sorted(strange))}; the classes are the folders of train')
+        images, labels = [], []
+        for label, name in enumerate(classes):
+            for path in sorted(Path(data_root, split, name).glob('*')):
+                if path.suffix.lower() not in _SUFFIXES:
+                    continue
+                try:
+                    images.append(_decode(path, size))
+                except DataError as error:
+                    if on_error == 'raise':
+                        raise
+                    print_log(f'left out: {error}', logger='current', level='WARNING')
+                else:
+                    labels.append(label)
+        if not images:
+            raise DataError(f'{Path(data_root, split).absolute()} holds no image CLASS/NAME{"|".join(_SUFFIXES)}')
+        super().__init__(torch.stack(images), labels, classes, pipeline)
+
+    def _folders(self, split):
+        folder = Path(self.data_root, split)
+        if not folder.is_dir():
+            raise DataError(f'no folder {folder.absolute()}; expected are images in '
+                            f'{self.data_root}/{{train,test}}/CLASS/; pass --cfg-options data_root=PATH')
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+
+def _decode(path, size):
+    """The image in a file: uint8 (3, size, size)."""
+    try:
+        image = Image.open(path).convert('RGB')
+    except Exception as error:
+        raise DataError(f'image {path} is damaged ({error}); replace or remove this file') from error
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+@DATASETS.register_module()
+class Digits(ImagesInMemory):
+    """The 1,797 handwritten digits that scikit-learn brings along, 8x8 there, as grey images of CIFAR's form.
+
+    Every fifth is a test image: 1,437 for training, 360 for the test.
+
+    Args:
+        train: the training images, or else those of the test.
+        size: height and width to which they are enlarged.
+        pipeline: see `ImagesInMemory`.
+
+    Source: UCI Machine Learning Repository, Optical Recognition of Handwritten Digits.
+    """
+
+    def __init__(self, train=True, size=32, pipeline=()):
+        from sklearn.datasets import load_digits  # a second, which only this data set shall cost
+
+        digits = load_digits()
+        chosen = (np.arange(len(digits.target)) % 5 == 0) != train
+        images = torch.from_numpy(digits.images[chosen]).float()[:, None] * (255 / 16)
+        images = F.interpolate(images, (size, size), mode='bilinear').round().byte().expand(-1, 3, -1, -1)
+        super().__init__(images.contiguous(), digits.target[chosen], map(str, range(10)), pipeline)

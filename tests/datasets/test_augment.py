@@ -1,0 +1,108 @@
+"""The batch transforms against a loop over images, and their random numbers."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
+from torchvision.transforms.v2 import functional as TF
+
+from a2sg_zoo.datasets import auto_augment
+from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchFlip, Draws
+from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
+from a2sg_zoo.errors import ConfigError
+
+SEEDS = list(range(40))
+TRANSFORMS = [BatchCrop(), BatchFlip(), BatchCutout(prob=0.5), BatchAutoAugment(), BatchRandAugment()]
+
+
+@pytest.fixture
+def images():
+    return torch.randint(256, (len(SEEDS), 3, 12, 16), dtype=torch.uint8)
+
+
+def test_crop(images):
+    draws = Draws(SEEDS)
+    tops, lefts = draws.integers(5).tolist(), draws.integers(5).tolist()
+    loop = [F.pad(x, [2] * 4)[:, top:top + 12, left:left + 16] for x, top, left in zip(images, tops, lefts)]
+    assert BatchCrop(padding=2)(images, Draws(SEEDS)).equal(torch.stack(loop))
+    assert {*tops} == {*lefts} == {*range(5)}
+
+
+def test_flip(images):
+    flipped = BatchFlip(prob=0.3)(images, Draws(SEEDS))
+    for x, y, u in zip(images, flipped, Draws(SEEDS).uniform().tolist()):
+        assert y.equal(x.flip(2) if u < 0.3 else x)
+
+
+def test_cutout(images):
+    draws = Draws(SEEDS)
+    chosen, rows, columns = draws.uniform().tolist(), draws.integers(12).tolist(), draws.integers(16).tolist()
+    cut = BatchCutout(size=6, prob=0.7, fill=(1, 2.6, 3))(images, Draws(SEEDS))
+    for x, y, u, row, column in zip(images, cut, chosen, rows, columns):
+        expected = x.clone()
+        if u < 0.7:
+            for channel, value in enumerate((1, 3, 3)):
+                expected[channel, max(0, row - 3):row + 3, max(0, column - 3):column + 3] = value
+        assert y.equal(expected)
+
+
+def test_auto_augment_applies_to_groups_what_it_would_to_each(images):
+    kinds = [(name, 0.7) for name in auto_augment._OPERATIONS]
+    choice = torch.arange(len(images)) % (len(kinds) + 1) - 1
+    negative = torch.arange(len(images)) % 2 == 0
+    together = auto_augment._apply(images, kinds, choice, negative, [5, 6, 7])
+    alone = [auto_augment._apply(*x, kinds, c, n, [5, 6, 7]) for *x, c, n in zip(
+        images.split(1), choice.split(1), negative.split(1))]
+    assert together.equal(torch.cat(alone)) and together[choice == -1].equal(images[choice == -1])
+
+
+@pytest.mark.parametrize('name', auto_augment._OPERATIONS)
+def test_operations_are_those_of_torchvision(name, images):
+    space = AutoAugment(AutoAugmentPolicy.CIFAR10)
+    magnitudes, signed = space._AUGMENTATION_SPACE[name]
+    strengths = magnitudes(10, 12, 16)
+    for sign in (1, -1) if signed else (1,):
+        magnitude = sign * float(strengths[6]) if strengths is not None else 0.0
+        expected = space._apply_image_or_video_transform(
+            images, name, magnitude, interpolation=TF.InterpolationMode.NEAREST, fill={torch.Tensor: [9, 9, 9]})
+        ours = auto_augment._OPERATIONS[name](images, sign * 6 / 9, [9, 9, 9])
+        # torchvision's strengths have single precision, so a product may fall on the other side of an integer
+        assert (ours.int() - expected.int()).abs().max() <= 1
+
+
+def test_policies_are_those_of_torchvision():
+    published = AutoAugment(AutoAugmentPolicy.CIFAR10)._policies
+    assert len(published) == len(auto_augment._CIFAR10)
+    for theirs, ours in zip(published, auto_augment._CIFAR10):
+        for (name, probability, magnitude), mine in zip(theirs, ours):
+            assert mine[:2] == (name, probability) and magnitude in (None, mine[2])
+
+
+@pytest.mark.parametrize('transform', TRANSFORMS, ids=lambda t: type(t).__name__)
+def test_an_image_depends_on_its_seed_alone(transform, images):
+    before = images.clone()
+    together = transform(images, Draws(SEEDS))
+    assert together.shape == images.shape and together.dtype == torch.uint8
+    assert not together.equal(images) and images.equal(before)
+    some = [7, 3, 31]
+    assert transform(images[some], Draws([SEEDS[i] for i in some])).equal(together[some])
+
+
+def test_numbers_are_uniform_and_unrelated():
+    draws = Draws([2 ** 64 - 1, *range(1, 20_000)])
+    first, second = draws.uniform(), draws.uniform()
+    for u in (first, second):
+        assert 0 <= u.min() and u.max() < 1
+        assert torch.histc(u, 10, 0, 1).sub(2000).abs().max() < 200  # 4.7 standard deviations
+    assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1]) < 0.03
+    assert abs(torch.corrcoef(torch.stack([first[1:], first[:-1]]))[0, 1]) < 0.03
+
+
+def test_splitmix64():
+    """The first number of the published generator for the seed 1234567."""
+    assert Draws([1234567]).uniform().item() == (6457827717110365317 >> 11) / 2 ** 53
+
+
+def test_mistakes():
+    with pytest.raises(ConfigError, match='magnitude must be from 0 to 10, got 30'):
+        BatchRandAugment(magnitude=30)

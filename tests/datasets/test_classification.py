@@ -1,0 +1,141 @@
+"""The data sets of small images, and how they reach a network."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from mmengine.dataset import default_collate
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from a2sg_zoo.datasets import CIFAR, Digits, ImageFolder, SeededIndex
+from a2sg_zoo.errors import ConfigError, DataError
+
+PIPELINE = [dict(type='BatchCrop', padding=4), dict(type='BatchFlip'), dict(type='BatchCutout', size=8)]
+
+
+def test_digits():
+    train, test = Digits(), Digits(train=False)
+    assert (len(train), len(test)) == (1437, 360)
+    assert train.metainfo['classes'] == tuple('0123456789')
+    item = train[3]
+    assert item['inputs'].shape == (3, 32, 32) and item['inputs'].dtype == torch.uint8
+    assert item['inputs'].max() > 200 and {x['data_samples'] for x in (test[i] for i in range(360))} == {*range(10)}
+    native = Digits(size=8)
+    assert native.images.shape == (1437, 3, 8, 8) and native.images.unique().numel() == 17
+
+
+def test_an_item_is_a_function_of_its_seed():
+    data = Digits(pipeline=PIPELINE)
+    items = [SeededIndex(i, seed) for i, seed in ((5, 1), (5, 2), (6, 1))]
+    batch = data.__getitems__(items)
+    assert not batch[0]['inputs'].equal(batch[1]['inputs'])
+    for index, item in zip(items, batch):
+        assert data[index]['inputs'].equal(item['inputs'])
+    torch.manual_seed(0)
+    first = data[5]['inputs']
+    assert not data[5]['inputs'].equal(first)
+    torch.manual_seed(0)
+    assert data[5]['inputs'].equal(first)
+    assert data.images.equal(Digits().images)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_loader_hands_out_batches(workers):
+    data = Digits(pipeline=PIPELINE)
+    order = [SeededIndex(i, i + 100) for i in range(10)]
+    loader = DataLoader(data, batch_size=5, sampler=order, num_workers=workers, collate_fn=default_collate)
+    batches = list(loader)
+    assert [x['inputs'].shape for x in batches] == [(5, 3, 32, 32)] * 2
+    assert torch.cat([x['inputs'] for x in batches]).equal(torch.stack([data[i]['inputs'] for i in order]))
+    assert torch.cat([x['data_samples'] for x in batches]).tolist() == data.labels[:10]
+
+
+def write_cifar(root, monkeypatch, num_classes=10):
+    """A tiny CIFAR as torchvision stores it."""
+    source = getattr(torchvision.datasets, f'CIFAR{num_classes}')
+    folder = root / source.base_folder
+    folder.mkdir()
+    names = [f'class {i}' for i in range(num_classes)]
+    pixels = np.random.default_rng(0).integers(256, size=(2, 3 * 32 * 32), dtype=np.uint8)
+    key = 'labels' if num_classes == 10 else 'fine_labels'
+    for name, _ in source.train_list + source.test_list:
+        (folder / name).write_bytes(pickle.dumps({'data': pixels, key: [1, num_classes - 1]}))
+    (folder / source.meta['filename']).write_bytes(pickle.dumps({source.meta['key']: names}))
+    monkeypatch.setattr(torchvision.datasets.cifar, 'check_integrity', lambda path, md5=None: True)
+    return pixels.reshape(2, 3, 32, 32)
+
+
+@pytest.mark.parametrize('num_classes, train, size', [(10, True, 10), (10, False, 2), (100, True, 2)])
+def test_cifar(num_classes, train, size, tmp_path, monkeypatch):
+    pixels = write_cifar(tmp_path, monkeypatch, num_classes)
+    monkeypatch.setenv('CIFAR_ROOT', str(tmp_path))
+    data = CIFAR(num_classes=num_classes, train=train)
+    assert len(data) == size and len(data.metainfo['classes']) == num_classes
+    assert data[1]['inputs'].equal(torch.from_numpy(pixels[1])) and data[1]['data_samples'] == num_classes - 1
+
+
+def test_cifar_missing(tmp_path):
+    with pytest.raises(DataError) as error:
+        CIFAR(tmp_path, num_classes=100)
+    for part in (f'CIFAR-100 is not there: no folder {tmp_path / "cifar-100-python"}', 'import CIFAR100', 'CIFAR_ROOT',
+                 '--cfg-options data_root=PATH', '--demo'):
+        assert part in str(error.value)
+
+
+def test_cifar_damaged(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        write_cifar(tmp_path, patch)
+    with pytest.raises(DataError, match='is incomplete or damaged'):
+        CIFAR(tmp_path)
+    with pytest.raises(ConfigError, match='num_classes must be 10 or 100, got 20'):
+        CIFAR(tmp_path, num_classes=20)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ('train', 'test'):
+        for name, suffix, size in (('cat', 'jpg', 32), ('dog', 'png', 32), ('dog', 'JPG', 48)):
+            path = tmp_path / split / name / f'{size}.{suffix}'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(256, size=(size, size, 3), dtype=np.uint8)).save(path)
+    (tmp_path / 'train' / 'dog' / 'notes.txt').write_text('not an image')
+    return tmp_path
+
+
+def test_image_folder(folder):
+    data = ImageFolder(folder)
+    assert data.metainfo['classes'] == ('cat', 'dog') and data.labels == [0, 1, 1]
+    exact = np.array(Image.open(folder / 'train' / 'dog' / '32.png'))
+    assert data[1]['inputs'].equal(torch.from_numpy(exact).permute(2, 0, 1))
+    assert ImageFolder(folder, train=False, size=16).images.shape == (3, 3, 16, 16)
+
+
+@pytest.mark.parametrize('keep', [0, 200])
+def test_damaged_image(folder, keep, monkeypatch):
+    victim = folder / 'train' / 'cat' / '32.jpg'
+    victim.write_bytes(victim.read_bytes()[:keep])
+    with pytest.raises(DataError, match=f'image {victim} is damaged'):
+        ImageFolder(folder)
+    warnings = []
+    monkeypatch.setattr('a2sg_zoo.datasets.classification.print_log', lambda text, **kwargs: warnings.append(text))
+    assert ImageFolder(folder, on_error='skip').labels == [1, 1]
+    assert len(warnings) == 1 and str(victim) in warnings[0]
+
+
+def test_folders_that_do_not_fit(folder):
+    with pytest.raises(ConfigError, match='on_error must be'):
+        ImageFolder(folder, on_error='ignore')
+    with pytest.raises(DataError, match='no folder .*nowhere'):
+        ImageFolder(folder / 'nowhere')
+    (folder / 'test' / 'bird').mkdir()
+    with pytest.raises(DataError, match='has folders that .* has not: bird'):
+        ImageFolder(folder, train=False)
+    (folder / 'train' / 'bird').mkdir()
+    for path in folder.glob('test/*/*'):
+        path.unlink()
+    with pytest.raises(DataError, match='holds no image'):
+        ImageFolder(folder, train=False)
