@@ -41,8 +41,8 @@ class AdaptationHook(Hook):
 
     def before_run(self, runner):
         # before weights are loaded, so that a checkpoint's windows land where they belong
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.neurons = attach(model, self.policy)
+        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.neurons = attach(self.model, self.policy)
         self.log = Path(runner.work_dir) / 'adaptation.jsonl'
 
     def before_train(self, runner):
@@ -51,8 +51,11 @@ class AdaptationHook(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        iteration, micro_batch = divmod(runner.iter, accumulation)
+        if micro_batch == 0:
+            self.policy.prepare(self.model, data_batch, iteration)
         self.policy.begin(
-            runner.iter // accumulation, runner.iter % accumulation, seed=runner.seed or 0,
+            iteration, micro_batch, seed=runner.seed or 0, progress=runner.iter / runner.max_iters,
             observe=self.every_n_train_iters(runner, self.log_interval) and is_main_process())
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):

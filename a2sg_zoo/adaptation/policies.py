@@ -15,8 +15,6 @@ resolution, S-ASG's window at earlier steps, h, the sample of elements that a se
 gradient accumulation the first micro-batch decides.
 """
 
-
-
 import torch
 
 from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective, summed_over_processes
@@ -27,15 +25,10 @@ from a2sg_zoo.adaptation.observables import (
 )
 from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LocalGradient, Neuron
+from a2sg_zoo.neurons import LocalGradient, named_neurons
 from a2sg_zoo.registry import POLICIES, SEARCHERS, SURROGATES
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
 from a2sg_zoo.surrogates.base import positive
-
-
-def named_neurons(model):
-    """{qualified name: neuron} of all spiking layers of a network, in its order of definition."""
-    return {name: module for name, module in model.named_modules() if isinstance(module, Neuron)}
 
 
 def attach(model, policy):
@@ -74,7 +67,11 @@ class Policy:
     def __repr__(self):
         return f'{type(self).__name__}({self.surrogate})'
 
-    def begin(self, iteration, micro_batch=0, observe=False, seed=0):
+    def prepare(self, model, data_batch, iteration):
+        """Called before `begin`, with the network and the raw batch that it trains on next, for policies that need more
+        than what the backward pass shows. `iteration` is as for `begin`."""
+
+    def begin(self, iteration, micro_batch=0, observe=False, seed=0, progress=0.0):
         """To be called before each forward pass.
 
         Args:
@@ -82,6 +79,7 @@ class Policy:
             micro_batch: which of the micro-batches of that step this is.
             observe: take statistics.
             seed: of the run; searches draw from (seed, iteration) alone, so that a resumed run repeats them.
+            progress: share of the training that is done, from 0 to 1.
         """
         self.observing = observe
         if observe:
@@ -94,6 +92,9 @@ class Policy:
     def choose(self, neuron, t, T, gradient):
         """beta[t] of this neuron, a scalar tensor; may write it to `neuron.beta`. Called for t = T-1 down to 0."""
         return neuron.beta[t] if neuron.beta.numel() > 1 else neuron.beta
+
+    def settle(self, neuron, u, delta):
+        """Called at the end of the neuron's backward pass, with u and delta = dL/du, each (T, B, ...)."""
 
     def observe(self, neuron, u, delta):
         """Takes the statistics of one layer. u, delta: (T, B, ...)."""
@@ -119,6 +120,7 @@ class _Window:
         return self.neuron.surrogate(gradient.z, beta.to(gradient.z.dtype))
 
     def done(self, u, delta):
+        self.policy.settle(self.neuron, u, delta)
         if self.policy.observing:
             self.policy.observe(self.neuron, u, delta)
 
@@ -180,8 +182,8 @@ class AdaptivePolicy(Policy):
         space = f'beta in [{self.grid[0]:g}, {self.grid[-1]:g}] x v_threshold'
         return f'{type(self).__name__}({self.surrogate}, {self.searcher}, {space}, interval={self.interval})'
 
-    def begin(self, iteration, micro_batch=0, observe=False, seed=0):
-        super().begin(iteration, micro_batch, observe, seed)
+    def begin(self, iteration, micro_batch=0, observe=False, seed=0, progress=0.0):
+        super().begin(iteration, micro_batch, observe, seed, progress)
         self.searching = micro_batch == 0 and iteration % self.interval == 0
         self._seed = (seed, iteration)
         self._samples = {}

@@ -78,6 +78,9 @@ def load_config(path, options=None, demo=False):
     Where `options` or the demo set the top-level `data_root`, every data set that had the old one gets the new one,
     for a config's other parts hold a copy of it, not a reference.
 
+    What a method changes besides its policy stands under `method`, and is merged over the rest: other keys of the run
+    (a loss, the type of `optim_wrapper`), and `neuron`, which goes into each neuron of the model.
+
     Args:
         path: config file.
         options: overrides, {dotted key: value}.
@@ -97,6 +100,12 @@ def load_config(path, options=None, demo=False):
         if 'demo' not in cfg:
             raise ConfigError(f'{path} describes no demo; add a dictionary `demo` of what differs in one')
         _merge(cfg, cfg.demo.to_dict(), f'{path}: demo')
+    if 'method' in cfg:
+        changes = cfg.pop('method').to_dict()
+        neuron = changes.pop('neuron', None)
+        _merge(cfg, changes, f'{path}: method')
+        if neuron is not None:
+            _merge_neurons(cfg.get('model', {}), neuron)
     if options:
         _merge(cfg, options, 'override')
     if cfg.get('custom_imports'):
@@ -116,6 +125,18 @@ def _merge(cfg, options, where):
     if old is not None and cfg.data_root != old:
         for name in _DATALOADERS:
             _replace_root(cfg.get(name), old, cfg.data_root)
+
+
+def _merge_neurons(node, changes):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == 'neuron' and isinstance(value, dict):
+                value.update(changes)
+            else:
+                _merge_neurons(value, changes)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            _merge_neurons(value, changes)
 
 
 def _replace_root(node, old, new):

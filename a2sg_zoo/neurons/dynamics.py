@@ -86,12 +86,15 @@ class _MultiStep(torch.autograd.Function):
             v = dynamics.reset(u_t, torch.ge(u_t, dynamics.v_threshold, out=s_t))
         ctx.save_for_backward(u, rate if isinstance(rate, Tensor) else None)
         ctx.rate, ctx.dynamics, ctx.window = rate if not isinstance(rate, Tensor) else None, dynamics, window
-        return s
+        ctx.set_materialize_grads(False)
+        return s, u
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_s):
+    def backward(ctx, grad_s, grad_u):
         u, rate = ctx.saved_tensors
+        if grad_s is None:
+            grad_s = torch.zeros_like(u)
         dynamics, rate = ctx.dynamics, ctx.rate if rate is None else rate
         decay, gain, _ = dynamics.coefficients(rate)
         delta, s = torch.empty_like(u), torch.empty_like(u[0])
@@ -108,10 +111,14 @@ class _MultiStep(torch.autograd.Function):
                     if not dynamics.detach_reset:
                         g = g - carry * dynamics.v_threshold
                     c = carry
+                if grad_u is not None:
+                    c = c + grad_u[t]
             f = ctx.window(t, len(u), LocalGradient(z, g, c, d))
             d = torch.mul(g, f, out=delta[t])
             if c is not None:
                 d.add_(c)
+            elif grad_u is not None:
+                d.add_(grad_u[t])
         ctx.window.done(u, delta)
 
         grad_rate = None
@@ -161,6 +168,15 @@ def multistep(x, rate, dynamics, window):
 
     Returns:
         s: 0 or 1, of x's shape and dtype.
+    """
+    return _MultiStep.apply(x, rate, dynamics, window)[0]
+
+
+def multistep_potentials(x, rate, dynamics, window):
+    """`multistep` for losses on membrane potentials: returns (s, u), both of x's shape and both differentiable.
+
+    What reaches u[t] directly is counted into `LocalGradient.c`; at t = T, where there is no c, a window is chosen
+    without it.
     """
     return _MultiStep.apply(x, rate, dynamics, window)
 

@@ -1,12 +1,13 @@
 """IF, LIF and PLIF: modules around the pure functions of `dynamics`."""
 
 import math
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons.dynamics import Dynamics, FixedWindow, multistep
+from a2sg_zoo.neurons.dynamics import Dynamics, FixedWindow, multistep, multistep_potentials
 from a2sg_zoo.registry import NEURONS, SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.surrogates.base import positive
@@ -42,6 +43,7 @@ class Neuron(nn.Module):
         self.dynamics = Dynamics(v_threshold, float(v_reset), self.decay_input, reset == 'hard', bool(detach_reset))
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
         self.policy = None
+        self.potentials = None
         self.register_buffer('beta', torch.tensor([self.surrogate.beta]))
 
     @property
@@ -56,7 +58,12 @@ class Neuron(nn.Module):
     def forward(self, x):
         if x.dim() < 2:
             raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
-        return multistep(x, self.rate, self.dynamics, self._window(len(x)))
+        window = self._window(len(x))
+        if self.potentials is None:
+            return multistep(x, self.rate, self.dynamics, window)
+        s, u = multistep_potentials(x, self.rate, self.dynamics, window)
+        self.potentials.append((self, u))
+        return s
 
     def _window(self, T):
         if self.beta.numel() not in (1, T):
@@ -78,6 +85,27 @@ class Neuron(nn.Module):
 
     def extra_repr(self):
         return f'{self.surrogate}, {self.dynamics}'
+
+
+def named_neurons(model):
+    """{qualified name: neuron} of all spiking layers of a network, in its order of definition."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Neuron)}
+
+
+@contextmanager
+def recorded_potentials(model):
+    """A list that fills with (neuron, u) as the network's forward pass goes through its neurons; u: (T, B, ...).
+
+    u is part of the graph: a loss on it reaches the layer's input and everything below.
+    """
+    potentials, neurons = [], named_neurons(model).values()
+    for neuron in neurons:
+        neuron.potentials = potentials
+    try:
+        yield potentials
+    finally:
+        for neuron in neurons:
+            neuron.potentials = None
 
 
 @NEURONS.register_module()

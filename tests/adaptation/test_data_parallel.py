@@ -5,8 +5,8 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from a2sg_zoo.adaptation import A2SG, attach, named_neurons
-from a2sg_zoo.neurons import LIF
+from a2sg_zoo.adaptation import A2SG, attach
+from a2sg_zoo.neurons import LIF, named_neurons
 
 SEARCHERS = [dict(type='ExactSearcher'), dict(type='TPESearcher', trials=8)]
 

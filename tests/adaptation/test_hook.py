@@ -18,6 +18,7 @@ class Runner:
 
     def __init__(self, work_dir, model, accumulation=1):
         self.work_dir, self.model, self.iter, self.seed = str(work_dir), model, 0, 3
+        self.max_iters = 100
         self.optim_wrapper = SimpleNamespace(_accumulative_counts=accumulation)
         self.scalars, self.warnings = {}, []
         self.visualizer = SimpleNamespace(add_scalars=lambda scalars, step: self.scalars.update({step: scalars}))
@@ -99,3 +100,25 @@ def test_from_a_config():
     assert isinstance(HOOKS.build(dict(type='AdaptationHook', policy=dict(type='STASG'))).policy.surrogate.beta, float)
     with pytest.raises(ConfigError, match="did you mean 'A2SG'"):
         HOOKS.build(dict(type='AdaptationHook', policy=dict(type='A2GS')))
+
+
+def test_policy_is_prepared_once_a_step_and_told_the_progress(tmp_path, x):
+    seen = []
+
+    class Curious(Fixed):
+
+        def prepare(self, model, data_batch, iteration):
+            seen.append((model, data_batch, iteration))
+
+        def begin(self, iteration, micro_batch=0, observe=False, seed=0, progress=0.0):
+            super().begin(iteration, micro_batch, observe, seed, progress)
+            seen.append((iteration, micro_batch, progress))
+
+    runner = Runner(tmp_path, Network(), accumulation=2)
+    hook = AdaptationHook(Curious())
+    hook.before_run(runner)
+    for _ in range(4):
+        hook.before_train_iter(runner, runner.iter, data_batch='batch')
+        runner.iter += 1
+    assert seen == [(runner.model, 'batch', 0), (0, 0, 0.0), (0, 1, 0.01),
+                    (runner.model, 'batch', 1), (1, 0, 0.02), (1, 1, 0.03)]

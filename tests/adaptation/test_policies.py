@@ -14,12 +14,11 @@ from a2sg_zoo.adaptation import (
     TASG,
     Fixed,
     attach,
-    named_neurons,
     spatial_gradient_variation,
     temporal_gradient_consistency,
 )
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LIF, multistep_reference
+from a2sg_zoo.neurons import LIF, multistep_reference, named_neurons
 
 T = 4
 EXACT = dict(type='ExactSearcher')

@@ -192,3 +192,17 @@ def test_a_config_without_a_demo_says_so(tmp_path):
 def test_an_override_that_cannot_apply(tmp_path):
     with pytest.raises(ConfigError, match='custom_hooks.7.type'):
         load_config(OURS, {'custom_hooks.7.type': 'X'})
+
+
+# what a method changes besides its policy
+
+def test_method_overlay(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(f"""_base_ = ['{CONFIGS}/resnet19_cifar10_tri.py']
+method = dict(neuron=dict(type='PLIF'), optim_wrapper=dict(clip_grad=dict(max_norm=1.0)))""")
+    cfg = load_config(path, {'model.head.neuron.tau': 3.0})
+    validate_config(cfg)
+    assert cfg.model.backbone.neuron == dict(type='PLIF', tau=2.0, decay_input=False)
+    assert cfg.model.head.neuron == dict(type='PLIF', tau=3.0, decay_input=False)
+    assert cfg.optim_wrapper.clip_grad.max_norm == 1.0 and cfg.optim_wrapper.optimizer.type == 'SGD'
+    assert 'method' not in cfg

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import IF, LIF, PLIF, multistep_reference
+from a2sg_zoo.neurons import IF, LIF, PLIF, multistep_reference, recorded_potentials
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
 
@@ -63,6 +63,47 @@ def test_dynamics_equal_a_single_neuron(kind, reset, detach_reset, v_reset):
         v = (v_reset if s else u) if reset == 'hard' else u - s
         expected.append(s)
     assert neuron(x).flatten().tolist() == expected
+
+
+def reference_potentials(neuron, x):
+    """(spikes, membrane potentials) by a loop, as autograd sees it."""
+    decay, gain, shift = neuron.dynamics.coefficients(neuron.rate)
+    v, spikes, potentials = torch.full_like(x[0], neuron.dynamics.v_reset), [], []
+    for t, x_t in enumerate(x):
+        u = decay * v + gain * x_t + shift
+        z = u - neuron.v_threshold
+        f = neuron.surrogate(z.detach(), neuron.beta[t])
+        s = (z >= 0).to(u.dtype) + (z - z.detach()) * f
+        s_reset = s.detach() if neuron.dynamics.detach_reset else s
+        if neuron.dynamics.hard_reset:
+            v = u * (1 - s_reset) + neuron.dynamics.v_reset * s_reset
+        else:
+            v = u - neuron.v_threshold * s_reset
+        spikes.append(s)
+        potentials.append(u)
+    return torch.stack(spikes), torch.stack(potentials)
+
+
+@pytest.mark.parametrize('kind, reset, detach_reset, v_reset', VARIANTS)
+def test_a_loss_on_potentials_and_spikes(kind, reset, detach_reset, v_reset):
+    neuron = make(kind, surrogate=ASY(0.7, 0.6), reset=reset, detach_reset=detach_reset, v_reset=v_reset).double()
+    neuron.beta = torch.rand(5, dtype=torch.float64) + 0.3
+    x = (torch.randn(5, 2, 7, dtype=torch.float64) + 0.5).requires_grad_()
+    on_s, on_u = torch.randn_like(x), torch.randn_like(x)
+    with recorded_potentials(neuron) as potentials:
+        spikes = neuron(x)
+    (owner, u), = potentials
+    s_reference, u_reference = reference_potentials(neuron, x)
+    assert owner is neuron and neuron.potentials is None
+    torch.testing.assert_close(u, u_reference)
+    wanted = [x, *neuron.parameters()]
+    for a, b in ((1, 1), (0, 1)):  # with a loss on the spikes too, and without one
+        ours = torch.autograd.grad((a * (spikes * on_s).sum() if a else 0) + b * (u * u * on_u).sum(), wanted,
+                                   retain_graph=True)
+        theirs = torch.autograd.grad(a * (s_reference * on_s).sum() + b * (u_reference ** 2 * on_u).sum(), wanted,
+                                     retain_graph=True)
+        for our, their in zip(ours, theirs):
+            torch.testing.assert_close(our, their, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize('layout', ['channels_last', 'expanded', 'transposed'])
