@@ -29,10 +29,20 @@ class ImagesInMemory:
         labels: N integers.
         classes: names of the classes.
         pipeline: batch transforms, or their configs; see `a2sg_zoo.datasets.augment`.
+        per_class: (start, stop) keeps the images start..stop-1 of each class, in their order; stop may be None. So a
+            part of the training images can serve for validation.
     """
 
-    def __init__(self, images, labels, classes, pipeline=()):
-        self.images, self.labels = images, list(map(int, labels))
+    def __init__(self, images, labels, classes, pipeline=(), per_class=None):
+        labels = np.asarray(labels, dtype=np.int64)
+        if per_class is not None:
+            kept = np.sort(np.concatenate(
+                [np.flatnonzero(labels == label)[slice(*per_class)] for label in range(len(classes))]))
+            if not len(kept):
+                raise ConfigError(f'{type(self).__name__}: per_class = {per_class} leaves no image; the smallest class '
+                                  f'has {np.bincount(labels, minlength=len(classes)).min()}')
+            images, labels = images[kept], labels[kept]
+        self.images, self.labels = images, labels.tolist()
         self.metainfo = dict(classes=tuple(classes))
         self.pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
 
@@ -61,7 +71,7 @@ class CIFAR(ImagesInMemory):
             variable CIFAR_ROOT, or else data/cifar.
         num_classes: 10 or 100.
         train: the training images, or else those of the test.
-        pipeline: see `ImagesInMemory`.
+        pipeline, per_class: see `ImagesInMemory`.
 
     Raises:
         DataError: the files are missing or damaged.
@@ -69,7 +79,7 @@ class CIFAR(ImagesInMemory):
     Source: Krizhevsky, 2009.
     """
 
-    def __init__(self, data_root=None, num_classes=10, train=True, pipeline=()):
+    def __init__(self, data_root=None, num_classes=10, train=True, pipeline=(), per_class=None):
         if num_classes not in (10, 100):
             raise ConfigError(f'CIFAR: num_classes must be 10 or 100, got {num_classes!r}')
         self.data_root = data_root or os.environ.get('CIFAR_ROOT') or 'data/cifar'
@@ -83,7 +93,7 @@ class CIFAR(ImagesInMemory):
             raise DataError(f'CIFAR-{num_classes} in {folder} is incomplete or damaged ({error}); remove that folder\n'
                             f'{self._how_to_get(num_classes)}') from error
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-        super().__init__(images, data.targets, data.classes, pipeline)
+        super().__init__(images, data.targets, data.classes, pipeline, per_class)
 
     def _how_to_get(self, num_classes):
         return f"""Get the data set (170 MB) with
@@ -106,13 +116,13 @@ class ImageFolder(ImagesInMemory):
         train: the images in train, or else those in test.
         size: height and width to which images are resized.
         on_error: 'raise' stops at an image that cannot be decoded; 'skip' warns and leaves it out.
-        pipeline: see `ImagesInMemory`.
+        pipeline, per_class: see `ImagesInMemory`.
 
     Raises:
         DataError: a folder is missing, holds no images, or no class of the training; or an image is damaged.
     """
 
-    def __init__(self, data_root, train=True, size=32, on_error='raise', pipeline=()):
+    def __init__(self, data_root, train=True, size=32, on_error='raise', pipeline=(), per_class=None):
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageFolder: on_error must be 'raise' or 'skip', got {on_error!r}")
         self.data_root = data_root
@@ -137,7 +147,7 @@ class ImageFolder(ImagesInMemory):
                     labels.append(label)
         if not images:
             raise DataError(f'{Path(data_root, split).absolute()} holds no image CLASS/NAME{"|".join(_SUFFIXES)}')
-        super().__init__(torch.stack(images), labels, classes, pipeline)
+        super().__init__(torch.stack(images), labels, classes, pipeline, per_class)
 
     def _folders(self, split):
         folder = Path(self.data_root, split)
@@ -167,16 +177,16 @@ class Digits(ImagesInMemory):
     Args:
         train: the training images, or else those of the test.
         size: height and width to which they are enlarged.
-        pipeline: see `ImagesInMemory`.
+        pipeline, per_class: see `ImagesInMemory`.
 
     Source: UCI Machine Learning Repository, Optical Recognition of Handwritten Digits.
     """
 
-    def __init__(self, train=True, size=32, pipeline=()):
+    def __init__(self, train=True, size=32, pipeline=(), per_class=None):
         from sklearn.datasets import load_digits  # a second, which only this data set shall cost
 
         digits = load_digits()
         chosen = (np.arange(len(digits.target)) % 5 == 0) != train
         images = torch.from_numpy(digits.images[chosen]).float()[:, None] * (255 / 16)
         images = F.interpolate(images, (size, size), mode='bilinear').round().byte().expand(-1, 3, -1, -1)
-        super().__init__(images.contiguous(), digits.target[chosen], map(str, range(10)), pipeline)
+        super().__init__(images.contiguous(), digits.target[chosen], list(map(str, range(10))), pipeline, per_class)

@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from a2sg_zoo.checkpoint import find_resume_checkpoint
+from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.validate import load_config, validate_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 
@@ -61,6 +62,10 @@ def build_runner(cfg):
     except (TypeError, ValueError, KeyError, AssertionError) as error:
         raise ConfigError(f'{cfg.filename}: the network cannot be built: {error}') from error
     check_channels(_unwrapped(runner))
+    if cfg.get('channels_last'):
+        runner.model.to(memory_format=torch.channels_last)
+    if not torch.cuda.is_available():
+        keep_freed_memory()
     # MMEngine would log several lines for each parameter of the network
     runner.logger.addFilter(lambda record: not str(record.msg).startswith('paramwise_options'))
     return runner

@@ -69,7 +69,7 @@ _SELF_CONTAINED = {'Albu'}
 _LOADER_KEYS = set(inspect.signature(DataLoader.__init__).parameters) - {'self'} | {
     'num_batch_per_epoch', 'disable_subprocess_warning'}
 _RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-_OTHER_KEYS = {'model_wrapper_cfg', 'tta_model', 'runner_type', 'custom_imports', 'sync_bn', 'compile'}
+_OTHER_KEYS = {'model_wrapper_cfg', 'tta_model', 'runner_type', 'custom_imports', 'sync_bn', 'compile', 'channels_last'}
 
 
 def load_config(path, options=None, demo=False):

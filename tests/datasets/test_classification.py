@@ -27,6 +27,17 @@ def test_digits():
     assert native.images.shape == (1437, 3, 8, 8) and native.images.unique().numel() == 17
 
 
+def test_parts_of_each_class():
+    data, first, rest = (Digits(size=8, per_class=part) for part in (None, (0, 100), (100, None)))
+    assert [first.labels.count(label) for label in range(10)] == [100] * 10
+    assert len(first) + len(rest) == len(data)
+    sevens = [i for i, label in enumerate(data.labels) if label == 7]
+    assert first.images[[i for i, label in enumerate(first.labels) if label == 7]].equal(data.images[sevens[:100]])
+    assert rest.images[[i for i, label in enumerate(rest.labels) if label == 7]].equal(data.images[sevens[100:]])
+    with pytest.raises(ConfigError, match=r'per_class = \(500, None\) leaves no image; the smallest class has 1'):
+        Digits(per_class=(500, None))
+
+
 def test_an_item_is_a_function_of_its_seed():
     data = Digits(pipeline=PIPELINE)
     items = [SeededIndex(i, seed) for i, seed in ((5, 1), (5, 2), (6, 1))]

@@ -14,3 +14,4 @@ model = dict(
         # PyTorch's own initial weights are so small (0.025) that none of the 256 neurons fires on a mean of spikes
         init_cfg=dict(type='Normal', layer='Linear', std=0.2)))
 sync_bn = 'torch'
+channels_last = True
