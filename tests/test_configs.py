@@ -22,14 +22,19 @@ METHODS = sorted((ROOT / 'configs' / '_base_' / 'methods').glob('*.py'))
 SMALL = dict(
     Spikformer=(dict(embed_dims=32, depth=1, num_heads=4), [4, 8, 16, 32]),
     MetaSpikeFormer=(dict(embed_dims=[8, 16, 32, 40], depths=[1, 1], num_heads=4), [4, 8, 16, 40]),
-    SpikingResNet=(dict(depths=(1, 1, 1), widths=(8, 8, 16), stem=8), [8, 8, 16]))
+    ESpikeFormer=(dict(embed_dims=[8, 16, 32, 40], depths=[1, 1], num_heads=4), [4, 8, 16, 40]),
+    SpikeDrivenTransformer=(dict(embed_dims=32, depth=1), [4, 8, 16, 32]),
+    QKFormer=(dict(embed_dims=32, depth=4, num_heads=4), [8, 16, 32]),
+    SEWResNet=(dict(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16)), [8, 8, 16, 16]),
+    SpikingResNet=(dict(stem=8), None))
 
 
 def shrink(cfg):
-    sizes, channels = SMALL.get(cfg.model.backbone.type, ({}, None))
-    cfg.model.backbone.update(T=2, **sizes)
-    if channels is None:
-        return
+    sizes, channels = SMALL[cfg.model.backbone.type]
+    cfg.model.backbone.update(T=min(2, cfg.model.backbone.T), **sizes)
+    if cfg.model.backbone.type == 'SpikingResNet':
+        channels = [8] * len(cfg.model.backbone.widths)
+        cfg.model.backbone.update(depths=[1] * len(channels), widths=channels)
     if 'head' in cfg.model:
         cfg.model.head.in_channels = channels[-1]
     else:
@@ -40,7 +45,7 @@ def shrink(cfg):
 def batch(model, size=2):
     """Random data in the form in which the config's loader hands it out."""
     if hasattr(model, 'head'):
-        return dict(inputs=torch.randint(256, (size, 3, 16, 16), dtype=torch.uint8),
+        return dict(inputs=torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8),
                     data_samples=torch.randint(model.head.num_classes, (size,)))
     truth = torch.randint(model.decode_head.num_classes, (size, 1, 32, 32))
     return dict(inputs=list(torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)),
@@ -57,9 +62,11 @@ def step(cfg):
     check_channels(model)
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    policy = HOOKS.build(cfg.custom_hooks[0]).policy
-    neurons = attach(model, policy)
-    policy.begin(0, seed=0)
+    neurons = {}
+    if 'custom_hooks' in cfg:
+        policy = HOOKS.build(cfg.custom_hooks[0]).policy
+        neurons = attach(model, policy)
+        policy.begin(0, seed=0)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     loss = model.train().train_step(batch(model), optimizer)['loss']
     assert loss.isfinite()
@@ -74,7 +81,9 @@ def test_trains_for_a_step(path):
     cfg = load_config(path)
     validate_config(cfg)
     neurons = step(cfg)
-    adapted = path.stem.rsplit('_', 1)[-1] not in ('tri', 'box', 'asy')
+    method = path.stem.rsplit('_', 1)[-1]
+    assert bool(neurons) == (method != 'ilif')
+    adapted = method not in ('tri', 'box', 'asy')
     assert all(len(neuron.beta) == (cfg.model.backbone.T if adapted else 1) for neuron in neurons.values())
 
 

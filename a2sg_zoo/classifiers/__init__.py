@@ -1,6 +1,6 @@
 """Networks that classify images: a backbone that keeps time, and a head on it."""
 
-from .classifier import SpikingClassifier
+from .classifier import SpikingClassifier, StopMixing
 from .heads import LinearHead
 
-__all__ = ['SpikingClassifier', 'LinearHead']
+__all__ = ['SpikingClassifier', 'StopMixing', 'LinearHead']

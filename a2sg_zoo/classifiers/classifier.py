@@ -1,12 +1,12 @@
 """A spiking backbone and a head, in the modes that MMEngine's loops ask for."""
 
-import torch
-import torch.nn.functional as F
-from mmengine.model import BaseModel
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel, is_model_wrapper
+from torchvision.transforms import v2
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.layers.folded import check_time_steps
-from a2sg_zoo.registry import MODELS
+from a2sg_zoo.registry import HOOKS, MODELS, TRANSFORMS
 
 
 @MODELS.register_module()
@@ -17,13 +17,14 @@ class SpikingClassifier(BaseModel):
         backbone: config of a backbone with `time='keep'`; its last output is used.
         head: config of a head, (T, B, C, H, W) -> logits (T, B, classes), with a `loss(logits, target)`.
         data_preprocessor: config; MMEngine's `ImgDataPreprocessor` normalises on the device.
-        mixup: alpha of mixup, x' = l x + (1 - l) x_reversed with one l ~ Beta(alpha, alpha) a batch, and the targets
-            likewise (Zhang et al., ICLR 2018); 0 for none.
+        mixing: configs of transforms that mix the images of a batch and their labels, in training; one of them is
+            drawn for each batch. torchvision's: `dict(type='torchvision/MixUp', alpha=0.5)`, and CutMix likewise. The
+            number of classes is the head's. See `StopMixing` for an end to it.
         test_cfg: `dict(T=2)` predicts with 2 time steps, whatever number the training has.
         init_cfg: MMEngine's.
     """
 
-    def __init__(self, backbone, head, data_preprocessor=None, mixup=0, test_cfg=None, init_cfg=None):
+    def __init__(self, backbone, head, data_preprocessor=None, mixing=(), test_cfg=None, init_cfg=None):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
@@ -34,9 +35,11 @@ class SpikingClassifier(BaseModel):
         if unknown:
             raise ConfigError(f'SpikingClassifier: test_cfg has {", ".join(sorted(unknown))}; it takes T')
         self.test_T = check_time_steps((test_cfg or {}).get('T', self.backbone.T), self)
-        if isinstance(mixup, bool) or not isinstance(mixup, (int, float)) or mixup < 0:
-            raise ConfigError(f'SpikingClassifier: mixup must be a number, 0 or greater, got {mixup!r}')
-        self.mixup = float(mixup)
+        try:
+            choices = [TRANSFORMS.build(dict(step, num_classes=self.head.num_classes)) for step in mixing]
+        except (TypeError, ValueError, KeyError) as error:
+            raise ConfigError(f'SpikingClassifier: mixing: {error}') from error
+        self.mix = v2.RandomChoice(choices) if choices else None
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Args:
@@ -57,11 +60,8 @@ class SpikingClassifier(BaseModel):
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def loss(self, inputs, labels):
-        if self.mixup:
-            # on the host: StepSeedHook seeds it, and no transfer holds up the device
-            share = torch.distributions.Beta(self.mixup, self.mixup).sample().item()
-            labels = F.one_hot(labels, self.head.num_classes).to(inputs.dtype)
-            inputs, labels = (share * x + (1 - share) * x.flip(0) for x in (inputs, labels))
+        if self.mix is not None:
+            inputs, labels = self.mix(inputs, labels)
         return dict(loss=self.head.loss(self(inputs), labels))
 
     def predict(self, inputs, labels):
@@ -71,3 +71,20 @@ class SpikingClassifier(BaseModel):
         finally:
             self.backbone.T = trained
         return [dict(logits=z, label=label) for z, label in zip(logits.unbind(1), labels)]
+
+
+@HOOKS.register_module()
+class StopMixing(Hook):
+    """Ends a classifier's mixing of images (see `SpikingClassifier`) before the training ends.
+
+    Args:
+        at: the first iteration, counted from 0, that is trained on images as they are.
+    """
+
+    def __init__(self, at):
+        self.at = at
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter >= self.at:
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model.mix = None

@@ -97,23 +97,37 @@ class BatchAutoAugment:
 
 @TRANSFORMS.register_module()
 class BatchRandAugment:
-    """Operations drawn evenly, all of one magnitude, for each image.
+    """Operations drawn evenly, for each image.
 
     Args:
         num_ops: operations an image, one after the other.
         magnitude: 0 to 10; for all operations alike, more is stronger.
+        magnitude_std: standard deviation of an image's magnitude about that, drawn for each operation. It is rounded to
+            a whole number then, so that images still go through an operation together.
+        prob: of each of the operations to happen.
         fill: as for `BatchAutoAugment`.
+
+    timm's "rand-m9-n1-mstd0.4-inc1" is num_ops=1, magnitude=9, magnitude_std=0.4, prob=0.5, up to the rounding and
+    one operation that this set has not (SolarizeAdd).
 
     Source: Cubuk et al., NeurIPS 2020, with the operations and ranges of AutoAugment.
     """
 
-    def __init__(self, num_ops=2, magnitude=9, fill=(0, 0, 0)):
+    def __init__(self, num_ops=2, magnitude=9, magnitude_std=0.0, prob=1.0, fill=(0, 0, 0)):
         if not 0 <= magnitude <= 10:
             raise ConfigError(f'BatchRandAugment: magnitude must be from 0 to 10, got {magnitude!r}')
-        self.num_ops, self.fill = num_ops, list(fill)
-        self.kinds = [(name, magnitude / 10) for name in _OPERATIONS]
+        self.num_ops, self.magnitude, self.magnitude_std, self.prob = num_ops, magnitude, magnitude_std, prob
+        self.fill = list(fill)
+        self.kinds = [(name, level / 10) for level in (range(11) if magnitude_std else [magnitude])
+                      for name in _OPERATIONS]
 
     def __call__(self, images, draws):
         for _ in range(self.num_ops):
-            images = _apply(images, self.kinds, draws.integers(len(self.kinds)), draws.events(0.5), self.fill)
+            choice = draws.integers(len(_OPERATIONS))
+            if self.magnitude_std:
+                level = (self.magnitude + self.magnitude_std * draws.normal()).round().clamp(0, 10).long()
+                choice = choice + len(_OPERATIONS) * level
+            if self.prob < 1:
+                choice = choice.where(draws.events(self.prob), -1)
+            images = _apply(images, self.kinds, choice, draws.events(0.5), self.fill)
         return images

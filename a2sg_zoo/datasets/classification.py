@@ -1,5 +1,6 @@
 """Small images with a label each, held in memory and handed out a batch at a time."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -142,7 +143,7 @@ class ImageFolder(ImagesInMemory):
                 except DataError as error:
                     if on_error == 'raise':
                         raise
-                    print_log(f'left out: {error}', logger='current', level='WARNING')
+                    print_log(f'left out: {error}', logger='current', level=logging.WARNING)
                 else:
                     labels.append(label)
         if not images:

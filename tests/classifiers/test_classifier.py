@@ -1,9 +1,11 @@
 """The classifier in the modes of MMEngine's loops, and its head."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from a2sg_zoo.classifiers import LinearHead, SpikingClassifier
+from a2sg_zoo.classifiers import LinearHead, SpikingClassifier, StopMixing
 from a2sg_zoo.engine.classification_metrics import Accuracy
 from a2sg_zoo.errors import ConfigError
 
@@ -52,17 +54,38 @@ def test_predicts_with_fewer_time_steps():
     assert short.backbone.T == 3
 
 
-def test_mixup_mixes_images_and_targets_alike():
-    model = classifier(mixup=0.5)
+@pytest.mark.parametrize('kind', ['MixUp', 'CutMix'])
+def test_mixing_mixes_images_and_targets_alike(kind):
+    model = classifier(mixing=[dict(type=f'torchvision/{kind}', alpha=0.5)])
     seen = {}
     model.head.loss.register_forward_pre_hook(lambda module, args: seen.update(target=args[1]))
     model.backbone.register_forward_pre_hook(lambda module, args: seen.update(inputs=args[0]))
     data = model.data_preprocessor(batch())
+    torch.manual_seed(3)
     model(**data, mode='loss')
     share = seen['target'][0, 0]  # image 0, of class 0, is mixed with image 3, of class 3
     assert 0 < share < 1
     torch.testing.assert_close(seen['target'].sum(1), torch.ones(4))
-    torch.testing.assert_close(seen['inputs'][0], share * data['inputs'][0] + (1 - share) * data['inputs'][3])
+    own, other = data['inputs'][0], data['inputs'][3]
+    if kind == 'MixUp':
+        torch.testing.assert_close(seen['inputs'][0], share * own + (1 - share) * other)
+    else:
+        kept = (seen['inputs'][0] == own).all(0)
+        assert seen['inputs'][0][:, ~kept].equal(other[:, ~kept])
+        torch.testing.assert_close(kept.float().mean(), share)
+
+
+def test_one_of_several_is_drawn_for_a_batch_and_it_ends():
+    model = classifier(mixing=[dict(type='torchvision/MixUp', alpha=0.5), dict(type='torchvision/CutMix')])
+    targets = []
+    model.head.loss.register_forward_pre_hook(lambda module, args: targets.append(args[1]))
+    data = model.data_preprocessor(batch())
+    torch.manual_seed(0)
+    hook = StopMixing(at=6)
+    for i in range(7):
+        hook.before_train_iter(SimpleNamespace(iter=i, model=model), i)
+        model(**data, mode='loss')
+    assert all(target.dim() == 2 for target in targets[:6]) and targets[6].equal(data['data_samples'])
 
 
 def test_head_by_hand():
@@ -76,7 +99,8 @@ def test_head_by_hand():
     (lambda: classifier(backbone=dict(time='mean')), "set model.backbone.time = 'keep'"),
     (lambda: classifier(test_cfg=dict(t=2)), 'test_cfg has t; it takes T'),
     (lambda: classifier(test_cfg=dict(T=0)), 'must be an integer >= 1, got 0'),
-    (lambda: classifier(mixup=-1), 'mixup must be'),
+    (lambda: classifier(mixing=[dict(type='torchvision/MixUp', alpha=0.0)]), 'mixing: '),
+    (lambda: classifier(mixing=[dict(type='torchvision/MixUpp')]), 'mixing: '),
 ])
 def test_mistakes(make, message):
     with pytest.raises(ConfigError, match=message):

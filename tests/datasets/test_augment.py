@@ -7,12 +7,13 @@ from torchvision.transforms.v2 import AutoAugment, AutoAugmentPolicy
 from torchvision.transforms.v2 import functional as TF
 
 from a2sg_zoo.datasets import auto_augment
-from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchFlip, Draws
+from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchErasing, BatchFlip, Draws
 from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
 from a2sg_zoo.errors import ConfigError
 
 SEEDS = list(range(40))
-TRANSFORMS = [BatchCrop(), BatchFlip(), BatchCutout(prob=0.5), BatchAutoAugment(), BatchRandAugment()]
+TRANSFORMS = [BatchCrop(), BatchFlip(), BatchCutout(prob=0.5), BatchAutoAugment(), BatchRandAugment(),
+              BatchErasing(prob=0.5), BatchRandAugment(1, magnitude_std=0.5, prob=0.5)]
 
 
 @pytest.fixture
@@ -106,3 +107,37 @@ def test_splitmix64():
 def test_mistakes():
     with pytest.raises(ConfigError, match='magnitude must be from 0 to 10, got 30'):
         BatchRandAugment(magnitude=30)
+
+
+def test_normal_numbers():
+    x = Draws(range(20000)).normal()
+    assert abs(x.mean()) < 0.03 and abs(x.std() - 1) < 0.03
+    assert abs((x.abs() < 1).double().mean() - 0.6827) < 0.01
+
+
+def test_erasing():
+    """Rectangles, and only they; of the sizes, shapes and number that were asked for; anywhere."""
+    images = torch.full((4000, 3, 32, 32), 200, dtype=torch.uint8)
+    erased = BatchErasing(prob=0.25, fill=(1, 2.6, 3))(images, Draws(range(4000)))
+    gone = (erased == torch.tensor([1, 3, 3], dtype=torch.uint8).view(3, 1, 1)).all(1)
+    assert erased[~gone[:, None].expand_as(erased)].unique().tolist() == [200]
+    hit = gone.flatten(1).any(1)
+    assert abs(hit.double().mean() - 0.25) < 0.03
+    heights, widths = gone[hit].any(2).sum(1), gone[hit].any(1).sum(1)
+    assert (heights * widths).equal(gone[hit].sum((1, 2)))  # so it is a rectangle
+    area, ratio = heights * widths / 32 ** 2, heights / widths
+    assert 0.01 < area.min() < 0.04 and 0.3 < area.max() < 0.36
+    assert 0.2 < ratio.min() < 0.4 and 2.5 < ratio.max() < 5 and abs(ratio.log().median()) < 0.1
+    assert gone.any(0).all()
+
+
+def test_rand_augment_with_noise(images, monkeypatch):
+    seen = []
+    monkeypatch.setattr(auto_augment, '_apply', lambda images, kinds, choice, *rest: seen.append(
+        [None if i < 0 else kinds[i] for i in choice.tolist()]) or images)
+    BatchRandAugment(1, magnitude=9, magnitude_std=0.5, prob=0.5)(images, Draws(range(4000)))
+    happened = [kind for kind in seen[0] if kind]
+    assert abs(len(happened) / 4000 - 0.5) < 0.03
+    assert {name for name, _ in happened} == {*auto_augment._OPERATIONS}
+    levels = [round(10 * strength) for _, strength in happened]
+    assert {*levels} <= {7, 8, 9, 10} and abs(levels.count(9) / len(levels) - 0.683) < 0.04

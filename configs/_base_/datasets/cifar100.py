@@ -1,47 +1,13 @@
 # CIFAR-100. The root may be set by the environment variable CIFAR_ROOT or --cfg-options data_root=PATH.
-data_root = '{{$CIFAR_ROOT:data/cifar}}'
+_base_ = 'cifar10.py'
 mean = [129.3, 124.07, 112.43]
-data_preprocessor = dict(type='ImgDataPreprocessor', mean=mean, std=[68.17, 65.39, 70.42])
-train_pipeline = [
+data_preprocessor = dict(mean=mean, std=[68.17, 65.39, 70.42])
+train_dataloader = dict(dataset=dict(num_classes=100, pipeline=[
     dict(type='BatchCrop', padding=4),
     dict(type='BatchFlip', prob=0.5),
     dict(type='BatchAutoAugment', fill=mean),
     dict(type='BatchCutout', size=16, fill=mean),
-]
-train_dataloader = dict(
-    batch_size=128,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
-    dataset=dict(type='CIFAR', num_classes=100, data_root=data_root, pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=256,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
-    dataset=dict(type='CIFAR', num_classes=100, data_root=data_root, train=False))
+]))
+val_dataloader = dict(dataset=dict(num_classes=100))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy')
-test_evaluator = val_evaluator
-vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends)
-
-# What --demo swaps in: the digits that scikit-learn brings along, and a short schedule. The network stays as it is.
-demo_evaluation = dict(
-    batch_size=64, num_workers=0, persistent_workers=False,
-    dataset=dict(_delete_=True, type='Digits', size=8, train=False))
-demo = dict(
-    model=dict(head=dict(num_classes=10)),
-    train_dataloader=dict(
-        batch_size=16, num_workers=0, persistent_workers=False,
-        dataset=dict(_delete_=True, type='Digits', size=8, pipeline=[dict(type='BatchCrop', padding=1)])),
-    val_dataloader=demo_evaluation,
-    test_dataloader=demo_evaluation,
-    train_cfg=dict(max_iters=120, val_interval=60),
-    param_scheduler=[
-        dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
-        dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=20, end=120),
-    ],
-    default_hooks=dict(logger=dict(interval=10), checkpoint=dict(interval=60)))
+demo = dict(model=dict(head=dict(num_classes=10)))

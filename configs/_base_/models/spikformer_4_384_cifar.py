@@ -16,5 +16,5 @@ model = dict(
         num_classes=10,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)),
-    mixup=0.5)
+    mixing=[dict(type='torchvision/MixUp', alpha=0.5)])
 sync_bn = 'torch'

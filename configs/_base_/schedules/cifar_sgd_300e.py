@@ -1,17 +1,7 @@
 # SGD and a cosine to 0, the usual recipe for ResNets on CIFAR. 300 epochs of 391 batches of 128.
+_base_ = 'classification.py'
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
 param_scheduler = dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=0, end=117300)
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=117300, val_interval=1955)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=1955, max_keep_ckpts=2, save_best='top1'),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-    run_info=dict(type='RunInfoHook'),
-    step_seed=dict(type='StepSeedHook'),
-    guard=dict(type='NonFiniteGuard'))
-log_processor = dict(by_epoch=False)
+train_cfg = dict(max_iters=117300, val_interval=1955)
+default_hooks = dict(checkpoint=dict(interval=1955))

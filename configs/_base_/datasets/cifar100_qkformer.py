@@ -1,0 +1,3 @@
+# CIFAR-100 as QKFormer is trained on it: batches of 64.
+_base_ = 'cifar100_randaugment.py'
+train_dataloader = dict(batch_size=64)

@@ -1,0 +1,17 @@
+# SEW-ResNet-34 (21.8 M), ADD.
+model = dict(
+    type='SpikingClassifier',
+    backbone=dict(
+        type='SEWResNet',
+        depths=(3, 4, 6, 3),
+        block='basic',
+        connect='ADD',
+        T=4,
+        neuron=dict(type='IF'),
+        time='keep'),
+    head=dict(
+        type='LinearHead',
+        in_channels=512,
+        num_classes=1000,
+        loss=dict(type='MeanCrossEntropy')))
+channels_last = True
