@@ -6,10 +6,11 @@
 import argparse
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.zoo.download import download, extract_zip
+from a2sg_zoo.zoo.download import download, extract
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Source:
     """Where a data set comes from.
 
     Attributes:
-        url: of a zip file.
-        size: of that file, in bytes.
+        url: of a zip or tar file.
+        size: of that file, in bytes; None where no source states it.
         checksum: 'ALGORITHM:HEX'.
         root: the folder to unpack in, by default.
         folder: the name of the unpacked folder.
@@ -26,7 +27,7 @@ class Source:
     """
 
     url: str
-    size: int
+    size: int | None
     checksum: str
     root: str
     folder: str
@@ -44,6 +45,21 @@ SOURCES = {
         folder='ADEChallengeData2016',
         about='ADE20K SceneParse150: 20210 + 2000 images of 150 classes; for research, terms at '
               'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/'),
+    # URLs and MD5 as in torchvision/datasets/cifar.py of github.com/pytorch/vision
+    'cifar10': Source(
+        url='https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz',
+        size=None,
+        checksum='md5:c58f30108f718f92721af3b95e74349a',
+        root='data/cifar',
+        folder='cifar-10-batches-py',
+        about='CIFAR-10: 50000 + 10000 images of 10 classes, 32x32'),
+    'cifar100': Source(
+        url='https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz',
+        size=None,
+        checksum='md5:eb9058c3a382ffc7106e4002c42a8d85',
+        root='data/cifar',
+        folder='cifar-100-python',
+        about='CIFAR-100: 50000 + 10000 images of 100 classes, 32x32'),
 }
 
 
@@ -55,7 +71,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.list:
         for name, source in SOURCES.items():
-            print(f'{name}  {source.size / 1e6:.0f} MB  {source.about}')
+            print(name, *([f'{source.size / 1e6:.0f} MB'] if source.size else []), source.about, sep='  ')
         return
     if args.name is None:
         parser.error(f'name a data set: {", ".join(sorted(SOURCES))}')
@@ -65,8 +81,9 @@ def main(argv=None):
     folder = root / source.folder
     try:
         if not folder.exists():
-            archive = download(source.url, root / f'{source.folder}.zip', checksum=source.checksum, size=source.size)
-            extract_zip(archive, folder)
+            name = PurePosixPath(urlsplit(source.url).path).name
+            archive = download(source.url, root / name, checksum=source.checksum, size=source.size)
+            extract(archive, folder)
             archive.unlink(missing_ok=True)
     except A2SGError as error:
         sys.exit(f'error: {error}')

@@ -1,4 +1,4 @@
-"""Evaluates a checkpoint: mIoU, mAcc, aAcc, per class and overall.
+"""Evaluates a checkpoint: mIoU, mAcc, aAcc, per class and overall; or top-1 and top-5 after each time step.
 
     python tools/test.py configs/spikformer_ade20k_a2sg.py CHECKPOINT --out result.json --show-dir pictures
 """

@@ -130,10 +130,10 @@ class QKFormer(SpikingBackbone):
         mlp_ratio: hidden width of the MLPs over their width.
         form: 'cifar', 'imagenet' or 'dvs': the published forms, see `Form`. That for event cameras is 2-256 with 16
             heads, in_channels=2.
-        carry_over: True reproduces the published code to the letter. There, the membrane potentials of the last
-            neuron of each self-attention run on from one sample of a batch to the next, so that a sample's output
-            depends on its neighbours; with a batch of one it makes no difference. It excludes windows that are
-            adapted a time step at a time.
+        carry_over: True is the published network. There, the membrane potentials of the last neuron of each
+            self-attention run on from one sample of a batch to the next, so that a sample's output depends on its
+            neighbours; with a batch of one it makes no difference. False has each sample stand alone, which windows
+            that are adapted a time step at a time need.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
         **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
@@ -152,7 +152,7 @@ class QKFormer(SpikingBackbone):
         (r'\.(q|k|v|proj)_(conv|bn)\.', r'.\1.\2.'),
     ]
 
-    def __init__(self, embed_dims=384, depth=10, num_heads=6, mlp_ratio=4, form='imagenet', carry_over=False,
+    def __init__(self, embed_dims=384, depth=10, num_heads=6, mlp_ratio=4, form='imagenet', carry_over=True,
                  in_channels=3, neuron=dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)), **kwargs):
         super().__init__(neuron=neuron, **kwargs)
         if form not in FORMS:

@@ -7,11 +7,13 @@ import shutil
 import ssl
 import stat
 import sys
+import tarfile
 import time
 import zipfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -179,8 +181,8 @@ def _receive(response, url, part, size, have):
         raise _Transient(f'the connection closed after {part.length()} of {total} bytes')
 
 
-def extract_zip(archive, into):
-    """Unpacks the zip file `archive` as the folder `into`, which appears only whole; if it exists, it is kept.
+def extract(archive, into):
+    """Unpacks a zip or tar file as the folder `into`, which appears only whole; if it exists, it is kept.
 
     An archive that holds nothing but one folder of the name of `into` is not nested in a second one.
 
@@ -199,29 +201,50 @@ def extract_zip(archive, into):
         if part.exists():  # of a process that was killed: whoever is alive and unpacks holds the lock
             shutil.rmtree(part)
         try:
-            with zipfile.ZipFile(archive) as file:
-                members = file.infolist()
+            with _opened(archive) as (members, extract_member):
                 for member in members:
                     _refuse_stray(archive, member)
-                _require_space(into.parent, sum(member.file_size for member in members))
+                _require_space(into.parent, sum(member.size for member in members))
                 part.mkdir()
                 for member in tqdm(members, unit='file', desc=into.name, disable=None):
-                    file.extract(member, part)  # zipfile checks the CRC
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
+                    extract_member(member.name, part)
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, OSError) as error:
             shutil.rmtree(part, ignore_errors=True)
             raise DataError(f'{archive} cannot be unpacked ({error}); remove it and fetch it again') from error
-        tops = {PurePosixPath(member.filename).parts[0] for member in members}
+        tops = {PurePosixPath(member.name).parts[0] for member in members}
         os.rename(part / into.name if tops == {into.name} else part, into)
         shutil.rmtree(part, ignore_errors=True)
     return into
 
 
+class _Member(NamedTuple):
+    name: str
+    size: int
+    plain: bool  # a file or a folder, not a link or a device
+
+
+@contextmanager
+def _opened(archive):
+    """(members, extract(name, folder)) of a zip or tar file; both formats check their sums in reading."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            yield [_Member(m.filename, m.file_size, not stat.S_ISLNK(m.external_attr >> 16))
+                   for m in file.infolist()], file.extract
+    else:
+        with tarfile.open(archive) as file:
+            if hasattr(tarfile, 'data_filter'):  # from Python 3.10.12 and 3.11.4 on
+                file.extraction_filter = tarfile.data_filter
+            yield [_Member(m.name, m.size, m.isfile() or m.isdir()) for m in file.getmembers()], file.extract
+            while file.fileobj.read(_CHUNK):  # to the end, where the sum of the compressed stream is
+                pass
+
+
 def _refuse_stray(archive, member):
-    name = member.filename
+    name = member.name
     if name.startswith('/') or '\\' in name or ':' in name or '..' in PurePosixPath(name).parts:
         raise DataError(f'{archive} is not safe to unpack: its member {name!r} would land outside the folder')
-    if stat.S_ISLNK(member.external_attr >> 16):
-        raise DataError(f'{archive} is not safe to unpack: its member {name!r} is a symbolic link')
+    if not member.plain:
+        raise DataError(f'{archive} is not safe to unpack: its member {name!r} is a link or a device')
 
 
 def _fault(path, checksum, size):

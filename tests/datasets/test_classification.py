@@ -91,8 +91,8 @@ def test_cifar(num_classes, train, size, tmp_path, monkeypatch):
 def test_cifar_missing(tmp_path):
     with pytest.raises(DataError) as error:
         CIFAR(tmp_path, num_classes=100)
-    for part in (f'CIFAR-100 is not there: no folder {tmp_path / "cifar-100-python"}', 'import CIFAR100', 'CIFAR_ROOT',
-                 '--cfg-options data_root=PATH', '--demo'):
+    for part in (f'CIFAR-100 is not there: no folder {tmp_path / "cifar-100-python"}',
+                 'tools/download_dataset.py cifar100', 'CIFAR_ROOT', '--cfg-options data_root=PATH', '--demo'):
         assert part in str(error.value)
 
 

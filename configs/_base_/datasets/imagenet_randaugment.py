@@ -1,5 +1,5 @@
-# ImageNet-1k with RandAugment and random erasing (of magnitude 9 out of 30; timm's, which the published codes use, has 9
-# out of 10 with noise, and each operation happens with probability 1/2).
+# ImageNet-1k with RandAugment of magnitude 9 out of 30, and random erasing. (timm's, which the published codes use, is
+# of magnitude 9 out of 10 with noise, and each of its operations happens with probability 1/2.)
 _base_ = 'imagenet.py'
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='torchvision/RandomResizedCrop', size=224, interpolation=3),

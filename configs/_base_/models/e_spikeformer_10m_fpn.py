@@ -1,5 +1,5 @@
-# E-SpikeFormer (Spike-driven Transformer v3), 10 M: integer neurons of up to 4 spikes in a single step of training, and a
-# plain feature pyramid.
+# E-SpikeFormer (Spike-driven Transformer v3), 10 M: integer neurons of up to 4 spikes in a single step of training,
+# and a plain feature pyramid.
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(

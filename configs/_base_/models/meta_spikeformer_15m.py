@@ -1,4 +1,4 @@
-# Meta-SpikeFormer (Spike-driven Transformer v2), 15 M. The published network trains with T = 1 first and is tuned with 4.
+# Meta-SpikeFormer (Spike-driven Transformer v2), 15 M. The published one trains with T = 1 first and is tuned with 4.
 model = dict(
     type='SpikingClassifier',
     backbone=dict(

@@ -8,7 +8,8 @@ model = dict(
         connect='ADD',
         T=4,
         neuron=dict(type='IF'),
-        time='keep'),
+        time='keep',
+        init_cfg=dict(type='Kaiming', layer='Conv2d')),
     head=dict(
         type='LinearHead',
         in_channels=512,
