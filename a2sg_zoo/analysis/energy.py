@@ -12,8 +12,8 @@ by element is a gate, as in QKFormer's token attention or the first Spike-driven
 What is what is decided by a layer's actual input:
 
 - Whole, non-negative numbers are spikes; n counts as n of them, since a sum of spikes can be added one by one (the
-  sums of SEW-ResNet's ADD, of Spikformer's shortcuts, event frames of counts). After an ILIF neuron, which gives
-  n / levels, the unit is 1 / levels: n spikes, that is, those of the `levels` time steps that it stands for.
+  sums of SEW-ResNet's ADD, of Spikformer's shortcuts, event frames of counts). If the last neuron was an ILIF, with
+  outputs n / levels, the unit is 1 / levels: n spikes, those of the `levels` time steps that it stands for.
 - All else is real: images, membrane potentials, averages of spikes. So the first convolution after an average
   pooling (VGGSNN) and the linear layer after the head's mean over space multiply, unless they average single values.
   A layer that sees real values in one batch is real in all. An image given as (B, C, H, W) is always real. Layers
