@@ -24,7 +24,6 @@ class Table:
         network, dataset, metric, reference: what it is about.
         rows: a flat dict a method, with the keys of `COLUMNS`; None where a figure does not exist.
         results: {method: {seed: result}} of the runs behind the rows.
-        curves: figures, filled in by `plots`.
     """
 
     network: str
