@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from a2sg_zoo.benchmark.html import page
-from a2sg_zoo.benchmark.report import build_report
-from a2sg_zoo.benchmark.results import load_plan, load_results
+from a2sg_zoo.benchmark.report import build_report, read_plan
+from a2sg_zoo.benchmark.results import load_results
 from a2sg_zoo.benchmark.tables import comma_separated, markdown
 from a2sg_zoo.engine.launch import errors_for_people
 from a2sg_zoo.engine.saving import write_atomically
@@ -25,7 +25,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     with errors_for_people():
         results, problems = load_results(args.folder)
-        report = build_report(results, problems, load_plan(args.folder), args.metric, args.reference)
+        report = build_report(results, problems, read_plan(args.folder), args.metric, args.reference)
         out = args.out or args.folder
         for name, text in (('report.md', markdown(report)), ('report.csv', comma_separated(report)),
                            ('report.html', page(report))):

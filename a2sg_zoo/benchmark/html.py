@@ -28,7 +28,8 @@ thead th:first-child { background: var(--band) }
 tr.reference > * { background: var(--band) } tr.gap > * { background: var(--warn) }
 th button { all: unset; cursor: pointer; color: var(--link) }
 th button:focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
-th[aria-sort=ascending] button::after { content: " \\25B2" } th[aria-sort=descending] button::after { content: " \\25BC" }
+th[aria-sort=ascending] button::after { content: " \\25B2" }
+th[aria-sort=descending] button::after { content: " \\25BC" }
 ul.notes { color: var(--soft); font-size: .86rem; padding-left: 1.2rem } ul.notes li.gap { color: var(--ink) }
 figure { margin: 1.5rem 0 } figcaption { font-size: .9rem; color: var(--soft); margin-bottom: .3rem }
 svg { width: 100%; height: auto }
@@ -54,7 +55,8 @@ def page(report):
     data = base64.b64encode(comma_separated(report).encode()).decode()
     parts = [f'<h1>{escape(report.title)}</h1>', '<dl>',
              *(f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in report.facts), '</dl>',
-             f'<p><a download="report.csv" href="data:text/csv;base64,{data}">All figures with all digits (CSV)</a></p>']
+             f'<p><a download="report.csv" href="data:text/csv;base64,{data}">All figures, with all digits</a> (CSV)'
+             '</p>']
     for i, table in enumerate(report.tables):
         parts += _section(table, report.sources, f'table{i + 1}')
     parts.append(f'<p>{escape(ENERGY)}</p>')

@@ -1,8 +1,10 @@
 """Figures of a report as inline SVG, which takes the colour of the text around it, in light and in dark pages."""
 
 import io
+import os.path
 import re
 import statistics
+from html import escape
 
 # Okabe and Ito's colours, told apart by colour-blind readers too, without black and yellow, which one of a light and
 # a dark page would swallow
@@ -11,6 +13,9 @@ MARKERS = 'osD^vPX*<>hd'
 LINES = ['-', '--', '-.', ':']
 # stands for the page's colour of text until the SVG is written
 _INK = '#010203'
+_INKED = ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color')
+_LOOK = {'font.size': 9, 'axes.titlesize': 9, 'axes.grid': True, 'grid.color': '#88888880', 'grid.linewidth': 0.4,
+         'axes.spines.top': False, 'axes.spines.right': False, 'legend.frameon': False, 'svg.fonttype': 'none'}
 
 
 def style(i):
@@ -25,43 +30,37 @@ def figures(table, prefix):
     Args:
         prefix: of the ids in the SVGs; unique on a page.
     """
-    drawn = [_accuracy_against_cost(table), *_learning_curves(table)]
-    drawn += [_windows(method, runs) for method, runs in table.results.items()]
-    return [(caption, _svg(figure, f'{prefix}-{i}', caption))
-            for i, (caption, figure) in enumerate(item for item in drawn if item)]
+    import matplotlib
+
+    with matplotlib.rc_context({**dict.fromkeys(_INKED, _INK), **_LOOK, 'svg.hashsalt': prefix}):
+        drawn = [_accuracy_against_cost(table), *_learning_curves(table)]
+        drawn += [_windows(method, runs) for method, runs in table.results.items()]
+        return [(caption, _svg(figure, f'{prefix}-{i}', caption))
+                for i, (caption, figure) in enumerate(item for item in drawn if item)]
 
 
 def _subplots(columns=1, width=7.0, height=3.8, **kwargs):
-    import matplotlib
+    # not pyplot: no window system, no global state
     from matplotlib.figure import Figure
 
-    ink = {key: _INK for key in ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'axes.titlecolor', 'xtick.color',
-                                 'ytick.color')}
-    with matplotlib.rc_context({
-            **ink, 'font.size': 9, 'axes.titlesize': 9, 'axes.grid': True, 'grid.color': '#8888', 'grid.linewidth': 0.4,
-            'axes.spines.top': False, 'axes.spines.right': False, 'legend.frameon': False}):
-        # not pyplot: no window system, no global state
-        figure = Figure(figsize=(width, height), layout='constrained')
-        axes = figure.subplots(1, columns, squeeze=False, **kwargs)[0]
-    return figure, axes
+    figure = Figure(figsize=(width, height), layout='constrained')
+    return figure, figure.subplots(1, columns, squeeze=False, **kwargs)[0]
 
 
 def _svg(figure, prefix, caption):
-    import matplotlib
-
     file = io.BytesIO()
-    with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': prefix}):
-        figure.savefig(file, format='svg', transparent=True, metadata=dict(Date=None, Creator=None))
+    figure.savefig(file, format='svg', transparent=True, metadata=dict(Date=None, Creator=None))
     svg = file.getvalue().decode()
-    svg = svg[svg.index('<svg'):]
-    svg = svg.replace(_INK, 'currentColor')
+    svg = svg[svg.index('<svg'):].replace(_INK, 'currentColor')
+    svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.S)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="|url\()#', rf'\1#{prefix}-', svg)
     # the page sets the size; the viewBox keeps the proportions
-    svg = re.sub(r'<svg (.*?)\bheight="[^"]*"(.*?)\bwidth="([\d.]+)pt"', r'<svg \1\2style="max-width:\3pt"', svg, count=1,
-                 flags=re.S)
-    svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.S)
-    return svg.replace('<svg ', f'<svg role="img" aria-label="{caption}" ', 1)
+    head, rest = svg.split('>', 1)
+    width = re.search(r'\bwidth="([\d.]+)pt"', head)[1]
+    head = re.sub(r'\b(width|height)="[^"]*"', '', head)
+    label = escape(caption)
+    return f'{head} role="img" aria-label="{label}" style="max-width:{width}pt">{rest}'
 
 
 def _legend(figure, handles, labels):
@@ -131,8 +130,10 @@ def _windows(method, runs):
     import matplotlib
 
     T = max(len(betas) for c in curves for name in layers for _, betas in c[name])
+    few = len(layers) <= 8
+    start = _common_start(layers)
     figure, axes = _subplots(T, width=min(2.2 + 2.1 * T, 11), height=3.6, sharey=True)
-    colours = matplotlib.colormaps['viridis'].resampled(max(len(layers), 2))
+    colours = matplotlib.colormaps['viridis']
     for t, axis in enumerate(axes):
         for i, name in enumerate(layers):
             per_seed = [[(x, betas[t]) for x, betas in c[name] if t < len(betas)] for c in curves]
@@ -140,11 +141,20 @@ def _windows(method, runs):
             if curve:
                 x, mean, low, high = zip(*curve)
                 # viridis without its dark and its bright end, for dark and for bright pages
-                colour = colours(0.15 + 0.7 * i / max(len(layers) - 1, 1))
-                axis.plot(x, mean, color=colour, linestyle=LINES[i % len(LINES)], linewidth=1.4, label=name)
-                axis.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
+                colour = colours(0.25 + 0.6 * i / max(len(layers) - 1, 1))
+                axis.plot(x, mean, color=colour, linestyle=LINES[i % len(LINES)] if few else '-',
+                          linewidth=1.4 if few else 1, label=name[start:])
+                if few:
+                    axis.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
         axis.set_title(f't = {t + 1}')
         axis.set_xlabel('iteration')
     axes[0].set_ylabel('window half-width beta')
     _legend(figure, *axes[0].get_legend_handles_labels())
     return f'{method}: beta of each layer and time step over training, mean over seeds', figure
+
+
+def _common_start(names):
+    """Length of the parts of dotted names that all share."""
+    if len(names) < 2:
+        return 0
+    return os.path.commonprefix(names).rfind('.') + 1

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from a2sg_zoo.benchmark.statistics import compare, holm, summarize
 from a2sg_zoo.errors import ConfigError, DataError
@@ -52,7 +53,8 @@ COLUMNS = dict(
     seeds_planned='seeds planned', seeds_done='seeds whose run is finished and sound',
     mean='mean over the seeds', std='sample standard deviation (n - 1)',
     ci_low='95 % confidence interval of the mean (t)', ci_high='95 % confidence interval of the mean (t)',
-    reference='method that differences and cost are relative to', pairs='seeds that this method and the reference share',
+    reference='method that differences and cost are relative to',
+    pairs='seeds that this method and the reference share',
     difference='mean paired difference to the reference',
     difference_low='95 % confidence interval of the difference (t)',
     difference_high='95 % confidence interval of the difference (t)',
@@ -61,7 +63,8 @@ COLUMNS = dict(
     wilcoxon_p_holm='the same, adjusted by Holm over the methods of the table',
     relative_cost='median seconds a training step over those of the reference',
     seconds_per_step='median over the seeds', train_seconds='mean over the seeds',
-    peak_memory_mb='largest over the seeds, 10^6 bytes', firing_rate='spikes a neuron and time step, mean over the seeds',
+    peak_memory_mb='largest over the seeds, 10^6 bytes',
+    firing_rate='spikes a neuron and time step, mean over the seeds',
     sops='additions caused by spikes, an image, mean over the seeds',
     macs='multiply-accumulates of real-valued input, an image, mean over the seeds',
     energy_uj='4.6 pJ a MAC + 0.9 pJ a SOP, an image, microjoule, mean over the seeds',
@@ -105,6 +108,21 @@ def build_report(results, problems, plan, metric='top1', reference='tri'):
               or any('no result' not in row['gaps'] for row in t.rows)]
     return Report(f'Benchmark: {plan.get("name") or "results"}', _facts(results, problems, plan, tables), tables, notes,
                   sources)
+
+
+def read_plan(folder):
+    """What the suite of a folder was to run, from its `suite.json`, for `build_report`; {} without that file."""
+    path = Path(folder) / 'suite.json'
+    if not path.exists():
+        return {}
+    try:
+        plan = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f'{path} is damaged ({error}); run the benchmark once more: it writes the file anew and keeps '
+                        'the results') from error
+    if not isinstance(plan, dict):
+        raise DataError(f'{path} does not describe a suite; it must be a JSON object')
+    return plan
 
 
 def _name(network, dataset, method, seed):
@@ -213,7 +231,8 @@ def _listed(gaps):
     by_reason = {}
     for seed, reason in gaps.items():
         by_reason.setdefault(reason, []).append(str(seed))
-    return '; '.join(f'seed{"s" * (len(seeds) > 1)} {", ".join(seeds)}: {reason}' for reason, seeds in by_reason.items())
+    return '; '.join(f'seed{"s" * (len(seeds) > 1)} {", ".join(seeds)}: {reason}'
+                     for reason, seeds in by_reason.items())
 
 
 def _facts(results, problems, plan, tables):

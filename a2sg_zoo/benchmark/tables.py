@@ -34,8 +34,11 @@ def _seeds(row):
 
 
 def _large(value):
-    """In millions, to three figures."""
-    return DASH if value is None else f'{value / 1e6:.3g} M'
+    """To three figures, in thousands, millions or thousands of millions."""
+    if value is None:
+        return DASH
+    size, unit = next(((s, u) for s, u in ((1e9, ' G'), (1e6, ' M'), (1e3, ' k')) if value >= s), (1, ''))
+    return f'{value / size:#.3g}'.rstrip('.') + unit
 
 
 def columns(table, sources):
@@ -78,13 +81,13 @@ def cells(row, table, sources):
 
 def footnotes(table):
     """What one has to know to read a table, and its gaps; a list of sentences."""
-    compared = [r for r in table.rows if r['difference'] is not None]
+    tested = [r for r in table.rows if r['wilcoxon_p'] is not None]
     notes = [f'Mean, sample standard deviation (n - 1) and t interval over seeds; runs with the same seed are paired '
              f'with those of {table.reference}. The spread is that of seeds, on one test set.']
-    if any(r['t_p'] is not None or r['wilcoxon_p'] is not None for r in compared):
-        notes.append(f'p values are two-sided; "Holm" adjusts them for the {len(compared)} methods that this table '
-                     f'compares with {table.reference}, each test on its own.')
-        for pairs in sorted({r['pairs'] for r in compared if r['pairs'] > 1}):
+    if tested:
+        notes.append(f'p values are two-sided. "Holm" adjusts them for the {len(tested)} comparisons of this table '
+                     f'with {table.reference}, separately for each of the two tests.')
+        for pairs in sorted({r['pairs'] for r in tested}):
             least = smallest_wilcoxon_p(pairs)
             notes.append(f'With {pairs} pairs the smallest p that the Wilcoxon test can give is {least:.4g}'
                          + (': it cannot reach 0.05, whatever the data.' if least > 0.05 else '.'))
