@@ -135,9 +135,8 @@ class ImageFolder(ImagesInMemory):
                             f'{", ".join(sorted(strange))}; the classes are the folders of train')
         images, labels = [], []
         for label, name in enumerate(classes):
-            for path in sorted(Path(data_root, split, name).glob('*')):
-                if path.suffix.lower() not in _SUFFIXES:
-                    continue
+            paths = sorted(path for path in Path(data_root, split, name).glob('*') if path.suffix.lower() in _SUFFIXES)
+            for path in paths[slice(*per_class)] if per_class else paths:
                 try:
                     images.append(_decode(path, size))
                 except DataError as error:
@@ -147,8 +146,9 @@ class ImageFolder(ImagesInMemory):
                 else:
                     labels.append(label)
         if not images:
-            raise DataError(f'{Path(data_root, split).absolute()} holds no image CLASS/NAME{"|".join(_SUFFIXES)}')
-        super().__init__(torch.stack(images), labels, classes, pipeline, per_class)
+            raise DataError(f'{Path(data_root, split).absolute()} holds no image CLASS/NAME{"|".join(_SUFFIXES)}'
+                            + (f' at the places per_class = {per_class}' if per_class else ''))
+        super().__init__(torch.stack(images), labels, classes, pipeline)
 
     def _folders(self, split):
         folder = Path(self.data_root, split)

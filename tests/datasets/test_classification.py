@@ -123,6 +123,10 @@ def test_image_folder(folder):
     exact = np.array(Image.open(folder / 'train' / 'dog' / '32.png'))
     assert data[1]['inputs'].equal(torch.from_numpy(exact).permute(2, 0, 1))
     assert ImageFolder(folder, train=False, size=16).images.shape == (3, 3, 16, 16)
+    part = ImageFolder(folder, per_class=(1, None))
+    assert part.labels == [1] and part[0]['inputs'].equal(data[2]['inputs'])
+    with pytest.raises(DataError, match=r'holds no image .* at the places per_class = \(2, 3\)'):
+        ImageFolder(folder, per_class=(2, 3))
 
 
 @pytest.mark.parametrize('keep', [0, 200])
