@@ -1,6 +1,7 @@
 """The data sets of small images, and how they reach a network."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets import CIFAR, Digits, ImageFolder, SeededIndex
 from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.zoo.download import extract
 
 PIPELINE = [dict(type='BatchCrop', padding=4), dict(type='BatchFlip'), dict(type='BatchCutout', size=8)]
 
@@ -154,3 +156,20 @@ def test_folders_that_do_not_fit(folder):
         path.unlink()
     with pytest.raises(DataError, match='holds no image'):
         ImageFolder(folder, train=False)
+
+
+ARCHIVE = Path(__file__).parents[3] / 'shared' / 'data' / 'cifar10_jpeg.tar.xz'
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ARCHIVE.is_file(), reason='needs the CIFAR-10 images, cifar10_jpeg.tar.xz')
+def test_cifar_as_image_files(tmp_path):
+    data_root = extract(ARCHIVE, tmp_path / 'cifar10')
+    train, test = ImageFolder(data_root), ImageFolder(data_root, train=False)
+    assert train.images.shape == (50000, 3, 32, 32) and test.images.shape == (5000, 3, 32, 32)
+    assert train.metainfo['classes'] == ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse',
+                                         'ship', 'truck')
+    assert np.bincount(train.labels).tolist() == [5000] * 10
+    # the means that the configs normalise by
+    means = train.images.double().mean((0, 2, 3))
+    torch.testing.assert_close(means, torch.tensor([125.31, 122.95, 113.87]).double(), atol=0.3, rtol=0)
