@@ -22,7 +22,8 @@ METHODS = sorted((ROOT / 'configs' / '_base_' / 'methods').glob('*.py'))
 SMALL = dict(
     Spikformer=(dict(embed_dims=32, depth=1, num_heads=4), [4, 8, 16, 32]),
     MetaSpikeFormer=(dict(embed_dims=[8, 16, 32, 40], depths=[1, 1], num_heads=4), [4, 8, 16, 40]),
-    SpikingResNet=(dict(depths=(1, 1, 1), widths=(8, 8, 16), stem=8), [8, 8, 16]))
+    SpikingResNet=(dict(depths=(1, 1, 1), widths=(8, 8, 16), stem=8), [8, 8, 16]),
+    VGGSNN=(dict(widths=(8,) * 8), [8] * 4))
 
 
 def shrink(cfg):
@@ -40,7 +41,10 @@ def shrink(cfg):
 def batch(model, size=2):
     """Random data in the form in which the config's loader hands it out."""
     if hasattr(model, 'head'):
-        return dict(inputs=torch.randint(256, (size, 3, 16, 16), dtype=torch.uint8),
+        events = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d)).in_channels == 2
+        images = torch.rand(size, model.backbone.T, 2, 16, 16) if events else torch.randint(
+            256, (size, 3, 16, 16), dtype=torch.uint8)
+        return dict(inputs=images,
                     data_samples=torch.randint(model.head.num_classes, (size,)))
     truth = torch.randint(model.decode_head.num_classes, (size, 1, 32, 32))
     return dict(inputs=list(torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)),

@@ -19,7 +19,8 @@ class SpikingClassifier(BaseModel):
         data_preprocessor: config; MMEngine's `ImgDataPreprocessor` normalises on the device.
         mixup: alpha of mixup, x' = l x + (1 - l) x_reversed with one l ~ Beta(alpha, alpha) a batch, and the targets
             likewise (Zhang et al., ICLR 2018); 0 for none.
-        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever number the training has.
+        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever number the training has; of event frames it takes
+            the first 2.
         init_cfg: MMEngine's.
     """
 
@@ -40,7 +41,7 @@ class SpikingClassifier(BaseModel):
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Args:
-            inputs: images (B, C, H, W), normalised.
+            inputs: images (B, C, H, W), normalised, or event frames (B, T, C, H, W).
             data_samples: labels (B,).
             mode: what to return.
 
@@ -49,7 +50,7 @@ class SpikingClassifier(BaseModel):
             dict(logits=(T, classes), label=its label).
         """
         if mode == 'tensor':
-            return self.head(self.backbone(inputs)[-1])
+            return self.head(self.backbone(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs)[-1])
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
@@ -66,6 +67,8 @@ class SpikingClassifier(BaseModel):
 
     def predict(self, inputs, labels):
         trained, self.backbone.T = self.backbone.T, self.test_T
+        if inputs.dim() == 5 and inputs.shape[1] == trained:  # any other number is a mistake, which the backbone names
+            inputs = inputs[:, :self.test_T]
         try:
             logits = self(inputs)
         finally:
