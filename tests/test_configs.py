@@ -42,7 +42,7 @@ def batch(model, size=2):
     """Random data in the form in which the config's loader hands it out."""
     if hasattr(model, 'head'):
         events = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d)).in_channels == 2
-        images = torch.rand(size, model.backbone.T, 2, 16, 16) if events else torch.randint(
+        images = torch.rand(size, model.backbone.T, 2, 32, 32) if events else torch.randint(
             256, (size, 3, 16, 16), dtype=torch.uint8)
         return dict(inputs=images,
                     data_samples=torch.randint(model.head.num_classes, (size,)))
@@ -69,7 +69,7 @@ def step(cfg):
     assert loss.isfinite()
     still = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
     # the attention of a network this small may be silent, and not every recipe decays all its parameters
-    assert all('.attn.' in name for name in still)
+    assert all('.attn.' in name for name in still), still
     return neurons
 
 

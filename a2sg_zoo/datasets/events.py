@@ -39,8 +39,9 @@ def read_events(path):
         from tonic.io import read_aedat4  # seconds, which only a data set without its cache shall cost
         events = read_aedat4(path)
     except ImportError as error:
-        raise ConfigError(f'reading event recordings needs the package {error.name}; '
-                          'pip install "a2sg-zoo[events]"') from error
+        package = (error.name or 'tonic').split('.')[0]
+        raise ConfigError(f'reading event recordings needs the package {package}; pip install "a2sg-zoo[events]"'
+                          ) from error
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of the decoder, which is written in Rust, is no Exception
@@ -293,7 +294,9 @@ def moving_events(images, T, size, threshold=0.2, steps=8):
         if remembered is None:
             remembered = level
             continue
-        events = ((level - remembered) / threshold).trunc()
+        events = (level - remembered) / threshold
+        # a pixel that returns to its first brightness sends back all its events, whichever way the last bit was rounded
+        events = (events + 1e-3 * events.sign()).trunc()
         remembered = remembered + events * threshold
         frame = frames[:, (step - 1) // steps]
         frame[:, 0] -= events.clamp(max=0)[:, 0]

@@ -166,8 +166,9 @@ def _check_frames(cfg, problems):
     def get(*path):
         node = cfg
         for name in path:
-            node = node.get(name) if isinstance(node, dict) else None
+            node = node.get(name) if hasattr(node, 'get') else None
         return node
+
     steps = get('model', 'backbone', 'T')
     for name in _DATALOADERS:
         frames = get(name, 'dataset', 'T')
