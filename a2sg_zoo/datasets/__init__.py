@@ -6,7 +6,8 @@ from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchFlip, Draws
 from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
 from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
 from a2sg_zoo.datasets.event_augment import BatchEventAugment
-from a2sg_zoo.datasets.events import CIFAR10DVS, EventDigits
+from a2sg_zoo.datasets.event_digits import EventDigits
+from a2sg_zoo.datasets.events import CIFAR10DVS
 from a2sg_zoo.datasets.miniature import MiniatureADE20K
 from a2sg_zoo.datasets.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
