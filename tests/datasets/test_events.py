@@ -70,7 +70,7 @@ def decoder():
 
 @pytest.fixture
 def root(tmp_path, monkeypatch, decoder):
-    """The data set with four classes of ten recordings, numbered 0, 1, ... 8, 10."""
+    """The data set with four classes of ten recordings, numbered 0, 1, ... 7, 008, 10: not the order of the text."""
     monkeypatch.setattr(CIFAR10DVS, 'per_class', 10)
     monkeypatch.setattr(events, '_CLASSES', CLASSES)
     write(tmp_path)
@@ -81,8 +81,8 @@ def write(root):
     for label, name in enumerate(CLASSES):
         folder = root / 'CIFAR10DVS' / name
         folder.mkdir(parents=True)
-        for i in (*range(9), 10):
-            (folder / f'cifar10_{name}_{i}.aedat4').write_bytes(aedat(recording(seed=100 * label + i)))
+        for i in (*range(8), '008', 10):
+            (folder / f'cifar10_{name}_{i}.aedat4').write_bytes(aedat(recording(seed=100 * label + int(i))))
 
 
 @pytest.fixture
