@@ -26,7 +26,8 @@ SMALL = dict(
     SpikeDrivenTransformer=(dict(embed_dims=32, depth=1), [4, 8, 16, 32]),
     QKFormer=(dict(embed_dims=32, depth=4, num_heads=4), [8, 16, 32]),
     SEWResNet=(dict(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16)), [8, 8, 16, 16]),
-    SpikingResNet=(dict(stem=8), None))
+    SpikingResNet=(dict(stem=8), None),
+    VGGSNN=(dict(widths=(8,) * 8), [8] * 4))
 
 
 def shrink(cfg):
@@ -45,7 +46,10 @@ def shrink(cfg):
 def batch(model, size=2):
     """Random data in the form in which the config's loader hands it out."""
     if hasattr(model, 'head'):
-        return dict(inputs=torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8),
+        events = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d)).in_channels == 2
+        images = torch.rand(size, model.backbone.T, 2, 32, 32) if events else torch.randint(
+            256, (size, 3, 32, 32), dtype=torch.uint8)
+        return dict(inputs=images,
                     data_samples=torch.randint(model.head.num_classes, (size,)))
     truth = torch.randint(model.decode_head.num_classes, (size, 1, 32, 32))
     return dict(inputs=list(torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)),
@@ -72,7 +76,7 @@ def step(cfg):
     assert loss.isfinite()
     still = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
     # the attention of a network this small may be silent, and not every recipe decays all its parameters
-    assert all('.attn.' in name for name in still)
+    assert all('.attn.' in name for name in still), still
     return neurons
 
 

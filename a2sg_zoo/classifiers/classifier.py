@@ -20,7 +20,8 @@ class SpikingClassifier(BaseModel):
         mixing: configs of transforms that mix the images of a batch and their labels, in training; one of them is
             drawn for each batch. torchvision's: `dict(type='torchvision/MixUp', alpha=0.5)`, and CutMix likewise. The
             number of classes is the head's. See `StopMixing` for an end to it.
-        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever number the training has.
+        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever number the training has; of event frames it takes
+            the first 2.
         init_cfg: MMEngine's.
     """
 
@@ -43,7 +44,7 @@ class SpikingClassifier(BaseModel):
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
         """Args:
-            inputs: images (B, C, H, W), normalised.
+            inputs: images (B, C, H, W), normalised, or event frames (B, T, C, H, W).
             data_samples: labels (B,).
             mode: what to return.
 
@@ -52,7 +53,7 @@ class SpikingClassifier(BaseModel):
             dict(logits=(T, classes), label=its label).
         """
         if mode == 'tensor':
-            return self.head(self.backbone(inputs)[-1])
+            return self.head(self.backbone(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs)[-1])
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
@@ -61,11 +62,15 @@ class SpikingClassifier(BaseModel):
 
     def loss(self, inputs, labels):
         if self.mix is not None:
-            inputs, labels = self.mix(inputs, labels)
+            # the time steps of event frames pass for channels: what is mixed are samples
+            mixed, labels = self.mix(inputs.flatten(1, -3), labels)
+            inputs = mixed.view(inputs.shape)
         return dict(loss=self.head.loss(self(inputs), labels))
 
     def predict(self, inputs, labels):
         trained, self.backbone.T = self.backbone.T, self.test_T
+        if inputs.dim() == 5 and inputs.shape[1] == trained:  # any other number is a mistake, which the backbone names
+            inputs = inputs[:, :self.test_T]
         try:
             logits = self(inputs)
         finally:

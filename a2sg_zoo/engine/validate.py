@@ -175,10 +175,27 @@ def validate_config(cfg):
             near = get_close_matches(key, _RUNNER_KEYS, n=1, cutoff=0.88)
             if near:
                 problems.append(f'{key}: a run has no such part; did you mean {near[0]}?')
+    _check_frames(cfg, problems)
     if problems:
         where = f'{cfg.filename}: ' if getattr(cfg, 'filename', None) else ''
         count = f'{len(problems)} mistakes' if len(problems) > 1 else 'a mistake'
         raise ConfigError(f'{where}{count} in the config:' + ''.join(f'\n    {p}' for p in problems))
+
+
+def _check_frames(cfg, problems):
+    """Event frames are the time steps: a data set that says its T must say the backbone's."""
+    def get(*path):
+        node = cfg
+        for name in path:
+            node = node.get(name) if hasattr(node, 'get') else None
+        return node
+
+    steps = get('model', 'backbone', 'T')
+    for name in _DATALOADERS:
+        frames = get(name, 'dataset', 'T')
+        if None not in (steps, frames) and frames != steps:
+            problems.append(f'{name}.dataset.T: a sample has {frames} frames, but the network runs model.backbone.T = '
+                            f'{steps} time steps; give both the same number')
 
 
 def _walk(node, path, key, problems):

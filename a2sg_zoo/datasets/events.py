@@ -1,0 +1,249 @@
+"""Recordings of event cameras as frames: CIFAR10-DVS.
+
+A frame counts, for each pixel and polarity, the events within a slice of the recording. Sample i is
+dict(inputs=float32 (T, 2, H, W), data_samples=label); channel 0 counts OFF events (darker), channel 1 ON events.
+"""
+
+import io
+import os
+import re
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from mmengine.logging import print_log
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from a2sg_zoo.datasets.classification import ImagesInMemory
+from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.registry import DATASETS
+
+_SENSOR = 128
+_CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
+
+
+def read_events(path):
+    """The events of an AEDAT 4 file, through tonic: structured array with t (microseconds), x, y, p (True is ON).
+
+    A file that was cut exactly between two packets, and that has no table of them, cannot be told from a whole one.
+
+    Raises:
+        DataError: the file is cut short or damaged.
+        ConfigError: tonic, or the decoder that it calls, is not installed.
+    """
+    try:
+        from tonic.io import read_aedat4  # seconds, which only a data set without its cache shall cost
+        events = read_aedat4(path)
+    except ImportError as error:
+        package = (error.name or 'tonic').split('.')[0]
+        raise ConfigError(f'reading event recordings needs the package {package}; pip install "a2sg-zoo[events]"'
+                          ) from error
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a panic of the decoder, which is written in Rust, is no Exception
+        raise DataError(_damaged(path, error)) from error
+    events.dtype.names = ['t', 'x', 'y', 'p']
+    return events
+
+
+def _damaged(path, why):
+    return f'recording {path} is cut short or damaged ({why}); unpack or download this file again, or leave such ' \
+           "files out with on_error='skip'"
+
+
+def frames_of(events, T, split_by='count', size=None):
+    """Counts of events, (T, 2, H, W), from a recording with 128x128 pixels.
+
+    Slices are tonic's: the same number n // T of events each, or the same time (t[-1] - t[0]) // T; the remainder at
+    the end is left out.
+
+    Args:
+        events: as from `read_events`.
+        T: number of frames.
+        split_by: 'count' (events) or 'time'.
+        size: height and width to which frames are reduced, by a bilinear filter with antialiasing; None for 128.
+
+    Returns:
+        uint8 without a reduction (no more than 255 is counted), float16 after one.
+
+    Raises:
+        ValueError: there are fewer events than frames.
+        IndexError: an event lies outside the sensor.
+    """
+    from tonic.functional import to_frame_numpy
+
+    if len(events) < T:
+        raise ValueError(f'it has {len(events)} events, too few for {T} frames')
+    if split_by == 'time':
+        events = events[np.argsort(events['t'], kind='stable')]
+    bins = dict(count='n_event_bins', time='n_time_bins')[split_by]
+    counts = to_frame_numpy(events, (_SENSOR, _SENSOR, 2), **{bins: T})
+    if size in (None, _SENSOR):
+        return counts.clip(max=255).astype(np.uint8)
+    frames = F.interpolate(torch.from_numpy(counts).float(), (size, size), mode='bilinear', antialias=True)
+    return frames.half().numpy()
+
+
+class FrameCache:
+    """Frames of recordings, kept on disk: `cache[[3, 0]]` gives float32 (2, T, 2, H, W).
+
+    There is one file a recording. It appears whole or not at all, so any number of processes may share a cache; it has
+    a checksum, and one that is damaged is made anew. The size of the recording is part of its name.
+
+    Args:
+        folder: of the cache.
+        paths: of the recordings.
+        frames: function from events to frames.
+    """
+
+    def __init__(self, folder, paths, frames):
+        self.folder, self.paths, self.frames = Path(folder), list(paths), frames
+
+    def __getitem__(self, positions):
+        return torch.stack([torch.from_numpy(self._read(self.paths[i])).float() for i in positions])
+
+    def fill(self, on_error):
+        """Makes the files that are not there yet; returns the positions of the recordings that are sound."""
+        missing = [i for i, path in enumerate(self.paths) if not self._file(path).exists()]
+        left_out = set()
+        if missing:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / '.lock'):
+                for i in tqdm(missing, f'frames in {self.folder}', unit='recordings', disable=None):
+                    if self._file(self.paths[i]).exists():  # made by whom this process waited for
+                        continue
+                    try:
+                        self._make(self.paths[i])
+                    except DataError as error:
+                        if on_error == 'raise':
+                            raise
+                        print_log(f'left out: {error}', logger='current', level='WARNING')
+                        left_out.add(i)
+        return [i for i in range(len(self.paths)) if i not in left_out]
+
+    def _file(self, path):
+        return self.folder / path.parent.name / f'{path.stem}.{path.stat().st_size}.npz'
+
+    def _read(self, path):
+        try:
+            with np.load(self._file(path), allow_pickle=False) as archive:
+                return archive['frames']
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+            if not isinstance(error, FileNotFoundError):
+                print_log(f'{self._file(path)} is damaged ({error}) and made anew', logger='current', level='WARNING')
+            return self._make(path)
+
+    def _make(self, path):
+        events = read_events(path)
+        try:
+            frames = self.frames(events)
+        except (IndexError, ValueError) as error:  # pixels outside the sensor
+            raise DataError(_damaged(path, error)) from error
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, frames=frames)
+        _write(buffer.getbuffer(), self._file(path))
+        return frames
+
+
+def _write(data, path):
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, 'wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f'frames could not be kept in {path.parent} ({error.strerror}); make space, or set cache_root '
+                        'to a folder for them') from error
+
+
+@DATASETS.register_module()
+class CIFAR10DVS(ImagesInMemory):
+    """CIFAR10-DVS: 10,000 recordings of CIFAR-10 images that move before an event camera of 128x128 pixels.
+
+    In each class the recordings are in the order of the number in their names, 0 to 999; the first 900 train, the last
+    100 test. (Others sort the names as text, so that 10 comes before 2: nine in ten test recordings are the same.)
+
+    Frames are made once and kept on disk, in a folder of their own for each T, split_by and size; the first use takes
+    minutes.
+
+    Args:
+        data_root: folder that holds CIFAR10DVS/CLASS/*.aedat4, as tonic unpacks it; by default that in the environment
+            variable CIFAR10DVS_ROOT, or else data.
+        train: the training recordings, or else those of the test.
+        T: frames of a sample; the backbone's T must be the same.
+        split_by, size: see `frames_of`.
+        cache_root: folder for the frames; by default data_root/CIFAR10DVS/frames.
+        on_error: 'raise' stops at a recording that is missing, cut short or damaged; 'skip' warns and leaves it out.
+        pipeline: batch transforms, or their configs; see `a2sg_zoo.datasets.event_augment`.
+
+    Raises:
+        DataError: recordings are missing or damaged.
+        ConfigError: an argument is out of range, or tonic is needed and not installed.
+
+    Source: Li et al., Frontiers in Neuroscience 11:309, 2017.
+    """
+
+    per_class = 1000
+
+    def __init__(self, data_root=None, train=True, T=10, split_by='count', size=None, cache_root=None,
+                 on_error='raise', pipeline=()):
+        _check(self, 'split_by', split_by, ('count', 'time'))
+        _check(self, 'on_error', on_error, ('raise', 'skip'))
+        for name, value in dict(T=T, size=_SENSOR if size is None else size).items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f'CIFAR10DVS: {name} must be an integer >= 1, got {value!r}')
+        self.data_root = data_root or os.environ.get('CIFAR10DVS_ROOT') or 'data'
+        folder = Path(self.data_root, 'CIFAR10DVS')
+        paths, labels = self._recordings(folder, train, on_error)
+        name = f'{split_by}_T{T}_{size or _SENSOR}'
+        frames = FrameCache(Path(cache_root or folder / 'frames', name), paths,
+                            partial(frames_of, T=T, split_by=split_by, size=size))
+        sound = frames.fill(on_error)
+        frames.paths = [paths[i] for i in sound]
+        super().__init__(frames, [labels[i] for i in sound], _CLASSES, pipeline)
+        self.metainfo['T'] = T
+
+    def _recordings(self, folder, train, on_error):
+        found = {name: sorted(folder.rglob(f'{name}/*.aedat4'), key=_number) for name in _CLASSES}
+        total, expected = sum(map(len, found.values())), self.per_class * len(_CLASSES)
+        if total == 0:
+            raise DataError(f'CIFAR10-DVS is not there: no recordings CLASS/*.aedat4 in {folder.absolute()}\n'
+                            f'{self._how_to_get()}')
+        if total != expected:
+            problem = f'CIFAR10-DVS in {folder.absolute()} has {total:,} of {expected:,} recordings'
+            if on_error == 'raise':
+                raise DataError(f"{problem}; unpack it again, or take what there is with on_error='skip'\n"
+                                f'{self._how_to_get()}')
+            print_log(problem, logger='current', level='WARNING')
+        first_test = self.per_class * 9 // 10
+        chosen = [(path, label) for label, name in enumerate(_CLASSES) for path in found[name]
+                  if (_number(path) < first_test) == train]
+        return [path for path, _ in chosen], [label for _, label in chosen]
+
+    def _how_to_get(self):
+        return f"""Get the data set with
+    pip install "a2sg-zoo[events]"
+    python -c "from tonic.datasets import CIFAR10DVS as C; C('{self.data_root}')"
+or say where it lies: set the environment variable CIFAR10DVS_ROOT, or pass --cfg-options data_root=PATH, to the folder
+that holds CIFAR10DVS/CLASS/*.aedat4. To try things without it, pass --demo: that takes the digits embedded in
+scikit-learn, in motion."""
+
+
+def _number(path):
+    digits = re.findall(r'\d+', path.stem)
+    if not digits:
+        raise DataError(f'recording {path} has no number in its name, by which training and test are told apart')
+    return int(digits[-1])
+
+
+def _check(owner, name, value, choices):
+    if value not in choices:
+        raise ConfigError(f'{type(owner).__name__}: {name} must be {" or ".join(map(repr, choices))}, got {value!r}')
