@@ -81,7 +81,8 @@ class CPNG(Policy):
     once an optimiser step and layer, after its backward pass; under beta = q exactly the share `target` of the elements
     would have had a gradient. Without a `target` each layer keeps its own: the mean of chi over the first `warm_up`
     steps, in which the width stands still; it is saved with the neuron as `policy_target`. Where no width would do
-    (NaN, no |z| above 0) the one in force stays. Under data parallelism the mean of the processes' quantiles counts.
+    (NaN, no |z| above 0, no gradient to begin with) the one in force stays. Under data parallelism the mean of the
+    processes' quantiles counts.
 
     Certain: the indicator chi, and that it governs the width of each layer in training. A reconstruction: the rule of
     the update, and the target.
@@ -132,10 +133,10 @@ class CPNG(Policy):
             share = torch.where(usable, (chi - neuron.policy_target) / (iteration + 1), 0)
             neuron.policy_target += share.to(neuron.policy_target.dtype)
             return
-        target = torch.tensor(self.target) if self.target is not None else neuron.policy_target
-        q = _mean_over_processes(torch.quantile(distance, target.to(distance)))
+        target = (neuron.policy_target if self.target is None else torch.tensor(self.target)).to(distance)
+        q = _mean_over_processes(torch.quantile(distance, target))
         moved = self.momentum * neuron.beta + (1 - self.momentum) * q.to(neuron.beta.dtype)
-        neuron.beta.copy_(torch.where(usable & (q > 0), moved, neuron.beta))
+        neuron.beta.copy_(torch.where(usable & (q > 0) & (target > 0), moved, neuron.beta))
 
     def _sampled(self, u):
         u = u.flatten()
