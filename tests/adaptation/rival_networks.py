@@ -77,9 +77,9 @@ class Classifier(BaseModel):
     def __init__(self, kind=LIF, dropout=0.2, **neuron):
         super().__init__(BaseDataPreprocessor())
         self.unused = nn.BatchNorm1d(3)
-        self.fc1, self.bn, self.lif1 = nn.Linear(6, 20), nn.BatchNorm1d(20), kind(**neuron)
+        self.fc1, self.bn, self.lif1 = nn.Linear(6, 12), nn.BatchNorm1d(12), kind(**neuron)
         self.dropout = nn.Dropout(dropout)
-        self.fc2, self.lif2 = nn.Linear(20, 20), kind(v_threshold=0.5, **neuron)
+        self.fc2, self.lif2 = nn.Linear(12, 20), kind(v_threshold=0.5, **neuron)
         self.readout = nn.Linear(20, 5)
 
     def forward(self, inputs, labels=None, mode='tensor'):

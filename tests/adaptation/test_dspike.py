@@ -105,7 +105,7 @@ def test_walks_to_the_peak_of_the_cosine():
     """Preparing on one batch again and again ends where neither neighbour is better."""
     policy = Dspike(step=0.5, interval=1, eps=0.5)
     model, data = classifier(policy), batch(256)
-    for _ in range(30):
+    for _ in range(12):
         policy.prepare(model, data, 0)
     b = temperature(model)
     here, above, below = policy.cosines(model, data, 0, [b, b + 0.5, max(b - 0.5, 0.1)])
@@ -269,7 +269,7 @@ def test_half_precision():
 def test_needs_a_first_layer_in_the_loss():
     policy = Dspike()
     model = classifier(policy)
-    model.fc1 = torch.nn.Linear(6, 20).requires_grad_(False)
+    model.fc1 = torch.nn.Linear(6, 12).requires_grad_(False)
     policy.prepare(model, batch(), 0)  # the second layer is the first that is trained
     for layer in (model.fc2, model.readout):
         layer.requires_grad_(False)

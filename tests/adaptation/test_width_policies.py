@@ -174,7 +174,7 @@ def test_lsg_starts_at_the_surrogates_width_and_follows_what_is_learned(x):
     with torch.no_grad():
         for neuron in (model.lif1, model.lif2):
             neuron.w -= 0.1 * neuron.w.grad
-    before = {n: float(n.w) for n in (model.lif1, model.lif2)}
+    before = {n: n.w.item() for n in (model.lif1, model.lif2)}
     step(model, policy, x)
     for neuron, w in before.items():
         # a summed input: the slower the decay, the wider u

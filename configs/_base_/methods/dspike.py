@@ -2,5 +2,5 @@
 custom_hooks = [
     dict(
         type='AdaptationHook',
-        policy=dict(type='Dspike', b=3.0, step=0.2, interval=391, eps=0.1, directions=16)),
+        policy=dict(type='Dspike', b=3.0, step=0.2, interval=391, eps=0.3, directions=64)),
 ]
