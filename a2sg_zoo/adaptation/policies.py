@@ -13,6 +13,8 @@ delta[t+1] are known. `attach` gives a network to a policy; `AdaptationHook` doe
 Where the paper is silent, these are this project's choices, all of them parameters: the search space, its
 resolution, S-ASG's window at earlier steps, h, the sample of elements that a search looks at, and that under
 gradient accumulation the first micro-batch decides.
+
+Other groups' methods are in `a2sg_zoo.adaptation.rivals`.
 """
 
 import torch

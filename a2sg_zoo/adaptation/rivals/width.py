@@ -133,7 +133,7 @@ class CPNG(Policy):
             share = torch.where(usable, (chi - neuron.policy_target) / (iteration + 1), 0)
             neuron.policy_target += share.to(neuron.policy_target.dtype)
             return
-        target = (neuron.policy_target if self.target is None else torch.tensor(self.target)).to(distance)
+        target = neuron.policy_target.to(distance) if self.target is None else distance.new_full((), self.target)
         q = _mean_over_processes(torch.quantile(distance, target))
         moved = self.momentum * neuron.beta + (1 - self.momentum) * q.to(neuron.beta.dtype)
         neuron.beta.copy_(torch.where(usable & (q > 0) & (target > 0), moved, neuron.beta))
