@@ -169,7 +169,9 @@ def load_into(model, state_dict, path, *, allow_missing=(), allow_unexpected=())
 
 def require_match(model, state_dict, path, meta=None, *, allow_missing=(), allow_unexpected=()):
     """Raises CheckpointError unless `state_dict` fits `model` in names and shapes; see `load_into`."""
-    own = model.state_dict()
+    # what a policy keeps with a neuron comes and goes with the policy
+    own, state_dict = ({k: v for k, v in names.items() if not k.rpartition('.')[2].startswith('policy_')}
+                       for names in (model.state_dict(), state_dict))
     missing = [k for k in own if k not in state_dict and not _matches(k, allow_missing)]
     unexpected = [k for k in state_dict if k not in own and not _matches(k, allow_unexpected)]
     # a neuron's surrogate window takes the length that the checkpoint gives it

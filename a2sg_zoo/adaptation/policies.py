@@ -13,6 +13,8 @@ delta[t+1] are known. `attach` gives a network to a policy; `AdaptationHook` doe
 Where the paper is silent, these are this project's choices, all of them parameters: the search space, its
 resolution, S-ASG's window at earlier steps, h, the sample of elements that a search looks at, and that under
 gradient accumulation the first micro-batch decides.
+
+Other groups' methods are in `a2sg_zoo.adaptation.rivals`.
 """
 
 import torch
@@ -38,9 +40,8 @@ def attach(model, policy):
         raise ConfigError(f'{type(model).__name__} has no spiking neurons for {type(policy).__name__} to work on')
     for order, neuron in enumerate(neurons.values()):
         neuron.policy = policy
-        neuron.surrogate = policy.surrogate
-        neuron.beta = torch.full_like(neuron.beta[:1], policy.surrogate.beta)
         neuron.order = order
+        policy.adopt(neuron)
     return neurons
 
 
@@ -66,6 +67,11 @@ class Policy:
 
     def __repr__(self):
         return f'{type(self).__name__}({self.surrogate})'
+
+    def adopt(self, neuron):
+        """Gives a neuron its surrogate, its initial window, and what else it needs; called once by `attach`."""
+        neuron.surrogate = self.surrogate
+        neuron.beta = torch.full_like(neuron.beta[:1], self.surrogate.beta)
 
     def prepare(self, model, data_batch, iteration):
         """Called before `begin`, with the network and the raw batch that it trains on next, for policies that need more

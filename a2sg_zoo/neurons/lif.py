@@ -81,6 +81,10 @@ class Neuron(nn.Module):
         beta = state_dict.get(f'{prefix}beta')
         if beta is not None and beta.dim() == 1:
             self.beta = self.beta.new_empty(beta.shape)
+        # what a policy keeps with the neuron means nothing without that policy
+        for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
+            if key[len(prefix):] not in self._buffers:
+                del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def extra_repr(self):

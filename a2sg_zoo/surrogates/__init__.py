@@ -3,8 +3,9 @@
 from .base import Surrogate
 from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic
 from .smooth import ATan, FastSigmoid, Gaussian, Sigmoid
+from .tanh import DspikeShape, Tanh
 
 __all__ = [
     'Surrogate', 'PiecewiseLinear', 'ASY', 'TRI', 'BOX', 'PiecewiseQuadratic', 'Sigmoid', 'ATan', 'FastSigmoid',
-    'Gaussian'
+    'Gaussian', 'Tanh', 'DspikeShape'
 ]
