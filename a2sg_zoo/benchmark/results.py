@@ -50,7 +50,8 @@ def load_results(folder):
     """All results under a folder.
 
     Returns:
-        (results, problems): those that are sound, in the order of their names, and [(path, what is wrong)] for the rest.
+        (results, problems): those that are sound, in the order of their names, and [(path, what is wrong)] of the
+        others.
     """
     results, problems = [], []
     for path in sorted(Path(folder).glob('runs/*.json')):

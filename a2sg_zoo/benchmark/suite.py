@@ -16,6 +16,10 @@ its network, its data set and its method, and from `common`. Further keys, all o
     metric          what the report compares, 'top1'
     timeout         seconds that a run may take before it counts as hung, 3600
     published       [dict(network=, dataset=, method=, value=, source=)]: figures of others, for the report
+    search          what `tools/search.py` varies for each method alike, see `a2sg_zoo.benchmark.search`; besides,
+                    method_space has {method: more of space}, and dataset_options {data set: more of options}
+
+Names that begin with an underscore are the file's own.
 """
 
 import hashlib
@@ -57,6 +61,7 @@ class Suite:
     metric: str = 'top1'
     timeout: float = 3600
     published: list = field(default_factory=list)
+    search: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -101,6 +106,7 @@ def read_suite(path):
         raise ConfigError(f'suite {path} does not exist')
     try:
         content = Config.fromfile(path, import_custom_modules=False).to_dict()
+        content = {key: value for key, value in content.items() if not key.startswith('_')}
     except Exception as error:  # a suite is a program: anything may go wrong in it
         raise ConfigError(f'{path}: {type(error).__name__}: {error}') from error
     known = Suite.__dataclass_fields__
@@ -125,10 +131,13 @@ def _check(suite, path):
         for name in getattr(suite, axis):
             if not re.fullmatch(r'\w+', name):  # so that no two runs can have one name
                 raise ConfigError(f'{path}: {axis}: {name!r} must be made of letters, digits and underscores')
-        singular = axis[:-1]
-        strange = getattr(suite, f'{singular}_options').keys() - getattr(suite, axis).keys()
+        named = {f'{axis[:-1]}_options': (axis, getattr(suite, f'{axis[:-1]}_options')) for axis in _AXES}
+    named['search.method_space'] = 'methods', suite.search.get('method_space', {})
+    named['search.dataset_options'] = 'datasets', suite.search.get('dataset_options', {})
+    for key, (axis, entries) in named.items():
+        strange = entries.keys() - getattr(suite, axis).keys()
         if strange:
-            raise ConfigError(f'{path}: {singular}_options names {", ".join(sorted(strange))}, which {axis} has not')
+            raise ConfigError(f'{path}: {key} names {", ".join(sorted(strange))}, which {axis} has not')
     if not suite.seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in suite.seeds):
         raise ConfigError(f'{path}: seeds must be a list of integers >= 0, got {suite.seeds!r}')
     if len(set(suite.seeds)) < len(suite.seeds):
@@ -163,7 +172,7 @@ def plan(suite, options=None):
     for network in suite.networks:
         for dataset in suite.datasets:
             for method in suite.methods:
-                cells[network, dataset, method] = _compose(suite, network, dataset, method, options or {})
+                cells[network, dataset, method] = compose(suite, network, dataset, method, options or {})
     runs = []
     for seed in suite.seeds:
         for (network, dataset, method), cfg in cells.items():
@@ -174,7 +183,8 @@ def plan(suite, options=None):
     return runs
 
 
-def _compose(suite, network, dataset, method, options):
+def compose(suite, network, dataset, method, options):
+    """The validated config of a run, without its seed; `options` are overrides that come last."""
     files = [*suite.networks[network], *suite.datasets[dataset], *suite.methods[method], *suite.common]
     overrides = {**suite.options, **suite.network_options.get(network, {}), **suite.dataset_options.get(dataset, {}),
                  **suite.method_options.get(method, {}), **options}

@@ -1,0 +1,42 @@
+# Every method on a small residual network, on digits and on a part of CIFAR-10, five seeds each: within 45 minutes on
+# two CPU cores. Needs CIFAR-10 as image files, see ../_base_/datasets/cifar10_folder.py.
+name = 'small_cpu'
+networks = dict(resnet=['../_base_/models/resnet_small.py'])
+datasets = dict(
+    digits=['../_base_/datasets/digits.py'],
+    cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
+methods = {
+    name: [f'../_base_/methods/{name}.py']
+    for name in ('tri', 'box', 'asy', 'atan', 'sasg', 'tasg', 'stasg', 'a2sg', 'dspike', 'lsg', 'cpng', 'mpd_agl',
+                 'im_loss', 'rmp_loss', 'membrane_kl', 'tet', 'sam', 'fisher')
+}
+methods['a2sg_exact'] = methods['a2sg']
+common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
+seeds = [0, 1, 2, 3, 4]
+reference = 'tri'
+timeout = 900
+
+_policy = 'custom_hooks.0.policy'
+_exact = {f'{_policy}.searcher': dict(_delete_=True, type='ExactSearcher'), f'{_policy}.interval': 4}
+method_options = dict(
+    a2sg_exact=_exact,
+    dspike={f'{_policy}.interval': 80, f'{_policy}.directions': 16})
+
+# The same search for each method: six trials over the learning rate and one parameter of its own, of half the length,
+# judged by training images that no trial trains on.
+_factor = dict(type='loguniform', low=0.5, high=2.0)
+_bound = {f'{_policy}.beta_max': dict(type='uniform', low=0.8, high=3.0)}
+search = dict(
+    space={'optim_wrapper.optimizer.lr': dict(type='loguniform', low=0.03, high=0.5)},
+    method_space={
+        **{name: {f'{_policy}.surrogate.beta': _factor} for name in ('tri', 'box', 'asy', 'tasg', 'lsg', 'cpng')},
+        **dict.fromkeys(('sasg', 'stasg', 'a2sg', 'a2sg_exact'), _bound),
+        'atan': {f'{_policy}.surrogate.alpha': dict(type='loguniform', low=1.0, high=4.0)},
+        'dspike': {f'{_policy}.b': dict(type='uniform', low=1.0, high=5.0)},
+        'mpd_agl': {f'{_policy}.scale': _factor},
+    },
+    options={'train_cfg.max_iters': 240, 'train_cfg.val_interval': 240, 'param_scheduler.1.end': 240,
+             'val_dataloader.dataset.train': True},
+    dataset_options=dict(
+        digits={'train_dataloader.dataset.per_class': (0, 110), 'val_dataloader.dataset.per_class': (110, None)},
+        cifar10_subset={'val_dataloader.dataset.per_class': (500, 600)}))
