@@ -51,8 +51,8 @@ def space_of(description):
             space[key] = _KINDS[kind](key, **entry)
         except (TypeError, ValueError) as error:
             raise ConfigError(f'search.space: {key}: {kind}: {error}') from error
-        if 'low' in entry and not entry['low'] < entry['high']:
-            raise ConfigError(f'search.space: {key}: low = {entry["low"]} must be smaller than high = {entry["high"]}')
+        if kind == 'choice' and not entry['options']:
+            raise ConfigError(f'search.space: {key}: choice: there are no options')
     return space
 
 
