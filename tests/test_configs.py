@@ -96,8 +96,10 @@ def test_method(method, tmp_path):
     """Each method goes with each network by one line."""
     path = tmp_path / 'config.py'
     base = ROOT / 'configs' / '_base_'
-    parts = ['models/spikformer_8_384_fpn.py', 'datasets/ade20k.py', 'schedules/ade20k_160k.py',
-             f'methods/{method.name}', 'default_runtime.py']
+    network = ['models/spikformer_8_384_fpn.py', 'datasets/ade20k.py', 'schedules/ade20k_160k.py']
+    if method.stem == 'tet':  # a loss of classifiers
+        network = ['models/spikformer_4_384_cifar.py', 'datasets/cifar10.py', 'schedules/spikformer_cifar_300e.py']
+    parts = [*network, f'methods/{method.name}', 'default_runtime.py']
     path.write_text(f'_base_ = {[str(base / part) for part in parts]}')
     cfg = load_config(path)
     validate_config(cfg)

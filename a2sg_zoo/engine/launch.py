@@ -126,6 +126,9 @@ def train(cfg, resume=None, amp=False):
     if amp:
         if not torch.cuda.is_available():
             raise ConfigError('--amp needs a CUDA device; none is at hand here')
+        if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+            raise ConfigError(f'--amp would take the place of {cfg.optim_wrapper.type}, which knows no mixed '
+                              'precision; leave it out')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if resume == 'auto':
         resume = find_resume_checkpoint(cfg.work_dir)
