@@ -54,7 +54,8 @@ def activity(model, batches):
 
     Args:
         model: a `SpikingClassifier` (run with its `test_T` time steps), a segmentor, or a backbone, in eval mode.
-        batches: tensors of images (B, C, H, W), normalised, or frames (T, B, C, H, W); at least one image.
+        batches: tensors of images (B, C, H, W), normalised; or frames as the model takes them: (B, T, C, H, W) for a
+            classifier, (T, B, C, H, W) for a backbone. At least one image.
 
     Returns:
         dict, all counts means over the images:
@@ -147,7 +148,8 @@ class _Meter(TorchFunctionMode):
 
     def begin(self, inputs):
         self._image = inputs if inputs.dim() == 4 else None
-        self._B = inputs.shape[0] if inputs.dim() == 4 else inputs.shape[1]
+        batch_first = inputs.dim() == 4 or hasattr(self.model, 'backbone')
+        self._B = inputs.shape[0 if batch_first else 1]
         self.images += self._B
         # one spike's size, until a neuron says otherwise
         self._unit, self._product = 1.0, None

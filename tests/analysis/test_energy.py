@@ -354,3 +354,13 @@ def test_differs_from_neurobench_at_borders_only_by_the_padding():
     assert theirs['Dense'] == pytest.approx(dense)
     assert ours['sops'] * (3 * n - 2) ** 2 / (9 * n * n) == pytest.approx(theirs['Effective_ACs'], rel=0.05)
     assert theirs['Effective_ACs'] < ours['sops']
+
+
+def test_event_frames_of_a_classifier_have_the_batch_first():
+    model = MODELS.build(dict(
+        type='SpikingClassifier', backbone=dict(type='VGGSNN', widths=(8,) * 4, T=3, time='keep'),
+        head=dict(type='LinearHead', in_channels=8, num_classes=5))).eval()
+    frames = torch.rand(2, 3, 2, 12, 12)
+    whole, backbone = activity(model, [frames]), activity(model.backbone, [frames.transpose(0, 1)])
+    assert whole['layers'][0] == {**backbone['layers'][0], 'name': f'backbone.{backbone["layers"][0]["name"]}'}
+    assert whole['rates'].keys() == {f'backbone.{name}' for name in backbone['rates']}
