@@ -53,7 +53,7 @@ def _searches(file, only):
 
         def composed(options):
             cfg = load_config(file, options)
-            del cfg['search']
+            cfg.pop('search')
             validate_config(cfg)
             return cfg
         yield file.stem, composed, cfg.search.to_dict(), 86400
