@@ -29,7 +29,7 @@ from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LocalGradient, named_neurons
 from a2sg_zoo.registry import POLICIES, SEARCHERS, SURROGATES
-from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
+from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
 from a2sg_zoo.surrogates.base import positive
 
 
@@ -154,6 +154,9 @@ class AdaptivePolicy(Policy):
         objective: 'sgv' as in the paper, or the scale-free 'cv', for the last time step.
         interval: search in every interval-th optimiser step, hold beta between.
         sample: number of a layer's elements a search looks at, drawn at random; None for all.
+        gain: 'shape' applies the surrogate as it is, so that a wide window passes on more gradient than a narrow one;
+            'area' divides it by its area, for shapes that are linear in their window. SGV is that of the surrogate as
+            it is either way, for an area of 1 leaves it without an inner minimum; TGC is that of what is applied.
 
     Source: A2SG (ICML 2026, arXiv 2606.11236).
     """
@@ -162,9 +165,14 @@ class AdaptivePolicy(Policy):
     temporal = True
 
     def __init__(self, surrogate=dict(type='TRI', normalize='peak'), searcher=dict(type='TPESearcher'), beta_min=0.1,
-                 beta_max=2.0, candidates=128, objective='sgv', interval=1, sample=65536):
+                 beta_max=2.0, candidates=128, objective='sgv', interval=1, sample=65536, gain='shape'):
         super().__init__(surrogate)
         name = type(self).__name__
+        if gain not in ('shape', 'area'):
+            raise ConfigError(f"{name}: gain must be 'shape' or 'area', got {gain!r}")
+        self.searched = self.surrogate
+        if gain == 'area' and isinstance(self.surrogate, PiecewiseLinear):
+            self.surrogate = UnitArea(self.surrogate)
         beta_min, beta_max = positive('beta_min', beta_min, name), positive('beta_max', beta_max, name)
         if beta_min >= beta_max:
             raise ConfigError(f'{name}: beta_min = {beta_min} must be smaller than beta_max = {beta_max}')
@@ -215,9 +223,10 @@ class AdaptivePolicy(Policy):
         if sampled.z.dtype in (torch.float16, torch.bfloat16):
             sampled = LocalGradient(*(None if x is None else x.float() for x in sampled))
         spatial = gradient.d is None
-        by_moments = isinstance(self.surrogate, PiecewiseLinear) and (self.surrogate.non_negative or not spatial)
+        shape = self.searched if spatial else self.surrogate
+        by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not spatial)
         objective = (MomentObjective if by_moments else DirectObjective)(
-            self.surrogate, self._grid_for(neuron, gradient.z.device), sampled, self.scale_free)
+            shape, self._grid_for(neuron, gradient.z.device), sampled, self.scale_free)
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
         # the sample may have missed a NaN; `sum` is one pass and no copy to the host
         found = found & summed_over_processes(gradient.g.sum(dtype=torch.float32)).isfinite()

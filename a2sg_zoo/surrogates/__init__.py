@@ -1,11 +1,11 @@
 """Surrogate shapes f(z; beta): what the backward pass uses in place of the derivative of a step."""
 
 from .base import Surrogate
-from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic
+from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic, UnitArea
 from .smooth import ATan, FastSigmoid, Gaussian, Sigmoid
 from .tanh import DspikeShape, Tanh
 
 __all__ = [
-    'Surrogate', 'PiecewiseLinear', 'ASY', 'TRI', 'BOX', 'PiecewiseQuadratic', 'Sigmoid', 'ATan', 'FastSigmoid',
-    'Gaussian', 'Tanh', 'DspikeShape'
+    'Surrogate', 'PiecewiseLinear', 'ASY', 'TRI', 'BOX', 'PiecewiseQuadratic', 'UnitArea', 'Sigmoid', 'ATan',
+    'FastSigmoid', 'Gaussian', 'Tanh', 'DspikeShape'
 ]

@@ -29,6 +29,11 @@ class PiecewiseLinear(Surrogate):
     def coefficients(self, beta):
         """(slope, offset) for a window `beta`, which may be a number or a tensor of candidates."""
 
+    def area(self, beta):
+        """The integral of f over z."""
+        slope, offset = self.coefficients(beta)
+        return 2 * beta * offset + (slope * beta ** 2 if self.even else 0)
+
     def coordinate(self, z):
         return z.abs() if self.even else z
 
@@ -125,6 +130,29 @@ class PiecewiseQuadratic(TRI):
 
     def __init__(self, alpha=1.0):
         super().__init__(1 / positive('alpha', alpha, self), normalize='area')
+
+
+class UnitArea(PiecewiseLinear):
+    """Another shape divided by its area: f(z; beta) / integral of f(.; beta).
+
+    So a layer passes on as much gradient with a wide window as with a narrow one, for a density of u that is flat.
+
+    Args:
+        shape: a `PiecewiseLinear`.
+    """
+
+    def __init__(self, shape):
+        super().__init__(shape.beta)
+        self.shape, self.even = shape, shape.even
+
+    @property
+    def non_negative(self):
+        return self.shape.non_negative
+
+    def coefficients(self, beta):
+        slope, offset = self.shape.coefficients(beta)
+        area = self.shape.area(beta)
+        return slope / area, offset / area
 
 
 def _normalization(value, owner):

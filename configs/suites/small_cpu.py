@@ -22,8 +22,8 @@ method_options = dict(
     a2sg_exact=_exact,
     dspike={f'{_policy}.interval': 80, f'{_policy}.directions': 16})
 
-# The same search for each method: six trials over the learning rate and one parameter of its own, of half the length,
-# judged by training images that no trial trains on.
+# The same search for each method: four trials over the learning rate and one parameter of its own, of a third of the
+# length, judged by training images that no trial trains on.
 _factor = dict(type='loguniform', low=0.5, high=2.0)
 _bound = {f'{_policy}.beta_max': dict(type='uniform', low=0.8, high=3.0)}
 search = dict(
@@ -41,7 +41,7 @@ search = dict(
         'sam': {'optim_wrapper.rho': dict(type='loguniform', low=0.01, high=0.2)},
         'fisher': {'optim_wrapper.damping': dict(type='loguniform', low=1e-5, high=1e-2)},
     },
-    options={'train_cfg.max_iters': 240, 'train_cfg.val_interval': 240, 'param_scheduler.1.end': 240,
+    options={'train_cfg.max_iters': 160, 'train_cfg.val_interval': 160, 'param_scheduler.1.end': 160,
              'val_dataloader.dataset.train': True},
     dataset_options=dict(
         digits={'train_dataloader.dataset.per_class': (0, 110), 'val_dataloader.dataset.per_class': (110, None)},

@@ -63,9 +63,10 @@ def betas(model):
 
 @pytest.mark.parametrize('detach_reset', [True, False])
 @pytest.mark.parametrize('reset', ['hard', 'soft'])
+@pytest.mark.parametrize('gain', ['shape', 'area'])
 @pytest.mark.parametrize('policy', [SASG, TASG, STASG, A2SG])
-def test_gradients_are_those_of_the_chosen_windows(policy, reset, detach_reset, x):
-    policy = policy(searcher=EXACT, sample=None)
+def test_gradients_are_those_of_the_chosen_windows(policy, gain, reset, detach_reset, x):
+    policy = policy(searcher=EXACT, sample=None, gain=gain)
     model = network(policy, reset=reset, detach_reset=detach_reset)
     step(model, policy, x)
     weights = [p.grad.clone() for p in model.parameters()]
@@ -90,14 +91,17 @@ def last_layer_objectives(model, x, beta):
     return spatial_gradient_variation(delta[-1]), temporal_gradient_consistency(delta[-2], delta[-1])
 
 
+@pytest.mark.parametrize('gain', ['shape', 'area'])
 @pytest.mark.parametrize('policy', [STASG, A2SG])
-def test_choices_are_the_best_of_the_grid(policy, x):
-    policy = policy(searcher=EXACT, sample=None, candidates=40)
+def test_choices_are_the_best_of_the_grid(policy, gain, x):
+    policy = policy(searcher=EXACT, sample=None, candidates=40, gain=gain)
     model = network(policy)
     step(model, policy, x)
     grid = policy.grid * model.lif2.v_threshold
     beta = model.lif2.beta.clone()
+    model.lif2.surrogate = policy.searched  # SGV is that of the shape as it is
     sgv = torch.stack([last_layer_objectives(model, x, torch.cat([beta[:-1], b[None]]))[0] for b in grid])
+    model.lif2.surrogate = policy.surrogate
     assert beta[-1] == grid[sgv.nan_to_num(torch.inf).argmin()]
     tgc = torch.stack([last_layer_objectives(model, x, torch.stack([beta[0], beta[1], b, beta[3]]))[1] for b in grid])
     best, chosen = tgc.nan_to_num(-2).max(), tgc[(grid == beta[2]).nonzero().item()]

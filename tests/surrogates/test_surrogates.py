@@ -21,6 +21,7 @@ from a2sg_zoo.surrogates import (
     Sigmoid,
     Surrogate,
     Tanh,
+    UnitArea,
 )
 
 Z = torch.linspace(-400, 400, 4_000_001, dtype=torch.float64)
@@ -140,3 +141,12 @@ def test_own_surrogate_needs_one_decorator():
 def test_wrong_arguments_are_explained(config, error, message):
     with pytest.raises(error, match=message):
         SURROGATES.build(config)
+
+
+@pytest.mark.parametrize('shape', [ASY(h=0.5), ASY(h=1.3), TRI(normalize='peak'), TRI(), BOX(normalize='peak')])
+@pytest.mark.parametrize('beta', [0.4, 1.0, 2.3])
+def test_unit_area(shape, beta):
+    assert float(shape.area(beta)) == pytest.approx(area(shape, beta), rel=2e-3)
+    assert area(UnitArea(shape), beta) == pytest.approx(1, rel=2e-3)
+    z = torch.linspace(-beta, beta, 7)
+    torch.testing.assert_close(UnitArea(shape)(z, beta) * area(shape, beta), shape(z, beta), rtol=5e-3, atol=1e-6)
