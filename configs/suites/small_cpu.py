@@ -10,7 +10,8 @@ methods = {
     for name in ('tri', 'box', 'asy', 'atan', 'sasg', 'tasg', 'stasg', 'a2sg', 'dspike', 'lsg', 'cpng', 'mpd_agl',
                  'im_loss', 'rmp_loss', 'membrane_kl', 'tet', 'sam', 'fisher')
 }
-methods['a2sg_exact'] = methods['a2sg']
+# A2SG's choices: the exact search more often; and that with the surrogate at unit area
+methods['a2sg_exact'] = methods['a2sg_area'] = methods['a2sg']
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
 seeds = [0, 1, 2, 3, 4]
 reference = 'tri'
@@ -20,6 +21,7 @@ _policy = 'custom_hooks.0.policy'
 _exact = {f'{_policy}.searcher': dict(_delete_=True, type='ExactSearcher'), f'{_policy}.interval': 4}
 method_options = dict(
     a2sg_exact=_exact,
+    a2sg_area={**_exact, f'{_policy}.gain': 'area'},
     dspike={f'{_policy}.interval': 80, f'{_policy}.directions': 16})
 
 # The same search for each method: four trials over the learning rate and one parameter of its own, of a third of the
@@ -30,7 +32,7 @@ search = dict(
     space={'optim_wrapper.optimizer.lr': dict(type='loguniform', low=0.03, high=0.5)},
     method_space={
         **{name: {f'{_policy}.surrogate.beta': _factor} for name in ('tri', 'box', 'asy', 'tasg', 'lsg', 'cpng')},
-        **dict.fromkeys(('sasg', 'stasg', 'a2sg', 'a2sg_exact'), _bound),
+        **dict.fromkeys(('sasg', 'stasg', 'a2sg', 'a2sg_exact', 'a2sg_area'), _bound),
         'atan': {f'{_policy}.surrogate.alpha': dict(type='loguniform', low=1.0, high=4.0)},
         'dspike': {f'{_policy}.b': dict(type='uniform', low=1.0, high=5.0)},
         'mpd_agl': {f'{_policy}.scale': _factor},
