@@ -1,0 +1,30 @@
+# What the paper leaves open in A2SG, one choice at a time, on a part of CIFAR-10; and the same comparison under AdamW,
+# whose steps do not depend on the scale of the gradient. Judged by training images that no run trains on.
+name = 'a2sg_choices'
+networks = dict(resnet=['../_base_/models/resnet_small.py'])
+datasets = dict(cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
+_a2sg = ['../_base_/methods/a2sg.py']
+methods = dict(tri=['../_base_/methods/tri.py'], asy=['../_base_/methods/asy.py'])
+methods.update(dict.fromkeys(('tpe_20', 'exact_1', 'narrow', 'wide', 'cv', 'h_1', 'area', 'area_narrow'), _a2sg))
+methods.update(tri_adamw=methods['tri'], asy_adamw=methods['asy'], a2sg_adamw=_a2sg, area_adamw=_a2sg)
+common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
+seeds = [0, 1, 2]
+reference = 'tri'
+timeout = 900
+options = {'val_dataloader.dataset.train': True, 'val_dataloader.dataset.per_class': (500, 700)}
+
+_policy = 'custom_hooks.0.policy'
+_exact = {f'{_policy}.searcher': dict(_delete_=True, type='ExactSearcher'), f'{_policy}.interval': 4}
+_adamw = {'optim_wrapper.optimizer': dict(_delete_=True, type='AdamW', lr=3e-3, weight_decay=0.05)}
+method_options = dict(
+    exact_1={**_exact, f'{_policy}.interval': 1},
+    narrow={**_exact, f'{_policy}.beta_max': 1.0},
+    wide={**_exact, f'{_policy}.beta_max': 4.0},
+    cv={**_exact, f'{_policy}.objective': 'cv'},
+    h_1={**_exact, f'{_policy}.surrogate.h': 1.0},
+    area={**_exact, f'{_policy}.gain': 'area'},
+    area_narrow={**_exact, f'{_policy}.gain': 'area', f'{_policy}.beta_max': 1.0},
+    tri_adamw=_adamw,
+    asy_adamw=_adamw,
+    a2sg_adamw={**_exact, **_adamw},
+    area_adamw={**_exact, **_adamw, f'{_policy}.gain': 'area'})
