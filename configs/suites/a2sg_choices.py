@@ -8,7 +8,7 @@ methods = dict(tri=['../_base_/methods/tri.py'], asy=['../_base_/methods/asy.py'
 methods.update(dict.fromkeys(('tpe_20', 'exact_1', 'narrow', 'wide', 'cv', 'h_1', 'area', 'area_narrow'), _a2sg))
 methods.update(tri_adamw=methods['tri'], asy_adamw=methods['asy'], a2sg_adamw=_a2sg, area_adamw=_a2sg)
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
-seeds = [0, 1, 2]
+seeds = [0, 1]
 reference = 'tri'
 timeout = 900
 options = {'val_dataloader.dataset.train': True, 'val_dataloader.dataset.per_class': (500, 700)}
