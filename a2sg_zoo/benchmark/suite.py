@@ -13,6 +13,8 @@ its network, its data set and its method, and from `common`. Further keys, all o
 
     options, network_options, dataset_options, method_options
                     overrides {dotted key: value}; the latter three by name: method_options = dict(a2sg={...})
+    tuned           file that `tools/search.py` wrote (best.json), relative to the suite's own: overrides for each
+                    network, data set and method, which come after those above
     metric          what the report compares, 'top1'
     timeout         seconds that a run may take before it counts as hung, 3600
     published       [dict(network=, dataset=, method=, value=, source=)]: figures of others, for the report
@@ -58,6 +60,7 @@ class Suite:
     network_options: dict = field(default_factory=dict)
     dataset_options: dict = field(default_factory=dict)
     method_options: dict = field(default_factory=dict)
+    tuned: dict = field(default_factory=dict)
     metric: str = 'top1'
     timeout: float = 3600
     published: list = field(default_factory=list)
@@ -116,6 +119,7 @@ def read_suite(path):
         problem = f'unknown key {", ".join(sorted(unknown))}' if unknown else f'missing key {", ".join(missing)}'
         raise ConfigError(f'{path}: {problem}; a suite has {", ".join(known)}')
     suite = Suite(**content)
+    suite.tuned = _tuned(content.get('tuned'), path)
     _check(suite, path)
     for axis in _AXES:
         setattr(suite, axis, {name: [_found(file, path, f'{axis}.{name}') for file in _listed(files)]
@@ -134,6 +138,10 @@ def _check(suite, path):
         named = {f'{axis[:-1]}_options': (axis, getattr(suite, f'{axis[:-1]}_options')) for axis in _AXES}
     named['search.method_space'] = 'methods', suite.search.get('method_space', {})
     named['search.dataset_options'] = 'datasets', suite.search.get('dataset_options', {})
+    cells = {f'{n}-{d}-{m}' for n in suite.networks for d in suite.datasets for m in suite.methods}
+    if suite.tuned.keys() - cells:
+        strange = ', '.join(sorted(suite.tuned.keys() - cells))
+        raise ConfigError(f'{path}: tuned names {strange}, which the suite has not')
     for key, (axis, entries) in named.items():
         strange = entries.keys() - getattr(suite, axis).keys()
         if strange:
@@ -145,6 +153,16 @@ def _check(suite, path):
     if suite.reference not in suite.methods:
         raise ConfigError(f'{path}: reference = {suite.reference!r} is not one of the methods '
                           f'{", ".join(suite.methods)}')
+
+
+def _tuned(file, path):
+    """{NETWORK-DATASET-METHOD: overrides} of a search's best.json."""
+    if file is None:
+        return {}
+    try:
+        return {name: entry['options'] for name, entry in json.loads((path.parent / file).read_text()).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f'{path}: tuned: {file} is not a best.json of tools/search.py ({error})') from error
 
 
 def _listed(files):
@@ -187,7 +205,8 @@ def compose(suite, network, dataset, method, options):
     """The validated config of a run, without its seed; `options` are overrides that come last."""
     files = [*suite.networks[network], *suite.datasets[dataset], *suite.methods[method], *suite.common]
     overrides = {**suite.options, **suite.network_options.get(network, {}), **suite.dataset_options.get(dataset, {}),
-                 **suite.method_options.get(method, {}), **options}
+                 **suite.method_options.get(method, {}), **suite.tuned.get(f'{network}-{dataset}-{method}', {}),
+                 **options}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f'{network}-{dataset}-{method}.py')
         path.write_text(f'_base_ = {files!r}\n')

@@ -19,8 +19,8 @@ class FisherOptimWrapper(OptimWrapper):
     The running mean is saved with the optimiser.
 
     A reconstruction: the A2SG paper names "FIM-aware updates" without a formula. F is made of gradients of whole
-    batches, not of single samples, and so too small by about the size of the batch; the norm c leaves the relative
-    weight of F and damping to feel that.
+    batches, not of single samples, and so too small by about the size of the batch: where F' is far below the damping,
+    the step is the plain one.
 
     Args:
         damping: added to F'.
