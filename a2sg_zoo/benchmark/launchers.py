@@ -130,11 +130,17 @@ def slurm(jobs, execute, workers=16, timeout=3600, folder='slurm', executor=None
                 if handle.done():
                     submitted.remove(entry)
                     error = handle.exception()
-                    yield job, '' if error is None else str(error).strip().splitlines()[-1]
+                    yield job, '' if error is None else _last_words(error)
             time.sleep(0.2)
     finally:
         for handle, _ in submitted:
             handle.cancel()
+
+
+def _last_words(error):
+    """The line of submitit's report that says what happened: the last of the traceback, before its advice."""
+    lines = [line for line in str(error).partition('You can check full logs')[0].splitlines() if line.strip(' -')]
+    return lines[-1].strip() if lines else str(error)
 
 
 def _remote(execute, job, timeout):

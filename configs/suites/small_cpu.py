@@ -16,6 +16,7 @@ common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
 seeds = [0, 1, 2, 3, 4]
 reference = 'tri'
 timeout = 900
+tuned = 'small_cpu.tuned.json'
 
 _policy = 'custom_hooks.0.policy'
 _exact = {f'{_policy}.searcher': dict(_delete_=True, type='ExactSearcher'), f'{_policy}.interval': 4}
