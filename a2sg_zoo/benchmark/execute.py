@@ -31,7 +31,8 @@ class Job:
 
     Attributes:
         folder: of the suite's results.
-        work_dir: of the run; its config lies there as config.py.
+        work_dir: of the run.
+        config: file of its config.
         result: what the result begins with: suite, network, dataset, method, seed, hash, code, data.
         threads: of the CPU, for this run.
         device: index of the CUDA device, or None.
@@ -39,6 +40,7 @@ class Job:
 
     folder: str
     work_dir: str
+    config: str
     result: dict
     threads: int = 1
     device: int | None = None
@@ -74,7 +76,7 @@ def execute(job):
         torch.cuda.set_device(job.device)
     start = time.time()
     before = _peak_memory()
-    cfg = prepare_config(work_dir / 'config.py', work_dir=work_dir)
+    cfg = prepare_config(job.config, work_dir=work_dir)
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='BenchmarkRecorder')]
     runner = train(cfg)
     recorder = next(hook for hook in runner.hooks if isinstance(hook, BenchmarkRecorder))
@@ -83,7 +85,7 @@ def execute(job):
     used = resource.getrusage(resource.RUSAGE_SELF)
     write_result(job.folder, dict(
         job.result, status='finished', reason='',
-        config=str(work_dir / 'config.py'), started=time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(start)),
+        config=job.config, started=time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(start)),
         versions={key: info[key] for key in ('a2sg_zoo', 'commit', 'python', 'torch', 'device')},
         machine=machine(), metrics=_metrics(recorder.scores),
         cost=dict(train_seconds=sum(recorder.seconds), seconds_per_step=statistics.median(recorder.seconds),

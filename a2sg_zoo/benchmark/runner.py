@@ -98,8 +98,10 @@ def _prepare(suite, run, folder):
     work_dir = folder / 'work' / run.name
     shutil.rmtree(work_dir, ignore_errors=True)
     work_dir.mkdir(parents=True)
-    write_atomically(run.config.pretty_text.encode(), work_dir / 'config.py')
-    return Job(str(folder), str(work_dir), dict(
+    # not in the run's folder, where MMEngine writes what it made of it under the same name
+    config = folder / 'configs' / f'{run.name}.py'
+    write_atomically(run.config.pretty_text.encode(), config)
+    return Job(str(folder), str(work_dir), str(config), dict(
         suite=suite.name, network=run.network, dataset=run.dataset, method=run.method, seed=run.seed, hash=run.hash,
         code=run.code, data=run.data))
 
@@ -116,7 +118,7 @@ def _outcome(run, job, reason):
             reason = f'it ended without a result ({error})'
     log = Path(job.work_dir, 'log.txt')
     tail = log.read_text(errors='replace').splitlines()[-_TAIL:] if log.exists() else []
-    failed = dict(job.result, status='failed', reason=reason, log=tail, config=str(Path(job.work_dir, 'config.py')),
+    failed = dict(job.result, status='failed', reason=reason, log=tail, config=job.config,
                   started=time.strftime('%Y-%m-%dT%H:%M:%S'), metrics={}, cost={}, activity=None,
                   curves=dict(loss=[], metric=[], beta={}))
     write_result(job.folder, failed)

@@ -40,8 +40,10 @@ def tune(compose, description, folder, trials, workers=1, seed=0, timeout=3600, 
             cfg.setdefault('randomness', {})['seed'] = seed
             identity = dict(network='trial', dataset=f'{number:04d}', method='search', seed=seed)
             work_dir = folder / 'work' / run_name(**identity)
-            write_atomically(cfg.pretty_text.encode(), work_dir / 'config.py')
-            jobs[number] = Job(str(folder), str(work_dir), dict(suite='search', hash='', code='', data='', **identity))
+            config = folder / 'configs' / f'{work_dir.name}.py'
+            write_atomically(cfg.pretty_text.encode(), config)
+            jobs[number] = Job(str(folder), str(work_dir), str(config), dict(
+                suite='search', hash='', code='', data='', **identity))
         reasons = {job.result['dataset']: reason
                    for job, reason in local(list(jobs.values()), execute, workers, timeout)}
         for number, values in asked:

@@ -24,7 +24,7 @@ def act(job):
 
 
 def jobs(folder, *names):
-    return [Job(str(folder), name, {}) for name in names]
+    return [Job(str(folder), name, '', {}) for name in names]
 
 
 def reasons(ended):
