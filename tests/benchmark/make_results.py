@@ -1,8 +1,6 @@
 """Results as a suite leaves them, with figures that are made up by a rule."""
 
-import json
 import random
-from pathlib import Path
 
 METHODS = ('tri', 'asy', 'a2sg')
 SEEDS = (0, 1, 2, 3, 4)
@@ -33,22 +31,3 @@ def result(network='cnn', dataset='digits', method='tri', seed=0, **changes):
 def suite(methods=METHODS, seeds=SEEDS, **changes):
     """The results of a whole suite."""
     return [result(method=m, seed=s, **changes) for m in methods for s in seeds]
-
-
-def write(folder, results):
-    """Puts results where the runner puts them."""
-    runs = Path(folder) / 'runs'
-    runs.mkdir(parents=True, exist_ok=True)
-    for r in results:
-        (runs / f'{r["network"]}-{r["dataset"]}-{r["method"]}-s{r["seed"]}.json').write_text(json.dumps(r))
-
-
-def load(folder):
-    """(results, [(file, reason)]) of a folder that `write` filled."""
-    good, problems = [], []
-    for path in sorted(Path(folder).glob('runs/*.json')):
-        try:
-            good.append(json.loads(path.read_text()))
-        except ValueError:
-            problems.append((path, 'cut short'))
-    return good, problems

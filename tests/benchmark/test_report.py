@@ -7,8 +7,6 @@ import importlib.util
 import io
 import json
 import re
-import sys
-import types
 import warnings
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -20,10 +18,11 @@ from scipy import stats
 
 from a2sg_zoo.benchmark.html import page
 from a2sg_zoo.benchmark.report import COLUMNS, build_report
+from a2sg_zoo.benchmark.results import write_result
 from a2sg_zoo.benchmark.tables import DASH, cells, columns, comma_separated, footnotes, markdown
 from a2sg_zoo.errors import ConfigError, DataError
 
-from .make_results import METHODS, SEEDS, load, result, suite, write
+from .make_results import METHODS, SEEDS, result, suite
 
 PLAN = dict(name='small', command='python tools/benchmark.py small.py', networks=['cnn'], datasets=['digits'],
             methods=METHODS, seeds=SEEDS)
@@ -341,10 +340,8 @@ def test_curves_of_uneven_length():
 
 
 @pytest.fixture
-def command(monkeypatch):
+def command():
     """tools/report.py's main()."""
-    monkeypatch.setitem(sys.modules, 'a2sg_zoo.benchmark.results',
-                        types.SimpleNamespace(load_results=load))
     path = Path(__file__).resolve().parents[2] / 'tools' / 'report.py'
     spec = importlib.util.spec_from_file_location('report_tool', path)
     tool = importlib.util.module_from_spec(spec)
@@ -353,14 +350,15 @@ def command(monkeypatch):
 
 
 def test_command_line(command, tmp_path, capsys):
-    write(tmp_path, without(suite(), ('a2sg', 1), ('asy', 2)))
+    for r in without(suite(), ('a2sg', 1), ('asy', 2)):
+        write_result(tmp_path, r)
     (tmp_path / 'runs' / 'cnn-digits-asy-s2.json').write_text('{"format": 1, "netw')
     (tmp_path / 'suite.json').write_text(json.dumps(PLAN))
     command([str(tmp_path), '--out', str(tmp_path / 'report')])
     assert '2 runs are missing' in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / 'report').iterdir()) == ['report.csv', 'report.html', 'report.md']
     text = (tmp_path / 'report' / 'report.md').read_text()
-    assert 'seed 1: no result' in text and 'seed 2: cut short' in text
+    assert 'seed 1: no result' in text and 'seed 2: the file is cut short' in text
     Page((tmp_path / 'report' / 'report.html').read_text())
     with pytest.raises(SystemExit) as stopped:
         command([str(tmp_path), '--reference', 'nobody'])
