@@ -24,6 +24,7 @@ class Source:
         root: the folder to unpack in, by default.
         folder: the name of the unpacked folder.
         about: a line on what it is and its terms.
+        nested: whether the folder holds archives, each to be unpacked to a folder of its name.
     """
 
     url: str
@@ -32,6 +33,7 @@ class Source:
     root: str
     folder: str
     about: str
+    nested: bool = False
 
 
 SOURCES = {
@@ -60,6 +62,15 @@ SOURCES = {
         root='data/cifar',
         folder='cifar-100-python',
         about='CIFAR-100: 50000 + 10000 images of 100 classes, 32x32'),
+    # URL and MD5 as in tonic/datasets/cifar10dvs.py of github.com/neuromorphs/tonic
+    'cifar10dvs': Source(
+        url='https://figshare.com/ndownloader/files/38023437',
+        size=None,
+        checksum='md5:ce3a4a0682dc0943703bd8f749a7701c',
+        root='data',
+        folder='CIFAR10DVS',
+        about='CIFAR10-DVS: 10000 event recordings of 10 classes, 128x128',
+        nested=True),
 }
 
 
@@ -85,6 +96,9 @@ def main(argv=None):
             archive = download(source.url, root / name, checksum=source.checksum, size=source.size)
             extract(archive, folder)
             archive.unlink(missing_ok=True)
+        for archive in sorted(folder.glob('*.zip')) if source.nested else ():
+            extract(archive, archive.with_suffix(''))
+            archive.unlink()
     except A2SGError as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:

@@ -328,6 +328,23 @@ def test_tool(server, tool, tmp_path, monkeypatch, capsys):
     assert leftovers(tmp_path / 'ade' / 'Set') == ['Set'] and len(server.requests) == 1
 
 
+def test_tool_unpacks_archives_in_archives(server, tool, tmp_path, monkeypatch):
+    inner = [make_zip(tmp_path / f'{name}.zip', {f'{name}/1.aedat4': name}) for name in ('cat', 'dog')]
+    with zipfile.ZipFile(tmp_path / 'all.zip', 'w') as file:
+        for archive in inner:
+            file.write(archive, archive.name)
+    server.content = (tmp_path / 'all.zip').read_bytes()
+    source = tool.Source(server.url, None, 'md5:' + hashlib.md5(server.content).hexdigest(), 'unused', 'Set', 'a set',
+                         nested=True)
+    monkeypatch.setitem(tool.SOURCES, 'tiny', source)
+    tool.main(['tiny', '--root', str(tmp_path / 'data')])
+    (tmp_path / 'data' / 'Set' / 'cat.zip').write_bytes(inner[0].read_bytes())  # a kill left one
+    shutil.rmtree(tmp_path / 'data' / 'Set' / 'cat')
+    tool.main(['tiny', '--root', str(tmp_path / 'data')])
+    assert sorted(str(p.relative_to(tmp_path / 'data' / 'Set')) for p in (tmp_path / 'data' / 'Set').rglob('*.*')
+                  if p.suffix != '.lock') == ['cat/1.aedat4', 'dog/1.aedat4']
+
+
 def test_tool_lists_and_reports(tool, server, tmp_path, monkeypatch, capsys):
     tool.main(['--list'])
     assert 'ade20k  967 MB' in capsys.readouterr().out
