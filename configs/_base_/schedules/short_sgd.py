@@ -1,10 +1,10 @@
-# SGD with a short warm-up and a cosine to 0, over 320 steps.
+# SGD with a short warm-up and a cosine to 0, over 200 steps.
 _base_ = 'classification.py'
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=40),
-    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=40, end=320),
+    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=40, end=200),
 ]
-train_cfg = dict(max_iters=320, val_interval=320)
-default_hooks = dict(checkpoint=dict(interval=320))
+train_cfg = dict(max_iters=200, val_interval=200)
+default_hooks = dict(checkpoint=dict(interval=200))
