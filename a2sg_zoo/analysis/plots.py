@@ -83,15 +83,17 @@ def landscape_figure(landscape, title=''):
         shown.min(), max(shown.max(), shown.min() + 1e-12), 16)
     filled = left.contourf(X, Y, shown, levels=levels, cmap='viridis', norm=LogNorm() if wide else None)
     lines = left.contour(X, Y, shown, levels=levels[1::2], colors='white', linewidths=0.6)
-    left.clabel(lines, fmt='%.3g', fontsize=7)
+    left.clabel(lines, fmt='%.4g', fontsize=7)
     left.plot(0, 0, marker='+', color='white', markersize=10)
     left.set(xlabel='direction 1', ylabel='direction 2', title=title, aspect='equal')
-    bar = figure.colorbar(filled, ax=left, label='loss', format='%.3g')
+    bar = figure.colorbar(filled, ax=left, label='loss', format='%.4g')
     bar.ax.minorticks_off()
     height = np.log10(shown) if wide else shown
     right.plot_surface(X, Y, height.filled(np.nan), cmap='viridis', linewidth=0, antialiased=True)
     right.set(xlabel='direction 1', ylabel='direction 2')
     right.set_zlabel('log10 loss' if wide else 'loss')
+    right.locator_params(nbins=4)
+    right.tick_params(labelsize=8)
     right.set_box_aspect((1, 1, 0.7), zoom=0.85)
     return figure
 
@@ -123,11 +125,10 @@ def _short(layer):
 
 def bridge_figure(rows, title=''):
     """Both sides of the CV-curvature bridge, layer by layer; `rows` as of `analysis.bridge.bridge`."""
-    figure = layer_figure({
+    return layer_figure({
         'measured eigenvalue of F': {row.layer: row.measured for row in rows},
         'bound without a constant': {row.layer: row.triangle for row in rows},
         'rank-one part, mu² Λ': {row.layer: row.rank_one for row in rows}}, 'largest eigenvalue', title)
-    return figure
 
 
 def method_figure(curves, statistic, title=''):
