@@ -133,13 +133,15 @@ class Hessian:
 class Spectrum:
     """Attributes:
         largest, smallest: eigenvalues.
-        residual: |H v - largest v| / |largest| for the unit vector v that was found; None for H = 0.
+        residual_largest, residual_smallest: |H v - lambda v| for the unit vectors v that were found, divided by the
+            larger one of |lambda|; None for H = 0.
         steps: products taken.
     """
 
     largest: float
     smallest: float
-    residual: float | None
+    residual_largest: float | None
+    residual_smallest: float | None
     steps: int
 
 
@@ -150,7 +152,7 @@ def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, **like)
         product: v -> A v.
         size: of v.
         steps: bound on the number of products; as many vectors of that size are kept.
-        tolerance: relative residual of the largest eigenvalue at which it stops.
+        tolerance: relative residual of both eigenvalues at which it stops.
         seed: of the starting vector.
         **like: dtype and device of v.
 
@@ -176,9 +178,9 @@ def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, **like)
         values, rotations = torch.linalg.eigh(T)
         largest, smallest = float(values[-1]), float(values[0])
         scale = max(abs(largest), abs(smallest))
-        residual = norm * abs(float(rotations[-1, -1]))
-        best = Spectrum(largest, smallest, residual / abs(largest) if largest else None, len(basis))
-        if norm <= 1e-12 * scale or norm == 0 or (len(basis) > 2 and residual <= tolerance * abs(largest)):
+        residuals = [norm * abs(float(rotations[-1, i])) / scale if scale else None for i in (-1, 0)]
+        best = Spectrum(largest, smallest, *residuals, len(basis))
+        if norm <= 1e-12 * scale or len(basis) > 2 and max(residuals) <= tolerance:
             break
         off.append(norm)
         v = w

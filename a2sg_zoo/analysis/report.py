@@ -175,8 +175,8 @@ def _hessian(report):
         rows.append(dict(kind=kind, **asdict(found), trace=trace, trace_error=error,
                          asymmetry=Hessian(objective, kind).asymmetry(seed=s['seed'])))
     sharpness = sam_sharpness(objective, s['rho'])
-    titles = [('Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.hessian`. `residual` is '
-               'relative; `trace_error` a standard error; `asymmetry` = |H - H^T| / |H + H^T|.', rows),
+    titles = [('Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.hessian`. Residuals are '
+               'relative; `trace_error` is a standard error; `asymmetry` = |H - H^T| / |H + H^T|.', rows),
               (f'SAM sharpness, rho = {s["rho"]:g}: {_cell(sharpness)}; loss {_cell(objective.loss())}', [])]
     return dict(kinds=rows, sam_sharpness=sharpness, rho=s['rho']), titles, {}
 

@@ -86,7 +86,7 @@ def test_surrogate_hessian_against_dense(surrogate, reset, detach):
     assert found.largest == pytest.approx(float(values[-1]), rel=1e-8)
     short = hessian_spectrum(objective)
     assert short.steps <= 40 and short.largest == pytest.approx(float(values[-1]), rel=1e-2)
-    assert short.smallest >= float(values[0]) - 1e-9
+    assert short.smallest == pytest.approx(float(values[0]), rel=1e-2)
 
 
 @pytest.mark.parametrize('surrogate', [ASY(), TRI(0.8), ATan()], ids=lambda s: type(s).__name__)
@@ -144,9 +144,9 @@ def test_lanczos_on_matrices():
     Q, _ = torch.linalg.qr(torch.randn(61, 61, dtype=torch.float64))
     A = Q @ values.diag() @ Q.T
     found = extreme_eigenvalues(lambda v: A @ v, 61, tolerance=1e-9, dtype=torch.float64)
-    assert found.largest == pytest.approx(5, rel=1e-8) and found.residual < 1e-8
+    assert found.largest == pytest.approx(5, rel=1e-8) and found.residual_largest < 1e-8
     zero = extreme_eigenvalues(lambda v: 0 * v, 61)
-    assert (zero.largest, zero.smallest, zero.steps) == (0, 0, 1) and zero.residual is None
+    assert (zero.largest, zero.smallest, zero.steps) == (0, 0, 1) and zero.residual_largest is None
     with pytest.raises(A2SGError, match='NaN or infinite'):
         extreme_eigenvalues(lambda v: v * float('nan'), 61)
 
