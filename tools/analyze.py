@@ -23,7 +23,7 @@ def main():
     parser.add_argument('--out', required=True, metavar='FOLDER', help='folder for the results')
     parser.add_argument('--split', choices=['train', 'test'], default='train', help='data to measure on')
     parser.add_argument('--samples', type=int, default=256, help='how many samples (default: 256)')
-    parser.add_argument('--batch-size', type=int, default=64, help='of the passes; smaller takes less memory')
+    parser.add_argument('--batch-size', type=int, default=64, help='of the passes (the Hessian takes an eighth of it)')
     parser.add_argument('--seed', type=int, default=0, help='of the choice of samples and of directions')
     parser.add_argument('--rho', type=float, default=0.05, help='radius of the SAM sharpness')
     parser.add_argument('--vectors', type=int, default=16, help='random vectors for the trace of the Hessian')

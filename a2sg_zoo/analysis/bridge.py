@@ -95,8 +95,9 @@ def _groups(layers, room):
 class _Layer:
     """Collects a layer's gradients, what they would be for delta = 1, and the sums of delta."""
 
-    def __init__(self, module):
-        self.module, self.ones, self.gradients = module, [], []
+    def __init__(self, module, samples):
+        self.module, self.samples = module, 0
+        self.gradients, self.ones = (module.weight.new_zeros(samples, module.weight.numel()) for _ in range(2))
         self.n = self.sum = self.squares = self.absolute = 0
         self.handle = module.register_forward_hook(self._forward)
         self.pending = None
@@ -116,17 +117,16 @@ class _Layer:
         self.absolute += float(delta.abs().sum())
 
     def finish_sample(self, gradient):
-        self.gradients.append(gradient.flatten())
-        ones = torch.zeros_like(gradient) if self.pending is None else self.pending
-        self.ones.append(ones.flatten())
-        self.pending = None
+        self.gradients[self.samples] = gradient.flatten()
+        if self.pending is not None:
+            self.ones[self.samples] = self.pending.flatten()
+        self.samples, self.pending = self.samples + 1, None
 
     def row(self, name):
-        N = len(self.gradients)
+        N, g, one = self.samples, self.gradients, self.ones
         mu, size = (self.sum / self.n, self.absolute / self.n) if self.n else (0.0, 0.0)
         mu = mu if abs(mu) > 1e-6 * size else 0.0
         deviation = max(0.0, self.squares / self.n - mu * mu) ** 0.5 if self.n else 0.0
-        g, one = torch.stack(self.gradients), torch.stack(self.ones)
         measured, Lambda = (largest_eigenvalue(_gram(x)) / N for x in (g, one))
         perturbation = largest_eigenvalue(_gram(g.sub_(one, alpha=mu))) / N
         rank_one = mu * mu * Lambda
@@ -142,7 +142,7 @@ class _Layer:
 
 
 def _measure(objective, layers):
-    collectors = {name: _Layer(module) for name, module in layers.items()}
+    collectors = {name: _Layer(module, objective.samples) for name, module in layers.items()}
     weights = [module.weight for module in layers.values()]
     try:
         for inputs, targets in objective.single_samples():

@@ -76,12 +76,11 @@ def gram_matrices(objective, columns):
     N, grams = objective.samples, {}
     owner = {i: name for name, indices in objective.layers.items() for i in indices}
     for pieces in _slices([p.numel() for p in objective.parameters], columns):
-        rows = {piece: [] for piece in pieces}
-        for gradients in objective.sample_gradients():
+        rows = {piece: torch.empty(N, piece[2] - piece[1], **objective.like) for piece in pieces}
+        for n, gradients in enumerate(objective.sample_gradients()):
             for i, start, stop in pieces:
-                rows[i, start, stop].append(gradients[i].flatten()[start:stop].clone())
-        for (i, _, _), found in rows.items():
-            part = torch.stack(found)
+                rows[i, start, stop][n] = gradients[i].flatten()[start:stop]
+        for (i, _, _), part in rows.items():
             name = owner[i]
             grams[name] = grams.get(name, torch.zeros(N, N, dtype=torch.float64)) + _gram(part)
     # the order of the network, not that of the slices

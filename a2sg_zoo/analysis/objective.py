@@ -14,6 +14,10 @@ def flat(tensors):
     return torch.cat([x.flatten() for x in tensors])
 
 
+def _samples(inputs, which):
+    return inputs[:, which] if inputs.dim() == 5 else inputs[which]
+
+
 def model_loss(model, inputs, targets):
     """The training loss of a batch, without mixup: a scalar tensor, a mean over the samples of the batch."""
     if isinstance(model, SpikingClassifier):
@@ -75,6 +79,12 @@ class Objective:
         """The same objective as a function of these parameters alone."""
         return Objective(self.model, self.batches, self._loss, names)
 
+    def in_batches_of(self, size):
+        """The same objective, in batches of at most `size` samples."""
+        batches = [(_samples(inputs, slice(n, n + size)), targets[n:n + size])
+                   for inputs, targets in self.batches for n in range(0, len(targets), size)]
+        return Objective(self.model, batches, self._loss, self.names)
+
     def batch_loss(self, inputs, targets):
         return self._loss(self.model, inputs, targets)
 
@@ -88,7 +98,7 @@ class Objective:
         for inputs, targets in self.batches:
             for n in range(len(targets)):
                 one = slice(n, n + 1)
-                yield inputs[:, one] if inputs.dim() == 5 else inputs[one], targets[one]
+                yield _samples(inputs, one), targets[one]
 
     def sample_gradients(self):
         """The gradient of each sample's loss: tuples of tensors, as `parameters`."""

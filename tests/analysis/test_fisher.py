@@ -84,6 +84,13 @@ def test_networks_mixup_is_left_out():
     assert objective.loss() == objective.loss()
 
 
+def test_smaller_batches_are_the_same_objective():
+    objective = classifier_objective()
+    smaller = objective.in_batches_of(3)
+    assert [len(y) for _, y in smaller.batches] == [3, 1, 3]
+    torch.testing.assert_close(smaller.gradient(), objective.gradient())
+
+
 def test_event_frames_are_split_by_sample():
     objective = classifier_objective()
     frames = [(x.expand(2, *x.shape).contiguous(), y) for x, y in objective.batches]
