@@ -12,6 +12,7 @@ The whole network's Gram matrix is the sum of its layers'. Source of the trick: 
 and A A^T; of the empirical Fisher as a measure of curvature here: A2SG (ICML 2026, arXiv 2606.11236).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,9 @@ def fisher(objective, method='auto', iterations=100, tolerance=1e-4, memory=4e9,
 
     Returns:
         FisherResult.
+
+    Raises:
+        A2SGError: a gradient is NaN or infinite.
     """
     if method not in ('auto', 'gram', 'power'):
         raise A2SGError(f"fisher: method must be 'auto', 'gram' or 'power', got {method!r}")
@@ -60,10 +64,17 @@ def fisher(objective, method='auto', iterations=100, tolerance=1e-4, memory=4e9,
         grams = gram_matrices(objective, columns)
         eigenvalues, traces = {}, {}
         for name, gram in grams.items():
+            _check_finite(name, gram.trace())
             eigenvalues[name] = largest_eigenvalue(gram) / objective.samples
             traces[name] = float(gram.trace()) / objective.samples
         return FisherResult(eigenvalues, traces, 'gram', passes, 0.0)
     return _power(objective, iterations, tolerance, seed)
+
+
+def _check_finite(name, value):
+    if not math.isfinite(value):
+        raise A2SGError(f'{name}: the gradient of a sample is NaN or infinite, so there is no Fisher; are the data and '
+                        'the loss finite?')
 
 
 def largest_eigenvalue(gram):
@@ -130,6 +141,8 @@ def _power(objective, iterations, tolerance, seed):
                 if passes == 1:
                     traces[name] += sum(float(gradients[i].square().sum()) for i in group) / objective.samples
         before, values = values, {name: _norm(product) / objective.samples for name, product in products.items()}
+        for name, value in values.items():
+            _check_finite(name, value)
         vectors = {name: _unit(product) for name, product in products.items()}
         change = max(abs(values[name] - before[name]) / values[name] if values[name] else 0.0 for name in groups)
         if change <= tolerance:

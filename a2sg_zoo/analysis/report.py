@@ -1,6 +1,7 @@
 """From a run or a checkpoint to tables and pictures: what `tools/analyze.py` calls."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -281,6 +282,10 @@ def analyse(cfg, checkpoint, what, out, run=None, split='train', samples=256, ba
     objective = Objective(model, load_batches(cfg, model, split, samples, batch_size, seed))
     if objective.samples < samples:
         say(f'the {split} data set has {objective.samples} samples, fewer than the {samples} asked for: all are used')
+    loss = objective.loss()
+    if not math.isfinite(loss):
+        raise A2SGError(f'{checkpoint}: its weights are finite, but its loss on the {split} data is {loss}: the run '
+                        'diverged; take an earlier checkpoint')
     report = Report(objective, out, run, settings, tensorboard)
     for name in what:
         try:

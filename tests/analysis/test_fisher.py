@@ -64,6 +64,14 @@ def test_a_layer_without_gradient_has_eigenvalue_zero():
         assert result.eigenvalues['fc1'] == result.eigenvalues['fc2'] == 0 < result.eigenvalues['out']
 
 
+@pytest.mark.parametrize('method', ['gram', 'power'])
+def test_infinite_gradients_are_named(method):
+    objective = perceptron(ASY())
+    objective.batches[1][0][2, 0] = float('inf')
+    with pytest.raises(A2SGError, match='fc1: the gradient of a sample is NaN or infinite'):
+        fisher(objective, method)
+
+
 def test_mistakes():
     objective = perceptron(ASY())
     with pytest.raises(A2SGError, match='method must be'):

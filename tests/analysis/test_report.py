@@ -9,7 +9,7 @@ from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis.objective import Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, load_batches, load_network, locate, table
 from a2sg_zoo.engine.launch import build_runner, prepare_config
-from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.surrogates import ASY
 
 CONFIG = 'configs/spikformer_4_384_cifar10_a2sg.py'
@@ -93,6 +93,14 @@ def test_a_diverged_checkpoint(run, tmp_path):
     torch.save(contents, tmp_path / 'bad.pth')
     with pytest.raises(CheckpointError, match=r'mlp.fc1.conv.bias has 1 of \d+ values that are NaN or infinite'):
         load_network(config(tmp_path), tmp_path / 'bad.pth')
+
+
+def test_weights_that_are_finite_but_too_large(run, tmp_path):
+    contents = torch.load(run / 'iter_4.pth', weights_only=True)
+    contents['state_dict']['head.layers.0.bias'][:2] = torch.tensor([3e38, -3e38])
+    torch.save(contents, tmp_path / 'bad.pth')
+    with pytest.raises(A2SGError, match='its loss on the train data is'):
+        analyse(config(tmp_path), tmp_path / 'bad.pth', ['fisher'], tmp_path / 'out', samples=4)
 
 
 def test_mistakes(run, tmp_path):
