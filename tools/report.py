@@ -20,12 +20,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('folder', metavar='DIR', type=Path, help='folder of the results')
     parser.add_argument('--out', type=Path, help='folder of the report (default: DIR)')
-    parser.add_argument('--reference', default='tri', help='method that the others are compared with (default: tri)')
-    parser.add_argument('--metric', default='top1', help='metric of the tables (default: top1)')
+    parser.add_argument('--reference', help="method that the others are compared with (default: the suite's)")
+    parser.add_argument('--metric', help="metric of the tables (default: the suite's)")
     args = parser.parse_args(arguments)
     with errors_for_people():
         results, problems = load_results(args.folder)
-        report = build_report(results, problems, read_plan(args.folder), args.metric, args.reference)
+        plan = read_plan(args.folder)
+        report = build_report(results, problems, plan, args.metric or plan.get('metric', 'top1'),
+                              args.reference or plan.get('reference', 'tri'))
         out = args.out or args.folder
         for name, text in (('report.md', markdown(report)), ('report.csv', comma_separated(report)),
                            ('report.html', page(report))):

@@ -245,9 +245,10 @@ def _facts(results, problems, plan, tables):
     facts = [('Suite', plan.get('name')), ('Command', plan.get('command')), ('Runs', runs),
              ('Started', ' to '.join(dict.fromkeys((times[0], times[-1]))) if times else None),
              ('Code', _distinct(_short(r.get('code')) for r in results)), ('Machine', plan.get('machine'))]
-    keys = dict.fromkeys(key for r in results for key in (r.get('versions') or {}))
+    finished = [r for r in results if r.get('versions')]  # a run that failed may not have come to note them
+    keys = dict.fromkeys(key for r in finished for key in r['versions'])
     facts.append(('Versions', '; '.join(
-        f'{key} {_distinct((r.get("versions") or {}).get(key) for r in results)}' for key in keys)))
+        f'{key} {_distinct(r["versions"].get(key) for r in finished)}' for key in keys)))
     facts.append(('Report of', time.strftime('%Y-%m-%d %H:%M')))
     return [(name, text or 'not recorded') for name, text in facts]
 

@@ -270,7 +270,8 @@ def test_missing(tmp_path, monkeypatch):
     with pytest.raises(DataError) as error:
         CIFAR10DVS()
     for part in (f'CIFAR10-DVS is not there: no recordings CLASS/*.aedat4 in {tmp_path / "CIFAR10DVS"}',
-                 f'tools/download_dataset.py cifar10dvs --root {tmp_path}', 'pip install "a2sg-zoo[events]"', 'CIFAR10DVS_ROOT',
+                 f'tools/download_dataset.py cifar10dvs --root {tmp_path}',
+                 'pip install "a2sg-zoo[events]"', 'CIFAR10DVS_ROOT',
                  '--cfg-options data_root=PATH', '--demo'):
         assert part in str(error.value)
 

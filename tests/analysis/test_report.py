@@ -1,0 +1,146 @@
+"""A checkpoint to tables and pictures, and what goes wrong on the way."""
+
+import json
+
+import pytest
+import torch
+
+from a2sg_zoo.adaptation import A2SG
+from a2sg_zoo.analysis.objective import Objective
+from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, load_batches, load_network, locate, table
+from a2sg_zoo.engine.launch import build_runner, prepare_config
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
+from a2sg_zoo.surrogates import ASY
+
+CONFIG = 'configs/spikformer_4_384_cifar10_a2sg.py'
+SMALL = {'model.backbone.embed_dims': 32, 'model.backbone.depth': 1, 'model.backbone.num_heads': 4,
+         'model.backbone.T': 2, 'model.head.in_channels': 32}
+QUICK = dict(vectors=2, steps=3, points=2, dimensions=2)
+
+
+def config(work_dir):
+    return prepare_config(CONFIG, SMALL, demo=True, work_dir=work_dir)
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """The folder of a run: an untrained network whose neurons fire, a config, a log."""
+    folder = tmp_path_factory.mktemp('run')
+    cfg = config(folder)
+    torch.manual_seed(0)
+    model = build_runner(cfg).model
+    for name, p in model.named_parameters():
+        if '.bn.' in name:
+            torch.nn.init.constant_(p, 1.0)
+    weights = model.state_dict()
+    name = 'backbone.blocks.0.mlp.neuron1'
+    weights[f'{name}.beta'] = torch.tensor([0.5, 0.75])
+    torch.save(dict(state_dict=weights, optimizer={}), folder / 'iter_4.pth')
+    (folder / 'last_checkpoint').write_text(str(folder / 'iter_4.pth'))
+    records = [dict(iter=i, layers={name: dict(beta=[0.1, i / 4], sgv=1.0, tgc=[None], cv=[1.0, 2.0], rate=0.1)})
+               for i in (2, 4)]
+    (folder / 'adaptation.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in records))
+    return folder
+
+
+@pytest.mark.parametrize('sections', [
+    ['fisher', 'variation', 'landscape'], pytest.param(list(SECTIONS), marks=pytest.mark.slow)], ids=['some', 'all'])
+def test_sections(run, tmp_path, sections):
+    checkpoint, path, log = locate(run)
+    assert checkpoint == run / 'iter_4.pth' and path.name == 'spikformer_4_384_cifar10_a2sg.py' and log == run
+    said = []
+    analyse(prepare_config(path), checkpoint, sections, tmp_path, log, samples=6, batch_size=4, settings=QUICK,
+            tensorboard=sections == list(SECTIONS), say=said.append)
+    for name in sections:
+        data = json.loads((tmp_path / f'{name}.json').read_text())
+        assert data['samples'] == 6
+        text = (tmp_path / f'{name}.md').read_text()
+        assert 'nan' not in text.lower() and text in said
+    pictures = ['fisher', 'landscape_2d', 'variation_sgv', 'variation_beta', 'raster']
+    for stem in pictures + ['bridge', 'theory', 'growth'] * ('growth' in sections):
+        assert (tmp_path / f'{stem}.png').stat().st_size > 5000
+        assert '<svg' in (tmp_path / f'{stem}.svg').read_text()
+    assert any(tmp_path.glob('events.out.tfevents*')) == (sections == list(SECTIONS))
+    rows = json.loads((tmp_path / 'variation.json').read_text())['layers']
+    betas = {(row['layer'], row['t']): row['beta'] for row in rows}
+    assert betas['backbone.blocks.0.mlp.neuron1', 2] == 0.75
+    # the last time step has no successor to be consistent with
+    assert '| undefined |' in (tmp_path / 'variation.md').read_text()
+
+
+def test_the_network_has_the_methods_surrogate(run, tmp_path):
+    model = load_network(config(tmp_path), run / 'iter_4.pth')
+    neuron = model.backbone.blocks[0].mlp.neuron1
+    assert isinstance(neuron.policy, A2SG) and isinstance(neuron.surrogate, ASY) and not model.training
+    assert neuron.beta.tolist() == [0.5, 0.75]
+
+
+def test_samples(run, tmp_path):
+    cfg = config(tmp_path)
+    model = load_network(cfg, run / 'iter_4.pth')
+    first, again = (load_batches(cfg, model, samples=10, batch_size=4, seed=3) for _ in range(2))
+    assert [len(y) for _, y in first] == [4, 4, 2]
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, again))
+    other = load_batches(cfg, model, samples=10, batch_size=4, seed=4)
+    assert not torch.equal(first[0][0], other[0][0])
+    # more than there are, in one batch
+    assert [len(y) for _, y in load_batches(cfg, model, 'test', samples=1000, batch_size=1000)] == [360]
+
+
+def test_a_diverged_checkpoint(run, tmp_path):
+    contents = torch.load(run / 'iter_4.pth', weights_only=True)
+    contents['state_dict']['backbone.blocks.0.mlp.fc1.conv.bias'][3] = float('inf')
+    torch.save(contents, tmp_path / 'bad.pth')
+    with pytest.raises(CheckpointError, match=r'mlp.fc1.conv.bias has 1 of \d+ values that are NaN or infinite'):
+        load_network(config(tmp_path), tmp_path / 'bad.pth')
+
+
+def test_weights_that_are_finite_but_too_large(run, tmp_path):
+    contents = torch.load(run / 'iter_4.pth', weights_only=True)
+    contents['state_dict']['head.layers.0.bias'][:2] = torch.tensor([3e38, -3e38])
+    torch.save(contents, tmp_path / 'bad.pth')
+    with pytest.raises(A2SGError, match='its loss on the train data is'):
+        analyse(config(tmp_path), tmp_path / 'bad.pth', ['fisher'], tmp_path / 'out', samples=4)
+
+
+def test_mistakes(run, tmp_path):
+    with pytest.raises(ConfigError, match='holds no config of a run; name the one of the checkpoint with --config'):
+        locate(tmp_path / 'some.pth')
+    for name in 'ab':
+        (tmp_path / f'{name}.py').write_text('')
+    with pytest.raises(ConfigError, match='holds 2 configs'):
+        locate(tmp_path / 'some.pth')
+    with pytest.raises(CheckpointError, match='holds no best checkpoint'):
+        locate(run, which='best')
+    with pytest.raises(ConfigError, match='there is no colour; there are variation'):
+        analyse(None, None, ['fisher', 'colour'], tmp_path)
+    with pytest.raises(ConfigError, match='at least 1, got 0 and 64'):
+        analyse(None, None, ['fisher'], tmp_path, samples=0)
+
+
+def test_fewer_samples_than_asked_for_are_said(run, tmp_path):
+    said = []
+    analyse(config(tmp_path), run / 'iter_4.pth', [], tmp_path, split='test', samples=1000, batch_size=1000,
+            say=said.append)
+    assert said == ['the test data set has 360 samples, fewer than the 1000 asked for: all are used']
+
+
+def test_an_empty_data_set(run, tmp_path, monkeypatch):
+    monkeypatch.setattr('a2sg_zoo.datasets.classification.Digits.__len__', lambda self: 0)
+    cfg = config(tmp_path)
+    model = load_network(cfg, run / 'iter_4.pth')
+    with pytest.raises(DataError, match='train data set is empty'):
+        load_batches(cfg, model)
+
+
+def test_table():
+    rows = [dict(layer='a|b', x=1 / 3, ok=True, none=None), dict(layer='c', x=2.0, ok=False, none=None)]
+    assert table(rows) == ('| layer | x | ok | none |\n| --- | --- | --- | --- |\n'
+                           '| a\\|b | 0.3333 | yes | undefined |\n| c | 2 | no | undefined |\n')
+
+
+def test_no_section_of_that_name(tmp_path):
+    model = torch.nn.Linear(2, 2)
+    report = Report(Objective(model, [(torch.ones(1, 2), torch.zeros(1))], lambda m, x, y: m(x).sum()), tmp_path)
+    with pytest.raises(ConfigError, match="no analysis 'colour'"):
+        report.write('colour')
