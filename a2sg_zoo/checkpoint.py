@@ -20,9 +20,8 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 
 from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.zoo.index import ZOO
 
-# the scheme of addresses of weights in the zoo
-ZOO = 'zoo:'
 _SHOWN = 8
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 

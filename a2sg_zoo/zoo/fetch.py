@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 
 from a2sg_zoo.errors import CheckpointError, DataError
 from a2sg_zoo.zoo.download import download, fault, lock
-from a2sg_zoo.zoo.index import find
+from a2sg_zoo.zoo.index import ZOO, find
 
 
 def cache_folder():
@@ -53,6 +53,17 @@ def fetch(name):
         raise CheckpointError(f'weights {name}: the cache cannot be written: {error.filename or path}: '
                               f'{error.strerror or error}; set A2SG_ZOO_CACHE to a folder of yours') from error
     return path
+
+
+def locate(model):
+    """The file that a user means: a path, 'zoo:NAME', or, where it looks like no path, the name in the zoo alone."""
+    text = str(model)
+    path = Path(text).expanduser()
+    if text.startswith(ZOO):
+        return fetch(text.removeprefix(ZOO))
+    if path.exists() or path.suffix in ('.pth', '.pt', '.safetensors') or len(path.parts) > 1:
+        return path
+    return fetch(text)
 
 
 def _checked(entry, path):

@@ -18,6 +18,8 @@ from a2sg_zoo.errors import ConfigError
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
+# begins the address of weights by name: in configs, and wherever a checkpoint is asked for
+ZOO = 'zoo:'
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.-]*')
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
+from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
@@ -57,7 +58,7 @@ def build(config, where):
                                   'was run. If it is a class of yours, import its module first')
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
-            return MODELS.build(deepcopy(config))
+            return MODELS.build(ConfigDict(deepcopy(config)))
     except A2SGError as error:
         raise CheckpointError(f'{where}: {error}') from error
     except Exception as error:  # of a constructor that was given anything by anyone
@@ -94,11 +95,14 @@ def describe(cfg, dataset_meta, where):
                               'checkpoints of tools/train.py and files of tools/publish.py do') from error
     if 'data_preprocessor' not in model and cfg.get('data_preprocessor'):
         model['data_preprocessor'] = _plain(cfg['data_preprocessor'])
-    if 'decode_head' in model:
-        step = next((step for step in dataset.get('pipeline', ()) if step['type'] == 'Resize'), {})
-        return Description('segmentation', model, classes, {k: v for k, v in _plain(step).items() if k != 'type'},
-                           [list(map(int, colour)) for colour in dataset_meta.get('palette', ())])
-    return Description('classification', model, classes, dict(size=dataset.get('size', 32)), [])
+    if 'decode_head' not in model:
+        return Description('classification', model, classes, dict(size=dataset.get('size', 32)), [])
+    step = next((_plain(step) for step in dataset.get('pipeline', ()) if step['type'] == 'Resize'), {})
+    step.pop('type', None)
+    palette = [list(map(int, colour)) for colour in dataset_meta.get('palette') or ()]
+    if len(palette) != len(classes):
+        raise CheckpointError(f'{where}: it has {len(classes)} classes, but colours for {len(palette)}')
+    return Description('segmentation', model, classes, step, palette)
 
 
 def _plain(node):
