@@ -5,7 +5,6 @@ So a card never says anything else than the index; `check` regenerates all of th
 
 from collections import Counter
 from pathlib import Path
-from textwrap import dedent
 from xml.sax.saxutils import escape
 
 import yaml
@@ -21,10 +20,10 @@ _RESULTS = dict(classification="print(infer('picture.jpg')['predictions'][0]['na
                 segmentation="print(infer('picture.jpg', out_dir='out')['predictions'][0]['shares'])")
 # what the Hub calls these metrics
 _METRICS = dict(top1='accuracy', mIoU='mean_iou', aAcc='accuracy')
-_CITATION = """\
-    @misc{a2sg,
-      title = {A2SG: Adaptive and Asymmetric Surrogate Gradients for Training Deep Spiking Neural Networks},
-      year = {2026}, eprint = {2606.11236}, archivePrefix = {arXiv}, note = {ICML 2026}}"""
+_CITATION = (
+    '@misc{a2sg,',
+    '  title = {A2SG: Adaptive and Asymmetric Surrogate Gradients for Training Deep Spiking Neural Networks},',
+    '  year = {2026}, eprint = {2606.11236}, archivePrefix = {arXiv}, note = {ICML 2026}}')
 
 
 def write_card(entry, folder):
@@ -54,8 +53,8 @@ def card(entry):
         f"`init_cfg=dict(type='Pretrained', checkpoint='zoo:{entry.name}')`.",
         '## What it is for', entry.get('uses') or
         'To compare methods of training spiking neural networks on this data, and as a start for networks of yours.',
-        entry.get('not_for') or 'It is not for decisions about people, nor for pictures unlike those it was trained on; '
-        'it knows no class but its own, and always names one.',
+        entry.get('not_for') or 'It is not for decisions about people, nor for pictures unlike those it was trained '
+        'on: it knows no class but its own, and always names one.',
         '## Data', '. '.join(filter(None, [data['name'], data.get('about')])) + '.', *_optional(
             'Licence: {}.', data.get('licence')), *_optional('Source: <{}>', data.get('url')),
         '## Training', _code(recipe['command']),
@@ -70,8 +69,8 @@ def card(entry):
         '## Licence', f'{entry["licence"]}.' + (
             ' Converted from <{url}>, which is under {licence}.'.format(**entry['converted_from'])
             if entry.get('converted_from') else ''),
-        '## Citation', dedent(_code(*dedent(_CITATION).splitlines(), language='bibtex')),
-        f'Made by a2sg_zoo {entry["code_version"]} from the index of weights; SHA-256 of the file: `{entry["sha256"]}`.']
+        '## Citation', _code(*_CITATION, language='bibtex'),
+        f'Made by a2sg_zoo {entry["code_version"]}; SHA-256 of the file: `{entry["sha256"]}`.']
     return '\n\n'.join(parts) + '\n'
 
 

@@ -170,15 +170,21 @@ def read_index(path=None):
     return {name: Entry(name, facts, path) for name, facts in contents['models'].items()}
 
 
-def check_entry(name, facts, where):
-    """Raises ConfigError where an entry of an index is not as `FIELDS` says; `where` begins the message."""
+def check_entry(name, facts, where, complete=True):
+    """Raises ConfigError where an entry of an index is not as `FIELDS` says.
+
+    Args:
+        name, facts: of the entry.
+        where: begins the message.
+        complete: whether all required fields must be there.
+    """
     if not _NAME.fullmatch(name) or '..' in name:
         raise ConfigError(f'{where}: {name!r} cannot be a name; it takes lower-case letters, digits, and single _ - . '
                           'after the first')
     if not isinstance(facts, dict):
         raise ConfigError(f'{where}: {name} must be a dictionary, got {facts!r:.60}')
     for field, (_, required, meaning) in FIELDS.items():
-        if required and field not in facts:
+        if complete and required and field not in facts:
             raise ConfigError(f'{where}: {name} lacks the field {field} ({meaning})')
     for field, value in facts.items():
         if field not in FIELDS:
