@@ -17,6 +17,7 @@ from mmcv.transforms import Resize
 from mmengine.infer import BaseInferencer
 from mmseg.structures import SegDataSample
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
 
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import SCOPE
@@ -151,12 +152,18 @@ class ImageClassifierInferencer(Inferencer):
 
     task = 'classification'
 
+    def _init_pipeline(self, cfg):
+        resize = self.description.resize
+        if set(resize) not in ({'size'}, {'shorter', 'crop'}) or not all(
+                isinstance(x, int) and x > 0 for x in resize.values()):
+            raise ConfigError('these weights do not say how a picture becomes what the network takes; those trained on '
+                              f'events take none (resize = {resize})')
+        return super()._init_pipeline(cfg)
+
     def preprocess_image(self, image):
-        size = self.description.resize['size']
-        if image.shape[:2] != (size, size):
-            image = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+        image = _fit(Image.fromarray(image), **self.description.resize)
         # there is no label to compare with
-        return dict(inputs=torch.from_numpy(image.copy()).permute(2, 0, 1), data_samples=-1)
+        return dict(inputs=torch.from_numpy(np.array(image)).permute(2, 0, 1), data_samples=-1)
 
     def forward(self, data, out_dir=None):
         return super().forward({**data, 'inputs': torch.stack(data['inputs'])}, out_dir)
@@ -188,11 +195,18 @@ class SegmentationInferencer(Inferencer):
 
     task = 'segmentation'
 
+    def _init_pipeline(self, cfg):
+        arguments = self.description.resize
+        try:
+            self._resize = Resize(**{**arguments, 'scale': tuple(arguments['scale'])}) if arguments else None
+        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            raise ConfigError(f'these weights do not say how a picture is resized: resize = {arguments}') from error
+        return super()._init_pipeline(cfg)
+
     def preprocess_image(self, image):
         results = dict(img=mmcv.imconvert(image, 'rgb', 'bgr'))  # the order of the data sets for segmentation
-        resize = self.description.resize
-        if resize:
-            results = Resize(**{**resize, 'scale': tuple(resize['scale'])})(results)
+        if self._resize is not None:
+            results = self._resize(results)
         sample = SegDataSample(metainfo=dict(ori_shape=image.shape[:2], img_shape=results['img'].shape[:2]))
         return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1), data_samples=sample)
 
@@ -209,6 +223,14 @@ class SegmentationInferencer(Inferencer):
         path = path.with_name(f'{path.name}.png')
         Image.fromarray(overlay(image, prediction['mask'], self.description.palette)).save(path)
         return path
+
+
+def _fit(image, size=None, shorter=None, crop=None):
+    """A PIL image resized as `Description.resize` says."""
+    if size is not None:
+        return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)
+    image = resize(image, shorter, InterpolationMode.BICUBIC)
+    return center_crop(image, crop)
 
 
 def inferencer(model, device=None, show_progress=False):

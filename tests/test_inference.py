@@ -89,6 +89,7 @@ def test_batches_change_nothing(weights, folder):
     infer = CLASSES_OF[weights[2]](weights[1], 'cpu')
     single = infer(folder)['predictions']
     assert [Path(found['input']).name for found in single] == ['0.png', '1.png', '2.png']
+    assert not same(single[0], single[1])
     for size in (2, 3, 8):
         assert all(map(same, single, infer(folder, batch_size=size)['predictions']))
 
@@ -150,6 +151,42 @@ def test_pictures_of_masks(weights, folder, tmp_path):
         image = np.asarray(Image.open(prediction['input']))
         tinted = .4 * image + .6 * np.array(PALETTE)[prediction['mask']]
         assert np.abs(np.asarray(Image.open(path)) - tinted).max() <= 1
+
+
+def description(weights, resize):
+    """The weights with another `resize` in their metadata, and no index."""
+    from dataclasses import replace
+
+    from a2sg_zoo.zoo.published import read, save
+    found, old = read(weights[1])
+    path = weights[1].with_name('other.safetensors')
+    save(found, replace(old, resize=resize), path)
+    return path
+
+
+@task('classification')
+def test_the_middle_of_a_picture(weights):
+    """An enlarged picture of 64 x 96 whose middle has one colour."""
+    path = description(weights, dict(shorter=64, crop=32))
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[4:28, 12:36] = (200, 100, 50)
+    plain = np.full((32, 32, 3), (200, 100, 50), np.uint8)
+    cropped, = ImageClassifierInferencer(path, 'cpu')(image)['predictions']
+    assert same(cropped, ImageClassifierInferencer('tiny', 'cpu')(plain)['predictions'][0])
+    assert not same(cropped, ImageClassifierInferencer('tiny', 'cpu')(image)['predictions'][0])
+
+
+@task('classification', 'segmentation')
+@pytest.mark.parametrize('resize', [dict(size='big'), dict(colour=3)])
+def test_metadata_that_do_not_say_how_to_resize(weights, resize):
+    with pytest.raises(ConfigError, match='do not say how a picture .*resize = '):
+        inferencer(description(weights, resize), 'cpu')
+
+
+@task('classification')
+def test_networks_that_take_events(weights):
+    with pytest.raises(ConfigError, match='events take none'):
+        inferencer(description(weights, {}), 'cpu')
 
 
 def test_exif(tmp_path):

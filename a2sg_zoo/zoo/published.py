@@ -30,8 +30,10 @@ class Description:
         task: 'classification' or 'segmentation'.
         model: config of the network, with its `data_preprocessor`.
         classes: their names.
-        resize: how an image is resized before the network sees it: for a classification, arguments `size`, a number;
-            for a segmentation, those of mmcv's `Resize`. Empty for not at all.
+        resize: how a picture is resized before the network sees it. Of a segmentation: the arguments of mmcv's
+            `Resize`; empty for not at all. Of a classification: dict(size=S), to S x S whatever its shape; or
+            dict(shorter=A, crop=S), its shorter side to A, of which the middle S x S; empty where the network takes no
+            pictures.
         palette: colours (red, green, blue) of the classes of a segmentation; empty for a classification.
     """
 
@@ -95,9 +97,15 @@ def describe(cfg, dataset_meta, where):
                               'checkpoints of tools/train.py and files of tools/publish.py do') from error
     if 'data_preprocessor' not in model and cfg.get('data_preprocessor'):
         model['data_preprocessor'] = _plain(cfg['data_preprocessor'])
+    steps = {step['type'].rpartition('/')[2]: _plain(step) for step in dataset.get('pipeline', ())}
+    step = steps.get('Resize', {})
     if 'decode_head' not in model:
-        return Description('classification', model, classes, dict(size=dataset.get('size', 32)), [])
-    step = next((_plain(step) for step in dataset.get('pipeline', ()) if step['type'] == 'Resize'), {})
+        resize = {}
+        if dataset['type'] in ('CIFAR', 'Digits', 'ImageFolder'):
+            resize = dict(size=dataset.get('size', 32))
+        elif step and 'CenterCrop' in steps:
+            resize = dict(shorter=step['size'], crop=steps['CenterCrop']['size'])
+        return Description('classification', model, classes, resize, [])
     step.pop('type', None)
     palette = [list(map(int, colour)) for colour in dataset_meta.get('palette') or ()]
     if len(palette) != len(classes):
@@ -185,8 +193,9 @@ def load(path, device='cpu'):
 
 def save(weights, description, path):
     """Writes a published file. Matrices and kernels are stored in half precision; vectors, such as the statistics of
-    batch norm, and what half precision cannot hold, as they are."""
-    weights = {name: _halved(x).contiguous().clone() for name, x in weights.items()}
+    batch norm, and what half precision cannot hold, as they are. What a policy keeps with a neuron is left out."""
+    weights = {name: _halved(x).contiguous().clone() for name, x in weights.items()
+               if not name.rpartition('.')[2].startswith('policy_')}
     text = json.dumps(asdict(description), sort_keys=True)
     write_atomically(safetensors.torch.save(weights, {'format': 'pt', _KEY: text}), path)
 

@@ -28,11 +28,16 @@ DESCRIPTIONS = {
 
 
 def network(task='classification'):
-    """A network whose batch norm statistics, and so its answers, are not those of an initial one."""
+    """A network in which neurons of all layers fire, and whose answer depends on the picture."""
     model = build(DESCRIPTIONS[task].model, 'test')
-    for name, x in model.state_dict().items():
-        if x.is_floating_point() and not name.endswith('.beta'):
-            torch.nn.init.uniform_(x, 0.5, 1.5) if 'running' in name else torch.nn.init.normal_(x, 0.05, 0.5)
+    for name, x in model.named_parameters():
+        if name.endswith('bn.bias'):
+            torch.nn.init.normal_(x, 1.0, 0.3)
+        elif 'head' in name and name.endswith('weight'):
+            torch.nn.init.normal_(x, 0.0, 1.0)
+    with torch.no_grad():
+        for _ in range(20):  # statistics of batch norm
+            model(torch.randn(4, 3, 32, 32), mode='tensor')
     return model.eval()
 
 
