@@ -20,6 +20,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 
 from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.zoo.index import ZOO
 
 _SHOWN = 8
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
@@ -51,12 +52,15 @@ def read_checkpoint(path, map_location='cpu'):
     that checkpoints of MMEngine and timm contain are read; anything else is refused, never trusted.
 
     Args:
-        path: file.
+        path: file, or 'zoo:NAME' for weights of the zoo.
         map_location: where the tensors go; see `torch.load`.
 
     Raises:
         CheckpointError: the file is missing, damaged, or names something that is not allowed.
     """
+    if str(path).startswith(ZOO):
+        from a2sg_zoo.zoo.fetch import fetch
+        path = fetch(str(path).removeprefix(ZOO))
     path = Path(path).expanduser()
     if not path.is_file():
         what = 'is a folder, not a file' if path.is_dir() else 'does not exist'
@@ -136,7 +140,8 @@ def _load_from_http(url, map_location=None):
 
 
 def _load_from_elsewhere(path, map_location=None):
-    raise CheckpointError(f'checkpoint {path}: this kind of address is not supported; give a file or an http(s):// URL')
+    raise CheckpointError(f'checkpoint {path}: this kind of address is not supported; give a file, an '
+                          'http(s):// URL, or zoo:NAME')
 
 
 def register_loaders():
@@ -145,6 +150,7 @@ def register_loaders():
         CheckpointLoader.register_scheme(prefix, _load_from_elsewhere, force=True)
     CheckpointLoader.register_scheme('', _load_from_local, force=True)
     CheckpointLoader.register_scheme(['http://', 'https://'], _load_from_http, force=True)
+    CheckpointLoader.register_scheme(ZOO, _load_from_local, force=True)
 
 
 register_loaders()

@@ -33,7 +33,7 @@ class _Transient(Exception):
     """A failure that may pass: the message says what failed."""
 
 
-def download(url, path, *, checksum=None, size=None, timeout=30):
+def download(url, path, *, checksum=None, size=None, timeout=30, mirror='A2SG_MIRROR'):
     """Downloads `url` to the file `path`, which appears only whole and checked.
 
     Until then the bytes collect in `path` + '.part'; a later call goes on from there, if the server still has the
@@ -41,12 +41,13 @@ def download(url, path, *, checksum=None, size=None, timeout=30):
     row brought nothing new. A file that is there already is checked, and kept if it is right.
 
     Args:
-        url: http:, https: or file:. With the environment variable A2SG_MIRROR, a base URL, the file is taken from
-            there instead, under the last part of its name (file: URLs are not).
+        url: http:, https: or file:.
         path: the file to write; its folder is made.
         checksum: 'sha256:HEX', or another algorithm of `hashlib`, such as 'md5:HEX'.
         size: in bytes.
         timeout: seconds to connect in, and seconds without a byte that count as a stall.
+        mirror: name of an environment variable. Where it is set, to a base URL, the file is taken from there instead,
+            under the last part of its name (file: URLs are not). None for no mirror.
 
     Returns:
         path, a Path.
@@ -55,10 +56,10 @@ def download(url, path, *, checksum=None, size=None, timeout=30):
         DataError: the file cannot be had, is another than expected, or does not fit on the disk.
     """
     path = Path(path)
-    url = _mirrored(url)
+    url = _mirrored(url, mirror)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path):
-        if path.exists() and _fault(path, checksum, size) is None:
+    with lock(path):
+        if path.exists() and fault(path, checksum, size) is None:
             return path
         part = _Part(path, url, checksum)
         failures, most = 0, part.length()
@@ -73,10 +74,10 @@ def download(url, path, *, checksum=None, size=None, timeout=30):
                     raise DataError(f'{url} cannot be fetched: {error}. What has come so far is kept in {part.path}; '
                                     'run the same again to go on from there') from error
                 time.sleep(2 ** (failures - 1))
-        fault = _fault(part.path, checksum, size)
-        if fault:
+        wrong = fault(part.path, checksum, size)
+        if wrong:
             part.remove()
-            raise DataError(f'{url} is not the file it should be: {fault}. The download was removed; run the same '
+            raise DataError(f'{url} is not the file it should be: {wrong}. The download was removed; run the same '
                             'again, and if that does not help, the file has changed at its source')
         part.finish()
     return path
@@ -141,7 +142,8 @@ def _fetch(url, part, size, timeout):
             part.remove()
         elif error.code < 500 and error.code not in (408, 429):
             raise DataError(f'{url} cannot be fetched: the server answers {error.code} {error.reason}. Check the '
-                            'address, or set A2SG_MIRROR to the base URL of a mirror') from error
+                            'address, or set A2SG_MIRROR (for weights: A2SG_ZOO_MIRROR) to the base URL of a '
+                            'mirror') from error
         raise _Transient(f'the server answers {error.code} {error.reason}') from error
     except URLError as error:
         if urlsplit(url).scheme == 'file':
@@ -194,7 +196,7 @@ def extract(archive, into):
     """
     into = Path(into)
     into.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(into):
+    with lock(into):
         if into.exists():
             return into
         part = into.with_name(into.name + '.part')
@@ -247,8 +249,8 @@ def _refuse_stray(archive, member):
         raise DataError(f'{archive} is not safe to unpack: its member {name!r} is a link or a device')
 
 
-def _fault(path, checksum, size):
-    """What is wrong with a file, or None."""
+def fault(path, checksum=None, size=None):
+    """What is wrong with a file, or None; the arguments are those of `download`."""
     found = path.stat().st_size
     if size is not None and found != size:
         return f'it has {found} bytes, expected are {size}'
@@ -271,8 +273,8 @@ def _require_space(folder, needed):
                         f'{_MARGIN / 1e6:,.0f} MB are to stay free, but there are {free / 1e6:,.0f} MB')
 
 
-def _mirrored(url):
-    mirror = os.environ.get('A2SG_MIRROR')
+def _mirrored(url, variable):
+    mirror = os.environ.get(variable) if variable else None
     parts = urlsplit(url)
     if mirror and parts.scheme != 'file':
         return f'{mirror.rstrip("/")}/{PurePosixPath(parts.path).name}'
@@ -280,14 +282,15 @@ def _mirrored(url):
 
 
 @contextmanager
-def _lock(path):
-    lock = FileLock(f'{path}.lock')
+def lock(path):
+    """Holds the lock file of `path`, after waiting for whoever holds it."""
+    held = FileLock(f'{path}.lock')
     try:
-        lock.acquire(timeout=0)
+        held.acquire(timeout=0)
     except Timeout:
         print(f'another process is at work on {path}; waiting for it', file=sys.stderr)
-        lock.acquire()
+        held.acquire()
     try:
         yield
     finally:
-        lock.release()
+        held.release()

@@ -2,13 +2,10 @@ import hashlib
 import importlib.util
 import io
 import multiprocessing
-import random
 import shutil
 import stat
 import tarfile
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,71 +13,9 @@ import pytest
 import a2sg_zoo.zoo.download as module
 from a2sg_zoo.errors import DataError
 from a2sg_zoo.zoo.download import download, extract
+from tests.zoo.misbehaving import CONTENT
 
-CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = 'sha256:' + hashlib.sha256(CONTENT).hexdigest()
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves the server's `content`; each request first takes its misbehaviour from the server's list."""
-
-    protocol_version = 'HTTP/1.1'
-
-    def do_GET(self):
-        server = self.server
-        server.requests.append((self.path, dict(self.headers)))
-        act = server.acts.pop(0) if server.acts else 'serve'
-        self.close_connection = True
-        if isinstance(act, int):
-            self.send_response(act)
-            self.send_header('Content-Length', '0')
-            self.end_headers()
-            return
-        start = 0
-        wanted, condition = self.headers.get('Range'), self.headers.get('If-Range')
-        if wanted and act != 'ignore range' and (condition is None or condition == server.etag):
-            start = int(wanted.removeprefix('bytes=').rstrip('-'))
-            if start >= len(server.content):
-                self.send_error(416)
-                return
-            self.send_response(206)
-            self.send_header('Content-Range', f'bytes {start}-{len(server.content) - 1}/{len(server.content)}')
-        else:
-            self.send_response(200)
-        body = b'<html>log in</html>' if act == 'html' else server.content[start:]
-        self.send_header('Content-Type', 'text/html; charset=utf-8' if act == 'html' else 'application/zip')
-        self.send_header('Content-Length', str(len(body)))
-        if server.etag:
-            self.send_header('ETag', server.etag)
-        self.end_headers()
-        if act == 'slow':
-            server.over.wait(.3)
-        if act in ('drop', 'stall'):
-            body = body[:100_000]
-        self.wfile.write(body)
-        self.wfile.flush()
-        if act == 'stall':
-            server.over.wait(5)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    server.content, server.etag, server.acts, server.requests = CONTENT, '"v1"', [], []
-    server.over = threading.Event()
-    server.url = f'http://127.0.0.1:{server.server_port}/files/data.zip'
-    threading.Thread(target=server.serve_forever, args=(.01,), daemon=True).start()
-    monkeypatch.setattr(module.time, 'sleep', lambda seconds: None)
-    monkeypatch.delenv('A2SG_MIRROR', raising=False)
-    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
-        monkeypatch.delenv(name, raising=False)
-    yield server
-    server.over.set()
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

@@ -1,0 +1,284 @@
+"""Pictures in, labels or masks out: inferencers in MMEngine's style.
+
+    from a2sg_zoo import ImageClassifierInferencer
+    result = ImageClassifierInferencer(NAME)('cat.jpg')['predictions'][0]
+    print(result['name'], result['score'])
+"""
+
+import io
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import Resize
+from mmengine.infer import BaseInferencer
+from mmseg.structures import SegDataSample
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
+
+from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.registry import SCOPE
+from a2sg_zoo.visualization import overlay
+from a2sg_zoo.zoo.fetch import locate
+from a2sg_zoo.zoo.published import load, read
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+_LARGEST = 64 << 20
+_SECONDS = 30
+
+
+class Inferencer(BaseInferencer):
+    """Base of the inferencers: MMEngine's, but that it builds the network from what the weight file says of itself
+    (MMEngine's own would run the config in a checkpoint as a program), and that pictures are written as they are made.
+
+    Args:
+        model: name in the zoo, a file of `tools/publish.py`, or a checkpoint of `tools/train.py`.
+        device: such as 'cuda:0'; by default the first accelerator, or else the CPU.
+        show_progress: whether a bar shows how far it is.
+
+    Raises:
+        ConfigError: the zoo has no such name, the network does something else, or the device is not there.
+        CheckpointError: the weights cannot be had or read.
+    """
+
+    task = None
+    forward_kwargs = {'out_dir'}
+
+    def __init__(self, model, device=None, show_progress=False):
+        super().__init__(weights=str(model), device=device, scope=SCOPE, show_progress=show_progress)
+
+    def __call__(self, inputs, batch_size=1, out_dir=None):
+        """Args:
+            inputs: a picture, a folder of them, or a list of either. A picture is a path, an http(s): address, a PIL
+                image, or an array (H, W, 3) or (H, W), uint8, red first.
+            batch_size: how many go through the network at once.
+            out_dir: folder for pictures of the results.
+
+        Returns:
+            dict(predictions=[a dictionary for each picture, see the class], visualization=[path for each] or None).
+
+        Raises:
+            DataError: a picture cannot be had or read.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ConfigError(f'batch_size must be a positive integer, got {batch_size!r}')
+        self._names = set()
+        return super().__call__(inputs, batch_size=batch_size, out_dir=out_dir)
+
+    def _init_model(self, cfg, weights, device):
+        path = locate(weights)
+        try:
+            model, self.description = load(path, device)
+        except (RuntimeError, AssertionError) as error:  # PyTorch, of a device that is not there
+            raise ConfigError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
+        if self.description.task != self.task:
+            raise ConfigError(f'{weights} is for {self.description.task}, but {type(self).__name__} does {self.task}')
+        return model
+
+    def _init_pipeline(self, cfg):
+        return self._prepare
+
+    def _init_collate(self, cfg):
+        return lambda items: {key: [item[key] for item in items] for key in items[0]}
+
+    def _get_chunk_data(self, inputs, chunk_size):
+        chunk = []
+        for item in inputs:
+            # MMSegmentation takes pictures of one size at a time
+            if chunk and (len(chunk) == chunk_size or item['inputs'].shape != chunk[0]['inputs'].shape):
+                yield chunk
+                chunk = []
+            chunk.append(item)
+        if chunk:
+            yield chunk
+
+    def _inputs_to_list(self, inputs):
+        if isinstance(inputs, (list, tuple)):
+            return [source for item in inputs for source in self._inputs_to_list(item)]
+        if not isinstance(inputs, (str, Path)) or not Path(inputs).is_dir():
+            return [inputs]
+        found = sorted(path for path in Path(inputs).iterdir() if path.suffix.lower() in SUFFIXES)
+        if not found:
+            raise DataError(f'folder {inputs} holds no picture NAME{"|".join(SUFFIXES)}')
+        return found
+
+    def _prepare(self, source):
+        """dict(image=uint8 (H, W, 3), red first, source=..., inputs=what the network takes, data_samples=...)"""
+        image = read_image(source)
+        return dict(image=image, source=source, **self.preprocess_image(image))
+
+    @torch.inference_mode()
+    def forward(self, data, out_dir=None):
+        images, sources = data.pop('image'), data.pop('source')
+        predictions = []
+        for output, image, source in zip(self.model.test_step(data), images, sources):
+            given = isinstance(source, (str, Path))
+            prediction = dict(input=str(source) if given else None, **self.predict(output))
+            if out_dir is not None:
+                prediction['picture'] = self._draw(Path(out_dir), source if given else 'image', image, prediction)
+            predictions.append(prediction)
+        return predictions
+
+    def _draw(self, folder, source, image, prediction):
+        stem = name = Path(urlsplit(str(source)).path).stem or 'image'
+        count = 1
+        while name in self._names:
+            count += 1
+            name = f'{stem}_{count}'
+        self._names.add(name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return self.draw(image, prediction, folder / name)
+        except OSError as error:
+            raise DataError(f'no pictures can be written to {folder}: {error.strerror or error}') from error
+
+    def visualize(self, inputs, preds, **kwargs):
+        pictures = [prediction.pop('picture', None) for prediction in preds]
+        return pictures if any(pictures) else None
+
+    def postprocess(self, preds, visualization, return_datasamples=False):
+        return dict(predictions=preds, visualization=visualization)
+
+
+class ImageClassifierInferencer(Inferencer):
+    """Says what is in a picture.
+
+    A prediction is dict(input=path or None, label=number of the class, name=of the class, score=its probability,
+    scores=[of all classes]); probabilities are those of the mean logits over time. See `Inferencer` for arguments.
+    """
+
+    task = 'classification'
+
+    def _init_pipeline(self, cfg):
+        resize = self.description.resize
+        if set(resize) not in ({'size'}, {'shorter', 'crop'}) or not all(
+                isinstance(x, int) and x > 0 for x in resize.values()):
+            raise ConfigError('these weights do not say how a picture becomes what the network takes; those trained on '
+                              f'events take none (resize = {resize})')
+        return super()._init_pipeline(cfg)
+
+    def preprocess_image(self, image):
+        image = _fit(Image.fromarray(image), **self.description.resize)
+        # there is no label to compare with
+        return dict(inputs=torch.from_numpy(np.array(image)).permute(2, 0, 1), data_samples=-1)
+
+    def forward(self, data, out_dir=None):
+        return super().forward({**data, 'inputs': torch.stack(data['inputs'])}, out_dir)
+
+    def predict(self, output):
+        scores = output['logits'].float().mean(0).softmax(0).tolist()
+        label = max(range(len(scores)), key=scores.__getitem__)
+        return dict(label=label, name=self.description.classes[label], score=scores[label], scores=scores)
+
+    def draw(self, image, prediction, path):
+        picture = Image.fromarray(image)
+        if picture.width < 256:
+            picture = picture.resize((256, round(256 * picture.height / picture.width)), Image.Resampling.NEAREST)
+        sheet = ImageOps.expand(picture, (0, 0, 0, 24), 'white')
+        ImageDraw.Draw(sheet).text((6, picture.height + 5), f'{prediction["name"]}  {prediction["score"]:.1%}', 'black',
+                                   ImageFont.load_default(13))
+        path = path.with_name(f'{path.name}.png')
+        sheet.save(path)
+        return path
+
+
+class SegmentationInferencer(Inferencer):
+    """Says what every pixel belongs to.
+
+    A prediction is dict(input=path or None, mask=class of each pixel, uint8 (H, W) of the picture's size, shares={name
+    of a class: its share of the pixels}, the largest first). With `out_dir`, the tinted picture goes to NAME.png and
+    the mask, as a palette image, to NAME_mask.png. See `Inferencer` for arguments.
+    """
+
+    task = 'segmentation'
+
+    def _init_pipeline(self, cfg):
+        arguments = self.description.resize
+        try:
+            self._resize = Resize(**{**arguments, 'scale': tuple(arguments['scale'])}) if arguments else None
+        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            raise ConfigError(f'these weights do not say how a picture is resized: resize = {arguments}') from error
+        return super()._init_pipeline(cfg)
+
+    def preprocess_image(self, image):
+        results = dict(img=mmcv.imconvert(image, 'rgb', 'bgr'))  # the order of the data sets for segmentation
+        if self._resize is not None:
+            results = self._resize(results)
+        sample = SegDataSample(metainfo=dict(ori_shape=image.shape[:2], img_shape=results['img'].shape[:2]))
+        return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1), data_samples=sample)
+
+    def predict(self, output):
+        mask = output.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+        counts = np.bincount(mask.ravel(), minlength=len(self.description.classes))
+        order = sorted(np.flatnonzero(counts).tolist(), key=lambda i: -counts[i])
+        return dict(mask=mask, shares={self.description.classes[i]: counts[i].item() / mask.size for i in order})
+
+    def draw(self, image, prediction, path):
+        mask = Image.fromarray(prediction['mask'])
+        mask.putpalette(np.asarray(self.description.palette, np.uint8).tobytes())
+        mask.save(path.with_name(f'{path.name}_mask.png'))
+        path = path.with_name(f'{path.name}.png')
+        Image.fromarray(overlay(image, prediction['mask'], self.description.palette)).save(path)
+        return path
+
+
+def _fit(image, size=None, shorter=None, crop=None):
+    """A PIL image resized as `Description.resize` says."""
+    if size is not None:
+        return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)
+    image = resize(image, shorter, InterpolationMode.BICUBIC)
+    return center_crop(image, crop)
+
+
+def inferencer(model, device=None, show_progress=False):
+    """The inferencer that suits the weights; arguments as for `Inferencer`."""
+    task = read(locate(model))[1].task
+    cls = next((cls for cls in (ImageClassifierInferencer, SegmentationInferencer) if cls.task == task), None)
+    if cls is None:
+        raise ConfigError(f'{model} is for {task}, for which there is no inferencer')
+    return cls(model, device, show_progress)
+
+
+def read_image(source):
+    """A picture as an array (H, W, 3), uint8, red first, turned as its EXIF data say; `source` as for `Inferencer`.
+
+    Raises:
+        DataError: it is not there, is damaged, or no picture.
+    """
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.ndim == 3 and source.shape[2] != 3 \
+                or not source.size:
+            raise DataError('an array must be uint8, (H, W, 3) with red first, or (H, W); '
+                            f'got {source.dtype} {source.shape}')
+        return np.ascontiguousarray(np.broadcast_to(source[..., None], (*source.shape, 3))) if source.ndim == 2 \
+            else source
+    if isinstance(source, Image.Image):
+        return np.asarray(source.convert('RGB'))
+    if not isinstance(source, (str, Path)):
+        raise DataError(f'a picture must be a path, an address, an array or a PIL image; got a {type(source).__name__}')
+    data = _fetch(source) if str(source).startswith(('http://', 'https://')) else _read(source)
+    try:
+        return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert('RGB'))
+    except Exception as error:  # a decoder, given anything
+        raise DataError(f'picture {source} is damaged, or no picture ({error})') from error
+
+
+def _read(path):
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f'picture {path} cannot be read: {error.strerror}') from error
+
+
+def _fetch(url):
+    try:
+        with urlopen(Request(url, headers={'User-Agent': 'a2sg_zoo'}), timeout=_SECONDS) as response:
+            data = response.read(_LARGEST + 1)
+    except (OSError, ValueError) as error:
+        raise DataError(f'picture {url} cannot be fetched: {error}') from error
+    if len(data) > _LARGEST:
+        raise DataError(f'picture {url} is larger than {_LARGEST >> 20} MB; fetch it yourself, and make it smaller')
+    return data

@@ -1,0 +1,201 @@
+"""From a training run to published weights: the file in half precision, its entry in the index, and its card."""
+
+import argparse
+import hashlib
+import json
+import shlex
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mmengine.config import DictAction
+
+import a2sg_zoo
+from a2sg_zoo.checkpoint import read_checkpoint
+from a2sg_zoo.engine.launch import find_checkpoint, prepare_config, test
+from a2sg_zoo.engine.saving import write_atomically
+from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.zoo import cards
+from a2sg_zoo.zoo.index import Entry, check_entry, index_path, read_index, write_index
+from a2sg_zoo.zoo.published import describe, load, read, save
+
+# what is known of the data sets; for others, `facts` tells
+_DATA = {
+    'Digits': dict(name="scikit-learn's digits", id='digits', licence='CC BY 4.0',
+                   about='1,437 handwritten digits for training, 360 for the test',
+                   url='https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits'),
+    'CIFAR10': dict(name='CIFAR-10', id='cifar10', url='https://www.cs.toronto.edu/~kriz/cifar.html',
+                    about='50,000 images of 10 classes for training, 10,000 for the test'),
+    'CIFAR100': dict(name='CIFAR-100', id='cifar100', url='https://www.cs.toronto.edu/~kriz/cifar.html',
+                     about='50,000 images of 100 classes for training, 10,000 for the test'),
+    'ADE20K': dict(name='ADE20K SceneParse150', id='scene_parse_150', licence='for research; see the source',
+                   about='20,210 images of 150 classes for training, 2,000 for validation',
+                   url='https://groups.csail.mit.edu/vision/datasets/ADE20K/')}
+
+
+# what the run does not tell; all else in an entry is read off it
+OF_THE_PUBLISHER = ('data', 'licence', 'converted_from', 'firing_rates', 'energy', 'flatness', 'uses', 'not_for',
+                    'limits')
+
+
+def publish(run, name, summary, facts=None, command=None, location=None, cards_folder='model_cards'):
+    """Publishes a training run.
+
+    The checkpoint is stored in half precision, and that file is evaluated on the run's test data; only then are file,
+    index and card written.
+
+    Args:
+        run: folder of the run, of which the best checkpoint is taken, or else the last; or a checkpoint in it.
+        name: for the weights.
+        summary: a sentence on what they are.
+        facts: fields of the entry, of those in `OF_THE_PUBLISHER`.
+        command: of the training; by default what the run noted in run.json.
+        location: where the file will lie, an address; by default it is shipped, in `weights` beside the index.
+        cards_folder: for the card and the curves.
+
+    Returns:
+        (path of the file, the new `Entry`).
+
+    Raises:
+        ConfigError, CheckpointError: the run is not complete, does not belong to its config, or is too large to ship.
+    """
+    run, shipped = Path(run), Path('weights', f'{name}.safetensors')
+    given = dict(facts or {}, summary=summary, location=location or shipped.as_posix())
+    wrong = given.keys() - {*OF_THE_PUBLISHER, 'summary', 'location'}
+    if wrong:
+        raise ConfigError(f'facts: {", ".join(sorted(wrong))} cannot be given; the run tells. They may hold '
+                          f'{", ".join(OF_THE_PUBLISHER)}')
+    check_entry(name, given, 'the new entry', complete=False)
+    entries = {key: entry.facts for key, entry in read_index().items() if key != name}
+    checkpoint = _checkpoint(run)
+    folder = checkpoint.parent
+    notes, curves = _notes(folder), _curves(folder)
+    args, options = _parse(command or notes['command'], folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        cfg = prepare_config(args.config, options, args.demo, work_dir=scratch)
+        weights, description = read(checkpoint)
+        meta = read_checkpoint(checkpoint)['meta']
+        if describe(cfg, meta['dataset_meta'], args.config) != description:
+            raise ConfigError(f'{checkpoint} was not trained with the network or the data that {args.config} and the '
+                              'options of its command give; name the right one with --command')
+        file = Path(scratch, shipped.name)
+        save(weights, description, file)
+        data = file.read_bytes()
+        if location is None:
+            _require_room(name, len(data), entries)
+        scores = _evaluate(cfg, file, Path(scratch, 'result.json'))
+        model, _ = load(file)
+    entry = Entry(name, {
+        **_from_run(cfg, args, notes, meta, name), **_from_weights(weights, model), 'task': description.task,
+        'model': description.model, 'size': len(data), 'sha256': hashlib.sha256(data).hexdigest(), **scores, **given},
+        index_path())
+    target = folder / file.name if location else index_path().parent / shipped
+    write_atomically(data, target)
+    write_atomically(curves, Path(cards_folder, f'{name}.log.jsonl'))
+    write_index({**entries, name: entry.facts}, index_path())
+    cards.write_card(entry, cards_folder)
+    return target, entry
+
+
+def _evaluate(cfg, file, result):
+    """The fields `metrics` and, of a segmentation, `per_class`."""
+    test(cfg, file, out=result)
+    result = json.loads(result.read_text())
+    per_class = [{key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+                 for row in result['per_class']]
+    return dict(metrics={key: round(value, 4) for key, value in result['metrics'].items()},
+                **(dict(per_class=per_class) if per_class else {}))
+
+
+def _from_weights(weights, model):
+    """The fields that weights and network tell."""
+    beta = {name.removesuffix('.beta'): [round(value, 4) for value in x.flatten().tolist()]
+            for name, x in weights.items() if name.endswith('.beta')}
+    return dict(T=model.backbone.T, parameters=sum(p.numel() for p in model.parameters()),
+                **(dict(beta=beta) if beta else {}))
+
+
+def _checkpoint(run):
+    if not run.is_dir():
+        return run
+    try:
+        return Path(find_checkpoint(run, 'best'))
+    except CheckpointError:
+        return Path(find_checkpoint(run, 'last'))
+
+
+def _notes(folder):
+    path = folder / 'run.json'
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f'{path} cannot be read ({error}); every run of tools/train.py writes it. Weights are '
+                          'published only with the command, the seed and the log that belong to them') from error
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise ValueError(message)
+
+
+def _parse(command, folder):
+    """(arguments, options) of a command line of tools/train.py, a text or a list."""
+    words = shlex.split(command) if isinstance(command, str) else command
+    tool = next((i for i, word in enumerate(words) if Path(word).name == 'train.py'), None)
+    parser = _Parser(add_help=False)
+    parser.add_argument('config')
+    parser.add_argument('--demo', action='store_true')
+    parser.add_argument('--work-dir')
+    parser.add_argument('--resume', nargs='?')
+    parser.add_argument('--cfg-options', nargs='+', default=[])
+    try:
+        if tool is None:
+            raise ValueError('it names no train.py')
+        args, args.others = parser.parse_known_args(words[tool + 1:])
+        options = argparse.Namespace(cfg_options=None)
+        if args.cfg_options:
+            DictAction('--cfg-options', 'cfg_options', nargs='+')(parser, options, args.cfg_options)
+    except ValueError as error:
+        raise ConfigError(f'the command of {folder}, {shlex.join(words)!r:.200}, is none of tools/train.py ({error}); '
+                          "give it with --command 'python tools/train.py CONFIG ...'") from error
+    return args, options.cfg_options
+
+
+def _from_run(cfg, args, notes, meta, name):
+    """The fields of an entry that the run tells."""
+    options = [option.partition('=')[0] + '=PATH' if option.partition('=')[2].startswith('/') else option
+               for option in args.cfg_options]
+    config = Path(args.config)
+    if config.is_absolute():  # as seen from the checkout
+        parts = config.parts
+        config = Path(*parts[parts.index('configs'):]) if 'configs' in parts else Path(config.name)
+    shared = [*(['--demo'] if args.demo else []), *(['--cfg-options', *options] if options else [])]
+    policy = next((hook['policy'] for hook in cfg.get('custom_hooks', []) if 'policy' in hook), None)
+    dataset = cfg.test_dataloader.dataset
+    kind = f'CIFAR{dataset.get("num_classes", 10)}' if dataset.type == 'CIFAR' else dataset.type
+    return dict(
+        config=config.as_posix(), licence='Apache-2.0', code_version=a2sg_zoo.__version__,
+        data=_DATA.get(kind, dict(name=kind)), recipe=dict(
+            command=shlex.join(['python', 'tools/train.py', config.as_posix(), *args.others, *shared]),
+            evaluation=shlex.join(['python', 'tools/test.py', config.as_posix(), f'zoo:{name}', *shared]),
+            method=policy['type'] if policy else 'surrogate of the config, fixed', seed=meta['seed'],
+            iterations=meta['iter'], device=notes['device'], commit=str(notes.get('commit')), torch=notes['torch']))
+
+
+def _require_room(name, size, others):
+    together = size + sum(facts['size'] for facts in others.values() if not urlsplit(facts['location']).scheme)
+    if size > cards.MEGABYTES_EACH * 10 ** 6 or together > cards.MEGABYTES_TOGETHER * 10 ** 6:
+        raise ConfigError(f'{name} takes {size / 1e6:.1f} MB, and all shipped weights would take {together / 1e6:.1f}; '
+                          f'the limits are {cards.MEGABYTES_EACH} and {cards.MEGABYTES_TOGETHER}. Say with --location '
+                          'where else you will put the file')
+
+
+def _curves(folder):
+    """The log of a run without what it tells of single layers, JSON lines."""
+    logs = sorted(folder.glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise ConfigError(f'{folder} has no */vis_data/scalars.json; weights are published only with the log of their '
+                          'run')
+    records = [{key: value for key, value in json.loads(line).items() if '/' not in key}
+               for log in logs for line in log.read_text().splitlines()]
+    return ''.join(json.dumps(record) + '\n' for record in records if record.keys() - {'step', 'iter'}).encode()

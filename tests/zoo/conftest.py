@@ -1,0 +1,1 @@
+from tests.zoo.misbehaving import server  # noqa: F401

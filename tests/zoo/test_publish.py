@@ -1,0 +1,252 @@
+"""From a run of a few steps to weights that say what they are; cards that say what the index says."""
+
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import a2sg_zoo
+from a2sg_zoo.datasets import Digits, write_scenes
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.zoo import cards
+from a2sg_zoo.zoo.cards import beta_picture, card, check
+from a2sg_zoo.zoo.index import SHIPPED, Entry, read_index, write_index
+from a2sg_zoo.zoo.publish import publish
+from tests.tools import test_classification as classification
+from tests.tools import test_train_and_test as segmentation
+from tests.zoo.tiny import facts as tiny_facts
+from tests.zoo.tiny import publish as publish_tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('publish_tool', ROOT / 'tools' / 'publish.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def digits(tmp_path_factory):
+    """A finished run on scikit-learn's digits."""
+    folder = tmp_path_factory.mktemp('digits')
+    done = classification.run('train', classification.CONFIG, '--demo', '--seed', 3, '--work-dir', folder,
+                              '--cfg-options', *classification.SMALL)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    """A finished run on drawn scenes, and their folder."""
+    root = write_scenes(tmp_path_factory.mktemp('scenes') / 'ADEChallengeData2016', train=6, val=3, size=64)
+    folder = tmp_path_factory.mktemp('run')
+    done = segmentation.run('train', segmentation.CONFIG, '--demo', '--work-dir', folder, '--cfg-options',
+                            *segmentation.SMALL, *segmentation.data_options(root))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, Path(root)
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """Folder of an empty index."""
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(tmp_path / 'index.json'))
+    monkeypatch.chdir(ROOT)
+    write_index({}, tmp_path / 'index.json')
+    return tmp_path
+
+
+@pytest.fixture
+def published(digits, zoo, tool, capsys):
+    (zoo / 'facts.json').write_text(json.dumps(dict(limits=['Too short.'], energy=dict(assumption='none', pJ=3.5))))
+    tool.main([str(digits), '--name', 'small_digits', '--summary', 'Small.', '--facts', str(zoo / 'facts.json'),
+               '--cards', str(zoo / 'cards')])
+    assert str(zoo / 'weights' / 'small_digits.safetensors') in capsys.readouterr().out
+    return zoo
+
+
+def test_the_entry_of_a_classifier(published, digits):
+    found = a2sg_zoo.info('small_digits')
+    assert found['recipe']['seed'] == 3 and found['recipe']['iterations'] == 4 and found['recipe']['method'] == 'A2SG'
+    assert found['T'] == 2 and found['limits'] == ['Too short.'] and found['data']['id'] == 'digits'
+    assert all(len(beta) == 2 for beta in found['beta'].values()) and len(found['beta']) > 5
+    command = shlex.split(found['recipe']['command'])
+    assert command[:3] == ['python', 'tools/train.py', classification.CONFIG] and '--work-dir' not in command
+    assert command[3:6] == ['--seed', '3', '--demo'] and command[7:] == classification.SMALL
+    log = [json.loads(line) for line in (published / 'cards' / 'small_digits.log.jsonl').read_text().splitlines()]
+    assert {record['iter']: record['loss'] for record in log if 'loss' in record} == classification.losses(digits)
+    assert check(read_index(), published / 'cards') == []
+
+
+def test_the_commands_on_the_card_give_its_figures(published):
+    """The evaluation command, as it is printed, in another process."""
+    found = a2sg_zoo.info('small_digits')
+    done = subprocess.run([sys.executable, *shlex.split(found['recipe']['evaluation'])[1:3], 'zoo:small_digits',
+                           '--work-dir', published / 'eval', '--out', published / 'result.json',
+                           *shlex.split(found['recipe']['evaluation'])[4:]], cwd=ROOT, capture_output=True, text=True,
+                          env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((published / 'result.json').read_text())['metrics'] == pytest.approx(found['metrics'], abs=1e-4)
+    assert f'\n{found["recipe"]["evaluation"]}\n' in (published / 'cards' / 'small_digits.md').read_text()
+
+
+def test_pictures_give_the_accuracy_on_the_card(published, tmp_path):
+    data = Digits(train=False, size=8)
+    (tmp_path / 'pictures').mkdir()
+    for i, image in enumerate(data.images):
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(tmp_path / 'pictures' / f'{i:03}.png')
+    infer = a2sg_zoo.ImageClassifierInferencer('small_digits', 'cpu')
+    predictions = infer(tmp_path / 'pictures', batch_size=64)['predictions']
+    right = np.mean([found['label'] == label for found, label in zip(predictions, data.labels)])
+    assert 100 * right == pytest.approx(a2sg_zoo.info('small_digits')['metrics']['top1'], abs=1e-4)
+
+
+def test_a_checkpoint_of_a_run_predicts_too(published, digits):
+    """Its config is parsed, not run; the published file differs from it by rounding alone."""
+    image = Digits(train=False, size=8).images[5].permute(1, 2, 0).numpy()
+    checkpoint, = digits.glob('best_*.pth')
+    ours, theirs = (a2sg_zoo.ImageClassifierInferencer(model, 'cpu')(image)['predictions'][0]['scores']
+                    for model in ('small_digits', checkpoint))
+    assert np.allclose(ours, theirs, atol=.05)
+
+
+def test_the_entry_of_a_segmentor(scenes, zoo, tool):
+    folder, root = scenes
+    tool.main([str(folder), '--name', 'scenes', '--summary', 'Drawn.', '--cards', str(zoo / 'cards')])
+    found = a2sg_zoo.info('scenes')
+    assert '/' not in ''.join(option for option in shlex.split(found['recipe']['command']) if 'data_root' in option)
+    assert {row['class'] for row in found['per_class']} <= {'building', 'sky', 'tree', 'road', 'person', 'car'}
+    text = (zoo / 'cards' / 'scenes.md').read_text()
+    assert all(f'| {row["class"]} | {row["IoU"]:.2f} | ' in text for row in found['per_class'])
+    assert check(read_index(), zoo / 'cards') == []
+    right = counted = 0
+    infer = a2sg_zoo.SegmentationInferencer('scenes', 'cpu')
+    for prediction in infer(root / 'images' / 'validation', batch_size=2)['predictions']:
+        path = root / 'annotations' / 'validation' / Path(prediction['input']).with_suffix('.png').name
+        truth = np.asarray(Image.open(path)).astype(int) - 1
+        right += ((prediction['mask'] == truth) & (truth >= 0)).sum()
+        counted += (truth >= 0).sum()
+    assert 100 * right / counted == pytest.approx(found['metrics']['aAcc'], abs=1e-3)
+
+
+def test_the_hub_understands_a_card(published):
+    hub = pytest.importorskip('huggingface_hub')
+    found = hub.ModelCard.load(published / 'cards' / 'small_digits.md')
+    results = {result.metric_name: result for result in found.data.eval_results}
+    assert found.data.license == 'apache-2.0' and found.data.pipeline_tag == 'image-classification'
+    assert found.data.model_name == 'small_digits' and results['top1'].metric_type == 'accuracy'
+    assert {name: result.metric_value for name, result in results.items()} == a2sg_zoo.info('small_digits')['metrics']
+    assert results['top1'].dataset_type == 'digits'
+
+
+def test_check_finds_what_is_not_in_order(published, tool, capsys):
+    folder = published / 'cards'
+    tool.main(['--check', '--cards', str(folder)])
+    assert '1 weights, all in order' in capsys.readouterr().out
+    page = folder / 'small_digits.md'
+    page.write_text(page.read_text().replace('Small.', 'The best.'))
+    (folder / 'small_digits.log.jsonl').unlink()
+    (folder / 'older.md').write_text('')
+    entry = read_index()['small_digits'].facts
+    write_index({'small_digits': {**entry, 'parameters': 7, 'T': 3}}, published / 'index.json')
+    with pytest.raises(SystemExit):
+        tool.main(['--check', '--cards', str(folder)])
+    problems = capsys.readouterr().err
+    for expected in ('small_digits.md is not what the index gives', 'small_digits.log.jsonl is missing',
+                     'older.md belongs to no entry', 'the index gives parameters = 7, but its file',
+                     'the index gives T = 3, but its file 2'):
+        assert expected in problems
+    (published / 'weights' / 'small_digits.safetensors').write_bytes(b'x')
+    assert any('is not the file that' in problem for problem in check(read_index(), folder))
+
+
+def test_weights_that_lie_elsewhere(digits, zoo):
+    path, entry = publish(digits / 'iter_2.pth', 'last', 'Last.', location='https://example.org/last.safetensors',
+                          cards_folder=zoo / 'cards')
+    assert path == digits / 'last.safetensors' and not (zoo / 'weights').exists()
+    assert entry['recipe']['iterations'] == 2 and entry['location'].startswith('https:')
+    path.unlink()
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(name='../up'), 'cannot be a name'), (dict(facts=dict(metrics=dict(top1=100))), 'metrics cannot be given'),
+    (dict(facts=dict(limits='x')), r'limits must be a list'), (dict(location='x.pth'), r'of a \.safetensors file'),
+    (dict(command='python train.py configs/resnet19_cifar10_tri.py'), 'was not trained with the network or the data'),
+    (dict(command='make'), 'is none of tools/train.py'), (dict(command='python tools/train.py'), 'is none of'),
+])
+def test_mistakes_leave_nothing_behind(digits, zoo, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        publish(**{**dict(run=digits, name='x', summary='X.', cards_folder=zoo / 'cards'), **arguments})
+    assert sorted(path.name for path in zoo.iterdir()) == ['index.json'] and not read_index()
+
+
+def test_no_weights_without_their_log(digits, zoo, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    for log in run.glob('*/vis_data/scalars.json'):
+        log.unlink()
+    with pytest.raises(ConfigError, match='only with the log of their run'):
+        publish(run, 'x', 'X.', cards_folder=zoo)
+    (run / 'run.json').unlink()
+    with pytest.raises(ConfigError, match='run.json cannot be read'):
+        publish(run, 'x', 'X.', cards_folder=zoo)
+
+
+def test_too_large_to_ship(digits, zoo, monkeypatch):
+    monkeypatch.setattr(cards, 'MEGABYTES_EACH', .01)
+    with pytest.raises(ConfigError, match='x takes 0.1 MB.* --location'):
+        publish(digits, 'x', 'X.', cards_folder=zoo / 'cards')
+
+
+def test_picture_of_windows():
+    beta = {'blocks.0.neuron': [.25, 1.5], '<a&b>': [2.]}
+    texts = [node.text for node in ET.fromstring(beta_picture(beta)).iter('{http://www.w3.org/2000/svg}text')]
+    assert texts == ['blocks.0.neuron', '0.25', '1.50', '<a&b>', '2.00']
+    assert beta_picture(beta) == beta_picture(dict(beta))
+
+
+def test_a_window_that_never_moved_takes_a_line(tmp_path):
+    path = publish_tiny(tmp_path)[1]
+    entry = Entry('tiny', tiny_facts(path, path.name, beta={'a': [1.0], 'b': [1.0]}), tmp_path)
+    assert 'beta = 1 in every layer' in card(entry) and list(cards.files_of(entry)) == ['tiny.md']
+    assert 'Windows' not in card(Entry('tiny', tiny_facts(path, path.name), tmp_path))
+
+
+def test_a_card_shows_all_that_is_known(tmp_path):
+    path = publish_tiny(tmp_path)[1]
+    entry = Entry('tiny', tiny_facts(
+        path, path.name, firing_rates={'a': .125}, flatness=dict(largest_eigenvalue=12.5), uses='Ants.',
+        not_for='Wasps.', converted_from=dict(url='https://example.org/x.pth', licence='MIT')), tmp_path)
+    for expected in ('| a | 0.1250 |', '| largest eigenvalue | 12.5 |', 'Ants.', 'Wasps.',
+                     'Converted from <https://example.org/x.pth>, which is under MIT.'):
+        assert expected in card(entry)
+
+
+def test_the_shipped_zoo_is_in_order(monkeypatch):
+    monkeypatch.delenv('A2SG_ZOO_INDEX', raising=False)
+    assert check(read_index(SHIPPED), ROOT / 'model_cards') == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('entry', [entry for entry in read_index(SHIPPED).values()
+                                   if '--demo' in entry['recipe']['evaluation']], ids=lambda entry: entry.name)
+def test_shipped_weights_score_what_their_cards_say(entry, tmp_path, monkeypatch):
+    monkeypatch.delenv('A2SG_ZOO_INDEX', raising=False)
+    torch.set_num_threads(1)
+    tool, *arguments = shlex.split(entry['recipe']['evaluation'])[1:]
+    done = subprocess.run([sys.executable, tool, *arguments[:2], '--work-dir', tmp_path, '--out', tmp_path / 'x.json',
+                           *arguments[2:]], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert done.returncode == 0
+    assert json.loads((tmp_path / 'x.json').read_text())['metrics'] == pytest.approx(entry['metrics'], abs=.1)

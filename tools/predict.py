@@ -1,0 +1,52 @@
+"""Says what is in pictures: classes, or the class of every pixel.
+
+    python tools/predict.py NAME cat.jpg dog.png
+    python tools/predict.py work_dirs/run/iter_160000.pth folder --out predictions
+
+The network is a name in the zoo, a file of tools/publish.py, or a checkpoint of tools/train.py. A picture is a path, a
+folder or an http(s): address. With --out, pictures of the results go to that folder, and the figures to results.json.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from a2sg_zoo.engine.launch import errors_for_people
+from a2sg_zoo.errors import DataError
+from a2sg_zoo.inference import inferencer
+
+
+def line(prediction, classes, top=3):
+    """What is printed about a picture."""
+    if 'scores' in prediction:
+        best = sorted(zip(prediction['scores'], classes), reverse=True)[:top]
+        found = [f'{name} {score:.1%}' for score, name in best]
+    else:
+        found = [f'{name} {share:.1%}' for name, share in prediction['shares'].items()]
+    return f'{prediction["input"]}: {", ".join(found)}'
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', help='name in the zoo, or checkpoint file')
+    parser.add_argument('inputs', nargs='+', metavar='PICTURE', help='path, folder or address')
+    parser.add_argument('--out', type=Path, metavar='FOLDER', help='for pictures of the results, and results.json')
+    parser.add_argument('--batch-size', type=int, default=1, help='pictures that go through the network at once')
+    parser.add_argument('--device', help='such as cuda:0 (default: the first accelerator, or else the CPU)')
+    args = parser.parse_args(argv)
+    with errors_for_people():
+        infer = inferencer(args.model, args.device)
+        predictions = infer(args.inputs, args.batch_size, args.out)['predictions']
+        for prediction in predictions:
+            print(line(prediction, infer.description.classes))
+        if args.out is not None:
+            results = [{key: value for key, value in prediction.items() if key != 'mask'}
+                       for prediction in predictions]
+            try:
+                (args.out / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
+            except OSError as error:
+                raise DataError(f'{args.out / "results.json"} cannot be written: {error.strerror}') from error
+
+
+if __name__ == '__main__':
+    main()
