@@ -5,7 +5,8 @@ networks = dict(resnet=['../_base_/models/resnet_small.py'])
 datasets = dict(cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
 _a2sg = ['../_base_/methods/a2sg.py']
 methods = dict(tri=['../_base_/methods/tri.py'], asy=['../_base_/methods/asy.py'])
-methods.update(dict.fromkeys(('tpe_20', 'exact_1', 'narrow', 'wide', 'cv', 'h_06', 'h_1', 'area', 'area_narrow'), _a2sg))
+methods.update(dict.fromkeys(
+    ('tpe_20', 'exact_1', 'narrow', 'wide', 'cv', 'h_06', 'h_1', 'area', 'area_narrow'), _a2sg))
 methods.update(tri_adamw=methods['tri'], asy_adamw=methods['asy'], a2sg_adamw=_a2sg, area_adamw=_a2sg)
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
 seeds = [0, 1]
