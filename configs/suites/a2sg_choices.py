@@ -6,7 +6,7 @@ datasets = dict(cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
 _a2sg = ['../_base_/methods/a2sg.py']
 methods = dict(tri=['../_base_/methods/tri.py'], asy=['../_base_/methods/asy.py'])
 methods.update(dict.fromkeys(
-    ('tpe_20', 'exact_1', 'narrow', 'wide', 'cv', 'h_06', 'h_1', 'area', 'area_narrow'), _a2sg))
+    ('tpe_20', 'exact_1', 'narrow', 'wide', 'floor', 'cv', 'h_06', 'h_1', 'area', 'area_narrow'), _a2sg))
 methods.update(tri_adamw=methods['tri'], asy_adamw=methods['asy'], a2sg_adamw=_a2sg, area_adamw=_a2sg)
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
 seeds = [0, 1]
@@ -20,6 +20,7 @@ _adamw = {'optim_wrapper.optimizer': dict(_delete_=True, type='AdamW', lr=3e-3, 
 method_options = dict(
     exact_1={**_exact, f'{_policy}.interval': 1},
     narrow={**_exact, f'{_policy}.beta_max': 1.0},
+    floor={**_exact, f'{_policy}.beta_min': 0.7},
     wide={**_exact, f'{_policy}.beta_max': 4.0},
     cv={**_exact, f'{_policy}.objective': 'cv'},
     h_06={**_exact, f'{_policy}.surrogate.h': 0.6},
