@@ -25,8 +25,9 @@ method_options = dict(
     a2sg_area={**_exact, f'{_policy}.gain': 'area'},
     dspike={f'{_policy}.interval': 80, f'{_policy}.directions': 16})
 
-# The same search for each method: four trials over the learning rate and one parameter of its own, of nearly the
-# length, judged by training images that no trial trains on.
+# The same search for each method: four trials over the learning rate and one parameter of its own, of nearly the full
+# length, judged by training images that no trial trains on. The file of `tuned` is what it found:
+# python tools/search.py configs/suites/small_cpu.py --trials 4
 _factor = dict(type='loguniform', low=0.5, high=2.0)
 _bound = {f'{_policy}.beta_max': dict(type='uniform', low=0.8, high=3.0)}
 search = dict(
