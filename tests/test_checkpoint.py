@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from a2sg_zoo.engine import find_resume_checkpoint, load_into, read_checkpoint, saving
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy
 
@@ -210,7 +210,7 @@ def test_the_folder_is_synced_after_the_rename(tmp_path, monkeypatch):
 
 _FULL_DISK = '''
 import resource, signal, sys
-from a2sg_zoo.engine.saving import write_atomically
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.errors import CheckpointError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

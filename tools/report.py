@@ -13,7 +13,7 @@ from a2sg_zoo.benchmark.report import build_report, read_plan
 from a2sg_zoo.benchmark.results import load_results
 from a2sg_zoo.benchmark.tables import comma_separated, markdown
 from a2sg_zoo.engine.launch import errors_for_people
-from a2sg_zoo.engine.saving import write_atomically
+from a2sg_zoo.files import write_atomically
 
 
 def main(arguments=None):

@@ -16,9 +16,9 @@ from mmengine.config import Config
 from a2sg_zoo.benchmark.suite import compose, read_suite
 from a2sg_zoo.benchmark.tuning import tune
 from a2sg_zoo.engine.launch import errors_for_people
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.engine.validate import load_config, validate_config
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.files import write_atomically
 
 
 def main():

@@ -23,8 +23,8 @@ import torch
 
 from a2sg_zoo.analysis.hessian import moved
 from a2sg_zoo.analysis.objective import flat
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import A2SGError
+from a2sg_zoo.files import write_atomically
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from a2sg_zoo.analysis.theory import asy, condition, random_cases, shape_cv, tri
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import A2SGError
+from a2sg_zoo.files import write_atomically
 
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8C8C00')
 _MARKERS, _LINES = 'osD^vPX*', ('-', '--', '-.', ':')

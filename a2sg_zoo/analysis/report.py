@@ -21,8 +21,8 @@ from a2sg_zoo.analysis.objective import Objective, check_finite
 from a2sg_zoo.analysis.theory import layers_under_theory, theorem_4_1, theorem_4_2
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.engine.launch import build_runner, check_classes, find_checkpoint
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import A2SGError, ConfigError, DataError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.surrogates import BOX, TRI
 
 

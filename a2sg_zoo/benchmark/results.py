@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from a2sg_zoo.engine.saving import write_atomically
+from a2sg_zoo.files import write_atomically
 
 FORMAT = 1
 _KEYS = {'network', 'dataset', 'method', 'seed', 'status', 'hash', 'code', 'data', 'metrics', 'cost', 'curves'}

@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 from a2sg_zoo.benchmark.execute import Job, execute, machine
 from a2sg_zoo.benchmark.launchers import LAUNCHERS
 from a2sg_zoo.benchmark.results import read_result, result_path, write_result
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.files import write_atomically
 
 _TAIL = 20
 

@@ -6,8 +6,8 @@ from a2sg_zoo.benchmark.execute import Job, execute
 from a2sg_zoo.benchmark.launchers import local
 from a2sg_zoo.benchmark.results import read_result, result_path, run_name
 from a2sg_zoo.benchmark.search import Search
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.files import write_atomically
 
 _KEYS = {'space', 'metric', 'mode', 'options'}
 

@@ -22,8 +22,8 @@ from mmengine.hooks import Hook
 
 import a2sg_zoo
 from a2sg_zoo.datasets.seeding import SeededIndex
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.registry import DATA_SAMPLERS, HOOKS
 
 _PACKAGES = ('torchvision', 'numpy', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation')

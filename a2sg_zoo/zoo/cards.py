@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 
 import yaml
 
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.zoo.fetch import fetch
 from a2sg_zoo.zoo.published import load
 

@@ -10,8 +10,8 @@ import torch
 
 from a2sg_zoo.backbones import SpikingBackbone
 from a2sg_zoo.checkpoint import read_checkpoint, require_match, weights_of
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.registry import MODELS
 
 # of what the published networks do not have, or need not

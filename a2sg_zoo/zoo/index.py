@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.files import write_atomically
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
@@ -206,8 +207,6 @@ def _without_repeats(pairs):
 
 def write_index(entries, path):
     """Writes {name: facts} as an index file, by name, after checking it; a list of numbers takes one line."""
-    from a2sg_zoo.engine.saving import write_atomically
-
     for name, facts in entries.items():
         check_entry(name, facts, f'index of weights {path}')
     contents = dict(schema=SCHEMA, models={name: entries[name] for name in sorted(entries)})

@@ -13,8 +13,8 @@ from mmengine.config import DictAction
 import a2sg_zoo
 from a2sg_zoo.checkpoint import read_checkpoint
 from a2sg_zoo.engine.launch import find_checkpoint, prepare_config, test
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.zoo import cards
 from a2sg_zoo.zoo.index import Entry, check_entry, index_path, read_index, write_index
 from a2sg_zoo.zoo.published import describe, load, read, save

@@ -13,8 +13,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
-from a2sg_zoo.engine.saving import write_atomically
 from a2sg_zoo.errors import A2SGError, CheckpointError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
 _KEY = 'a2sg_zoo'

@@ -14,8 +14,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
+from a2sg_zoo import files
 from a2sg_zoo.datasets.seeding import SeededItems
-from a2sg_zoo.engine import saving
 from a2sg_zoo.engine.saving import AtomicCheckpointHook
 
 MAX_ITERS = 12
@@ -89,7 +89,7 @@ def _kill_while_saving(name):
             os.kill(os.getpid(), signal.SIGKILL)
         replace(source, target)
 
-    saving.os.replace = replace_or_die
+    files.os.replace = replace_or_die
 
 
 def run(work_dir, workers=0, resume=False, kill_at=None, kill_in_save=None):
