@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -14,6 +15,8 @@ from a2sg_zoo.checkpoint import find_resume_checkpoint
 from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.validate import load_config, validate_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
+
+_runs = count(1)
 
 
 @contextmanager
@@ -55,6 +58,8 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
 
 def build_runner(cfg):
     """MMEngine's runner for a config, its parts checked against each other."""
+    # MMEngine keeps logs and visualizers by name and second of the start: two runs of one process would share theirs
+    cfg.setdefault('experiment_name', f'{Path(cfg.filename or "run").stem}_{next(_runs)}')
     try:
         runner = Runner.from_cfg(cfg)
     except A2SGError:

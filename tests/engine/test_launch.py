@@ -1,9 +1,11 @@
 """Mistakes in a config are found before the first batch, and say what to change."""
 
+import time
+
 import pytest
 import torch
 
-from a2sg_zoo.engine.launch import check_channels, prepare_config, train
+from a2sg_zoo.engine.launch import build_runner, check_channels, prepare_config, train
 from a2sg_zoo.errors import ConfigError
 
 CONFIG = 'configs/spikformer_ade20k_a2sg.py'
@@ -58,3 +60,12 @@ def test_channels_of_a_network_without_neck():
 def test_mixed_precision_needs_a_device(tmp_path):
     with pytest.raises(ConfigError, match='--amp needs a CUDA device'):
         train(prepare_config(CONFIG, demo=True, work_dir=tmp_path), amp=True)
+
+
+def test_two_runs_in_one_second_are_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, 'localtime', lambda *args, now=time.localtime(): now)
+    runners = [build_runner(prepare_config('configs/resnet19_cifar10_tri.py', demo=True, work_dir=tmp_path / name))
+               for name in ('a', 'b')]
+    assert runners[0].timestamp == runners[1].timestamp
+    for part in ('visualizer', 'message_hub', 'logger'):
+        assert getattr(runners[0], part) is not getattr(runners[1], part)
