@@ -122,4 +122,4 @@ def _outcome(run, job, reason):
                   started=time.strftime('%Y-%m-%dT%H:%M:%S'), metrics={}, cost={}, activity=None,
                   curves=dict(loss=[], metric=[], beta={}))
     write_result(job.folder, failed)
-    return failed
+    return read_result(result_path(job.folder, run.name))
