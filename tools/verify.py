@@ -47,10 +47,18 @@ class Checked(A2SG):
         super().__init__(**kwargs)
         self.gaps = {'spatial': [], 'temporal': []}
 
-    def _search(self, neuron, t, gradient):
-        before = neuron.beta[t].clone()
-        super()._search(neuron, t, gradient)
-        if neuron.beta[t] == before:
+    def choose(self, neuron, gradients):
+        beta = super().choose(neuron, gradients)
+
+        def window(t, gradient):
+            self._check(neuron, t, gradient)
+            return self.surrogate(gradient.z, beta[t])
+
+        gradients.scan(window)
+        return beta
+
+    def _check(self, neuron, t, gradient):
+        if neuron.beta[t] == self.surrogate.beta:  # no candidate had a value
             return
         fine = torch.linspace(float(self.grid[0]), float(self.grid[-1]), FINE, dtype=torch.float64)
         chosen = torch.cat([fine * neuron.v_threshold, neuron.beta[t:t + 1].double()])

@@ -7,26 +7,22 @@ without a value (a layer that no gradient reaches) is NaN here; who prints it de
 Source: A2SG (ICML 2026, arXiv 2606.11236).
 """
 
-import torch
-
-
-def _wide(x):
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+from a2sg_zoo.neurons.dynamics import wide
 
 
 def spatial_gradient_variation(delta):
     """SGV = Var(delta) / Mean(|delta|) of one time step. Scales with delta: it has delta's unit. Scalar tensor."""
-    delta = _wide(delta)
+    delta = wide(delta)
     return delta.var(correction=0) / delta.abs().mean()
 
 
 def coefficient_of_variation(delta):
     """CV = Std(delta) / Mean(|delta|) of one time step: dimensionless. Scalar tensor."""
-    delta = _wide(delta)
+    delta = wide(delta)
     return delta.std(correction=0) / delta.abs().mean()
 
 
 def temporal_gradient_consistency(delta, delta_next):
     """TGC[t] = cos(delta[t], delta[t+1]), one cosine over all N elements. Scalar tensor."""
-    a, b = _wide(delta).flatten(), _wide(delta_next).flatten()
+    a, b = wide(delta).flatten(), wide(delta_next).flatten()
     return a.dot(b) / (a.norm() * b.norm())

@@ -7,8 +7,8 @@
     STASG    argmin SGV                argmax TGC                  TRI, peak 1
     A2SG     argmin SGV                argmax TGC                  ASY, h = 1/2
 
-A policy works inside the backward pass of each layer, from the last time step to the first, where g = dL/ds and
-delta[t+1] are known. `attach` gives a network to a policy; `AdaptationHook` does so in a training run.
+A policy works inside the backward pass of each layer: a search goes from the last time step to the first, where
+g = dL/ds and delta[t+1] are known. `attach` gives a network to a policy; `AdaptationHook` does so in a training run.
 
 Where the paper is silent, these are this project's choices, all of them parameters: the search space, its
 resolution, S-ASG's window at earlier steps, h, the sample of elements that a search looks at, and that under
@@ -27,7 +27,8 @@ from a2sg_zoo.adaptation.observables import (
 )
 from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LocalGradient, named_neurons
+from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.neurons.multistep import FixedWindow
 from a2sg_zoo.registry import POLICIES, SEARCHERS, SURROGATES
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
 from a2sg_zoo.surrogates.base import positive
@@ -91,19 +92,28 @@ class Policy:
         if observe:
             self.records = {}
 
-    def window(self, neuron):
-        """The window object that `multistep` calls in the neuron's backward pass."""
-        return _Window(self, neuron)
+    @property
+    def active(self):
+        """Whether a backward pass of this iteration has anything to ask this policy; if not, windows stand still."""
+        own = type(self)
+        return self.observing or own.choose is not Policy.choose or own.settle is not Policy.settle
 
-    def choose(self, neuron, t, T, gradient):
-        """beta[t] of this neuron, a scalar tensor; may write it to `neuron.beta`. Called for t = T-1 down to 0."""
-        return neuron.beta[t] if neuron.beta.numel() > 1 else neuron.beta
+    def window(self, neuron):
+        """The window object for a neuron's backward pass; see `multistep`."""
+        return _Window(self, neuron) if self.active else FixedWindow(neuron.surrogate, neuron.beta)
+
+    def choose(self, neuron, gradients):
+        """beta of this neuron, a tensor of 1 element or T; may write to `neuron.beta`. Called once a backward pass.
+
+        `gradients` is `LayerGradients`.
+        """
+        return neuron.beta
 
     def settle(self, neuron, u, delta):
-        """Called at the end of the neuron's backward pass, with u and delta = dL/du, each (T, B, ...)."""
+        """Called at the end of the neuron's backward pass, with u and delta = dL/du, each (T, N)."""
 
     def observe(self, neuron, u, delta):
-        """Takes the statistics of one layer. u, delta: (T, B, ...)."""
+        """Takes the statistics of one layer. u, delta: (T, N)."""
         T = len(delta)
         tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
         self.records[neuron] = dict(
@@ -120,12 +130,14 @@ class _Window:
     def __init__(self, policy, neuron):
         self.policy = policy
         self.neuron = neuron
+        self.surrogate = neuron.surrogate
+        watched = policy.observing or type(policy).settle is not Policy.settle
+        self.done = self._done if watched else None
 
-    def __call__(self, t, T, gradient):
-        beta = self.policy.choose(self.neuron, t, T, gradient)
-        return self.neuron.surrogate(gradient.z, beta.to(gradient.z.dtype))
+    def choose(self, gradients):
+        return self.policy.choose(self.neuron, gradients)
 
-    def done(self, u, delta):
+    def _done(self, u, delta):
         self.policy.settle(self.neuron, u, delta)
         if self.policy.observing:
             self.policy.observe(self.neuron, u, delta)
@@ -202,44 +214,49 @@ class AdaptivePolicy(Policy):
         self._seed = (seed, iteration)
         self._samples = {}
 
-    def choose(self, neuron, t, T, gradient):
+    @property
+    def active(self):
+        return self.observing or self.searching
+
+    def choose(self, neuron, gradients):
         if not self.searching:
-            return super().choose(neuron, t, T, gradient)
+            return neuron.beta
+        T, N = gradients.u.shape
         if neuron.beta.numel() != T:
             neuron.beta = neuron.beta.expand(T).clone()
-        last = t == T - 1
-        if last and self.spatial or not last and self.temporal:
-            self._search(neuron, t, gradient)
-        elif not last:
-            neuron.beta[t] = neuron.beta[-1]
-        return neuron.beta[t]
+        # the sample may miss a NaN; `sum` is one pass and no copy to the host
+        finite = summed_over_processes(gradients.grad_s.sum(dtype=torch.float32)).isfinite()
+        if self.sample is not None and N > self.sample:
+            gradients = gradients.sampled(self._sampled_rows(gradients.u))
 
-    def _search(self, neuron, t, gradient):
-        if self.sample is not None and gradient.z.numel() > self.sample:
-            rows = self._sampled_rows(gradient.z)
-            sampled = LocalGradient(*(None if x is None else x.flatten()[rows] for x in gradient))
-        else:
-            sampled = gradient
-        if sampled.z.dtype in (torch.float16, torch.bfloat16):
-            sampled = LocalGradient(*(None if x is None else x.float() for x in sampled))
+        def window(t, gradient):
+            if self.spatial if t == T - 1 else self.temporal:
+                self._search(neuron, t, gradient, finite)
+            elif t < T - 1:
+                neuron.beta[t] = neuron.beta[-1]
+            return neuron.surrogate(gradient.z, neuron.beta[t].to(gradient.z.dtype))
+
+        gradients.scan(window)
+        return neuron.beta
+
+    def _search(self, neuron, t, gradient, finite):
         spatial = gradient.d is None
         shape = self.searched if spatial else self.surrogate
         by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not spatial)
         objective = (MomentObjective if by_moments else DirectObjective)(
-            shape, self._grid_for(neuron, gradient.z.device), sampled, self.scale_free)
+            shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free)
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
-        # the sample may have missed a NaN; `sum` is one pass and no copy to the host
-        found = found & summed_over_processes(gradient.g.sum(dtype=torch.float32)).isfinite()
+        found = found & finite
         neuron.beta[t] = torch.where(found, objective.grid[index], neuron.beta[t])
         kind = 'spatial' if spatial else 'temporal'
         self.searches[kind] += 1
         self.on_bound[kind] = self.on_bound[kind] + (found & ((index == 0) | (index == len(self.grid) - 1)))
 
-    def _sampled_rows(self, z):
-        key = z.numel(), z.device
+    def _sampled_rows(self, u):
+        key = u.shape[1], u.device
         if key not in self._samples:
-            generator = torch.Generator(z.device).manual_seed(hash((*self._seed, z.numel())) % 2**63)
-            self._samples[key] = torch.randint(z.numel(), (self.sample,), generator=generator, device=z.device)
+            generator = torch.Generator(u.device).manual_seed(hash((*self._seed, u.shape[1])) % 2**63)
+            self._samples[key] = torch.randint(u.shape[1], (self.sample,), generator=generator, device=u.device)
         return self._samples[key]
 
     def _grid_for(self, neuron, device):

@@ -15,12 +15,13 @@ and v[0] = v_reset. Backwards, with g[t] = dL/ds[t], z = u - v_threshold and f t
 where s in the reset is a constant if `detach_reset`, and otherwise brings a term that is proportional to f and
 is therefore counted into g (`LocalGradient.g`).
 
-`multistep` keeps one tensor for the backward pass, u; spikes, resets and surrogate follow from it.
-`multistep_reference` says the same in plain autograd: it is what the tests compare with, and it can be
-differentiated twice.
+Here is the arithmetic, a time step at a time and each element by itself, so that a compiler can make one pass over
+memory of it: `fused` does. Half precision is widened to float32 and u is rounded to what is stored before it fires, so
+that the backward pass, which knows u alone, sees the same spikes.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -45,10 +46,11 @@ class Dynamics:
 
     def reset(self, u, s):
         """v after the spikes s."""
-        if self.hard_reset:
-            v = torch.addcmul(u, u, s, value=-1)
-            return v.add_(s, alpha=self.v_reset) if self.v_reset else v
-        return torch.sub(u, s, alpha=self.v_threshold)
+        if not self.hard_reset:
+            return u - s * self.v_threshold
+        # products of 0 and 1: a masked fill takes many times as long on a CPU
+        v = u - u * s
+        return v + s * self.v_reset if self.v_reset else v
 
 
 class LocalGradient(NamedTuple):
@@ -67,147 +69,77 @@ class LocalGradient(NamedTuple):
     d: Tensor | None = None
 
 
-class _MultiStep(torch.autograd.Function):
-
-    @staticmethod
-    def forward(ctx, x, rate, dynamics, window):
-        decay, gain, shift = dynamics.coefficients(rate)
-        u = x * gain if dynamics.decay_input else x.clone()
-        s = torch.empty_like(u)
-        start = decay * dynamics.v_reset + shift
-        v = None
-        for u_t, s_t in zip(u, s):
-            if v is None:
-                u_t.add_(start)
-            else:
-                _add_scaled(u_t, v, decay)
-                if dynamics.decay_input and dynamics.v_reset:
-                    u_t.add_(shift)
-            v = dynamics.reset(u_t, torch.ge(u_t, dynamics.v_threshold, out=s_t))
-        ctx.save_for_backward(u, rate if isinstance(rate, Tensor) else None)
-        ctx.rate, ctx.dynamics, ctx.window = rate if not isinstance(rate, Tensor) else None, dynamics, window
-        ctx.set_materialize_grads(False)
-        return s, u
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_s, grad_u):
-        u, rate = ctx.saved_tensors
-        if grad_s is None:
-            grad_s = torch.zeros_like(u)
-        dynamics, rate = ctx.dynamics, ctx.rate if rate is None else rate
-        decay, gain, _ = dynamics.coefficients(rate)
-        delta, s = torch.empty_like(u), torch.empty_like(u[0])
-        c = d = None
-        for t in reversed(range(len(u))):
-            z, g = u[t] - dynamics.v_threshold, grad_s[t]
-            if d is not None:
-                carry = d * decay
-                if dynamics.hard_reset:
-                    if not dynamics.detach_reset:
-                        g = g + carry * (dynamics.v_reset - u[t])
-                    c = carry.addcmul_(carry, torch.ge(z, 0, out=s), value=-1)
-                else:
-                    if not dynamics.detach_reset:
-                        g = g - carry * dynamics.v_threshold
-                    c = carry
-                if grad_u is not None:
-                    c = c + grad_u[t]
-            f = ctx.window(t, len(u), LocalGradient(z, g, c, d))
-            d = torch.mul(g, f, out=delta[t])
-            if c is not None:
-                d.add_(c)
-            elif grad_u is not None:
-                d.add_(grad_u[t])
-        ctx.window.done(u, delta)
-
-        grad_rate = None
-        if ctx.needs_input_grad[1]:
-            spikes = torch.ge(u[:-1], dynamics.v_threshold, out=torch.empty_like(u[:-1]))
-            v_before = torch.cat([torch.full_like(u[:1], dynamics.v_reset), dynamics.reset(u[:-1], spikes)])
-            # u[t] - v[t-1] = r (x[t] + v_reset - v[t-1]) stands in for x, which is not kept
-            along = (u - v_before) / rate if dynamics.decay_input else -v_before
-            grad_rate = (delta * along).sum()
-        return delta.mul_(gain) if dynamics.decay_input else delta, grad_rate, None, None
-
-
-def _add_scaled(out, v, scale):
-    # `alpha` would pull a tensor's value to the host
-    out.addcmul_(v, scale) if isinstance(scale, Tensor) else out.add_(v, alpha=scale)
-
-
-class FixedWindow:
-    """The surrogate under a window that stands still: what `multistep` uses when no policy is at work.
-
-    Args:
-        surrogate: the shape f(z; beta).
-        beta: one number, or a tensor with one element a time step.
-    """
-
-    def __init__(self, surrogate, beta):
-        self.surrogate = surrogate
-        self.beta = beta
-
-    def __call__(self, t, T, gradient):
-        beta = self.beta
-        return self.surrogate(gradient.z, beta[t] if isinstance(beta, Tensor) and beta.numel() > 1 else beta)
-
-    def done(self, u, delta):
-        """Called once all time steps are through, with u and dL/du, each (T, B, ...)."""
-
-
-def multistep(x, rate, dynamics, window):
-    """Spikes of a layer over all time steps.
-
-    Args:
-        x: input current, (T, B, ...), floating point, any strides.
-        rate: the leak rate r = 1 / tau; a number, or a scalar tensor to learn it.
-        dynamics: the layer's constants.
-        window: called in the backward pass as `window(t, T, LocalGradient)`, from t = T - 1 down to 0, and
-            answers with f(z; beta[t]); then `window.done(u, delta)` is called once. See `FixedWindow`.
-
-    Returns:
-        s: 0 or 1, of x's shape and dtype.
-    """
-    return _MultiStep.apply(x, rate, dynamics, window)[0]
-
-
-def multistep_potentials(x, rate, dynamics, window):
-    """`multistep` for losses on membrane potentials: returns (s, u), both of x's shape and both differentiable.
-
-    What reaches u[t] directly is counted into `LocalGradient.c`; at t = T, where there is no c, a window is chosen
-    without it.
-    """
-    return _MultiStep.apply(x, rate, dynamics, window)
-
-
-class _Spike(torch.autograd.Function):
-
-    @staticmethod
-    def forward(ctx, z, surrogate, beta):
-        ctx.save_for_backward(z, beta if isinstance(beta, Tensor) else None)
-        ctx.surrogate, ctx.beta = surrogate, beta
-        return (z >= 0).to(z.dtype)
-
-    @staticmethod
-    def backward(ctx, grad_s):
-        z, beta = ctx.saved_tensors
-        return grad_s * ctx.surrogate(z, ctx.beta if beta is None else beta), None, None
-
-
-def multistep_reference(x, rate, dynamics, surrogate, beta):
-    """`multistep` with a fixed window, in plain autograd; `beta` is a number or one a time step."""
+def forward_pass(x, rate, dynamics):
+    """(s, u) over all time steps, of x's shape and dtype. x: (T, ...), floating point; for rate see `multistep`."""
     decay, gain, shift = dynamics.coefficients(rate)
-    v = torch.full_like(x[0], dynamics.v_reset)
-    spikes = []
-    for t, x_t in enumerate(x):
-        u = decay * v + gain * x_t + shift
-        beta_t = beta[t] if isinstance(beta, Tensor) and beta.numel() > 1 else beta
-        s = _Spike.apply(u - dynamics.v_threshold, surrogate, beta_t)
-        s_reset = s.detach() if dynamics.detach_reset else s
-        if dynamics.hard_reset:
-            v = u * (1 - s_reset) + dynamics.v_reset * s_reset
-        else:
-            v = u - dynamics.v_threshold * s_reset
+    spikes, potentials, v = [], [], None
+    for x_t in x.unbind():
+        u = wide(x_t)
+        if dynamics.decay_input:
+            u = u * gain
+        if v is not None:
+            u = u + v * decay
+            if dynamics.decay_input and dynamics.v_reset:
+                u = u + shift
+        elif dynamics.v_reset:
+            u = u + (decay * dynamics.v_reset + shift)
+        u = u.to(x.dtype)
+        s = (u >= dynamics.v_threshold).to(x.dtype)
+        v = dynamics.reset(wide(u), wide(s))
         spikes.append(s)
-    return torch.stack(spikes)
+        potentials.append(u)
+    return torch.stack(spikes), torch.stack(potentials)
+
+
+def local_gradients(u, grad_s, grad_u, rate, dynamics, window):
+    """[delta[1], ..., delta[T]], delta[t] = dL/du[t].
+
+    Args:
+        u: membrane potentials, (T, ...).
+        grad_s: dL/ds, of u's shape.
+        grad_u: what reaches u directly, of u's shape, or None.
+        rate, dynamics: see `multistep`.
+        window: called as `window(t, LocalGradient)` from t = T - 1 down to 0, answers with f(z; beta[t]).
+    """
+    deltas = []
+    decay = dynamics.coefficients(rate)[0]
+    last = len(u) - 1
+    for t in range(last, -1, -1):
+        z, g, c, d = wide(u[t]) - dynamics.v_threshold, wide(grad_s[t]), None, None
+        if t < last:
+            d = deltas[-1]
+            carry = d * decay
+            if dynamics.hard_reset:
+                if not dynamics.detach_reset:
+                    g = g + carry * (dynamics.v_reset - wide(u[t]))
+                c = carry - carry * (z >= 0).to(z.dtype)
+            else:
+                if not dynamics.detach_reset:
+                    g = g - carry * dynamics.v_threshold
+                c = carry
+            if grad_u is not None:
+                c = c + wide(grad_u[t])
+        delta = g * window(t, LocalGradient(z, g, c, d))
+        if c is not None:
+            delta = delta + c
+        elif grad_u is not None:
+            delta = delta + wide(grad_u[t])
+        deltas.append(delta)
+    return deltas[::-1]
+
+
+def backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
+    """dL/dx over all time steps, of u's shape and dtype. beta: a tensor, 1 element or T; else as `local_gradients`."""
+    gain = dynamics.coefficients(rate)[1]
+    window = partial(_windowed, surrogate, beta)
+    deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, window)
+    return torch.stack([(d * gain if dynamics.decay_input else d).to(u.dtype) for d in deltas])
+
+
+def _windowed(surrogate, beta, t, gradient):
+    return surrogate(gradient.z, (beta[t] if beta.numel() > 1 else beta).to(gradient.z.dtype))
+
+
+def wide(x):
+    """x in the precision that half precision is calculated in."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons.dynamics import Dynamics, FixedWindow, multistep, multistep_potentials
+from a2sg_zoo.neurons.dynamics import Dynamics
+from a2sg_zoo.neurons.multistep import FixedWindow, multistep, multistep_potentials
 from a2sg_zoo.registry import NEURONS, SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.surrogates.base import positive

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from a2sg_zoo.adaptation import CPNG, LSG, MPDAGL, EvolvingTanh, attach
 from a2sg_zoo.checkpoint import load_into
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import IF, LIF, PLIF, Dynamics, LocalGradient, multistep
+from a2sg_zoo.neurons import IF, LIF, PLIF, Dynamics, LayerGradients, multistep
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import BOX, TRI
 
@@ -318,7 +318,8 @@ def test_mpdagl_keeps_the_window_of_a_layer_without_spread(u):
     neuron, policy = LIF(), MPDAGL()
     attach(neuron, policy)
     neuron.beta = torch.tensor([0.4, 0.6])
-    assert float(policy.choose(neuron, 1, 2, LocalGradient(u - 1, u))) == pytest.approx(0.6)
+    gradients = LayerGradients(u.expand(2, -1), torch.ones(2, len(u)), None, neuron.rate, neuron.dynamics)
+    assert policy.choose(neuron, gradients).tolist() == pytest.approx([0.4, 0.6])
     assert neuron.beta.tolist() == pytest.approx([0.4, 0.6])
 
 

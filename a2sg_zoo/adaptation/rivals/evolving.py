@@ -36,7 +36,5 @@ class EvolvingTanh(Policy):
         super().begin(iteration, micro_batch, observe, seed, progress)
         self.K = ((10 ** progress - 1) * self.K_max + (10 - 10 ** progress) * self.K_min) / 9
 
-    def choose(self, neuron, t, T, gradient):
-        if t == T - 1:
-            neuron.beta.fill_(1 / self.K)
-        return super().choose(neuron, t, T, gradient)
+    def choose(self, neuron, gradients):
+        return neuron.beta.fill_(1 / self.K)

@@ -7,6 +7,7 @@ from torch import Tensor
 from a2sg_zoo.adaptation.objectives import summed_over_processes
 from a2sg_zoo.adaptation.policies import Policy
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import PiecewiseLinear
 from a2sg_zoo.surrogates.base import positive
@@ -57,10 +58,8 @@ class LSG(Policy):
         spread = _averaged_spread if neuron.dynamics.decay_input else _summed_spread
         return self.surrogate.beta * spread(neuron.rate) / spread(1 / self.tau)
 
-    def choose(self, neuron, t, T, gradient):
-        if t == T - 1:
-            neuron.beta.copy_(self.width(neuron).detach())
-        return super().choose(neuron, t, T, gradient)
+    def choose(self, neuron, gradients):
+        return neuron.beta.copy_(self.width(neuron).detach())
 
 
 def _summed_spread(r):
@@ -143,7 +142,7 @@ class CPNG(Policy):
         if u.numel() > self.sample:
             generator = torch.Generator(u.device).manual_seed(hash((*self._seed, u.numel())) % 2**63)
             u = u[torch.randint(u.numel(), (self.sample,), generator=generator, device=u.device)]
-        return _wide(u)
+        return wide(u)
 
 
 @POLICIES.register_module()
@@ -173,21 +172,15 @@ class MPDAGL(Policy):
         super().__init__(surrogate)
         self.scale = positive('scale', scale, self)
 
-    def choose(self, neuron, t, T, gradient):
-        if neuron.beta.numel() != T:
-            neuron.beta = neuron.beta.expand(T).clone()
-        variance, mean = torch.var_mean(_wide(gradient.z), correction=0)
+    def choose(self, neuron, gradients):
+        variance, mean = torch.var_mean(wide(gradients.u), dim=1, correction=0)
         if get_world_size() > 1:
             mean, square = _mean_over_processes(torch.stack([mean, variance + mean.square()]))
             variance = (square - mean.square()).clamp(min=0)
         beta = (self.scale * variance.sqrt()).to(neuron.beta.dtype)
-        neuron.beta[t] = torch.where((beta > 0) & beta.isfinite(), beta, neuron.beta[t])
-        return neuron.beta[t]
+        neuron.beta = torch.where((beta > 0) & beta.isfinite(), beta, neuron.beta)
+        return neuron.beta
 
 
 def _mean_over_processes(x):
     return summed_over_processes(x) / get_world_size()
-
-
-def _wide(x):
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

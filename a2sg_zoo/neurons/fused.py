@@ -1,0 +1,76 @@
+"""The passes of `dynamics` as one kernel each, where there is a compiler; step by step where there is none.
+
+On a CPU, and on other devices that it knows, torch.compile makes one loop over memory of each pass, so that a layer
+costs little more than moving x, s, u and their gradients once. The first large tensor of a kind (a number of time
+steps, a precision, constants, a shape of surrogate) waits some seconds for that. Tensors below `SMALL` elements do not
+ask for it: there the waiting is never made up for. `TORCH_COMPILE_DISABLE=1` in the environment keeps all step by step;
+results are the same, to the bit for shapes without transcendental functions.
+"""
+
+import logging
+import types
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from a2sg_zoo.neurons import dynamics as passes
+
+SMALL = 2 ** 17
+
+_compiled = {}
+
+
+def forward_pass(x, rate, dynamics):
+    """`dynamics.forward_pass`."""
+    key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
+    return _run(passes.forward_pass, key, x, rate, dynamics)
+
+
+def spikes_alone(x, rate, dynamics):
+    """The s of `dynamics.forward_pass`: nothing is kept for a backward pass."""
+    key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
+    return _run(_spikes, key, x, rate, dynamics)
+
+
+def backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
+    """`dynamics.backward_pass`."""
+    key = (u.device.type, u.dtype, len(u), dynamics, isinstance(rate, Tensor), grad_u is None, type(surrogate),
+           beta.numel())
+    return _run(passes.backward_pass, key, u, grad_s, grad_u, rate, dynamics, surrogate, beta)
+
+
+def _spikes(x, rate, dynamics):
+    return passes.forward_pass(x, rate, dynamics)[0]
+
+
+def _run(function, key, first, *args):
+    # within a network that is compiled as a whole, this becomes part of its graph
+    if first.numel() < SMALL or torch.compiler.is_compiling() or _switched_off():
+        return function(first, *args)
+    key = function, *key
+    if key not in _compiled:
+        _compiled[key] = _compile(function)
+    try:
+        return _compiled[key](first, *args)
+    except Exception as error:  # of many kinds; what is not the compiler's doing is raised again below
+        _compiled[key] = function
+        lines = str(error).strip().splitlines()
+        print_log(f'{function.__name__.strip("_")} of a spiking layer could not be compiled and runs step by step, '
+                  f'several times as slow: {lines[0] if lines else type(error).__name__}', 'current', logging.WARNING)
+        return function(first, *args)
+
+
+def _compile(function):
+    # a code object of its own, for the number of variants of one that torch compiles is limited
+    copy = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    # without the first option a rounding to half precision that is widened again would be left out; the second spares
+    # a pool of processes that kernels as small as these gain nothing from
+    return torch.compile(copy, fullgraph=True, dynamic=True,
+                         options={'emulate_precision_casts': True, 'compile_threads': 1})
+
+
+def _switched_off():
+    import torch._dynamo.config
+
+    return torch._dynamo.config.disable
