@@ -17,7 +17,7 @@ def main():
     parser.add_argument('--work-dir', help='folder of the run (default: work_dirs/NAME)')
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                         help='go on from a checkpoint, or from the newest one in the work dir')
-    parser.add_argument('--amp', action='store_true', help='mixed precision (CUDA)')
+    parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on a CPU')
     parser.add_argument('--demo', action='store_true', help='embedded miniature data and a short schedule')
     parser.add_argument('--seed', type=int, help='of all random generators (default: the config\'s)')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')

@@ -126,15 +126,14 @@ def train(cfg, resume=None, amp=False):
     Args:
         cfg: from `prepare_config`.
         resume: None, a checkpoint, or 'auto' for the newest sound one in the run's folder.
-        amp: mixed precision (CUDA only).
+        amp: mixed precision: float16 with a scaled loss on CUDA, bfloat16 elsewhere.
     """
     if amp:
-        if not torch.cuda.is_available():
-            raise ConfigError('--amp needs a CUDA device; none is at hand here')
-        if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        mixed = 'AmpOptimWrapper' if torch.cuda.is_available() else 'BFloat16OptimWrapper'
+        if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', mixed):
             raise ConfigError(f'--amp would take the place of {cfg.optim_wrapper.type}, which knows no mixed '
                               'precision; leave it out')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.type = mixed
     if resume == 'auto':
         resume = find_resume_checkpoint(cfg.work_dir)
     if resume is not None:

@@ -1,12 +1,15 @@
 """Mistakes in a config are found before the first batch, and say what to change."""
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from a2sg_zoo.engine.launch import build_runner, check_channels, prepare_config, train
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.optim import BFloat16OptimWrapper
 
 CONFIG = 'configs/spikformer_ade20k_a2sg.py'
 
@@ -57,9 +60,31 @@ def test_channels_of_a_network_without_neck():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without CUDA')
-def test_mixed_precision_needs_a_device(tmp_path):
-    with pytest.raises(ConfigError, match='--amp needs a CUDA device'):
-        train(prepare_config(CONFIG, demo=True, work_dir=tmp_path), amp=True)
+def test_mixed_precision_without_a_device_is_bfloat16(tmp_path):
+    config = tmp_path / 'digits.py'
+    base = Path('configs/_base_').resolve()
+    parts = 'models/resnet_small', 'datasets/digits', 'schedules/short_sgd', 'methods/a2sg', 'default_runtime'
+    config.write_text(f'_base_ = {[f"{base}/{part}.py" for part in parts]}\n')
+    cfg = prepare_config(config, work_dir=tmp_path / 'run', options={
+        'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2})
+    dtypes = set()
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, args, out: dtypes.add((type(module).__name__, out.dtype)) if torch.is_tensor(out) else None)
+    try:
+        runner = train(cfg, amp=True)
+    finally:
+        handle.remove()
+    assert isinstance(runner.optim_wrapper, BFloat16OptimWrapper)
+    assert {('Conv2d', torch.bfloat16), ('LIF', torch.bfloat16)} <= dtypes
+    assert all(p.dtype == torch.float32 for p in runner.model.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in runner.model.parameters())
+
+
+def test_mixed_precision_does_not_take_the_place_of_another_wrapper(tmp_path):
+    cfg = prepare_config('configs/resnet19_cifar10_tri.py', work_dir=tmp_path,
+                         options={'optim_wrapper.type': 'SAMOptimWrapper'})
+    with pytest.raises(ConfigError, match='knows no mixed precision'):
+        train(cfg, amp=True)
 
 
 def test_two_runs_in_one_second_are_apart(tmp_path, monkeypatch):
