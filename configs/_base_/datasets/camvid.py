@@ -1,5 +1,5 @@
-# CamVid street scenes, 320x240, in ADE20K's layout and with its labels: 11 of the 150 classes occur. The root may be set
-# by the environment variable CAMVID_ROOT or --cfg-options data_root=PATH.
+# CamVid street scenes, 320x240, in ADE20K's layout and with its labels: 11 of the 150 classes occur. The root may be
+# set by the environment variable CAMVID_ROOT or --cfg-options data_root=PATH.
 _base_ = 'ade20k.py'
 data_root = '{{$CAMVID_ROOT:data/camvid_as_ade20k}}'
 train_dataloader = dict(
