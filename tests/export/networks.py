@@ -1,14 +1,16 @@
-"""Small networks of every family whose layers fire, with statistics of batch norm that are not the initial ones."""
+"""Small networks of every family whose layers fire, and whose answers depend on the picture."""
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from a2sg_zoo.export.deployed import Deployed
 from a2sg_zoo.registry import MODELS
 from a2sg_zoo.zoo.published import Description, build
 from tests.backbones.test_families import FAMILIES
 
 MEAN, STD = [120.0, 110.0, 100.0], [60.0, 50.0, 70.0]
 CLASSES = ['ant', 'bee', 'cat', 'dog']
+PALETTE = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0]]
 
 
 def excite(network, seed=0):
@@ -24,19 +26,58 @@ def excite(network, seed=0):
     return network
 
 
+def pictures(number, height=32, width=32, seed=0):
+    """Smooth coloured noise of varying contrast, uint8 (number, 3, height, width)."""
+    g = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(number, 3, 4, 4, generator=g)
+    fine = torch.nn.functional.interpolate(coarse, (height, width), mode='bilinear')
+    spread = torch.rand(number, 3, 1, 1, generator=g)
+    shade = torch.rand(number, 3, 1, 1, generator=g)
+    return (255 * (spread * fine + (1 - spread) * shade)).to(torch.uint8)
+
+
+def events(number, T, channels, seed=0):
+    """Frames (number, T, channels, 32, 32) of small counts."""
+    g = torch.Generator().manual_seed(seed)
+    level = 2 * torch.rand(number, 1, channels, 4, 4, generator=g)
+    level = torch.nn.functional.interpolate(level.flatten(0, 1), (32, 32)).unsqueeze(1)
+    return torch.poisson(level.expand(-1, T, -1, -1, -1), generator=g)
+
+
 def backbone(name, T=3, **overrides):
     return excite(MODELS.build({**FAMILIES[name][0], 'T': T, 'time': 'keep', **overrides})).eval()
 
 
 def classifier(name, T=3, head=None, **overrides):
-    """(network, description) of a classifier of a family; images are 32x32."""
+    """(network, description) of a classifier of a family, of 32x32 pictures or event frames."""
     config = {**FAMILIES[name][0], 'T': T, 'time': 'keep', **overrides}
     channels = MODELS.build(config).out_channels[-1]
     model = dict(type='SpikingClassifier', backbone=config,
                  head=dict(type='LinearHead', in_channels=channels, num_classes=len(CLASSES), **(head or {})))
-    if config.get('in_channels', 2 if config['type'] == 'VGGSNN' else 3) == 3:
+    network = build(model, 'test')
+    takes_pictures = next(m for m in network.modules() if isinstance(m, torch.nn.Conv2d)).in_channels == 3
+    if takes_pictures:
         model['data_preprocessor'] = dict(type='ImgDataPreprocessor', mean=MEAN, std=STD)
-    network = excite(build(model, 'test')).eval()
-    torch.nn.init.normal_(network.head.layers[-1].weight, generator=torch.Generator().manual_seed(1))
-    resize = dict(size=32) if 'data_preprocessor' in model else {}
-    return network, Description('classification', model, CLASSES, resize, [])
+    torch.manual_seed(0)
+    network = build(model, 'test')
+    description = Description('classification', model, CLASSES, dict(size=32) if takes_pictures else {}, [])
+    calibrate(network, description)
+    return network, description
+
+
+@torch.no_grad()
+def calibrate(network, description):
+    """Statistics of batch norm from data, biases that let neurons fire, and logits whose mean over data is zero."""
+    excite(network)
+    deployed = Deployed(network, description, (32, 32))
+    data = pictures(32, seed=1) if deployed.takes_pictures else events(32, *deployed.input_shape[:2], seed=1)
+    inputs = deployed.normalise(data)
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    for norm in norms:
+        norm.momentum = 1.0
+    network.train()(inputs)
+    network.eval()
+    if description.task == 'classification':
+        last = network.head.layers[-1]
+        torch.nn.init.normal_(last.weight)
+        last.bias.sub_(network(inputs).mean((0, 1)))
