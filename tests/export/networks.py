@@ -81,3 +81,23 @@ def calibrate(network, description):
         last = network.head.layers[-1]
         torch.nn.init.normal_(last.weight)
         last.bias.sub_(network(inputs).mean((0, 1)))
+
+
+def segmentor(flip=True):
+    """(network, description) of a segmentor; with `flip` it takes red first, where data sets load blue first."""
+    model = dict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=flip, pad_val=0,
+                               seg_pad_val=255, test_cfg=dict(size_divisor=16)),
+        backbone=dict(type='Spikformer', form='cifar', embed_dims=16, depth=1, num_heads=2, T=2, time='keep',
+                      out_indices=[1, 2, 3]),
+        neck=dict(type='SpikingFPN', in_channels=[4, 8, 16], out_channels=8),
+        decode_head=dict(type='SpikingFPNHead', feature_strides=[1, 2, 4], in_channels=[8] * 3, in_index=[0, 1, 2],
+                         channels=8, num_classes=len(CLASSES), align_corners=False, dropout_ratio=0.1),
+        train_cfg={}, test_cfg=dict(mode='whole'))
+    torch.manual_seed(0)
+    network = build(model, 'test')
+    description = Description('segmentation', model, CLASSES, dict(scale=[64, 48], keep_ratio=True), PALETTE)
+    torch.nn.init.normal_(network.decode_head.conv_seg.weight)
+    calibrate(network, description)
+    return network, description
