@@ -78,13 +78,16 @@ def calibrate(network, description):
     network.train()(inputs)
     network.eval()
     if description.task == 'classification':
-        last = network.head.layers[-1]
+        *hidden, last = [m for m in network.head.layers if isinstance(m, torch.nn.Linear)]
+        for layer in hidden:
+            torch.nn.init.normal_(layer.weight)
+            torch.nn.init.constant_(layer.bias, 1.0)
         torch.nn.init.normal_(last.weight)
         last.bias.sub_(network(inputs).mean((0, 1)))
 
 
 def segmentor(flip=True):
-    """(network, description) of a segmentor; with `flip` it takes red first, where data sets load blue first."""
+    """(network, description) of a segmentor; with `flip` its preprocessor turns blue first, as loaded, to red first."""
     model = dict(
         type='EncoderDecoder',
         data_preprocessor=dict(type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=flip, pad_val=0,

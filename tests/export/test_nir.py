@@ -127,3 +127,56 @@ def test_in_spikingjelly(name, tmp_path):
     for layer, (s,) in own.items():
         assert s.any() and torch.equal(other[layer.replace('.', '_')][0], s), layer
     torch.testing.assert_close(output, ours, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('name, overrides, layer, reason', [
+    ('spikformer_cifar', {}, 'backbone', "'flatten' arranges the values"),
+    ('sdt_cifar', {}, 'backbone', "'flatten' arranges the values"),
+    ('qkformer_imagenet', {}, 'backbone.stem.project.pool', 'maximum of what are not single spikes'),
+    ('sew_and', {}, r'backbone.stages.0.0', "'mul' multiplies signals"),
+    ('e_spikeformer', {}, 'backbone.stages.0.0.mixer.neuron1', 'counts'),
+    ('resnet18', dict(neuron=dict(type='LIF', reset='soft')), 'backbone.stem_neuron', "reset='hard' would do"),
+])
+def test_what_nir_cannot_say(name, overrides, layer, reason):
+    with pytest.raises(A2SGError, match=rf'layer {layer} \(\w+\) cannot be said in NIR: .*{reason}.*ONNX'):
+        to_nir(deploy(name, T=2, **overrides), name)
+
+
+def test_other_layers():
+    """Batch norms before convolutions, neurons of the user's own, and signals that are added to themselves."""
+    class Loud(Neuron):
+        def forward(self, x):
+            return torch.ones_like(x)
+
+    class Doubled(nn.Module):
+        def forward(self, x):
+            return x + x
+
+    for layer, reason in ((nn.BatchNorm1d(4), 'no convolution precedes'), (Loud(), 'dynamics of its own'),
+                          (Doubled(), 'added to itself'), (nn.ReLU(), "no node for 'relu'")):
+        network, description = classifier('vgg_stride', T=2, in_channels=3)
+        # after logits (T, B, classes)
+        network.head.layers.append(layer if not isinstance(layer, nn.BatchNorm1d) else nn.Sequential(
+            nn.Flatten(0, 1), nn.ReLU() if False else nn.Identity(), layer))
+        with pytest.raises(A2SGError, match=reason):
+            to_nir(Deployed(network, description), 'x')
+
+
+def test_only_classifiers():
+    with pytest.raises(ConfigError, match='only networks that classify'):
+        to_nir(Deployed(*segmentor(), (48, 32)), 'x')
+
+
+def test_metadata(tmp_path):
+    deployed = deploy('vgg_stride', in_channels=3)
+    graph = read_back(to_bytes(to_nir(deployed, 'some', dt=1e-3)), tmp_path)
+    found = {key: json.loads(value) for key, value in graph.metadata.items()}
+    assert found['T'] == 4 and found['dt'] == 1e-3 and found['classes'] == ['ant', 'bee', 'cat', 'dog']
+    assert found['preprocessing']['mean'] == [120, 110, 100] and not found['preprocessing']['blue_first']
+    first = graph.nodes['backbone.features.0.neuron']
+    assert np.allclose(first.tau, 2e-3) and np.allclose(first.r, 2) and np.allclose(first.v_leak, 0)
+    # the network that was exported still runs all its steps
+    assert deployed.network.backbone.T == 4
+    assert not any('forward' in vars(module) for module in deployed.network.modules())
+
+
