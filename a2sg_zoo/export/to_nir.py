@@ -1,4 +1,4 @@
-"""Networks as graphs of NIR, the neuromorphic intermediate representation (Pedersen et al., Nature Communications 2024).
+"""Networks as graphs of NIR, the neuromorphic intermediate representation.
 
 NIR says what a neuron does in continuous time. Read with a time step dt by Euler's forward method, as simulators do,
 
@@ -21,6 +21,8 @@ window: it fires where there is one at least, and is then reset, so it carries n
 
 Soft resets, integer neurons, products of signals (attention), and batch norms before the convolution have no
 counterpart.
+
+Source: Pedersen et al., Nature Communications 2024.
 """
 
 import io
