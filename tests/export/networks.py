@@ -1,6 +1,11 @@
 """Small networks of every family whose layers fire, and whose answers depend on the picture."""
 
+import io
+import tarfile
+
+import numpy as np
 import torch
+from PIL import Image
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from a2sg_zoo.export.deployed import Deployed
@@ -48,8 +53,22 @@ def backbone(name, T=3, **overrides):
     return excite(MODELS.build({**FAMILIES[name][0], 'T': T, 'time': 'keep', **overrides})).eval()
 
 
-def classifier(name, T=3, head=None, **overrides):
-    """(network, description) of a classifier of a family, of 32x32 pictures or event frames."""
+def photographs(archive, number):
+    """The first pictures of an archive of JPEG files, uint8 (number, 3, H, W)."""
+    found = []
+    with tarfile.open(archive, 'r|xz') as file:
+        for member in file:
+            if member.name.endswith('.jpg'):
+                image = Image.open(io.BytesIO(file.extractfile(member).read())).convert('RGB')
+                found.append(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+                if len(found) == number:
+                    break
+    return torch.stack(found)
+
+
+def classifier(name, T=3, head=None, data=None, **overrides):
+    """(network, description) of a classifier of a family, of 32x32 pictures or event frames; `data` is what its
+    statistics are taken from."""
     config = {**FAMILIES[name][0], 'T': T, 'time': 'keep', **overrides}
     channels = MODELS.build(config).out_channels[-1]
     model = dict(type='SpikingClassifier', backbone=config,
@@ -61,16 +80,17 @@ def classifier(name, T=3, head=None, **overrides):
     torch.manual_seed(0)
     network = build(model, 'test')
     description = Description('classification', model, CLASSES, dict(size=32) if takes_pictures else {}, [])
-    calibrate(network, description)
+    calibrate(network, description, data)
     return network, description
 
 
 @torch.no_grad()
-def calibrate(network, description):
+def calibrate(network, description, data=None):
     """Statistics of batch norm from data, biases that let neurons fire, and logits whose mean over data is zero."""
     excite(network)
     deployed = Deployed(network, description, (32, 32))
-    data = pictures(32, seed=1) if deployed.takes_pictures else events(32, *deployed.input_shape[:2], seed=1)
+    if data is None:
+        data = pictures(32, seed=1) if deployed.takes_pictures else events(32, *deployed.input_shape[:2], seed=1)
     inputs = deployed.normalise(data)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     for norm in norms:
