@@ -161,7 +161,7 @@ class ImageClassifierInferencer(Inferencer):
         return super()._init_pipeline(cfg)
 
     def preprocess_image(self, image):
-        image = _fit(Image.fromarray(image), **self.description.resize)
+        image = fit(Image.fromarray(image), **self.description.resize)
         # there is no label to compare with
         return dict(inputs=torch.from_numpy(np.array(image)).permute(2, 0, 1), data_samples=-1)
 
@@ -225,7 +225,7 @@ class SegmentationInferencer(Inferencer):
         return path
 
 
-def _fit(image, size=None, shorter=None, crop=None):
+def fit(image, size=None, shorter=None, crop=None):
     """A PIL image resized as `Description.resize` says."""
     if size is not None:
         return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)

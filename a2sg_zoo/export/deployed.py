@@ -1,0 +1,139 @@
+"""The network as it is deployed: one module from pictures to logits, in operations that can be traced."""
+
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from a2sg_zoo.backbones.qkformer import AcrossBatch
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.export.fold import fold_batch_norms
+from a2sg_zoo.neurons import ILIF, Neuron
+
+
+class Deployed(nn.Module):
+    """Pictures to logits: normalisation, network with folded batch norms, mean over time.
+
+    It takes pictures (B, 3, H, W), red first, of values 0..255 in any type, or, of a network for event cameras, frames
+    (B, T, C, H, W). It returns, in the type of the network's weights,
+
+        classification    mean over time of the logits, (B, classes); their softmax is the probabilities
+        segmentation      logits enlarged to the size of the picture, (B, classes, H, W)
+
+    Args:
+        network: `SpikingClassifier` or a segmentor of MMSegmentation; it is not altered.
+        description: its `zoo.published.Description`.
+        size: (H, W); by default that which the description resizes pictures to.
+
+    Attributes:
+        input_shape: of the input, without the batch.
+        T: time steps, those of the classifier's `test_cfg`.
+
+    Raises:
+        ConfigError: the size is not known, or the network cannot take it.
+    """
+
+    def __init__(self, network, description, size=None):
+        super().__init__()
+        self.network = fold_batch_norms(network)
+        self.task, self.description = description.task, description
+        backbone = self.network.backbone
+        self.T = backbone.T = getattr(network, 'test_T', backbone.T)
+        channels = next(m for m in backbone.modules() if isinstance(m, nn.Conv2d)).in_channels
+        self.takes_pictures = channels == 3
+        size = self._size(size)
+        self.input_shape = (channels, *size) if self.takes_pictures else (self.T, channels, *size)
+        preprocessor = network.data_preprocessor
+        # pictures of a segmentation are loaded blue first
+        converted = getattr(preprocessor, '_channel_conversion', False)
+        self.flip = self.takes_pictures and converted == (self.task == 'classification')
+        normalised = getattr(preprocessor, '_enable_normalize', False)
+        kind = dict(dtype=self.dtype)
+        self.register_buffer('mean', preprocessor.mean.to(**kind) if normalised else torch.zeros(1, 1, 1, **kind))
+        self.register_buffer('std', preprocessor.std.to(**kind) if normalised else torch.ones(1, 1, 1, **kind))
+        self.eval()
+
+    @property
+    def dtype(self):
+        return next(self.network.parameters()).dtype
+
+    def _size(self, size):
+        resize = self.description.resize
+        if size is None:
+            side = resize.get('size') or resize.get('crop')
+            if self.task != 'classification' or side is None:
+                raise ConfigError('the size of the input is not known: the weights resize pictures by '
+                                  f'{resize or "nothing"}; give it (--size HEIGHT WIDTH)')
+            size = (side, side)
+        preprocessor = self.network.data_preprocessor
+        test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
+        divisor = test_cfg.get('size_divisor') or getattr(preprocessor, 'pad_size_divisor', None) or 1
+        if any(n % divisor for n in size):
+            raise ConfigError(f'the network pads pictures to multiples of {divisor}, which an exported one does not; '
+                              f'give a size of such multiples instead of {size[0]} x {size[1]}')
+        return tuple(size)
+
+    def normalise(self, inputs):
+        """What the network itself takes."""
+        x = inputs.to(self.mean.dtype)
+        return ((x.flip(1) if self.flip else x) - self.mean) / self.std
+
+    def forward(self, inputs):
+        logits = self.network(self.normalise(inputs))
+        if self.task == 'classification':
+            return logits.mean(0)
+        return F.interpolate(logits, self.input_shape[-2:], mode='bilinear', align_corners=self.network.align_corners)
+
+
+@contextmanager
+def exportable(network):
+    """Within it, spiking neurons compute their spikes in plain operations, time step by time step, without a gradient.
+
+    A tracer sees through those, which it cannot through the neurons' hand-written backward pass. `AcrossBatch` takes
+    each sample by itself, as it does in a batch of one. A neuron with a `forward` of its own keeps it.
+    """
+    swapped = []
+    for module in network.modules():
+        plain = next((plain for kind, plain in _PLAIN.items() if isinstance(module, kind)
+                      and type(module).forward is kind.forward), None)
+        if plain is not None:
+            module.forward = partial(plain, module)
+            swapped.append(module)
+    try:
+        yield network
+    finally:
+        for module in swapped:
+            del module.forward
+
+
+def _spikes(neuron, x):
+    dynamics = neuron.dynamics
+    decay, gain, shift = dynamics.coefficients(neuron.rate)
+    v, spikes = None, []
+    for current in x.unbind(0):
+        u = current * gain if dynamics.decay_input else current
+        if v is not None:
+            u = u + v * decay
+        elif dynamics.v_reset:
+            u = u + decay * dynamics.v_reset
+        if dynamics.v_reset and dynamics.decay_input:
+            u = u + shift
+        s = (u >= dynamics.v_threshold).to(u.dtype)
+        v = dynamics.reset(u, s)
+        spikes.append(s)
+    return torch.stack(spikes)
+
+
+def _counts(neuron, x):
+    v, counts = None, []
+    for current in x.unbind(0):
+        u = current if v is None else neuron.decay * v + current
+        n = (u / neuron.v_threshold).clamp(0, neuron.levels).round()
+        v = u - neuron.v_threshold * n
+        counts.append(n)
+    return torch.stack(counts) / neuron.levels
+
+
+_PLAIN = {Neuron: _spikes, ILIF: _counts, AcrossBatch: lambda module, x: module.neuron(x)}

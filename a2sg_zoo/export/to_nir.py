@@ -1,0 +1,300 @@
+"""Networks as graphs of NIR, the neuromorphic intermediate representation.
+
+NIR says what a neuron does in continuous time. Read with a time step dt by Euler's forward method, as simulators do,
+
+    tau dv/dt = (v_leak - v) + R I    gives    u[t] = v[t-1] + (dt / tau) (v_leak - v[t-1] + R I[t])
+    dv/dt = R I                       gives    u[t] = v[t-1] + dt R I[t]
+
+then a spike, and v[t] = v_reset where there was one. Our neurons (see `neurons.dynamics`) are therefore, with their tau
+in time steps,
+
+    IF                     nir.IF     R = 1 / dt
+    LIF, decay_input       nir.LIF    tau dt in place of tau, R = 1,   v_leak = v_reset
+    LIF, summed input      nir.LIF    tau dt in place of tau, R = tau, v_leak = 0
+    PLIF                   as LIF, with the tau that it has learned
+
+Two things NIR leaves open: it fires above the threshold where we fire at or above it, which readers decide as they like
+(and which hardly ever makes a difference for real weights), and it knows no initial state: ours is v_reset.
+
+Max pooling of spikes, which NIR lacks, is an average pooling and an IF neuron whose threshold is half a spike in the
+window: it fires where there is one at least, and is then reset, so it carries nothing over to the next step.
+
+Soft resets, integer neurons, products of signals (attention), and batch norms before the convolution have no
+counterpart.
+
+Source: Pedersen et al., Nature Communications 2024.
+"""
+
+import io
+import json
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.export.to_onnx import facts
+from a2sg_zoo.neurons import ILIF, Neuron
+
+_SAME = ('flatten', 'unflatten', 'unsqueeze', 'squeeze', 'expand', 'view', 'reshape', 'contiguous', 'clone', 'detach',
+         'dropout', 'to', 'float', 'double')
+_PRODUCTS = ('matmul', '__matmul__', 'mul', '__mul__', '__rmul__', 'bmm', 'einsum')
+
+
+def to_nir(deployed, name, dt=1e-4):
+    """A network that classifies as a `nir.NIRGraph`: one time step of it, which the reader runs T times.
+
+    Its input is the normalised picture (3, H, W), the same at every step, or one event frame; its output are the logits
+    of that step, whose mean over the steps the classifier takes. Sums are several edges into a node. The graph's
+    metadata hold what `Deployed` does and NIR does not: mean and std of the pictures, T, dt, classes, name, as JSON.
+
+    Args:
+        deployed: `Deployed`.
+        name: of the weights or the config, for the metadata.
+        dt: seconds that a time step stands for; most readers assume 1e-4.
+
+    Raises:
+        ConfigError: nir is not installed, or this is no classifier.
+        A2SGError: NIR cannot say what a layer does; the message names it.
+    """
+    nir = _nir()
+    if deployed.task != 'classification':
+        raise ConfigError(f'{name}: only networks that classify are exported to NIR, and this one does '
+                          f'{deployed.task}; export it to ONNX')
+    # one step of one sample
+    shape = deployed.input_shape if deployed.takes_pictures else (1, *deployed.input_shape[1:])
+    T, deployed.network.backbone.T = deployed.T, 1
+    tracer = _Tracer(nir, dt)
+    try:
+        tracer.trace(deployed.network, torch.zeros(1, *shape, dtype=deployed.dtype), shape[-3:])
+    finally:
+        deployed.network.backbone.T = T
+    preprocessing = dict(mean=deployed.mean.flatten().tolist(), std=deployed.std.flatten().tolist(),
+                         blue_first=deployed.flip)
+    known = dict(facts(deployed, name), dt=dt, preprocessing=preprocessing, output='logits, to be averaged over T',
+                 input=f'({", ".join(map(str, shape[-3:]))}): normalised, at each of T steps')
+    try:
+        return nir.NIRGraph(tracer.nodes, tracer.edges, {key: json.dumps(value) for key, value in known.items()})
+    except (ValueError, AssertionError) as error:
+        raise A2SGError(f'{name}: NIR does not take the graph: {error}; export it to ONNX') from error
+
+
+def to_bytes(graph):
+    """The contents of a file of NIR (HDF5)."""
+    file = io.BytesIO()
+    _nir().write(file, graph)
+    return file.getvalue()
+
+
+def _nir():
+    try:
+        import nir
+    except ImportError as error:
+        raise ConfigError(f'for NIR, {error.name} is needed: pip install "a2sg-zoo[export]"') from error
+    return nir
+
+
+class _Value(NamedTuple):
+    """What a tensor is in the graph: the sum of some nodes' outputs, its shape in one step of one sample, and whether
+    it is 0 or 1 throughout."""
+
+    sources: tuple
+    shape: tuple
+    spikes: bool = False
+
+
+class _Tracer(TorchFunctionMode):
+    """Runs a network once, and makes a node of every layer and an edge of every path between them."""
+
+    def __init__(self, nir, dt):
+        super().__init__()
+        self.nir, self.dt = nir, dt
+        self.nodes, self.edges = {}, []
+        self._values, self._tensors, self._path, self._inside = {}, [], [], False
+        self._names = Counter()
+        self._makers = {nn.Conv2d: self._conv, nn.Linear: self._linear, nn.AvgPool2d: self._avg_pool,
+                        nn.MaxPool2d: self._max_pool, Neuron: self._neuron, ILIF: self._refuse_integers,
+                        _BatchNorm: self._refuse_batch_norm}
+
+    def trace(self, network, x, shape):
+        self.nodes['input'] = self.nir.Input({'input': np.array(shape)})
+        self._set(x, _Value(('input',), tuple(shape)))
+        modules = dict(network.named_modules())
+        for name, module in modules.items():
+            module.forward = self._wrapped(name, module, module.forward)
+        try:
+            with torch.no_grad(), self:
+                y = network(x.transpose(0, 1) if x.dim() == 5 else x)
+        finally:
+            for module in modules.values():
+                del module.forward
+        self.nodes['output'] = self.nir.Output({'output': np.array(self._value(y).shape)})
+        self._connect(self._value(y), 'output')
+
+    def _wrapped(self, name, module, forward):
+        make = next((make for kind, make in self._makers.items() if isinstance(module, kind)), None)
+
+        def run(*args, **kwargs):
+            self._path.append((name, module))
+            try:
+                if make is None:
+                    return forward(*args, **kwargs)
+                self._inside = True
+                try:
+                    y = forward(*args, **kwargs)
+                finally:
+                    self._inside = False
+                # the layer's tensors are (T * B, ...), a neuron's (T, B, ...), with T = B = 1
+                value = self._value(args[0])
+                lead = args[0].dim() - len(value.shape)
+                self._set(y, make(name, module, value, tuple(y.shape[lead:])))
+                return y
+            finally:
+                self._path.pop()
+        return run
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if self._inside or not isinstance(result, (torch.Tensor, tuple, list)):
+            return result
+        values = [self._values[id(x)] for x in tree_leaves((args, kwargs)) if id(x) in self._values]
+        results = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        if values and results:
+            self._set(results[0], self._operation(func.__name__, values, results, args, kwargs))
+        return result
+
+    def _operation(self, name, values, results, args, kwargs):
+        value, shape = values[0], tuple(results[0].shape)
+        if len(results) > 1:
+            raise self._error(f"'{name}' takes a signal apart")
+        if len(values) == 1 and (name in _SAME or name == 'transpose'):
+            if shape[len(shape) - len(value.shape):] == value.shape:
+                return value
+            if shape[-1] == np.prod(shape) == np.prod(value.shape):
+                return self._flatten(self._new('flatten'), value)
+            raise self._error(f"'{name}' arranges the values of a signal anew, as the heads of an attention need it")
+        if len(values) == 2 and name in ('add', '__add__', '__radd__', 'add_', '__iadd__') and len(args) == 2 \
+                and not kwargs and values[0].shape == values[1].shape:
+            if set(values[0].sources) & set(values[1].sources):
+                raise self._error('a signal is added to itself')
+            return _Value(values[0].sources + values[1].sources, value.shape)
+        if name == 'mean' and len(value.shape) == 3 and self._over_space(args, kwargs, results[0].dim() + 2):
+            pooled = self._average(self._new('mean'), value, value.shape[1:], value.shape[1:], (0, 0))
+            return self._flatten(self._new('flatten'), pooled)
+        if name == 'adaptive_avg_pool2d' and not any(a % b for a, b in zip(value.shape[1:], shape[-2:])):
+            cell = tuple(a // b for a, b in zip(value.shape[1:], shape[-2:]))
+            return self._average(self._new('mean'), value, cell, cell, (0, 0))
+        if name in _PRODUCTS:
+            raise self._error(f"'{name}' multiplies signals with one another or by a factor, as attention does")
+        raise self._error(f"there is no node for '{name}'")
+
+    @staticmethod
+    def _over_space(args, kwargs, dims):
+        axes = args[1] if len(args) > 1 else kwargs.get('dim')
+        return isinstance(axes, (tuple, list)) and sorted(axis % dims for axis in axes) == [dims - 2, dims - 1] \
+            and not kwargs.get('keepdim')
+
+    def _conv(self, name, conv, value, shape):
+        if conv.padding_mode != 'zeros':
+            raise self._error(f'its padding is {conv.padding_mode!r}')
+        bias = torch.zeros(len(conv.weight), dtype=conv.weight.dtype) if conv.bias is None else conv.bias
+        padding = conv.padding if isinstance(conv.padding, str) else tuple(conv.padding)
+        node = self.nir.Conv2d(value.shape[1:], _array(conv.weight), tuple(conv.stride), padding, tuple(conv.dilation),
+                               conv.groups, _array(bias))
+        # a grouped kernel has fewer channels than its input
+        node.input_type = {'input': np.array(value.shape)}
+        return self._add(name, node, value, shape)
+
+    def _linear(self, name, linear, value, shape):
+        node = self.nir.Linear(_array(linear.weight)) if linear.bias is None \
+            else self.nir.Affine(_array(linear.weight), _array(linear.bias))
+        return self._add(name, node, value, shape)
+
+    def _avg_pool(self, name, pool, value, shape):
+        kernel, stride, padding = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
+        if pool.ceil_mode or pool.divisor_override or any(padding) and not pool.count_include_pad:
+            raise self._error('its averages are taken over parts of the window, or divided otherwise')
+        return self._average(name, value, kernel, stride, padding)
+
+    def _max_pool(self, name, pool, value, shape):
+        if not value.spikes:
+            raise self._error('it takes the maximum of what are not single spikes')
+        kernel, stride, padding = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
+        if pool.ceil_mode or pool.return_indices or _pair(pool.dilation) != (1, 1):
+            raise self._error('its windows have gaps, or reach beyond the image')
+        mean = self._average(f'{name}.mean', value, kernel, stride, padding)
+        half = np.full(mean.shape, 0.5 / np.prod(kernel))
+        node = self.nir.IF(np.full(mean.shape, 1 / self.dt), half, np.zeros(mean.shape))
+        return self._add(f'{name}.any', node, mean, mean.shape, spikes=True)
+
+    def _neuron(self, name, neuron, value, shape):
+        if type(neuron).forward is not Neuron.forward:
+            raise self._error('it is a neuron with dynamics of its own')
+        if not neuron.dynamics.hard_reset:
+            raise self._error("NIR resets to v_reset, and this neuron's reset is soft (reset='hard' would do)")
+        dynamics, rate = neuron.dynamics, float(neuron.rate)
+        threshold, reset = (np.full(shape, float(x)) for x in (dynamics.v_threshold, dynamics.v_reset))
+        if rate == 0:
+            node = self.nir.IF(np.full(shape, 1 / self.dt), threshold, reset)
+        else:
+            r, leak = (1.0, reset) if dynamics.decay_input else (1 / rate, np.zeros(shape))
+            node = self.nir.LIF(np.full(shape, self.dt / rate), np.full(shape, r), leak, threshold, reset)
+        return self._add(name, node, value, shape, spikes=True)
+
+    def _refuse_integers(self, name, *_):
+        raise self._error('an integer neuron sends counts, and NIR knows single spikes only')
+
+    def _refuse_batch_norm(self, name, *_):
+        raise self._error('a batch norm that no convolution precedes cannot be merged into one')
+
+    def _average(self, name, value, kernel, stride, padding):
+        size = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(value.shape[1:], kernel, stride, padding))
+        node = self.nir.AvgPool2d(*map(np.array, (kernel, stride, padding)))
+        return self._add(name, node, value, (value.shape[0], *size))
+
+    def _flatten(self, name, value):
+        node = self.nir.Flatten({'input': np.array(value.shape)}, 0, -1)
+        return self._add(name, node, value, (int(np.prod(value.shape)),))
+
+    def _add(self, name, node, value, shape, spikes=False):
+        # a layer that is used twice is two nodes
+        self._names[name] += 1
+        if self._names[name] > 1:
+            name = f'{name}.{self._names[name]}'
+        self.nodes[name] = node
+        self._connect(value, name)
+        return _Value((name,), tuple(shape), spikes)
+
+    def _connect(self, value, target):
+        self.edges += [(source, target) for source in value.sources]
+
+    def _new(self, suffix):
+        return f'{self._path[-1][0]}.{suffix}'.lstrip('.')
+
+    def _value(self, x):
+        if id(x) not in self._values:
+            raise self._error('what it takes does not come from the input')
+        return self._values[id(x)]
+
+    def _set(self, x, value):
+        self._values[id(x)] = value
+        self._tensors.append(x)  # kept, so that no other gets its id
+
+    def _error(self, reason):
+        name, module = self._path[-1] if self._path else ('', None)
+        return A2SGError(f'layer {name or "the whole network"} ({type(module).__name__}) cannot be said in NIR: '
+                         f'{reason}. Export this network to ONNX')
+
+
+def _array(x):
+    return x.detach().cpu().numpy()
+
+
+def _pair(x):
+    return (x, x) if isinstance(x, int) else tuple(x)

@@ -1,0 +1,82 @@
+"""Networks as ONNX files."""
+
+import json
+import logging
+import warnings
+from contextlib import contextmanager
+
+import torch
+
+from a2sg_zoo import __version__
+from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.export.deployed import exportable
+
+
+def to_onnx(deployed, name):
+    """A network as an ONNX model, its time steps unrolled and its batch size free.
+
+    The input is `images`, uint8 (batch, 3, H, W), red first, or `frames`, floating point (batch, T, C, H, W), of a
+    network for event cameras; the output is `logits`; see `Deployed`. The metadata say so again, with name, task,
+    classes, T and the version of this package, each as JSON.
+
+    Args:
+        deployed: `Deployed`.
+        name: of the weights or the config, for the metadata.
+
+    Returns:
+        the file's contents, bytes.
+
+    Raises:
+        ConfigError: onnx or onnxscript are not installed.
+        A2SGError: torch's exporter cannot trace the network.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch's exporter needs it
+    except ImportError as error:
+        raise ConfigError(f'for ONNX, {error.name} is needed: pip install "a2sg-zoo[export]"') from error
+    source = 'images' if deployed.takes_pictures else 'frames'
+    example = torch.zeros(2, *deployed.input_shape, dtype=torch.uint8 if deployed.takes_pictures else deployed.dtype)
+    try:
+        with exportable(deployed), torch.no_grad(), _quiet():
+            program = torch.onnx.export(
+                deployed, (example,), dynamo=True, input_names=[source], output_names=['logits'], verbose=False,
+                dynamic_shapes=({0: torch.export.Dim('batch', min=1)},))
+    except (torch.onnx.errors.OnnxExporterError, torch.onnx.OnnxExporterError) as error:
+        raise A2SGError(f'{name}: torch cannot export this network to ONNX: {_cause(error)}') from error
+    model = program.model_proto
+    model.producer_name, model.producer_version = 'a2sg_zoo', __version__
+    onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in facts(deployed, name).items()})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def facts(deployed, name):
+    """What an exported file says of itself, {key: plain data}."""
+    description, shape = deployed.description, deployed.input_shape
+    values = 'uint8, 0..255, red first' if deployed.takes_pictures else 'event frames, as the network was trained on'
+    return dict(
+        name=str(name), task=description.task, classes=description.classes, T=deployed.T, resize=description.resize,
+        input=f'(batch, {", ".join(map(str, shape))}): {values}', a2sg_zoo=__version__)
+
+
+@contextmanager
+def _quiet():
+    # the exporter tells of what it tries; what fails raises
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir')]
+    levels = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+def _cause(error):
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().splitlines()[0]
