@@ -37,6 +37,15 @@ def save(figure, stem):
     return paths
 
 
+def to_tensorboard(figures, folder):
+    """Writes {stem: figure} into an event file in `folder`, as images analysis/STEM."""
+    from torch.utils.tensorboard import SummaryWriter  # takes a second, which only this option shall cost
+
+    with SummaryWriter(str(folder)) as writer:
+        for stem, figure in figures.items():
+            writer.add_figure(f'analysis/{stem}', figure)
+
+
 def _figure(width=8, height=4.5):
     return Figure(figsize=(width, height), layout='constrained')
 

@@ -127,15 +127,8 @@ class Report:
             text += f'\n![{stem}]({stem}.png)\n'
         write_atomically(text.encode(), self.out / f'{name}.md')
         if self.tensorboard and figures:
-            self._to_tensorboard(figures)
+            plots.to_tensorboard(figures, self.out)
         return text
-
-    def _to_tensorboard(self, figures):
-        from torch.utils.tensorboard import SummaryWriter  # takes a second, which only this option shall cost
-
-        with SummaryWriter(str(self.out)) as writer:
-            for stem, figure in figures.items():
-                writer.add_figure(f'analysis/{stem}', figure)
 
 
 def analyse(cfg, checkpoint, what, out, run=None, split='train', samples=256, batch_size=64, settings=None,
