@@ -24,10 +24,10 @@ _GREY = '#666666'
 _MAX_ROWS = 60
 
 
-def save(figure, stem):
+def save(figure, stem, kinds=('png', 'svg')):
     """Writes STEM.png and STEM.svg; returns their paths."""
     paths = []
-    for kind in ('png', 'svg'):
+    for kind in kinds:
         data = io.BytesIO()
         # the same figure gives the same file: no date, and no random names
         with matplotlib.rc_context({'svg.hashsalt': 'a2sg_zoo', 'svg.fonttype': 'none'}):
