@@ -224,10 +224,10 @@ def tables(group):
 
 def notes(groups, failed):
     """Sentences on what is undefined or missing."""
-    lines = [f'{path}: not measured: {why}' for path, why in failed.items()]
+    lines = [f'{path.parent.name}/{path.name}: not measured: {why}' for path, why in failed.items()]
     for group in groups:
         for entry in group.entries:
-            lines += [f'{entry.run.path}: {note}' for note in entry.notes]
+            lines += [f'{entry.run.name}: {note}' for note in entry.notes]
     return lines
 
 

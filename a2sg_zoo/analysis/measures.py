@@ -18,7 +18,7 @@ from a2sg_zoo.engine.launch import prepare_config
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.files import write_atomically
 
-SETTINGS = dict(samples=128, batch_size=64, seed=0, rho=0.05, vectors=8, steps=12, points=11, span=0.5, directions=3,
+SETTINGS = dict(samples=128, batch_size=64, seed=0, rho=0.05, vectors=8, steps=20, points=11, span=0.5, directions=3,
                 memory=4e9)
 _TRAINING = ('sgv', 'cv', 'tgc')
 

@@ -12,6 +12,8 @@ from a2sg_zoo.errors import ConfigError
 # what tells one run from another, of its config
 _PARTS = ('model', 'data_preprocessor', 'train_dataloader', 'test_dataloader', 'custom_hooks', 'optim_wrapper')
 
+_NAMES = dict(SASG='S-ASG', TASG='T-ASG', STASG='ST-ASG')
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -102,7 +104,7 @@ def _label(cfg):
     elif policy.type == 'Fixed':
         label = f'fixed {policy.surrogate.type}'
     else:
-        label = policy.type
+        label = _NAMES.get(policy.type, policy.type)
     beside = [hook.loss.type for hook in hooks if 'loss' in hook]
     wrapper = cfg.get('optim_wrapper', {}).get('type', 'OptimWrapper')
     if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):

@@ -13,13 +13,13 @@ TOPICS = dict(
     variation='Lower variation of local gradients',
     consistency='Consistency over time',
     flatness='Flatter minima',
-    shape='The triangle is sharper than the rectangle',
+    shape='Triangle and rectangle',
     generalisation='Better generalisation',
     link='Flat goes with good',
     bridge='The CV-curvature bridge',
     theorems='Theorems 4.1 and 4.2',
     growth='The Hessian grows as 1 / beta^2')
-TRI_, BOX_, ASY_, STASG, A2SG = 'fixed TRI', 'fixed BOX', 'fixed ASY', 'STASG', 'A2SG'
+TRI_, BOX_, ASY_, STASG, A2SG = 'fixed TRI', 'fixed BOX', 'fixed ASY', 'ST-ASG', 'A2SG'
 BIAS = 0.5  # h of ASY as configured here
 # (topic, claim, measure, method, than which, how)
 _ORDERS = [
@@ -79,16 +79,12 @@ def evaluate(groups, theorems, growths):
     """
     claims = [Claim(topic, text, [order(group, measure, a, b, wanted, name) for name, group in groups.items()])
               for topic, text, measure, a, b, wanted in _ORDERS]
-    claims += [Claim('link', f'Runs with a larger {_lower(head)} have a larger test error',
+    claims += [Claim('link', f'Runs with a larger {head.removeprefix("largest ")} have a larger test error',
                      [rank_correlation(group, measure, 'test_error', name) for name, group in groups.items()])
                for measure, head in SHARPNESS.items()]
     claims += _bridge(groups) + _theorems(groups, *theorems) + _growth(growths)
     order_of = list(TOPICS)
     return sorted(claims, key=lambda claim: order_of.index(claim.topic))
-
-
-def _lower(text):
-    return text if text[:2].isupper() or text.startswith('Hessian') else text[0].lower() + text[1:]
 
 
 def bridge_rows(group):

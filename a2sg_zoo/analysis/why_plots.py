@@ -23,7 +23,11 @@ def verdict_figure(claims):
     for y in range(1, len(claims)):
         if claims[y].topic != claims[y - 1].topic:
             axes.axhline(y - 0.5, color='#CCCCCC', linewidth=0.8)
-    axes.set(xticks=[], xlim=(-0.7, max(len(claim.evidence) for claim in claims) - 0.3))
+    widest = max(len(claim.evidence) for claim in claims)
+    for y, claim in enumerate(claims):
+        axes.text(widest - 0.3, y, claim.verdict, fontsize=7, va='center')
+    axes.set(xticks=[], xlim=(-0.7, widest + 1.2))
+    axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     handles = [Line2D([], [], color=colour, marker=marker, linestyle='none', label=_NAMES[sign])
                for sign, (colour, marker) in _MARKS.items()]
