@@ -144,7 +144,7 @@ class Spectrum:
     steps: int
 
 
-def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, **like):
+def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, both=True, **like):
     """Largest and smallest eigenvalue of a symmetric matrix, by Lanczos with full reorthogonalisation.
 
     Args:
@@ -153,6 +153,7 @@ def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, **like)
         steps: bound on the number of products; as many vectors of that size are kept.
         tolerance: relative residual of both eigenvalues at which it stops.
         seed: of the starting vector.
+        both: False to stop when the one of the largest eigenvalue is as small: sooner, and with a rough smallest one.
         **like: dtype and device of v.
 
     Returns:
@@ -179,7 +180,7 @@ def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, **like)
         scale = max(abs(largest), abs(smallest))
         residuals = [norm * abs(float(rotations[-1, i])) / scale if scale else None for i in (-1, 0)]
         best = Spectrum(largest, smallest, *residuals, len(basis))
-        if norm <= 1e-12 * scale or len(basis) > 2 and max(residuals) <= tolerance:
+        if norm <= 1e-12 * scale or len(basis) > 2 and max(residuals if both else residuals[:1]) <= tolerance:
             break
         off.append(norm)
         v = w

@@ -24,10 +24,10 @@ _GREY = '#666666'
 _MAX_ROWS = 60
 
 
-def save(figure, stem):
+def save(figure, stem, kinds=('png', 'svg')):
     """Writes STEM.png and STEM.svg; returns their paths."""
     paths = []
-    for kind in ('png', 'svg'):
+    for kind in kinds:
         data = io.BytesIO()
         # the same figure gives the same file: no date, and no random names
         with matplotlib.rc_context({'svg.hashsalt': 'a2sg_zoo', 'svg.fonttype': 'none'}):
@@ -35,6 +35,15 @@ def save(figure, stem):
         paths.append(Path(f'{stem}.{kind}'))
         write_atomically(data.getvalue(), paths[-1])
     return paths
+
+
+def to_tensorboard(figures, folder):
+    """Writes {stem: figure} into an event file in `folder`, as images analysis/STEM."""
+    from torch.utils.tensorboard import SummaryWriter  # takes a second, which only this option shall cost
+
+    with SummaryWriter(str(folder)) as writer:
+        for stem, figure in figures.items():
+            writer.add_figure(f'analysis/{stem}', figure)
 
 
 def _figure(width=8, height=4.5):

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,19 +10,14 @@ from mmengine.runner import Runner
 
 from a2sg_zoo.adaptation.hook import AdaptationHook
 from a2sg_zoo.adaptation.policies import attach
-from a2sg_zoo.analysis import plots, variation
-from a2sg_zoo.analysis.bridge import as_dicts, bridge
-from a2sg_zoo.analysis.fisher import fisher
-from a2sg_zoo.analysis.growth import hessian_growth
-from a2sg_zoo.analysis.hessian import KINDS, Hessian, hessian_spectrum, hessian_trace, sam_sharpness
-from a2sg_zoo.analysis.landscape import landscape
+from a2sg_zoo.analysis import plots
 from a2sg_zoo.analysis.objective import Objective, check_finite
-from a2sg_zoo.analysis.theory import layers_under_theory, theorem_4_1, theorem_4_2
+from a2sg_zoo.analysis.sections import SECTIONS
+from a2sg_zoo.analysis.tables import table
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.engine.launch import build_runner, check_classes, find_checkpoint
 from a2sg_zoo.errors import A2SGError, ConfigError, DataError
 from a2sg_zoo.files import write_atomically
-from a2sg_zoo.surrogates import BOX, TRI
 
 
 def locate(path, config=None, which='last'):
@@ -124,7 +118,7 @@ class Report:
         if name not in SECTIONS:
             raise ConfigError(f'there is no analysis {name!r}; there are {", ".join(SECTIONS)}')
         content, tables, figures = SECTIONS[name](self)
-        data = dict(samples=self.objective.samples, parameters=self.objective.size, **content)
+        data = {'samples': self.objective.samples, 'parameters': self.objective.size, **content}
         write_atomically((json.dumps(data, indent=2, allow_nan=False) + '\n').encode(), self.out / f'{name}.json')
         text = f'## {name}\n\n{self.objective.samples} samples, {self.objective.size:,} parameters.\n'
         text += ''.join(f'\n{title}\n\n{table(rows)}' if rows else f'\n{title}\n' for title, rows in tables)
@@ -133,130 +127,8 @@ class Report:
             text += f'\n![{stem}]({stem}.png)\n'
         write_atomically(text.encode(), self.out / f'{name}.md')
         if self.tensorboard and figures:
-            self._to_tensorboard(figures)
+            plots.to_tensorboard(figures, self.out)
         return text
-
-    def _to_tensorboard(self, figures):
-        from torch.utils.tensorboard import SummaryWriter  # takes a second, which only this option shall cost
-
-        with SummaryWriter(str(self.out)) as writer:
-            for stem, figure in figures.items():
-                writer.add_figure(f'analysis/{stem}', figure)
-
-
-def table(rows):
-    """Dictionaries with the same keys as a Markdown table; None is 'undefined'."""
-    heads = list(rows[0])
-    lines = [heads, ['---'] * len(heads), *([_cell(row[head]) for head in heads] for row in rows)]
-    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
-
-
-def _cell(value):
-    if value is None:
-        return 'undefined'
-    if isinstance(value, bool):
-        return 'yes' if value else 'no'
-    return f'{value:.4g}' if isinstance(value, float) else str(value).replace('|', r'\|')
-
-
-def _fisher(report):
-    result = fisher(report.objective, memory=report.settings['memory'], seed=report.settings['seed'])
-    rows = [dict(layer=name, largest_eigenvalue=value, trace=result.traces[name])
-            for name, value in result.eigenvalues.items()]
-    title = (f'Empirical Fisher, by {result.method}, {result.passes} passes. 0: no gradient reaches the layer.')
-    return asdict(result), [(title, rows)], dict(fisher=plots.layer_figure(
-        {'Fisher': result.eigenvalues}, 'largest eigenvalue of the Fisher'))
-
-
-def _hessian(report):
-    # two graphs are kept, and plain autograd keeps more of a neuron than the hand-written backward pass
-    s, rows = report.settings, []
-    objective = report.objective.in_batches_of(-(-len(report.objective.batches[0][1]) // 8))
-    for kind in KINDS:
-        found = hessian_spectrum(objective, kind, steps=s['steps'], seed=s['seed'])
-        trace, error = hessian_trace(objective, kind, s['vectors'], s['seed'])
-        rows.append(dict(kind=kind, **asdict(found), trace=trace, trace_error=error,
-                         asymmetry=Hessian(objective, kind).asymmetry(seed=s['seed'])))
-    sharpness = sam_sharpness(objective, s['rho'])
-    titles = [('Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.hessian`. Residuals are '
-               'relative; `trace_error` is a standard error; `asymmetry` = |H - H^T| / |H + H^T|.', rows),
-              (f'SAM sharpness, rho = {s["rho"]:g}: {_cell(sharpness)}; loss {_cell(objective.loss())}', [])]
-    return dict(kinds=rows, sam_sharpness=sharpness, rho=s['rho']), titles, {}
-
-
-def _landscape(report):
-    s = report.settings
-    if s['points'] < 2:
-        raise ConfigError(f'a landscape needs at least 2 points a direction, got {s["points"]}')
-    axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
-    found = landscape(report.objective, report.out / f'landscape_{s["dimensions"]}d.jsonl', axis,
-                      axis if s['dimensions'] == 2 else (0.0,), s['seed'], s['processes'])
-    losses = [x for x in found.loss.values() if x is not None]
-    title = (f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss; loss here '
-             f'{_cell(report.objective.loss())}, from {_cell(min(losses, default=None))} to '
-             f'{_cell(max(losses, default=None))}')
-    data = dict(x=found.x, y=found.y, points=[dict(i=i, j=j, loss=loss, accuracy=found.accuracy[i, j])
-                                              for (i, j), loss in found.loss.items()])
-    return data, [(title, [])], {f'landscape_{s["dimensions"]}d': plots.landscape_figure(found)}
-
-
-def _variation(report):
-    found = variation.measure(report.objective)
-    keys = ('beta', 'rate', 'in_window', 'mean', 'std', 'sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box')
-    rows = [dict(layer=layer, t=t, **{key: stats[key] for key in keys}) for (layer, t), stats in found.items()]
-    figures, data = dict(raster=plots.raster_figure(variation.spikes_of(report.objective))), dict(layers=rows)
-    if report.run:
-        records = variation.read_adaptation_log(report.run)
-        for statistic in ('sgv', 'tgc', 'cv', 'rate'):
-            curve = variation.curve(records, statistic)
-            if any(value is not None for value in curve[1]):
-                figures[f'variation_{statistic}'] = plots.method_figure({report.run.name: [curve]}, statistic)
-        figures['variation_beta'] = plots.beta_figure(records)
-        data['training'] = records
-    return data, [('Local gradients on the data set. Undefined: no gradient, or nothing in the window.', rows)], figures
-
-
-def _bridge(report):
-    rows = bridge(report.objective, report.settings['memory'])
-    data = as_dicts(rows)
-    title = ('`bound` is the claim with the one constant, relative to Lambda, that makes it hold in every layer. '
-             '`triangle` needs none.')
-    return dict(layers=data), [(title, data)], dict(bridge=plots.bridge_figure(rows))
-
-
-def _theory(report):
-    rows = layers_under_theory(variation.measure(report.objective))
-    flat = [{**{k: v for k, v in row.items() if k != 'cv_asy'},
-             **{f'cv_asy (h = {h:g})': cv for h, cv in row['cv_asy'].items()}} for row in rows]
-    one, two = theorem_4_1(seed=report.settings['seed']), theorem_4_2(seed=report.settings['seed'])
-    tables = [('Layers, with a Gaussian fitted to their potentials; `holds`: L kappa > sigma²', flat),
-              ('Theorem 4.2: share of random cases with CV_asy < CV_sym', two),
-              ('Theorem 4.1: share of random cases with CV_tri < CV of the shape', one)]
-    return dict(layers=flat, theorem_4_1=one, theorem_4_2=two), tables, dict(theory=plots.theory_figure(rows))
-
-
-def _growth(report):
-    objective = report.objective
-    inputs, targets = objective.batches[0]
-    if not isinstance(targets, torch.Tensor):
-        raise ConfigError('growth takes a classification: its networks are multilayer perceptrons on labelled images')
-    x = inputs.reshape(len(targets), -1) if inputs.dim() == 4 else inputs.mean(0).flatten(1)
-    # pixels in a square of 8 are enough, and keep the perceptrons small
-    if inputs.dim() == 4 and inputs.shape[-1] > 8:
-        x = torch.nn.functional.adaptive_avg_pool2d(inputs, 8).flatten(1)
-    x = (x - x.mean(0)).cpu()
-    found = {shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=report.settings['seed'])
-             for shape in (TRI, BOX)}
-    rows = [dict(shape=name, beta=beta, snn=value, relu=growth.relu)
-            for name, growth in found.items() for beta, value in zip(growth.betas, growth.snn)]
-    title = 'Spectral norm of the Hessian of small perceptrons; fitted exponents: ' + ', '.join(
-        f'{name} {growth.exponent:.2f}' for name, growth in found.items())
-    return {name: asdict(growth) for name, growth in found.items()}, [(title, rows)], dict(
-        growth=plots.growth_figure(found))
-
-
-SECTIONS = dict(variation=_variation, fisher=_fisher, hessian=_hessian, landscape=_landscape, bridge=_bridge,
-                theory=_theory, growth=_growth)
 
 
 def analyse(cfg, checkpoint, what, out, run=None, split='train', samples=256, batch_size=64, settings=None,

@@ -151,21 +151,3 @@ def curve(records, statistic):
 
 def _numbers(value):
     return [x for x in (value if isinstance(value, list) else [value]) if x is not None]
-
-
-@torch.no_grad()
-def spikes_of(objective, sample=0):
-    """{layer: (T, elements) of 0 and 1}: every spike that one sample causes, in the network's order."""
-    spikes = {}
-    neurons = named_neurons(objective.model)
-    handles = [neuron.register_forward_hook(lambda m, args, s, layer=layer: spikes.update({layer: s.flatten(1).cpu()}))
-               for layer, neuron in neurons.items()]
-    try:
-        for n, (inputs, _) in enumerate(objective.single_samples()):
-            if n == sample:
-                objective.model(inputs)
-                break
-    finally:
-        for handle in handles:
-            handle.remove()
-    return spikes

@@ -78,6 +78,9 @@ def execute(job):
     before = _peak_memory()
     cfg = prepare_config(job.config, work_dir=work_dir)
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='BenchmarkRecorder')]
+    # for whoever reads the config that the run leaves in its folder
+    imports = cfg.get('custom_imports') or {}
+    cfg.custom_imports = dict(imports, imports=[*imports.get('imports', []), __name__])
     runner = train(cfg)
     recorder = next(hook for hook in runner.hooks if isinstance(hook, BenchmarkRecorder))
     info = run_info(runner)

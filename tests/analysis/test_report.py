@@ -1,9 +1,13 @@
 """A checkpoint to tables and pictures, and what goes wrong on the way."""
 
 import json
+from io import BytesIO
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis.objective import Objective
@@ -44,23 +48,29 @@ def run(tmp_path_factory):
 
 
 @pytest.mark.parametrize('sections', [
-    ['fisher', 'variation', 'landscape'], pytest.param(list(SECTIONS), marks=pytest.mark.slow)], ids=['some', 'all'])
+    ['fisher', 'variation', 'landscape', 'energy', 'rasters'],
+    pytest.param(list(SECTIONS), marks=pytest.mark.slow)], ids=['some', 'all'])
 def test_sections(run, tmp_path, sections):
     checkpoint, path, log = locate(run)
     assert checkpoint == run / 'iter_4.pth' and path.name == 'spikformer_4_384_cifar10_a2sg.py' and log == run
     said = []
     analyse(prepare_config(path), checkpoint, sections, tmp_path, log, samples=6, batch_size=4, settings=QUICK,
-            tensorboard=sections == list(SECTIONS), say=said.append)
+            tensorboard=True, say=said.append)
     for name in sections:
         data = json.loads((tmp_path / f'{name}.json').read_text())
         assert data['samples'] == 6
         text = (tmp_path / f'{name}.md').read_text()
         assert 'nan' not in text.lower() and text in said
-    pictures = ['fisher', 'landscape_2d', 'variation_sgv', 'variation_beta', 'raster']
-    for stem in pictures + ['bridge', 'theory', 'growth'] * ('growth' in sections):
+    pictures = ['fisher', 'landscape_2d', 'variation_sgv', 'variation_beta', 'energy', 'rasters']
+    pictures += ['bridge', 'theory', 'growth'] * ('growth' in sections)
+    for stem in pictures:
         assert (tmp_path / f'{stem}.png').stat().st_size > 5000
         assert '<svg' in (tmp_path / f'{stem}.svg').read_text()
-    assert any(tmp_path.glob('events.out.tfevents*')) == (sections == list(SECTIONS))
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert {f'analysis/{stem}' for stem in pictures} <= set(events.Tags()['images'])
+    image, = events.Images('analysis/energy')
+    drawn = Image.open(BytesIO(image.encoded_image_string))
+    assert drawn.size == (image.width, image.height) and np.asarray(drawn.convert('L')).std() > 10
     rows = json.loads((tmp_path / 'variation.json').read_text())['layers']
     betas = {(row['layer'], row['t']): row['beta'] for row in rows}
     assert betas['backbone.blocks.0.mlp.neuron1', 2] == 0.75
@@ -144,3 +154,11 @@ def test_no_section_of_that_name(tmp_path):
     report = Report(Objective(model, [(torch.ones(1, 2), torch.zeros(1))], lambda m, x, y: m(x).sum()), tmp_path)
     with pytest.raises(ConfigError, match="no analysis 'colour'"):
         report.write('colour')
+
+
+def test_the_energy_section_has_the_convention_in_its_table(run, tmp_path):
+    analyse(config(tmp_path), run / 'iter_4.pth', ['energy'], tmp_path, samples=4, batch_size=4, say=lambda text: None)
+    data, text = json.loads((tmp_path / 'energy.json').read_text()), (tmp_path / 'energy.md').read_text()
+    assert '| MACs, at 4.6 pJ |' in text and '| SOPs, at 0.9 pJ |' in text
+    assert data['energy_pj'] == pytest.approx(4.6 * data['macs'] + 0.9 * data['sops'])
+    assert data['ann_energy_pj'] == pytest.approx(4.6 * sum(layer['macs'] for layer in data['layers']))

@@ -1,0 +1,49 @@
+"""A comparison of runs as files: report.md, runs.csv, summary.json, pictures."""
+
+from pathlib import Path
+
+from a2sg_zoo.analysis import plots
+from a2sg_zoo.analysis.compare import LEAST_RUNS, as_csv, as_json, notes, tables
+from a2sg_zoo.analysis.compare_plots import group_figures
+from a2sg_zoo.analysis.tables import table
+from a2sg_zoo.files import write_atomically
+
+_INTRODUCTION = f"""Mean ± sample standard deviation over a method's runs, all of which are measured on the same
+samples. CV = Std / Mean(|.|), SGV = Var / Mean(|.|) and TGC = cosine of neighbouring steps are those of the local
+gradients dL/du, averaged over the layers and time steps that have them. SGV has the unit of a gradient, so a method
+that scales its surrogate scales it; CV and TGC do not change. The Hessian is that of the chain rule with the
+surrogate's own derivative. Fisher and Hessian grow with the surrogate's own scale, too: hence the table with one
+surrogate for all, and the rise of the loss at the ends of random directions, normalised filter by filter, which no
+surrogate enters. Rank correlations over fewer than {LEAST_RUNS} runs say nothing.
+"""
+
+
+def write_comparison(groups, failed, out, tensorboard=False):
+    """Writes the files into the folder `out`; returns the report's text."""
+    out = Path(out)
+    text, figures = f'# Comparison of runs\n\n{_INTRODUCTION}', {}
+    for i, group in enumerate(groups):
+        prefix = f'{i + 1}_' if len(groups) > 1 else ''
+        methods = ', '.join(f'{name} ({_seeds(entries)})' for name, entries in group.methods.items())
+        text += f'\n## {group.title}\n\n{len(group.entries)} runs: {methods}.\n'
+        for title, rows in tables(group):
+            text += f'\n### {title}\n\n{table(rows)}'
+        for stem, figure in group_figures(group).items():
+            figures[f'{prefix}{stem}'] = figure
+            text += f'\n![{stem}]({prefix}{stem}.png)\n'
+    remarks = notes(groups, failed)
+    if remarks:
+        text += '\n## Undefined and missing\n\n' + ''.join(f'- {line}\n' for line in remarks)
+    for stem, figure in figures.items():
+        plots.save(figure, out / stem)
+    if tensorboard:
+        plots.to_tensorboard(figures, out)
+    write_atomically(as_csv(groups).encode(), out / 'runs.csv')
+    write_atomically(as_json(groups, failed).encode(), out / 'summary.json')
+    write_atomically(text.encode(), out / 'report.md')
+    return text
+
+
+def _seeds(entries):
+    known = sorted(str(entry.run.seed) for entry in entries if entry.run.seed is not None)
+    return f'seeds {", ".join(known)}' if known else f'{len(entries)} runs, seeds unknown'

@@ -1,0 +1,159 @@
+"""The sections of an analysis: each takes a `Report` and gives (plain data, [(title, rows)], {stem: figure})."""
+
+from dataclasses import asdict
+
+import torch
+
+from a2sg_zoo.analysis import plots, variation
+from a2sg_zoo.analysis.activity import record_spikes
+from a2sg_zoo.analysis.activity_plots import energy_figure, feature_figure
+from a2sg_zoo.analysis.bridge import as_dicts, bridge
+from a2sg_zoo.analysis.energy import PJ_MAC, PJ_SOP, activity, ann_energy
+from a2sg_zoo.analysis.fisher import fisher
+from a2sg_zoo.analysis.growth import hessian_growth
+from a2sg_zoo.analysis.hessian import KINDS, Hessian, hessian_spectrum, hessian_trace, sam_sharpness
+from a2sg_zoo.analysis.landscape import landscape
+from a2sg_zoo.analysis.tables import cell
+from a2sg_zoo.analysis.theory import layers_under_theory, theorem_4_1, theorem_4_2
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.surrogates import BOX, TRI
+
+
+def _fisher(report):
+    result = fisher(report.objective, memory=report.settings['memory'], seed=report.settings['seed'])
+    rows = [dict(layer=name, largest_eigenvalue=value, trace=result.traces[name])
+            for name, value in result.eigenvalues.items()]
+    title = (f'Empirical Fisher, by {result.method}, {result.passes} passes. 0: no gradient reaches the layer.')
+    return asdict(result), [(title, rows)], dict(fisher=plots.layer_figure(
+        {'Fisher': result.eigenvalues}, 'largest eigenvalue of the Fisher'))
+
+
+def _hessian(report):
+    # two graphs are kept, and plain autograd keeps more of a neuron than the hand-written backward pass
+    s, rows = report.settings, []
+    objective = report.objective.in_batches_of(-(-len(report.objective.batches[0][1]) // 8))
+    for kind in KINDS:
+        found = hessian_spectrum(objective, kind, steps=s['steps'], seed=s['seed'])
+        trace, error = hessian_trace(objective, kind, s['vectors'], s['seed'])
+        rows.append(dict(kind=kind, **asdict(found), trace=trace, trace_error=error,
+                         asymmetry=Hessian(objective, kind).asymmetry(seed=s['seed'])))
+    sharpness = sam_sharpness(objective, s['rho'])
+    titles = [('Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.hessian`. Residuals are '
+               'relative; `trace_error` is a standard error; `asymmetry` = |H - H^T| / |H + H^T|.', rows),
+              (f'SAM sharpness, rho = {s["rho"]:g}: {cell(sharpness)}; loss {cell(objective.loss())}', [])]
+    return dict(kinds=rows, sam_sharpness=sharpness, rho=s['rho']), titles, {}
+
+
+def _landscape(report):
+    s = report.settings
+    if s['points'] < 2:
+        raise ConfigError(f'a landscape needs at least 2 points a direction, got {s["points"]}')
+    axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
+    found = landscape(report.objective, report.out / f'landscape_{s["dimensions"]}d.jsonl', axis,
+                      axis if s['dimensions'] == 2 else (0.0,), s['seed'], s['processes'])
+    losses = [x for x in found.loss.values() if x is not None]
+    title = (f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss; loss here '
+             f'{cell(report.objective.loss())}, from {cell(min(losses, default=None))} to '
+             f'{cell(max(losses, default=None))}')
+    data = dict(x=found.x, y=found.y, points=[dict(i=i, j=j, loss=loss, accuracy=found.accuracy[i, j])
+                                              for (i, j), loss in found.loss.items()])
+    return data, [(title, [])], {f'landscape_{s["dimensions"]}d': plots.landscape_figure(found)}
+
+
+def _variation(report):
+    found = variation.measure(report.objective)
+    keys = ('beta', 'rate', 'in_window', 'mean', 'std', 'sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box')
+    rows = [dict(layer=layer, t=t, **{key: stats[key] for key in keys}) for (layer, t), stats in found.items()]
+    figures, data = {}, dict(layers=rows)
+    if report.run:
+        records = variation.read_adaptation_log(report.run)
+        for statistic in ('sgv', 'tgc', 'cv', 'rate'):
+            curve = variation.curve(records, statistic)
+            if any(value is not None for value in curve[1]):
+                figures[f'variation_{statistic}'] = plots.method_figure({report.run.name: [curve]}, statistic)
+        figures['variation_beta'] = plots.beta_figure(records)
+        data['training'] = records
+    return data, [('Local gradients on the data set. Undefined: no gradient, or nothing in the window.', rows)], figures
+
+
+def _bridge(report):
+    rows = bridge(report.objective, report.settings['memory'])
+    data = as_dicts(rows)
+    title = ('`bound` is the claim with the one constant, relative to Lambda, that makes it hold in every layer. '
+             '`triangle` needs none.')
+    return dict(layers=data), [(title, data)], dict(bridge=plots.bridge_figure(rows))
+
+
+def _theory(report):
+    rows = layers_under_theory(variation.measure(report.objective))
+    flat = [{**{k: v for k, v in row.items() if k != 'cv_asy'},
+             **{f'cv_asy (h = {h:g})': cv for h, cv in row['cv_asy'].items()}} for row in rows]
+    one, two = theorem_4_1(seed=report.settings['seed']), theorem_4_2(seed=report.settings['seed'])
+    tables = [('Layers, with a Gaussian fitted to their potentials; `holds`: L kappa > sigma²', flat),
+              ('Theorem 4.2: share of random cases with CV_asy < CV_sym', two),
+              ('Theorem 4.1: share of random cases with CV_tri < CV of the shape', one)]
+    return dict(layers=flat, theorem_4_1=one, theorem_4_2=two), tables, dict(theory=plots.theory_figure(rows))
+
+
+def _growth(report):
+    objective = report.objective
+    inputs, targets = objective.batches[0]
+    if not isinstance(targets, torch.Tensor):
+        raise ConfigError('growth takes a classification: its networks are multilayer perceptrons on labelled images')
+    x = inputs.reshape(len(targets), -1) if inputs.dim() == 4 else inputs.mean(0).flatten(1)
+    # pixels in a square of 8 are enough, and keep the perceptrons small
+    if inputs.dim() == 4 and inputs.shape[-1] > 8:
+        x = torch.nn.functional.adaptive_avg_pool2d(inputs, 8).flatten(1)
+    x = (x - x.mean(0)).cpu()
+    found = {shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=report.settings['seed'])
+             for shape in (TRI, BOX)}
+    rows = [dict(shape=name, beta=beta, snn=value, relu=growth.relu)
+            for name, growth in found.items() for beta, value in zip(growth.betas, growth.snn)]
+    title = 'Spectral norm of the Hessian of small perceptrons; fitted exponents: ' + ', '.join(
+        f'{name} {growth.exponent:.2f}' for name, growth in found.items())
+    return {name: asdict(growth) for name, growth in found.items()}, [(title, rows)], dict(
+        growth=plots.growth_figure(found))
+
+
+def _energy(report):
+    found = activity(report.objective.model, [inputs for inputs, _ in report.objective.batches])
+    ann = ann_energy(found)
+    layers = [dict(layer=x['name'], kind=x['kind'], input=x['input'], MACs=round(x['macs']), steps=x['steps'],
+                   spikes_an_input='-' if x['input'] == 'real' else x['input_rate'], SOPs=round(x['sops']),
+                   energy_nJ=x['energy_pj'] / 1e3, ANN_nJ=ann[x['name']] / 1e3) for x in found['layers']]
+    neurons = [dict(layer=name, firing_rate=rate, silent=rate == 0) for name, rate in found['rates'].items()]
+    dense = sum(ann.values())
+    whole = [dict(quantity='firing rate, spikes a neuron and step', value=found['firing_rate']),
+             dict(quantity='sparsity, share of zeros', value=found['sparsity']),
+             dict(quantity='T', value=found['T']),
+             dict(quantity=f'MACs, at {PJ_MAC} pJ', value=f'{found["macs"]:,.0f}'),
+             dict(quantity=f'SOPs, at {PJ_SOP} pJ', value=f'{found["sops"]:,.0f}'),
+             dict(quantity='energy an image, nJ', value=found['energy_pj'] / 1e3),
+             dict(quantity='the same network as an ANN, nJ', value=dense / 1e3),
+             dict(quantity='ANN / SNN', value=dense / found['energy_pj'] if found['energy_pj'] else None)]
+    tables = [(f'Means over images. E = {PJ_MAC} pJ x MACs (layers with real-valued input) + {PJ_SOP} pJ x SOPs (layers'
+               ' that spikes enter; SOPs = MACs x spikes an input value and step x T): arithmetic of 32 bits at 45 nm '
+               '(Horowitz, ISSCC 2014), without memory and neurons. The ANN runs every layer once, with MACs.', whole),
+              ('Layers with weights, and products of attention. MACs: dense, of one time step.', layers),
+              ('Neurons', neurons)]
+    data = {**found, 'pj_mac': PJ_MAC, 'pj_sop': PJ_SOP, 'ann_energy_pj': dense}
+    return data, tables, dict(energy=energy_figure(found))
+
+
+def _rasters(report):
+    inputs, _ = next(report.objective.single_samples())
+    with torch.no_grad(), record_spikes(report.objective.model) as found:
+        report.objective.model(inputs)
+    spikes = {layer: s[:, 0].float().cpu() for layer, s in found.items()}
+    rows = [dict(layer=layer, neurons=s[0].numel(), spikes=int(s.count_nonzero()), rate=float(s.mean()),
+                 **{f't = {t}': float(step.mean()) for t, step in enumerate(s, 1)}) for layer, s in spikes.items()]
+    figures = dict(rasters=plots.raster_figure({layer: s.flatten(1) for layer, s in spikes.items()}))
+    maps = {layer: s for layer, s in spikes.items() if s.dim() == 4}
+    if maps:
+        figures['rasters_maps'] = feature_figure(maps)
+    title = 'Spikes of one sample: share of neurons that fire, in all and in each step'
+    return dict(layers=rows), [(title, rows)], figures
+
+
+SECTIONS = dict(variation=_variation, fisher=_fisher, hessian=_hessian, landscape=_landscape, bridge=_bridge,
+                theory=_theory, growth=_growth, energy=_energy, rasters=_rasters)

@@ -1,0 +1,244 @@
+"""Runs side by side: who is compared with whom, what is kept, what is undefined."""
+
+import json
+import math
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from a2sg_zoo.analysis import measures
+from a2sg_zoo.analysis.compare import Entry, Group, as_csv, as_json, cell_of, compare, notes, spearman, tables
+from a2sg_zoo.analysis.compare_report import write_comparison
+from a2sg_zoo.analysis.fisher import fisher
+from a2sg_zoo.analysis.measures import measure_run, measure_training
+from a2sg_zoo.analysis.objective import Objective
+from a2sg_zoo.analysis.report import load_batches, load_network
+from a2sg_zoo.analysis.runs import read_runs
+from a2sg_zoo.engine.launch import build_runner, prepare_config
+from a2sg_zoo.errors import CheckpointError, ConfigError
+
+BASE = Path('configs/_base_').resolve()
+QUICK = dict(samples=6, batch_size=4, vectors=2, steps=3, points=3, directions=2)
+
+
+def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
+    """The folder of a run that never trained: weights of a seed, after batch norms have seen data."""
+    folder.mkdir(parents=True)
+    files = [str(BASE / name) for name in ('models/resnet_small.py', 'datasets/digits.py', f'methods/{method}.py',
+                                           'schedules/short_sgd.py', 'default_runtime.py')]
+    config = folder / 'run.py'
+    config.write_text(f'_base_ = {files!r}\nmodel = dict(backbone=dict(widths=(4, 4, 8), stem=4, T=2), '
+                      f'head=dict(in_channels=8))\nrandomness = dict(seed={seed})\n{extra}\n')
+    cfg = prepare_config(config, work_dir=folder / 'built')
+    torch.manual_seed(seed or 0)
+    model = build_runner(cfg).model
+    model.train()(torch.randn(8, 3, 8, 8))
+    weights = model.state_dict()
+    if change:
+        change(weights)
+    torch.save(dict(state_dict=weights, optimizer={}), folder / 'iter_2.pth')
+    (folder / 'last_checkpoint').write_text(str(folder / 'iter_2.pth'))
+    if log:
+        layer = dict(beta=[1.0, 1.0], sgv=2.0 + seed, tgc=[0.5], cv=[1.0, None], rate=0.1)
+        records = [dict(iter=i, layers={'a': layer, 'b': dict(layer, sgv=None, cv=[None, 4.0])}) for i in (1, 2)]
+        (folder / 'adaptation.jsonl').write_text(''.join(json.dumps(record) + '\n' for record in records))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp('runs')
+    return [make_run(root / f'{method}_{seed}', method, seed) for method in ('tri', 'a2sg') for seed in (0, 1)]
+
+
+def test_what_a_run_says_of_itself(folders, tmp_path):
+    runs = read_runs(folders)
+    assert [(run.method, run.seed) for run in runs] == [
+        ('fixed TRI', 0), ('fixed TRI', 1), ('A2SG', 0), ('A2SG', 1)]
+    assert {run.title for run in runs} == {'SpikingResNet on Digits 8 x 8'}
+    sam = make_run(tmp_path / 'sam', 'sam')
+    other = make_run(tmp_path / 'a2sg', 'a2sg', 5, "custom_hooks = [dict(type='AdaptationHook', log_interval=3, policy="
+                     "dict(type='A2SG', surrogate=dict(type='ASY'), searcher=dict(type='TPESearcher', trials=16), "
+                     'interval=7))]')
+    runs = read_runs([*folders, sam, other])
+    assert [run.method for run in runs] == ['fixed TRI', 'fixed TRI', *['A2SG [policy.interval = 20]'] * 2,
+                                            'fixed TRI + SAM', 'A2SG [policy.interval = 7]']
+
+
+def test_a_seed_that_was_drawn(tmp_path):
+    folder = make_run(tmp_path / 'a', seed=None, log=False)
+    assert read_runs([folder])[0].seed is None
+    (folder / 'run.json').write_text('{"seed": 77}')
+    assert read_runs([folder])[0].seed == 77
+
+
+def test_measures_agree_with_their_makers_and_are_kept(folders, tmp_path, monkeypatch):
+    run = read_runs(folders[:1])[0]
+    found = measure_run(run, ['accuracy', 'fisher', 'landscape'], tmp_path, QUICK)
+    cfg = prepare_config(run.config, work_dir=tmp_path / 'log')
+    model = load_network(cfg, run.checkpoint)
+    objective = Objective(model, load_batches(cfg, model, samples=6, batch_size=4))
+    assert found['sections']['fisher']['values']['fisher'] == pytest.approx(
+        fisher(objective).eigenvalues['whole network'])
+    accuracy = found['sections']['accuracy']
+    assert accuracy['test_samples'] == 360 and accuracy['values']['train_loss'] == pytest.approx(objective.loss())
+    assert accuracy['values']['test_error'] == 100 - accuracy['values']['accuracy']
+    landscape = found['sections']['landscape']
+    assert landscape['loss'][1] == pytest.approx(objective.loss())
+    assert landscape['values']['rise'] == pytest.approx(
+        (landscape['loss'][0] + landscape['loss'][2]) / 2 - objective.loss())
+    # nothing is loaded again, and only what is missing is measured
+    monkeypatch.setattr(measures, 'load_network', None)
+    assert measure_run(run, ['accuracy', 'fisher', 'landscape'], tmp_path, QUICK) == found
+    assert list(measure_run(run, ['fisher'], tmp_path, QUICK)['sections']) == ['fisher']
+    for other in (['energy'], QUICK), (['fisher'], QUICK | dict(samples=5)), (['landscape'], QUICK | dict(span=2.0)):
+        with pytest.raises(TypeError, match='not callable'):
+            measure_run(run, other[0], tmp_path, other[1])
+    # a file that was cut short is measured again
+    kept, = tmp_path.glob('*.json')
+    kept.write_text(kept.read_text()[:-40])
+    with pytest.raises(TypeError, match='not callable'):
+        measure_run(run, ['fisher'], tmp_path, QUICK)
+
+
+def test_an_interruption_loses_one_section(folders, tmp_path, monkeypatch):
+    run = read_runs(folders[:1])[0]
+    calls = []
+
+    def stop(loaded):
+        calls.append('energy')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(measures.SECTIONS, 'energy', stop)
+        with pytest.raises(KeyboardInterrupt):
+            measure_run(run, ['fisher', 'energy'], tmp_path, QUICK)
+    with monkeypatch.context() as patch:
+        patch.setitem(measures.SECTIONS, 'fisher', lambda loaded: calls.append('fisher'))
+        found = measure_run(run, ['fisher', 'energy'], tmp_path, QUICK)
+    assert calls == ['energy'] and found['sections']['energy']['values']['energy_nj'] > 0
+
+
+def test_one_surrogate_for_all_is_that_of_the_fixed_triangle(folders, tmp_path):
+    tri, asy = (measure_run(run, ['fisher', 'hessian', 'common'], tmp_path, QUICK)['sections']
+                for run in read_runs([folders[0], folders[2]]))
+    assert tri['common']['values']['fisher_common'] == tri['fisher']['values']['fisher']
+    assert tri['common']['values']['hessian_common'] == tri['hessian']['values']['hessian']
+    assert asy['common']['values']['fisher_common'] != asy['fisher']['values']['fisher']
+
+
+def test_means_over_a_training(folders):
+    found = measure_training(read_runs(folders[1:2])[0])
+    # over the layers and time steps that have the statistic
+    assert found['values'] == dict(sgv_end=3.0, sgv_training=3.0, cv_end=2.5, cv_training=2.5, tgc_end=0.5,
+                                   tgc_training=0.5)
+    assert found['curves']['cv'] == [[1, 2], [2.5, 2.5]]
+
+
+def entries(values, method='A', undefined=None):
+    run = type('Run', (), dict(method=method, path=Path('x'), seed=0))
+    return [Entry(run, dict(all=dict(values=v, undefined=undefined or {})), 1) for v in values]
+
+
+def test_cells():
+    cell = cell_of(entries([dict(a=1.0), dict(a=3.0), dict(a=None)], undefined=dict(a='silent')), 'a')
+    assert (cell.mean, cell.std, cell.n, cell.of) == (2.0, math.sqrt(2), 2, 3)
+    assert str(cell) == '2.000 ± 1.414 (2 of 3 runs)'
+    assert str(cell_of(entries([dict(a=None)], undefined=dict(a='no gradient')), 'a')) == 'undefined: no gradient'
+    assert str(cell_of(entries([dict(a=123456.0), dict(a=123456.0)]), 'a')) == '123,456 ± 0'
+    assert str(cell_of(entries([dict(a=-0.0)]), 'a')) == '0'
+
+
+def test_rank_correlation():
+    pairs = [(1, 3), (2, 1), (3, 4), (4, 2), (5, 9), (6, 7), (7, 8), (8, 20)]
+    group = Group('g', entries([dict(fisher=float(a), test_error=float(b)) for a, b in pairs]))
+    found = spearman(group, 'fisher')
+    n = len(pairs)
+    ranks = [stats.rankdata(column) for column in zip(*pairs)]
+    assert found['rho'] == pytest.approx(1 - 6 * sum((a - b) ** 2 for a, b in zip(*ranks)) / (n * (n * n - 1)))
+    assert found['why'] == ''
+    assert spearman(Group('g', group.entries[:5]), 'fisher')['why'] == '5 runs are too few to say anything'
+    assert spearman(Group('g', group.entries[:2]), 'fisher') == dict(rho=None, p=None, n=2,
+                                                                     why='only 2 runs have both')
+    same = Group('g', entries([dict(fisher=1.0, test_error=float(b)) for b in range(9)]))
+    assert spearman(same, 'fisher')['why'] == 'all runs have the same value'
+
+
+def test_a_silent_layer_is_undefined_with_its_reason(tmp_path):
+    def silence(weights):
+        for key in weights:
+            if 'bn1' in key and key.endswith('bias') or 'conv1.bn.bias' in key:
+                weights[key] = torch.full_like(weights[key], -100.0)
+
+    folder = make_run(tmp_path / 'run', change=silence, log=False)
+    groups, failed = compare(read_runs([folder]), ['variation', 'fisher', 'energy'], tmp_path / 'out', QUICK)
+    text = write_comparison(groups, failed, tmp_path / 'out')
+    assert not failed and 'nan' not in text.lower()
+    assert 'no spike: backbone.stages.0.0.neuron1' in text
+    assert 'where CV, SGV and TGC are undefined and left out of the means' in text
+    assert 'undefined: ' in text and 'adaptation.jsonl does not exist: the run had no AdaptationHook' in text
+    assert 'no adaptation' not in as_csv(groups).lower().split('undefined')[0]
+
+
+def test_runs_that_cannot_be_measured_do_not_stop_the_others(folders, tmp_path):
+    def diverge(weights):
+        weights['head.layers.0.bias'][0] = math.nan
+
+    bad = make_run(tmp_path / 'bad', change=diverge)
+    other = make_run(tmp_path / 'wider', extra='model["backbone"]["stem"] = 8')
+    groups, failed = compare(read_runs([bad, *folders[:2], other]), ['fisher'], tmp_path / 'out', QUICK)
+    assert list(failed) == [bad] and 'NaN or infinite' in failed[bad]
+    # another network is a group of its own
+    assert [len(group.entries) for group in groups] == [2, 1]
+    assert 'parameters' in groups[1].title and groups[0].title != groups[1].title
+    assert any('bad: not measured: head.layers.0.bias has 1 of 10' in line for line in notes(groups, failed))
+
+
+def test_mistakes(folders, tmp_path):
+    with pytest.raises(ConfigError, match='hold the same checkpoint'):
+        read_runs([folders[0], folders[1], folders[0]])
+    with pytest.raises(ConfigError, match='is not the folder of a run'):
+        read_runs([folders[0] / 'iter_2.pth'])
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(CheckpointError, match='holds no last checkpoint'):
+        read_runs([tmp_path / 'empty'])
+    with pytest.raises(ConfigError, match='there is no colour; there are accuracy'):
+        compare([], ['colour'], tmp_path)
+
+
+@pytest.mark.parametrize('workers', [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_the_command(folders, tmp_path, monkeypatch, capsys, workers):
+    out = tmp_path / 'out'
+    options = [x for key, value in QUICK.items() for x in (f'--{key.replace("_", "-")}', str(value))]
+    monkeypatch.setattr(sys, 'argv', ['compare_runs.py', *map(str, folders), '--out', str(out), *options,
+                                      '--workers', str(workers), '--tensorboard'])
+    runpy.run_path('tools/compare_runs.py', run_name='__main__')
+    report = (out / 'report.md').read_text()
+    assert report.strip() in capsys.readouterr().out and 'nan' not in report.lower()
+    assert 'fixed TRI (seeds 0, 1), A2SG (seeds 0, 1)' in report
+    assert 'runs are too few to say anything' in report or 'all runs have the same value' in report
+    stems = ('cv', 'sgv', 'tgc', 'sharpness', 'sharpness_error', 'fisher_layers', 'landscape')
+    for stem in stems:
+        assert (out / f'{stem}.png').stat().st_size > 5000 and f'![{stem}]({stem}.png)' in report
+    assert set(EventAccumulator(str(out)).Reload().Tags()['images']) == {f'analysis/{stem}' for stem in stems}
+    data = json.loads((out / 'summary.json').read_text())
+    one = data['groups'][0]['methods']['A2SG']['measures']['fisher']
+    single = [float(line.split(',')[5]) for line in (out / 'runs.csv').read_text().splitlines()
+              if ',A2SG,' in line and ',fisher,' in line]
+    assert one['n'] == 2 and one['mean'] == pytest.approx(sum(single) / 2)
+    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--samples', '0'])
+    with pytest.raises(SystemExit, match='2'):
+        runpy.run_path('tools/compare_runs.py', run_name='__main__')
+    assert '--samples must be at least 1, got 0' in capsys.readouterr().err
+
+
+def test_tables_leave_out_what_was_not_measured(folders, tmp_path):
+    groups, failed = compare(read_runs(folders[:2]), ['energy'], tmp_path, QUICK)
+    titles = [title for title, _ in tables(groups[0])]
+    assert titles == ['Local gradients over training', 'Energy']
+    assert json.loads(as_json(groups, failed))['groups'][0]['spearman']['fisher']['rho'] is None
