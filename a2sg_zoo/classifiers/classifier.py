@@ -1,5 +1,7 @@
 """A spiking backbone and a head, in the modes that MMEngine's loops ask for."""
 
+import math
+
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel, is_model_wrapper
 from torchvision.transforms import v2
@@ -37,7 +39,7 @@ class SpikingClassifier(BaseModel):
             raise ConfigError(f'SpikingClassifier: test_cfg has {", ".join(sorted(unknown))}; it takes T')
         self.test_T = check_time_steps((test_cfg or {}).get('T', self.backbone.T), self)
         try:
-            choices = [TRANSFORMS.build(dict(step, num_classes=self.head.num_classes)) for step in mixing]
+            choices = [_build_mixing(step, self.head.num_classes) for step in mixing]
         except (TypeError, ValueError, KeyError) as error:
             raise ConfigError(f'SpikingClassifier: mixing: {error}') from error
         self.mix = v2.RandomChoice(choices) if choices else None
@@ -93,3 +95,11 @@ class StopMixing(Hook):
         if runner.iter >= self.at:
             model = runner.model.module if is_model_wrapper(runner.model) else runner.model
             model.mix = None
+
+
+def _build_mixing(step, num_classes):
+    alpha = step.get('alpha', 1.0)
+    # torch.distributions would say so itself, had importing torch._dynamo not switched its checks off
+    if not (isinstance(alpha, (int, float)) and 0 < alpha < math.inf):
+        raise ValueError(f'alpha must be a positive number, got {alpha!r}')
+    return TRANSFORMS.build(dict(step, num_classes=num_classes))

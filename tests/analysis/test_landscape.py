@@ -95,10 +95,12 @@ def test_a_point_without_a_finite_loss(objective, tmp_path):
     assert 'NaN' not in (tmp_path / 'l.jsonl').read_text()
 
 
-def test_processes_agree(objective, tmp_path):
+def test_processes_agree(tmp_path):
+    # in float64: where a membrane potential lies at the threshold, another order of the sums makes another spike
+    objective = classifier_objective(torch.float64)
     alone = landscape(objective, tmp_path / 'a.jsonl', X, Y)
     together = landscape(objective, tmp_path / 'b.jsonl', X, Y, processes=2)
-    assert alone.loss == pytest.approx(together.loss, rel=1e-6) and alone.accuracy == together.accuracy
+    assert alone.loss == pytest.approx(together.loss, rel=1e-9) and alone.accuracy == together.accuracy
 
 
 def _die(objective, seed, threads):
