@@ -26,7 +26,7 @@ def main(argv=None):
     parser.add_argument('--name', help='for the weights, lower case')
     parser.add_argument('--summary', help='a sentence on what they are')
     parser.add_argument('--facts', type=Path, metavar='JSON',
-                        help='file with more fields of the entry: data, uses, not_for, limits, firing_rates, energy...')
+                        help='file with more fields of the entry: data, uses, not_for, limits, flatness...')
     parser.add_argument('--command', help="of the training (default: the run's note, run.json)")
     parser.add_argument('--location', help='where the file will lie, file:, https: or hf: (default: it is shipped)')
     parser.add_argument('--cards', type=Path, default=CARDS, metavar='FOLDER', help='of the cards')

@@ -96,7 +96,9 @@ def _table(titles, rows):
 
 
 def _shown(value):
-    return f'{value:.6g}' if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f'{value:.6g}'
+    return f'{value:,}' if isinstance(value, int) else str(value)
 
 
 def _optional(text, value):

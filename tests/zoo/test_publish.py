@@ -70,7 +70,7 @@ def zoo(tmp_path, monkeypatch):
 
 @pytest.fixture
 def published(digits, zoo, tool, capsys):
-    (zoo / 'facts.json').write_text(json.dumps(dict(limits=['Too short.'], energy=dict(assumption='none', pJ=3.5))))
+    (zoo / 'facts.json').write_text(json.dumps(dict(limits=['Too short.'], flatness=dict(sharpness=3.5))))
     tool.main([str(digits), '--name', 'small_digits', '--summary', 'Small.', '--facts', str(zoo / 'facts.json'),
                '--cards', str(zoo / 'cards')])
     assert str(zoo / 'weights' / 'small_digits.safetensors') in capsys.readouterr().out
@@ -82,6 +82,10 @@ def test_the_entry_of_a_classifier(published, digits):
     assert found['recipe']['seed'] == 3 and found['recipe']['iterations'] == 4 and found['recipe']['method'] == 'A2SG'
     assert found['T'] == 2 and found['limits'] == ['Too short.'] and found['data']['id'] == 'digits'
     assert all(len(beta) == 2 for beta in found['beta'].values()) and len(found['beta']) > 5
+    assert found['firing_rates'].keys() == found['beta'].keys()
+    assert all(0 <= rate <= 1 for rate in found['firing_rates'].values()) and any(found['firing_rates'].values())
+    assert 'mean of 64 test images' in found['energy']['assumptions']
+    assert 0 < found['energy']['microjoule'] < found['energy']['microjoule as an ANN']
     command = shlex.split(found['recipe']['command'])
     assert command[:3] == ['python', 'tools/train.py', classification.CONFIG] and '--work-dir' not in command
     assert command[3:6] == ['--seed', '3', '--demo'] and command[7:] == classification.SMALL
@@ -128,6 +132,8 @@ def test_the_entry_of_a_segmentor(scenes, zoo, tool):
     found = a2sg_zoo.info('scenes')
     assert '/' not in ''.join(option for option in shlex.split(found['recipe']['command']) if 'data_root' in option)
     assert {row['class'] for row in found['per_class']} <= {'building', 'sky', 'tree', 'road', 'person', 'car'}
+    assert found['energy']['additions caused by spikes'] > 0
+    assert 'mean of 3 test images' in found['energy']['assumptions']
     text = (zoo / 'cards' / 'scenes.md').read_text()
     assert all(f'| {row["class"]} | {row["IoU"]:.2f} | ' in text for row in found['per_class'])
     assert check(read_index(), zoo / 'cards') == []
