@@ -111,7 +111,7 @@ def _per_class(entry):
         return []
     return [_table(['class', 'IoU', 'accuracy', 'pixels'],
                    [(row['class'], f'{row["IoU"]:.2f}', f'{row["Acc"]:.2f}' if 'Acc' in row else '',
-                     row.get('pixels', '')) for row in rows])]
+                     _shown(row.get('pixels', ''))) for row in rows])]
 
 
 def _adapted(entry):

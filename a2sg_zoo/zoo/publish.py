@@ -199,8 +199,14 @@ def _from_run(cfg, args, notes, meta, name):
         data=_DATA.get(kind, dict(name=kind)), recipe=dict(
             command=shlex.join(['python', 'tools/train.py', config.as_posix(), *args.others, *shared]),
             evaluation=shlex.join(['python', 'tools/test.py', config.as_posix(), f'zoo:{name}', *shared]),
-            method=policy['type'] if policy else 'surrogate of the config, fixed', seed=meta['seed'],
+            method=_method(policy), seed=meta['seed'],
             iterations=meta['iter'], device=notes['device'], commit=str(notes.get('commit')), torch=notes['torch']))
+
+
+def _method(policy):
+    if policy is None:
+        return "the config's surrogate, fixed"
+    return f'{policy["surrogate"]["type"]}, fixed' if policy['type'] == 'Fixed' else policy['type']
 
 
 def _require_room(name, size, others):

