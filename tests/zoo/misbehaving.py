@@ -64,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header('Content-Length', str(len(server.content)))
         self.end_headers()
 
+    def end_headers(self):
+        self.send_header('Connection', 'close')  # clients that keep connections would otherwise use a dead one
+        super().end_headers()
+
     def log_message(self, *args):
         pass
 
