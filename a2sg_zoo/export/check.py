@@ -104,7 +104,8 @@ def _nir(contents, deployed):
         import nir
         from spikingjelly.activation_based.nir_exchange import import_from_nir
     except ImportError as error:
-        raise ConfigError('a simulator that reads NIR is needed to check the file: pip install spikingjelly') from error
+        raise ConfigError('a simulator that reads NIR is needed to check the file: '
+                          'pip install "a2sg-zoo[peers]"') from error
     graph = nir.read(io.BytesIO(contents))
     with _quiet():
         try:
