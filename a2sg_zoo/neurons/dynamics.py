@@ -84,7 +84,8 @@ def forward_pass(x, rate, dynamics):
         elif dynamics.v_reset:
             u = u + (decay * dynamics.v_reset + shift)
         u = u.to(x.dtype)
-        s = (u >= dynamics.v_threshold).to(x.dtype)
+        # compared in half precision, the threshold would be rounded, and not be that of the backward pass
+        s = (wide(u) >= dynamics.v_threshold).to(x.dtype)
         v = dynamics.reset(wide(u), wide(s))
         spikes.append(s)
         potentials.append(u)

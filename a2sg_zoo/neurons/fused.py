@@ -1,10 +1,11 @@
 """The passes of `dynamics` as one kernel each, where there is a compiler; step by step where there is none.
 
-On a CPU, and on other devices that it knows, torch.compile makes one loop over memory of each pass, so that a layer
-costs little more than moving x, s, u and their gradients once. The first large tensor of a kind (a number of time
-steps, a precision, constants, a shape of surrogate) waits some seconds for that. Tensors below `SMALL` elements do not
-ask for it: there the waiting is never made up for. `TORCH_COMPILE_DISABLE=1` in the environment keeps all step by step;
-results are the same, to the bit for shapes without transcendental functions.
+On CUDA devices the kernels are Triton's (`triton_kernels`), for what they support. Elsewhere torch.compile makes one
+loop over memory of each pass, so that a layer costs little more than moving x, s, u and their gradients once. The first
+large tensor of a kind (a number of time steps, a precision, constants, a shape of surrogate) waits some seconds for
+that. Tensors below `SMALL` elements do not ask for it: there the waiting is never made up for.
+
+`TORCH_COMPILE_DISABLE=1` in the environment keeps all step by step; results are the same, to the bit for shapes without transcendental functions.
 """
 
 import logging
@@ -15,6 +16,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from a2sg_zoo.neurons import dynamics as passes
+from a2sg_zoo.neurons import triton_kernels as kernels
 
 SMALL = 2 ** 17
 
@@ -24,33 +26,34 @@ _compiled = {}
 def forward_pass(x, rate, dynamics):
     """`dynamics.forward_pass`."""
     key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
-    return _run(passes.forward_pass, key, x, rate, dynamics)
+    return _run(passes.forward_pass, kernels.forward if kernels.supports(x) else None, key, x, rate, dynamics)
 
 
 def spikes_alone(x, rate, dynamics):
     """The s of `dynamics.forward_pass`: nothing is kept for a backward pass."""
     key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
-    return _run(_spikes, key, x, rate, dynamics)
+    return _run(_spikes, kernels.spikes_alone if kernels.supports(x) else None, key, x, rate, dynamics)
 
 
 def backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
     """`dynamics.backward_pass`."""
     key = (u.device.type, u.dtype, len(u), dynamics, isinstance(rate, Tensor), grad_u is None, type(surrogate),
            beta.numel())
-    return _run(passes.backward_pass, key, u, grad_s, grad_u, rate, dynamics, surrogate, beta)
+    return _run(passes.backward_pass, kernels.backward if kernels.supports(u, surrogate) else None, key, u, grad_s,
+                grad_u, rate, dynamics, surrogate, beta)
 
 
 def _spikes(x, rate, dynamics):
     return passes.forward_pass(x, rate, dynamics)[0]
 
 
-def _run(function, key, first, *args):
+def _run(function, kernel, key, first, *args):
     # within a network that is compiled as a whole, this becomes part of its graph
-    if first.numel() < SMALL or torch.compiler.is_compiling() or _switched_off():
+    if (kernel is None and first.numel() < SMALL) or torch.compiler.is_compiling() or _switched_off():
         return function(first, *args)
-    key = function, *key
+    key = function, kernel, *key
     if key not in _compiled:
-        _compiled[key] = _compile(function)
+        _compiled[key] = kernel or _compile(function)
     try:
         return _compiled[key](first, *args)
     except Exception as error:  # of many kinds; what is not the compiler's doing is raised again below

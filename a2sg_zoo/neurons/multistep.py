@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from a2sg_zoo.neurons import fused
-from a2sg_zoo.neurons.dynamics import local_gradients
+from a2sg_zoo.neurons.dynamics import local_gradients, wide
 
 
 class _MultiStep(torch.autograd.Function):
@@ -38,7 +38,7 @@ class _MultiStep(torch.autograd.Function):
 
         grad_rate = None
         if ctx.needs_input_grad[1]:
-            spikes = (u[:-1] >= dynamics.v_threshold).to(u.dtype)
+            spikes = (wide(u[:-1]) >= dynamics.v_threshold).to(u.dtype)
             v_before = torch.cat([torch.full_like(u[:1], dynamics.v_reset), dynamics.reset(u[:-1], spikes)])
             # u[t] - v[t-1] = r (x[t] + v_reset - v[t-1]) stands in for x, which is not kept
             along = (u - v_before) / rate if dynamics.decay_input else -v_before

@@ -140,6 +140,17 @@ def test_half_precision_rounds_u_once_a_step(dtype):
     assert dx.dtype == dtype and close.float().mean() > 0.97
 
 
+def test_a_threshold_that_half_precision_lacks_is_not_rounded():
+    """0.7 lies between two numbers of bfloat16; the lower one does not reach it, forwards as backwards."""
+    below = torch.tensor(.7).bfloat16()
+    assert below.float() < .7
+    x = below.expand(2, 1).clone().requires_grad_()
+    s = IF(v_threshold=.7, surrogate=dict(type='BOX', beta=2.0))(x)
+    assert s.tolist() == [[0], [1]]
+    s[1].backward(torch.ones(1, dtype=x.dtype))
+    assert x.grad.tolist() == [[.25], [.25]]  # no reset in between, which would have ended the first step's part
+
+
 def test_a_learned_time_constant_under_autocast_keeps_its_precision():
     x, g = current(4, 3, 9, dtype=torch.bfloat16)
     neuron = PLIF()

@@ -1,0 +1,163 @@
+"""The passes of `dynamics` for CUDA devices, in Triton: one trip over memory each, whatever T is.
+
+A program has a block of elements and goes through all their time steps, so that v and delta stay in registers: forward
+reads x and writes s and u; backward reads u and dL/ds and writes dL/dx. The arithmetic is that of `dynamics`, in its
+order and without fused multiply-adds, so that spikes and gradients are the same to the bit.
+
+Shapes that are linear in their window (ASY, TRI, BOX, UnitArea of them) are here, each by its slope and offset; for
+others, and for double precision, `supports` says no.
+"""
+
+import torch
+from torch import Tensor
+
+from a2sg_zoo.surrogates import PiecewiseLinear
+
+try:
+    import triton
+    import triton.language as tl
+except ImportError:  # a GPU without it has torch.compile left, which needs it too, or plain torch
+    triton = None
+
+MAX_STEPS = 64  # loops over time are unrolled
+_BLOCK = 1024
+
+
+def supports(x, surrogate=None):
+    """Whether there is a kernel for tensors like x, (T, N), and, of the backward pass, for this shape.
+
+    On a CPU there is if Triton's interpreter stands in for a device (TRITON_INTERPRET=1), as in tests.
+    """
+    if triton is None or not (x.is_cuda or triton.knobs.runtime.interpret):
+        return False
+    return (len(x) <= MAX_STEPS and x.dtype in (torch.float32, torch.float16, torch.bfloat16)
+            and (surrogate is None or isinstance(surrogate, PiecewiseLinear)))
+
+
+def forward(x, rate, dynamics):
+    """`dynamics.forward_pass` of (T, N), each time step contiguous."""
+    s, u = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for _ in range(2))
+    if x.numel():
+        _forward[_grid(x)](x, s, u, x.shape[1], x.stride(0), *_constants(rate, dynamics), **_options(x, rate, dynamics))
+    return s, u
+
+
+def spikes_alone(x, rate, dynamics):
+    """The s of `forward`; u is not written."""
+    s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    if x.numel():
+        _forward[_grid(x)](x, s, None, x.shape[1], x.stride(0), *_constants(rate, dynamics),
+                           **_options(x, rate, dynamics))
+    return s
+
+
+def backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
+    """`dynamics.backward_pass` of (T, N), each time step contiguous."""
+    grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
+    if not u.numel():
+        return grad_x
+    beta = beta.reshape(-1).float()
+    slope, offset = (torch.as_tensor(value, dtype=beta.dtype, device=beta.device).expand_as(beta).contiguous()
+                     for value in surrogate.coefficients(beta))
+    _backward[_grid(u)](
+        u, grad_s, grad_u, grad_x, beta, slope, offset, u.shape[1], u.stride(0), grad_s.stride(0),
+        0 if grad_u is None else grad_u.stride(0), *_constants(rate, dynamics), EVEN=surrogate.even,
+        PER_STEP=beta.numel() > 1, DETACHED=dynamics.detach_reset, **_options(u, rate, dynamics))
+    return grad_x
+
+
+def _grid(x):
+    return (triton.cdiv(x.shape[1], _BLOCK),)
+
+
+def _constants(rate, dynamics):
+    """decay, gain, what is added to u[1] and to later ones, threshold, reset; a learned rate's stay on the device."""
+    decay, gain, shift = dynamics.coefficients(rate)
+    first = decay * dynamics.v_reset + shift
+    if isinstance(rate, Tensor):
+        decay, gain, first, shift = (torch.as_tensor(x, dtype=torch.float32, device=rate.device).detach()
+                                     for x in (decay, gain, first, shift))
+    return decay, gain, first, shift, dynamics.v_threshold, dynamics.v_reset
+
+
+def _options(x, rate, dynamics):
+    return dict(T=len(x), DECAY_INPUT=dynamics.decay_input, HARD=dynamics.hard_reset, FROM_ZERO=dynamics.v_reset == 0,
+                LEARNED=isinstance(rate, Tensor), BLOCK=_BLOCK, enable_fp_fusion=False)
+
+
+if triton is not None:
+
+    @triton.jit
+    def _forward(x, s, u, N, stride, decay, gain, first, shift, v_threshold, v_reset, T: tl.constexpr,
+                 DECAY_INPUT: tl.constexpr, HARD: tl.constexpr, FROM_ZERO: tl.constexpr, LEARNED: tl.constexpr,
+                 BLOCK: tl.constexpr):
+        if LEARNED:
+            decay, gain, first, shift = tl.load(decay), tl.load(gain), tl.load(first), tl.load(shift)
+        n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+        inside = n < N
+        v = tl.zeros((BLOCK,), tl.float32)
+        for t in tl.static_range(T):
+            at = tl.cast(t, tl.int64)
+            current = tl.load(x + at * stride + n, mask=inside, other=0.)
+            potential = current.to(tl.float32)
+            if DECAY_INPUT:
+                potential = potential * gain
+            if t > 0:
+                potential = potential + v * decay
+                if DECAY_INPUT and not FROM_ZERO:
+                    potential = potential + shift
+            elif not FROM_ZERO:
+                potential = potential + first
+            stored = potential.to(current.dtype)
+            potential = stored.to(tl.float32)
+            spike = (potential >= v_threshold).to(tl.float32)
+            if HARD:
+                v = potential - potential * spike
+                if not FROM_ZERO:
+                    v = v + spike * v_reset
+            else:
+                v = potential - spike * v_threshold
+            tl.store(s + at * N + n, spike.to(current.dtype), mask=inside)
+            if u is not None:
+                tl.store(u + at * N + n, stored, mask=inside)
+
+    @triton.jit
+    def _backward(u, grad_s, grad_u, grad_x, beta, slope, offset, N, stride_u, stride_s, stride_grad_u, decay, gain,
+                  first, shift, v_threshold, v_reset, T: tl.constexpr, DECAY_INPUT: tl.constexpr, HARD: tl.constexpr,
+                  FROM_ZERO: tl.constexpr, LEARNED: tl.constexpr, EVEN: tl.constexpr, PER_STEP: tl.constexpr,
+                  DETACHED: tl.constexpr, BLOCK: tl.constexpr):
+        if LEARNED:
+            decay, gain = tl.load(decay), tl.load(gain)
+        n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+        inside = n < N
+        delta = tl.zeros((BLOCK,), tl.float32)
+        for i in tl.static_range(T):
+            t = T - 1 - i
+            at = tl.cast(t, tl.int64)
+            stored = tl.load(u + at * stride_u + n, mask=inside, other=0.)
+            potential = stored.to(tl.float32)
+            z = potential - v_threshold
+            g = tl.load(grad_s + at * stride_s + n, mask=inside, other=0.).to(tl.float32)
+            window = t if PER_STEP else 0
+            distance = tl.abs(z)
+            f = (distance if EVEN else z) * tl.load(slope + window) + tl.load(offset + window)
+            f = f * (distance <= tl.load(beta + window)).to(tl.float32)
+            if i == 0:
+                delta = g * f
+                if grad_u is not None:
+                    delta = delta + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.).to(tl.float32)
+            else:
+                carry = delta * decay
+                if HARD:
+                    if not DETACHED:
+                        g = g + carry * (v_reset - potential)
+                    c = carry - carry * (z >= 0).to(tl.float32)
+                else:
+                    if not DETACHED:
+                        g = g - carry * v_threshold
+                    c = carry
+                if grad_u is not None:
+                    c = c + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.).to(tl.float32)
+                delta = g * f + c
+            out = delta * gain if DECAY_INPUT else delta
+            tl.store(grad_x + at * N + n, out.to(stored.dtype), mask=inside)
