@@ -5,7 +5,8 @@ loop over memory of each pass, so that a layer costs little more than moving x, 
 large tensor of a kind (a number of time steps, a precision, constants, a shape of surrogate) waits some seconds for
 that. Tensors below `SMALL` elements do not ask for it: there the waiting is never made up for.
 
-`TORCH_COMPILE_DISABLE=1` in the environment keeps all step by step; results are the same, to the bit for shapes without transcendental functions.
+`TORCH_COMPILE_DISABLE=1` in the environment keeps all step by step; results are the same, to the bit for shapes without
+transcendental functions.
 """
 
 import logging
