@@ -33,6 +33,26 @@ def energy_figure(found, title=''):
     return figure
 
 
+def rate_figure(spikes, title=''):
+    """How often the neurons of each layer fire: a bar a layer, from the first down to the last; a point a time step.
+
+    Args:
+        spikes: {layer: (T, ...)}.
+    """
+    names = list(spikes)
+    figure = _figure(6.5, 0.17 * len(names) + 1.1)
+    axes = _tidy(figure.add_subplot(), xlabel='spikes a neuron and time step', title=title)
+    rows = np.arange(len(names))
+    axes.barh(rows, [float(s.mean()) for s in spikes.values()], color=COLOURS[5], height=.7)
+    for row, s in zip(rows, spikes.values()):
+        steps = s.flatten(1).mean(1).tolist()
+        axes.scatter(steps, [row] * len(steps), c=range(len(steps)), cmap='viridis', s=9, zorder=3)
+    axes.set_yticks(rows, [_short(name) for name in names], fontsize=7)
+    axes.set(ylim=(len(names) - .4, -.6), xlim=(0, None))
+    axes.text(1, 0.01, 'points: time steps, first dark, last bright', transform=axes.transAxes, ha='right', fontsize=7)
+    return figure
+
+
 def feature_figure(spikes, layers=5, title=''):
     """Feature maps of one sample: a row for each of a few layers, from first to last, a column for each time step; a
     pixel is the share of the layer's channels that fire there. The scale is the row's own.
