@@ -79,8 +79,8 @@ def page(names, device=None):
         except A2SGError as error:
             raise gradio.Error(str(error), title='This picture or network cannot be used') from error
         maps = {layer: s for layer, s in found['spikes'].items() if s.dim() == 4}
-        return ((found['image'], found['areas']), found['shares'], rate_figure(found['spikes'], 'How often each layer fires'),
-                feature_figure(maps) if maps else None)
+        return ((found['image'], found['areas']), found['shares'],
+                rate_figure(found['spikes'], 'How often each layer fires'), feature_figure(maps) if maps else None)
 
     with gradio.Blocks(title='a2sg_zoo', analytics_enabled=False) as blocks:
         gradio.Markdown('# What a spiking network sees\nDrop a picture; it stays on this machine.')
