@@ -33,6 +33,9 @@ from a2sg_zoo.registry import POLICIES, SEARCHERS, SURROGATES
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
 from a2sg_zoo.surrogates.base import positive
 
+# elements of a sample that lie side by side: a line of cache, in float32
+_RUN = 16
+
 
 def attach(model, policy):
     """Puts all neurons of `model` under `policy`: its surrogate, its initial window, its search. Returns them."""
@@ -165,7 +168,7 @@ class AdaptivePolicy(Policy):
         candidates: number of windows in the grid between them.
         objective: 'sgv' as in the paper, or the scale-free 'cv', for the last time step.
         interval: search in every interval-th optimiser step, hold beta between.
-        sample: number of a layer's elements a search looks at, drawn at random; None for all.
+        sample: number of a layer's elements a search looks at, drawn at random in runs of 16; None for all.
         gain: 'shape' applies the surrogate as it is, so that a wide window passes on more gradient than a narrow one;
             'area' divides it by its area, for shapes that are linear in their window. SGV is that of the surrogate as
             it is either way, for an area of 1 leaves it without an inner minimum; TGC is that of what is applied.
@@ -227,7 +230,7 @@ class AdaptivePolicy(Policy):
         # the sample may miss a NaN; `sum` is one pass and no copy to the host
         finite = summed_over_processes(gradients.grad_s.sum(dtype=torch.float32)).isfinite()
         if self.sample is not None and N > self.sample:
-            gradients = gradients.sampled(self._sampled_rows(gradients.u))
+            gradients = gradients.sampled(*self._sampled_runs(gradients.u))
 
         def window(t, gradient):
             if self.spatial if t == T - 1 else self.temporal:
@@ -252,12 +255,15 @@ class AdaptivePolicy(Policy):
         self.searches[kind] += 1
         self.on_bound[kind] = self.on_bound[kind] + (found & ((index == 0) | (index == len(self.grid) - 1)))
 
-    def _sampled_rows(self, u):
+    def _sampled_runs(self, u):
+        """Runs of neighbours drawn at random, and their length: whoever reads one element of memory reads these."""
         key = u.shape[1], u.device
+        length = min(_RUN, self.sample)
         if key not in self._samples:
             generator = torch.Generator(u.device).manual_seed(hash((*self._seed, u.shape[1])) % 2**63)
-            self._samples[key] = torch.randint(u.shape[1], (self.sample,), generator=generator, device=u.device)
-        return self._samples[key]
+            self._samples[key] = torch.randint(u.shape[1] // length, (self.sample // length,), generator=generator,
+                                               device=u.device)
+        return self._samples[key], length
 
     def _grid_for(self, neuron, device):
         key = neuron.v_threshold, device

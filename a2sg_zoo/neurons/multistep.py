@@ -59,9 +59,11 @@ class LayerGradients:
     def __init__(self, u, grad_s, grad_u, rate, dynamics):
         self.u, self.grad_s, self.grad_u, self.rate, self.dynamics = u, grad_s, grad_u, rate, dynamics
 
-    def sampled(self, rows):
-        """The same for some of the N elements. rows: indices, (n,)."""
-        chosen = (None if x is None else x[:, rows] for x in (self.u, self.grad_s, self.grad_u))
+    def sampled(self, runs, length):
+        """The same for some of the N elements: runs of `length` neighbours in memory. runs: their indices, (n,)."""
+        end = self.u.shape[1] // length * length
+        chosen = (None if x is None else x[:, :end].unflatten(1, (-1, length))[:, runs].flatten(1)
+                  for x in (self.u, self.grad_s, self.grad_u))
         return LayerGradients(*chosen, self.rate, self.dynamics)
 
     def scan(self, window):

@@ -1,7 +1,9 @@
 """The search against brute force: direct evaluation of the objective on full tensors."""
 
 import math
+from functools import partial
 
+import hyperopt
 import numpy as np
 import pytest
 import torch
@@ -104,6 +106,30 @@ def test_tpe_comes_close_and_is_reproducible():
         gaps.append(float((curve[index] - curve.min()) / (curve.max() - curve.min())))
     assert np.median(gaps) < 0.02 and max(gaps) < 0.2
 
+
+@pytest.mark.parametrize('trials, startup', [(16, 6), (30, 1), (4, 6)])
+@pytest.mark.parametrize('seed', range(6))
+def test_tpe_tries_what_hyperopt_would(trials, startup, seed):
+    curve = torch.rand(len(GRID), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    curve[::7], curve[1::7] = curve[3], torch.inf  # ties, and windows without a value
+    ours, theirs = [], []
+
+    class Objective:
+        grid = GRID
+
+        def at(self, index):
+            ours.append(index)
+            return float(curve[index])
+
+    def evaluate(beta):
+        theirs.append(int(np.abs(GRID.numpy() - beta).argmin()))
+        return float(curve[theirs[-1]])
+
+    index, _ = TPESearcher(trials, startup)(Objective(), (3, seed))
+    hyperopt.fmin(evaluate, hyperopt.hp.uniform('beta', float(GRID[0]), float(GRID[-1])),
+                  partial(hyperopt.tpe.suggest, n_startup_jobs=startup, verbose=False), trials,
+                  rstate=np.random.default_rng((3, seed)), verbose=False, show_progressbar=False)
+    assert ours == list(dict.fromkeys(theirs)) and curve[index] == curve[theirs].min()
 
 
 @pytest.mark.parametrize('searcher', [ExactSearcher(), TPESearcher(trials=4)], ids=repr)
