@@ -33,7 +33,7 @@ def main(argv=None):
     parser.add_argument('--out', type=Path, metavar='PATH', help='writes PATH.json and PATH.md')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads(), help='of the CPU (default: all cores)')
-    parser.add_argument('--batch', type=int, default=16, help='images a training step (default: 16)')
+    parser.add_argument('--batch', type=int, default=32, help='images a training step (default: 32)')
     parser.add_argument('--rounds', type=int, default=5, help='times each is measured (default: 5)')
     parser.add_argument('--amp', choices=('bfloat16', 'float16'), help='autocast to this type')
     parser.add_argument('--profile', action='store_true', help='also say where the time of a training step goes')

@@ -1,12 +1,15 @@
 """What every spiking backbone has in common: time, outputs, and weights from elsewhere."""
 
 import re
+from contextlib import nullcontext
 
+import torch
 from mmengine.model import BaseModule
 
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.layers.folded import check_time_steps
+from a2sg_zoo.neurons.saved import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
 
 
@@ -23,6 +26,8 @@ class SpikingBackbone(BaseModule):
         out_indices: stages whose outputs are returned.
         time: 'mean' returns each output averaged over time, (B, C, H, W), which is what a plain neck or head takes;
             'keep' returns (T, B, C, H, W), for spiking ones.
+        save_spikes: whether spikes are kept for the backward pass as autograd would, beside the membrane potentials;
+            otherwise they are made from these again, which saves a third of a network's memory.
         init_cfg: MMEngine's. For `dict(type='Pretrained', checkpoint=PATH)` the file may be one of this project, one
             of a whole network that has this backbone, or an official checkpoint of the family.
 
@@ -34,12 +39,13 @@ class SpikingBackbone(BaseModule):
 
     official_names = []
 
-    def __init__(self, T=4, neuron=dict(type='LIF', tau=2.0), out_indices=(-1,), time='mean', init_cfg=None):
+    def __init__(self, T=4, neuron=dict(type='LIF', tau=2.0), out_indices=(-1,), time='mean', save_spikes=False,
+                 init_cfg=None):
         super().__init__(init_cfg)
         self.T = check_time_steps(T, self)
         if time not in ('mean', 'keep'):
             raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
-        self.time = time
+        self.time, self.save_spikes = time, save_spikes
         self._neuron = dict(neuron)
         self._out_indices = out_indices
 
@@ -62,9 +68,10 @@ class SpikingBackbone(BaseModule):
     def forward(self, x):
         """x: images (B, C, H, W) or frames (T, B, C, H, W). Returns a tuple, one output a tapped stage."""
         outputs = []
-        for i, y in enumerate(self.forward_stages(x)):
-            if i in self.out_indices:
-                outputs.append(y.mean(0) if self.time == 'mean' else y)
+        with nullcontext() if self.save_spikes or not torch.is_grad_enabled() else spikes_from_potentials():
+            for i, y in enumerate(self.forward_stages(x)):
+                if i in self.out_indices:
+                    outputs.append(y.mean(0) if self.time == 'mean' else y)
         return tuple(outputs)
 
     @classmethod

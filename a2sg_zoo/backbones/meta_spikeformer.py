@@ -116,7 +116,7 @@ class MetaSpikeFormer(SpikingBackbone):
         mlp_ratio: hidden width of the MLPs and convolutional blocks over their width.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [

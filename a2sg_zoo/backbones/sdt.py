@@ -53,7 +53,7 @@ class SpikeDrivenTransformer(SpikingBackbone):
             one: it also pools within its attention. Its checkpoints have the same names, and should not be loaded.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [

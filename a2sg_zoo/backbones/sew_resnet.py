@@ -67,7 +67,7 @@ class SEWResNet(SpikingBackbone):
             ((1 - s) x).
         in_channels: channels of the input.
         neuron: config of the neurons; the default is the paper's.
-        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [

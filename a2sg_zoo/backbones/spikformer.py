@@ -51,7 +51,7 @@ class Spikformer(SpikingBackbone):
             heads, in_channels=2.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [

@@ -73,7 +73,7 @@ class Spikingformer(SpikingBackbone):
             the ImageNet form, 2-256 with 16 heads, in_channels=2 and neurons of tau 1.5.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [

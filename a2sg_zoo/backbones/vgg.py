@@ -36,7 +36,7 @@ class VGGSNN(SpikingBackbone):
             published forms.
         in_channels: channels of the input; an event camera has 2, one a polarity.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [

@@ -1,7 +1,6 @@
 """Times and memory, measured so that a noisy machine changes ratios little."""
 
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -87,15 +86,16 @@ def _measure_memory(make_action, device, threads, connection):
     torch.set_num_threads(threads)
     small, action = make_action(device)
     small()
-    before = _held()
+    before = _held('VmRSS')
     action()
-    scale = 1 if sys.platform == 'darwin' else 1024
-    connection.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale - before)
+    connection.send(_held('VmHWM') - before)
 
 
-def _held():
+def _held(field):
     try:
-        return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize()
+        # not getrusage, whose peak a new process takes over from the one that started it
+        lines = Path('/proc/self/status').read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f'{field}:'))
     except OSError as error:
         raise A2SGError(f'the memory of a process is read from /proc, which is not here ({error}); measure on '
                         'Linux') from error

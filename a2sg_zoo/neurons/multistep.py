@@ -8,7 +8,7 @@ twice.
 import torch
 from torch import Tensor
 
-from a2sg_zoo.neurons import fused
+from a2sg_zoo.neurons import fused, saved
 from a2sg_zoo.neurons.dynamics import local_gradients, wide
 
 
@@ -106,7 +106,9 @@ def multistep(x, rate, dynamics, window):
         s: 0 or 1, of x's shape and dtype.
     """
     if torch.is_grad_enabled() and (x.requires_grad or isinstance(rate, Tensor) and rate.requires_grad):
-        return _MultiStep.apply(x, rate, dynamics, window)[0]
+        s, u = _MultiStep.apply(x, rate, dynamics, window)
+        saved.remember(s, u, dynamics.v_threshold)
+        return s
     layout = x.shape, _layout(x)
     return _shaped(fused.spikes_alone(_flat(x, layout), rate, dynamics), layout)
 
@@ -117,7 +119,9 @@ def multistep_potentials(x, rate, dynamics, window):
     What reaches u[t] directly is counted into `LocalGradient.c`; at t = T, where there is no c, a window is chosen
     without it.
     """
-    return _MultiStep.apply(x, rate, dynamics, window)
+    s, u = _MultiStep.apply(x, rate, dynamics, window)
+    saved.remember(s, u, dynamics.v_threshold)
+    return s, u
 
 
 def _layout(x):
