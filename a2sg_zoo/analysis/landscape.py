@@ -73,7 +73,7 @@ def landscape(objective, path, x, y=(0.0,), seed=0, processes=1, progress=None):
         path: file of the points.
         x, y: coordinates along the two directions; y = (0.0,) for a single one.
         seed: of the directions: `seed` and `seed + 1`.
-        processes: how many work on the grid at once; each holds the network and the samples.
+        processes: how many work on the grid at once; each holds weights of its own, and all share the samples.
         progress: called as `progress(points known, points in all)` after each.
 
     Returns:
@@ -150,6 +150,9 @@ _evaluator = None
 def _start(objective, seed, threads):
     global _evaluator
     torch.set_num_threads(threads)
+    # tensors reach a process as shared memory, and weights are moved: each has its own
+    for p in objective.parameters:
+        p.data = p.data.clone()
     _evaluator = _Evaluator(objective, seed)
 
 

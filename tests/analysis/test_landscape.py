@@ -1,15 +1,19 @@
 """The landscape against a brute-force walk; interruption, damage, parallel work."""
 
 import math
+import os
+import time
+from functools import partial
 
 import pytest
 import torch
 
 from a2sg_zoo.analysis import landscape as module
 from a2sg_zoo.analysis.landscape import filter_normalized_direction, landscape
+from a2sg_zoo.analysis.objective import Objective
 from a2sg_zoo.errors import A2SGError
 
-from .networks import classifier_objective
+from .networks import classifier_objective, cross_entropy, perceptron
 
 X, Y = (-0.5, 0.0, 0.5), (-0.25, 0.25)
 
@@ -95,12 +99,24 @@ def test_a_point_without_a_finite_loss(objective, tmp_path):
     assert 'NaN' not in (tmp_path / 'l.jsonl').read_text()
 
 
-def test_processes_agree(tmp_path):
+def when_both_are_here(folder, model, inputs, targets):
+    """A loss that is computed once two processes have moved their weights to points of their own."""
+    (folder / str(os.getpid())).touch()
+    until = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < until:
+        time.sleep(.01)
+    return cross_entropy(model, inputs, targets)
+
+
+def test_processes_do_not_move_one_anothers_weights(tmp_path):
     # in float64: where a membrane potential lies at the threshold, another order of the sums makes another spike
-    objective = classifier_objective(torch.float64)
+    objective = perceptron(dict(type='TRI'))
     alone = landscape(objective, tmp_path / 'a.jsonl', X, Y)
-    together = landscape(objective, tmp_path / 'b.jsonl', X, Y, processes=2)
-    assert alone.loss == pytest.approx(together.loss, rel=1e-9) and alone.accuracy == together.accuracy
+    (tmp_path / 'here').mkdir()
+    meeting = Objective(objective.model, objective.batches, partial(when_both_are_here, tmp_path / 'here'))
+    together = landscape(meeting, tmp_path / 'b.jsonl', X, Y, processes=2)
+    assert len(list((tmp_path / 'here').iterdir())) == 2
+    assert alone.loss == pytest.approx(together.loss, rel=1e-9)
 
 
 def _die(objective, seed, threads):

@@ -15,7 +15,7 @@ from a2sg_zoo.engine.memory import keep_freed_memory
 if {keep}: assert keep_freed_memory()
 torch.ones(1 << 24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10): torch.ones(1 << 24)
+for _ in range(40): torch.ones(1 << 24)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
