@@ -26,18 +26,24 @@ _compiled = {}
 
 def forward_pass(x, rate, dynamics):
     """`dynamics.forward_pass`."""
+    if torch.compiler.is_compiling():
+        return passes.forward_pass(x, rate, dynamics)
     key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
     return _run(passes.forward_pass, kernels.forward if kernels.supports(x) else None, key, x, rate, dynamics)
 
 
 def spikes_alone(x, rate, dynamics):
     """The s of `dynamics.forward_pass`: nothing is kept for a backward pass."""
+    if torch.compiler.is_compiling():
+        return _spikes(x, rate, dynamics)
     key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
     return _run(_spikes, kernels.spikes_alone if kernels.supports(x) else None, key, x, rate, dynamics)
 
 
 def backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
     """`dynamics.backward_pass`."""
+    if torch.compiler.is_compiling():
+        return passes.backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta)
     key = (u.device.type, u.dtype, len(u), dynamics, isinstance(rate, Tensor), grad_u is None, type(surrogate),
            beta.numel())
     return _run(passes.backward_pass, kernels.backward if kernels.supports(u, surrogate) else None, key, u, grad_s,
@@ -49,8 +55,7 @@ def _spikes(x, rate, dynamics):
 
 
 def _run(function, kernel, key, first, *args):
-    # within a network that is compiled as a whole, this becomes part of its graph
-    if (kernel is None and first.numel() < SMALL) or torch.compiler.is_compiling() or _switched_off():
+    if (kernel is None and first.numel() < SMALL) or _switched_off():
         return function(first, *args)
     key = function, kernel, *key
     if key not in _compiled:

@@ -16,7 +16,7 @@ class _MultiStep(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, rate, dynamics, window):
-        ctx.layout = x.shape, _layout(x)
+        ctx.layout = _layout(x)
         s, u = fused.forward_pass(_flat(x, ctx.layout), rate, dynamics)
         ctx.save_for_backward(u, rate if isinstance(rate, Tensor) else None)
         ctx.rate, ctx.dynamics, ctx.window = rate if not isinstance(rate, Tensor) else None, dynamics, window
@@ -106,10 +106,8 @@ def multistep(x, rate, dynamics, window):
         s: 0 or 1, of x's shape and dtype.
     """
     if torch.is_grad_enabled() and (x.requires_grad or isinstance(rate, Tensor) and rate.requires_grad):
-        s, u = _MultiStep.apply(x, rate, dynamics, window)
-        saved.remember(s, u, dynamics.v_threshold)
-        return s
-    layout = x.shape, _layout(x)
+        return _applied(x, rate, dynamics, window)[0]
+    layout = _layout(x)
     return _shaped(fused.spikes_alone(_flat(x, layout), rate, dynamics), layout)
 
 
@@ -119,24 +117,43 @@ def multistep_potentials(x, rate, dynamics, window):
     What reaches u[t] directly is counted into `LocalGradient.c`; at t = T, where there is no c, a window is chosen
     without it.
     """
-    s, u = _MultiStep.apply(x, rate, dynamics, window)
-    saved.remember(s, u, dynamics.v_threshold)
-    return s, u
+    return _applied(x, rate, dynamics, window)
+
+
+def _applied(x, rate, dynamics, window):
+    if not torch.compiler.is_compiling():
+        s, u = _MultiStep.apply(x, rate, dynamics, window)
+        saved.remember(s, u, dynamics.v_threshold)
+        return s, u
+    # a search looks at what a compiler cannot know; a window that stands still becomes part of the compiled network
+    return (_MultiStep.apply if isinstance(window, FixedWindow) else _apart)(x, rate, dynamics, window)
+
+
+@torch.compiler.disable
+def _apart(x, rate, dynamics, window):
+    return _MultiStep.apply(x, rate, dynamics, window)
 
 
 def _layout(x):
-    """Strides of one time step, as x has them if its memory has neither gaps nor overlaps, else packed."""
+    """(shape of x, strides of one time step): those that x has if its memory has neither gaps nor overlaps, else packed.
+
+    None within a network that is compiled as a whole, whose compiler lays memory out as it likes.
+    """
+    if torch.compiler.is_compiling():
+        return None
     step = x[0] if len(x) else x.new_empty(x.shape[1:])
     packed = 1
     for stride, size in sorted((stride, size) for stride, size in zip(step.stride(), step.shape) if size > 1):
         if stride != packed:
-            return step.contiguous().stride()
+            return x.shape, step.contiguous().stride()
         packed *= size
-    return step.stride()
+    return x.shape, step.stride()
 
 
 def _flat(x, layout):
-    """(T, N): x in the order of memory that the layout gives; a view where x has that order."""
+    """(T, N): x in the order of memory that the layout gives; a view where x has that order. As it is without a layout."""
+    if layout is None:
+        return x
     shape, strides = layout
     size = shape[1:].numel()
     if any(a != b and n > 1 for a, b, n in zip(x.stride()[1:], strides, shape[1:])):
@@ -145,6 +162,8 @@ def _flat(x, layout):
 
 
 def _shaped(x, layout):
+    if layout is None:
+        return x
     shape, strides = layout
     return x.as_strided(shape, (shape[1:].numel(), *strides))
 
