@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.layers.folded import check_time_steps
+from a2sg_zoo.layers.recompute import recomputed
 from a2sg_zoo.neurons.saved import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
 
@@ -17,8 +18,8 @@ class SpikingBackbone(BaseModule):
     """Base of the backbones.
 
     A subclass defines `stages_out` in its constructor (channels of every stage that can be tapped) and
-    `forward_stages(x)`, which yields the output (T, B, C, H, W) of each of them in order. It names its parameters
-    as it likes, and says in `official_names` what the published code calls them.
+    `forward_stages(x)`, which yields the output (T, B, C, H, W) of each of them in order and applies its blocks by
+    `run`. It names its parameters as it likes, and says in `official_names` what the published code calls them.
 
     Args:
         T: number of time steps.
@@ -26,6 +27,8 @@ class SpikingBackbone(BaseModule):
         out_indices: stages whose outputs are returned.
         time: 'mean' returns each output averaged over time, (B, C, H, W), which is what a plain neck or head takes;
             'keep' returns (T, B, C, H, W), for spiking ones.
+        recompute: whether blocks keep nothing but their inputs for the backward pass and run a second time in it
+            (activation checkpointing): less memory, a third more time, the same results.
         save_spikes: whether spikes are kept for the backward pass as autograd would, beside the membrane potentials;
             otherwise they are made from these again, which saves a third of a network's memory.
         init_cfg: MMEngine's. For `dict(type='Pretrained', checkpoint=PATH)` the file may be one of this project, one
@@ -39,13 +42,13 @@ class SpikingBackbone(BaseModule):
 
     official_names = []
 
-    def __init__(self, T=4, neuron=dict(type='LIF', tau=2.0), out_indices=(-1,), time='mean', save_spikes=False,
-                 init_cfg=None):
+    def __init__(self, T=4, neuron=dict(type='LIF', tau=2.0), out_indices=(-1,), time='mean', recompute=False,
+                 save_spikes=False, init_cfg=None):
         super().__init__(init_cfg)
         self.T = check_time_steps(T, self)
         if time not in ('mean', 'keep'):
             raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
-        self.time, self.save_spikes = time, save_spikes
+        self.time, self.recompute, self.save_spikes = time, recompute, save_spikes
         self._neuron = dict(neuron)
         self._out_indices = out_indices
 
@@ -61,6 +64,12 @@ class SpikingBackbone(BaseModule):
                 raise ConfigError(f'{type(self).__name__}: out_indices has {i}, but there are {stages} stages')
         self.out_indices = tuple(i % stages for i in self._out_indices)
         self.out_channels = [stage_channels[i] for i in self.out_indices]
+
+    def run(self, blocks, x):
+        """Applies blocks (modules of one input) one after the other, under activation checkpointing if `recompute`."""
+        for block in blocks:
+            x = recomputed(block, x) if self.recompute and torch.is_grad_enabled() else block(x)
+        return x
 
     def forward_stages(self, x):
         raise NotImplementedError

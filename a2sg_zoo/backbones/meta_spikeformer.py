@@ -116,7 +116,7 @@ class MetaSpikeFormer(SpikingBackbone):
         mlp_ratio: hidden width of the MLPs and convolutional blocks over their width.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -176,5 +176,5 @@ class MetaSpikeFormer(SpikingBackbone):
     def forward_stages(self, x):
         x = encode(self.downs[0].project, x, self.T)
         for i, stage in enumerate(self.stages):
-            x = stage(x if i == 0 else self.downs[i](x))
+            x = self.run(stage, x if i == 0 else self.downs[i](x))
             yield x

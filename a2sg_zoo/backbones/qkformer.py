@@ -136,7 +136,7 @@ class QKFormer(SpikingBackbone):
             that are adapted a time step at a time need.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -198,6 +198,6 @@ class QKFormer(SpikingBackbone):
     def forward_stages(self, x):
         x = self.stem.neuron(encode(self.stem.project, x, self.T))
         for embedding, stage in zip(self.embeddings, self.stages):
-            x = embedding(x)
-            x = stage(x.flatten(3)).unflatten(3, x.shape[-2:])
+            x = self.run([embedding], x)
+            x = self.run(stage, x.flatten(3)).unflatten(3, x.shape[-2:])
             yield x

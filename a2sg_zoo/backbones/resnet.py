@@ -50,7 +50,7 @@ class SpikingResNet(SpikingBackbone):
         tdbn: see above.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -95,5 +95,5 @@ class SpikingResNet(SpikingBackbone):
     def forward_stages(self, x):
         x = self.stem_neuron(encode(self.stem, x, self.T))
         for stage in self.stages:
-            x = stage(x)
+            x = self.run(stage, x)
             yield x

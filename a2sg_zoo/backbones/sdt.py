@@ -53,7 +53,7 @@ class SpikeDrivenTransformer(SpikingBackbone):
             one: it also pools within its attention. Its checkpoints have the same names, and should not be loaded.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -109,12 +109,10 @@ class SpikeDrivenTransformer(SpikingBackbone):
         x = self.stages[0].fire(encode(self.stages[0].project, x, self.T))
         yield x
         for stage in self.stages[1:]:
-            x = stage(x)
+            x = self.run([stage], x)
             yield x
         x = self.last_stage(x)
         x = x + self.position(self.position_neuron(x))
         size = x.shape[-2:]
         x = x.flatten(3)
-        for block in self.blocks:
-            x = block(x)
-        yield x.unflatten(3, size)
+        yield self.run(self.blocks, x).unflatten(3, size)

@@ -67,7 +67,7 @@ class SEWResNet(SpikingBackbone):
             ((1 - s) x).
         in_channels: channels of the input.
         neuron: config of the neurons; the default is the paper's.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -111,5 +111,5 @@ class SEWResNet(SpikingBackbone):
     def forward_stages(self, x):
         x = self.pool(self.stem_neuron(encode(self.stem, x, self.T)))
         for stage in self.stages:
-            x = stage(x)
+            x = self.run(stage, x)
             yield x

@@ -51,7 +51,7 @@ class Spikformer(SpikingBackbone):
             heads, in_channels=2.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -104,12 +104,10 @@ class Spikformer(SpikingBackbone):
         x = self.stages[0].fire(encode(self.stages[0].project, x, self.T))
         yield x
         for stage in self.stages[1:3]:
-            x = stage(x)
+            x = self.run([stage], x)
             yield x
-        x = self.stages[3](x)
+        x = self.run(self.stages[3:], x)
         x = x + self.position(x)
         size = x.shape[-2:]
         x = x.flatten(3)
-        for block in self.blocks:
-            x = block(x)
-        yield x.unflatten(3, size)
+        yield self.run(self.blocks, x).unflatten(3, size)

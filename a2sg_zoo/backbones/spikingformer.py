@@ -73,7 +73,7 @@ class Spikingformer(SpikingBackbone):
             the ImageNet form, 2-256 with 16 heads, in_channels=2 and neurons of tau 1.5.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -121,11 +121,9 @@ class Spikingformer(SpikingBackbone):
     def forward_stages(self, x):
         x = encode(self.stem, x, self.T)
         for stage in self.stages[:3]:
-            x = stage(x)
+            x = self.run([stage], x)
             yield x
-        x = self.stages[3](x)
+        x = self.run(self.stages[3:], x)
         size = x.shape[-2:]
         x = x.flatten(3)
-        for block in self.blocks:
-            x = block(x)
-        yield x.unflatten(3, size)
+        yield self.run(self.blocks, x).unflatten(3, size)

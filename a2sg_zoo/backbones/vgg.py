@@ -36,7 +36,7 @@ class VGGSNN(SpikingBackbone):
             published forms.
         in_channels: channels of the input; an event camera has 2, one a polarity.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
     """
 
     official_names = [
@@ -72,6 +72,6 @@ class VGGSNN(SpikingBackbone):
     def forward_stages(self, x):
         x = self.features[0].neuron(encode(self.features[0].project, x, self.T))
         for i, layer in enumerate(self.features):
-            x = layer(x) if i else x
+            x = self.run([layer], x) if i else x
             if i in self._ends:
                 yield x

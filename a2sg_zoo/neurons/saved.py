@@ -38,7 +38,7 @@ class _Spikes(NamedTuple):
 
 def remember(s, u, v_threshold):
     """Says that spikes s, (T, N), are those of u, both packed; for the innermost `spikes_from_potentials`, if any."""
-    if _tables:
+    if _tables and _tables[-1] is not None:
         storage = s.untyped_storage()
         _tables[-1][storage.data_ptr()] = _Source(StorageWeakRef(storage), s._version, s.storage_offset(), u.detach(),
                                                   v_threshold)
@@ -65,6 +65,16 @@ def _recording():
     try:
         with saved_tensors_hooks(pack, _unpack):
             yield
+    finally:
+        _tables.pop()
+
+
+@contextmanager
+def nothing_remembered():
+    """Context within `spikes_from_potentials` for what keeps neither spikes nor u: a table would keep u alive."""
+    _tables.append(None)
+    try:
+        yield
     finally:
         _tables.pop()
 

@@ -1,0 +1,37 @@
+"""Activation checkpointing: of a block, only the input is kept; the rest is made again in the backward pass."""
+
+from contextlib import contextmanager
+
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils.checkpoint import checkpoint
+
+from a2sg_zoo.neurons.saved import nothing_remembered
+
+
+def recomputed(block, x):
+    """`block(x)`, whose forward pass runs once more when gradients are asked for. Outputs and gradients are the same.
+
+    Random numbers are drawn as they were, batch norms count a batch once, and a policy chooses windows once: it does so
+    in the backward pass.
+
+    Args:
+        block: module of one input.
+        x: its input.
+
+    Source: Chen et al., 2016 (arXiv 1604.06174); `torch.utils.checkpoint`.
+    """
+    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nothing_remembered(), _once_more(block)))
+
+
+@contextmanager
+def _once_more(block):
+    """Batch norms take the batch's statistics, as in the first pass, and add nothing of them to the running ones."""
+    norms = [m for m in block.modules() if isinstance(m, _NormBase) and m.training and m.track_running_stats]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, counted) in zip(norms, before):
+            norm.momentum, norm.num_batches_tracked = momentum, counted
