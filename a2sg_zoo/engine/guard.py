@@ -7,6 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.structures import BaseDataElement
+from torch import distributed
+from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 from torch.nn.utils import get_total_norm
 
@@ -65,8 +67,7 @@ class NonFiniteGuard(Hook):
 
     def _before_step(self, optimizer, args, kwargs):
         parameters = [p for group in optimizer.param_groups for p in group['params'] if p.grad is not None]
-        # the largest magnitude: unlike a sum of squares it cannot overflow
-        if parameters and not get_total_norm([p.grad for p in parameters], norm_type=inf).isfinite():
+        if parameters and not _all_finite([p.grad for p in parameters]):
             self._remove_hooks()
             name = next(self._names.get(p, 'a parameter outside the model') for p in parameters if not _finite(p.grad))
             raise NonFiniteError(f'iteration {self._runner.iter + 1}: the loss is finite, but the gradient of {name} '
@@ -134,6 +135,17 @@ def _finite(value):
     if len({flag.device for flag in flags}) > 1:
         flags = [flag.cpu() for flag in flags]
     return not flags or bool(torch.stack(flags).all())
+
+
+def _all_finite(gradients):
+    """Whether gradients are finite, on all processes if they are divided among them; waits for the device once."""
+    parts = [x.to_local() if isinstance(x, DTensor) else x for x in gradients]
+    # the largest magnitude: unlike a sum of squares it cannot overflow
+    bad = ~get_total_norm([x for x in parts if x.numel()], norm_type=inf).isfinite()
+    if isinstance(gradients[0], DTensor):
+        bad = bad.float()
+        distributed.all_reduce(bad)
+    return not bad
 
 
 def _is_samples(value):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import distributed
 
 from a2sg_zoo.checkpoint import find_resume_checkpoint
 from a2sg_zoo.engine.memory import keep_freed_memory
@@ -60,6 +61,8 @@ def build_runner(cfg):
     """MMEngine's runner for a config, its parts checked against each other."""
     # MMEngine keeps logs and visualizers by name and second of the start: two runs of one process would share theirs
     cfg.setdefault('experiment_name', f'{Path(cfg.filename or "run").stem}_{next(_runs)}')
+    if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
+        _join_without_cuda(cfg)
     try:
         runner = Runner.from_cfg(cfg)
     except A2SGError:
@@ -68,12 +71,30 @@ def build_runner(cfg):
         raise ConfigError(f'{cfg.filename}: the network cannot be built: {error}') from error
     check_channels(_unwrapped(runner))
     if cfg.get('channels_last'):
-        runner.model.to(memory_format=torch.channels_last)
+        model = _unwrapped(runner).to(memory_format=torch.channels_last)
+        if model is not runner.model:  # a wrapper lays its buffers out as it finds the weights
+            runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)
     if not torch.cuda.is_available():
         keep_freed_memory()
     # MMEngine would log several lines for each parameter of the network
     runner.logger.addFilter(lambda record: not str(record.msg).startswith('paramwise_options'))
     return runner
+
+
+def _join_without_cuda(cfg):
+    """What MMEngine's launchers take for granted is a CUDA device for each process."""
+    if cfg.launcher != 'pytorch':
+        raise ConfigError(f'--launcher {cfg.launcher} needs a CUDA device for each process, and there is none; on CPUs, '
+                          'use torchrun and --launcher pytorch')
+    if 'RANK' not in os.environ:
+        raise ConfigError('--launcher pytorch is for processes that torchrun starts: '
+                          'torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch')
+    if not distributed.is_initialized():
+        distributed.init_process_group('gloo')
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel', broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False))
+    cfg.model_wrapper_cfg = {'device_ids': None, **wrapper}
 
 
 def _unwrapped(runner):

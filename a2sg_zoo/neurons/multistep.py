@@ -151,7 +151,7 @@ def _layout(x):
 
 
 def _flat(x, layout):
-    """(T, N): x in the order of memory that the layout gives; a view where x has that order. As it is without a layout."""
+    """(T, N): x in the order of memory that the layout gives, a view where x has that order; x itself without one."""
     if layout is None:
         return x
     shape, strides = layout

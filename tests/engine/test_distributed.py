@@ -1,0 +1,166 @@
+"""Two processes train as one does, divided or not, and one goes on where two stopped, and the other way round."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from torch import distributed, multiprocessing, nn
+from torch.distributed.tensor import DTensor
+
+from a2sg_zoo.adaptation import A2SG
+from a2sg_zoo.adaptation.hook import AdaptationHook
+from a2sg_zoo.engine.launch import build_runner, prepare_config
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import LIF
+from tests.engine import toy
+
+ROOT = Path(__file__).resolve().parents[2]
+DDP = dict(launcher='pytorch', cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)))
+
+
+class Net(BaseModel):
+    """Spiking layers without batch norms, whose statistics are those of a process' own half of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.blocks = nn.Linear(4, 9), nn.ModuleList(
+            nn.Sequential(LIF(), nn.Linear(9, 9)) for _ in range(2))
+        self.neuron, self.head = LIF(), nn.Linear(9, 1)
+        for layer in [self.first, *(block[1] for block in self.blocks)]:  # neurons are to fire in all layers
+            nn.init.normal_(layer.weight, std=.3 if layer is self.first else 2)
+            nn.init.uniform_(layer.bias, 0, 2)
+        self.double()
+
+    def forward(self, inputs, targets, mode='tensor'):
+        x = self.first(torch.stack(list(inputs)).double()).expand(3, -1, -1)
+        for block in self.blocks:
+            x = block(x)
+        output = self.head(self.neuron(x).mean(0)).squeeze(1)
+        return dict(loss=(output - torch.stack(list(targets))).square().mean()) if mode == 'loss' else output
+
+
+class Parts(toy.Hook):
+    """Notes, after the training, how many numbers of weights and of the optimiser this process holds."""
+
+    def after_train(self, runner):
+        tensors = [*runner.model.parameters(), *(x for state in runner.optim_wrapper.optimizer.state.values()
+                                                 for x in state.values() if x.dim())]
+        self.held = sum((x.to_local() if isinstance(x, DTensor) else x).numel() for x in tensors)
+        self.whole = sum(x.numel() for x in tensors)
+
+
+def train(folder, batch_size, resume=None, **kwargs):
+    """Trains in this process, one of one or more; returns `Parts`."""
+    torch.manual_seed(0)
+    parts = Parts()
+    policy = A2SG(searcher=dict(type='ExactSearcher'), sample=None, candidates=16, interval=2)
+    runner = toy.runner(folder, Net(), batch_size=batch_size, max_iters=8, clip_grad=dict(max_norm=.5),
+                        hooks=[AdaptationHook(policy, log_interval=4), parts], load_from=resume, resume=bool(resume),
+                        **kwargs)
+    runner.train()
+    return parts
+
+
+def sharding(**kwargs):
+    return dict(default_hooks=dict(sharding=dict(type='ShardingHook', **kwargs), guard=dict(type='NonFiniteGuard')))
+
+
+def pair(rank, port, folder):
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo')
+    found = {}
+    for name, kwargs in (('ddp', {}), ('sharded', sharding()), ('units', sharding(units=r'blocks\.\d')),
+                         ('resumed', dict(sharding(), resume=str(folder / 'alone' / 'iter_4.pth')))):
+        parts = train(folder / name, 2, **DDP, **kwargs)
+        found[name] = parts.held, parts.whole
+    torch.save(found, folder / f'parts{rank}.pt')
+    with pytest.raises(ConfigError, match=r"units has 'block', but no module of Net has such a name"):
+        train(folder / 'mistake', 2, **DDP, **sharding(units=['block']))
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    """A folder with the runs of two processes, and that of one alone."""
+    folder = tmp_path_factory.mktemp('runs')
+    parts = train(folder / 'alone', 4)
+    assert parts.held == parts.whole
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    multiprocessing.start_processes(pair, (port, folder), nprocs=2, start_method='spawn')
+    return folder
+
+
+def last(folder):
+    return torch.load(folder / 'iter_8.pth', weights_only=False)
+
+
+def agree(found, expected):
+    """Weights, windows and optimiser are the same but for the order of sums."""
+    assert found['state_dict'].keys() == expected['state_dict'].keys()
+    for name, x in expected['state_dict'].items():
+        torch.testing.assert_close(found['state_dict'][name], x, rtol=1e-9, atol=1e-12, msg=name)
+    assert found['optimizer']['param_groups'] == expected['optimizer']['param_groups']
+    for i, state in expected['optimizer']['state'].items():
+        for key, x in state.items():
+            torch.testing.assert_close(found['optimizer']['state'][i][key], x, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize('name', ['ddp', 'sharded', 'units', 'resumed'])
+def test_two_processes_train_as_one(runs, name):
+    alone = last(runs / 'alone')
+    assert any(len(set(beta.tolist())) > 1 for key, beta in alone['state_dict'].items() if key.endswith('.beta'))
+    agree(last(runs / name), alone)
+
+
+@pytest.mark.parametrize('name', ['ddp', 'sharded'])
+def test_one_goes_on_where_two_stopped(runs, name, tmp_path):
+    train(tmp_path, 4, resume=str(runs / name / 'iter_4.pth'))
+    agree(last(tmp_path), last(runs / 'alone'))
+
+
+def test_each_process_holds_its_part(runs):
+    parts = [torch.load(runs / f'parts{rank}.pt') for rank in range(2)]
+    for name in ('sharded', 'units', 'resumed'):
+        held = [part[name][0] for part in parts]
+        # ceilings of 9 rows in 2: 5 and 4
+        assert sum(held) == parts[0][name][1] and max(held) < .62 * sum(held)
+    assert parts[0]['ddp'][0] == parts[0]['ddp'][1]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='what is said where there is no CUDA device')
+@pytest.mark.parametrize('launcher, message', [('slurm', 'use torchrun'), ('pytorch', 'torchrun --nproc-per-node 2')])
+def test_launchers_without_cuda(launcher, message, tmp_path, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    cfg = prepare_config('configs/resnet_small_digits_tri.py', demo=True, work_dir=tmp_path, launcher=launcher)
+    with pytest.raises(ConfigError, match=message):
+        build_runner(cfg)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('hook', [(), ('default_hooks.sharding.type=ShardingHook',)], ids=['ddp', 'sharded'])
+def test_command_line(hook, tmp_path):
+    """Two processes by torchrun; then one, with batches of twice the size, goes on to the end."""
+    config = [str(ROOT / 'tools/train.py'), str(ROOT / 'configs/resnet_small_digits_a2sg.py'), '--demo', '--work-dir',
+              str(tmp_path / 'run')]
+    options = ['train_cfg.val_interval=20', 'default_hooks.checkpoint.interval=10', 'default_hooks.logger.interval=5']
+    env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+
+    def run(*words):
+        done = subprocess.run([sys.executable, *words], env=env, text=True, capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return dict(re.findall(r'Iter\(train\) \[ ?(\d+)/\d+\].*loss: ([\d.]+)', done.stdout))
+
+    first = run('-m', 'torch.distributed.run', '--nproc-per-node', '2', *config, '--launcher', 'pytorch',
+                '--cfg-options', 'train_cfg.max_iters=10', 'train_dataloader.batch_size=16', *options, *hook)
+    rest = run(*config, '--resume', '--cfg-options', 'train_cfg.max_iters=20', *options)
+    assert list(first) == ['5', '10'] and list(rest) == ['15', '20']
+    assert float(rest['20']) < float(first['5'])
