@@ -84,8 +84,8 @@ def build_runner(cfg):
 def _join_without_cuda(cfg):
     """What MMEngine's launchers take for granted is a CUDA device for each process."""
     if cfg.launcher != 'pytorch':
-        raise ConfigError(f'--launcher {cfg.launcher} needs a CUDA device for each process, and there is none; on CPUs, '
-                          'use torchrun and --launcher pytorch')
+        raise ConfigError(f'--launcher {cfg.launcher} needs a CUDA device for each process, and there is none; on '
+                          'CPUs, use torchrun and --launcher pytorch')
     if 'RANK' not in os.environ:
         raise ConfigError('--launcher pytorch is for processes that torchrun starts: '
                           'torchrun --nproc-per-node 2 tools/train.py CONFIG --launcher pytorch')

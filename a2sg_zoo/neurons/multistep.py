@@ -135,7 +135,7 @@ def _apart(x, rate, dynamics, window):
 
 
 def _layout(x):
-    """(shape of x, strides of one time step): those that x has if its memory has neither gaps nor overlaps, else packed.
+    """(x's shape, strides of one time step): as x has them if its memory has neither gaps nor overlaps, else packed.
 
     None within a network that is compiled as a whole, whose compiler lays memory out as it likes.
     """
