@@ -74,6 +74,9 @@ def build_runner(cfg):
         model = _unwrapped(runner).to(memory_format=torch.channels_last)
         if model is not runner.model:  # a wrapper lays its buffers out as it finds the weights
             runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)
+    if compiled := runner.cfg.pop('compile', None):
+        # MMEngine would compile the whole training step, for minutes, and again whenever the learning rate changes
+        _unwrapped(runner).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
     if not torch.cuda.is_available():
         keep_freed_memory()
     # MMEngine would log several lines for each parameter of the network

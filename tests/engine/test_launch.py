@@ -94,3 +94,25 @@ def test_two_runs_in_one_second_are_apart(tmp_path, monkeypatch):
     assert runners[0].timestamp == runners[1].timestamp
     for part in ('visualizer', 'message_hub', 'logger'):
         assert getattr(runners[0], part) is not getattr(runners[1], part)
+
+
+def test_compiles_the_backbone_alone(tmp_path):
+    """MMEngine's own `compile` would take the training step."""
+    results = []
+    small = {'model.backbone.depths': (1,), 'model.backbone.widths': (8,), 'model.backbone.stem': 8,
+             'model.head.in_channels': 8}
+    for compiled in (False, dict(fullgraph=True)):
+        cfg = prepare_config('configs/resnet_small_digits_tri.py', {**small, 'compile': compiled}, demo=True,
+                             work_dir=tmp_path / str(bool(compiled)), seed=1)
+        runner = build_runner(cfg)
+        torch.manual_seed(0)
+        model = runner.model.train()
+        assert (model.backbone._compiled_call_impl is not None) == bool(compiled)
+        model.double()
+        loss = model(torch.randn(4, 3, 8, 8, dtype=torch.float64), torch.arange(4), mode='loss')['loss']
+        loss.backward()
+        results.append([loss, *(p.grad for p in model.parameters())])
+        runner._maybe_compile('train_step')
+        assert not hasattr(model.train_step, '_torchdynamo_orig_callable')
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
