@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.files import write_atomically
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy
+from tests.zoo.misbehaving import server, small_disk  # noqa: F401
 
 
 class Command:
@@ -142,6 +144,45 @@ def test_urls_are_downloaded_then_read_safely(tmp_path, monkeypatch):
     assert all((tmp_path / 'home') in path.parents for path in (tmp_path / 'home').rglob('*.pth'))
 
 
+@pytest.fixture
+def there(server, tmp_path, monkeypatch):  # noqa: F811
+    """The address of a checkpoint."""
+    torch.save({'a': torch.ones(1)}, tmp_path / 'w.pth')
+    server.content = (tmp_path / 'w.pth').read_bytes()
+    monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'home'))
+    return server.url.replace('data.zip', 'w.pth')
+
+
+def test_offline_holds_for_urls(server, there, monkeypatch):  # noqa: F811
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
+    with pytest.raises(CheckpointError, match=f'checkpoint {there}: not in the cache .*A2SG_ZOO_OFFLINE forbids'):
+        CheckpointLoader.load_checkpoint(there)
+    assert server.requests == []
+    monkeypatch.delenv('A2SG_ZOO_OFFLINE')
+    CheckpointLoader.load_checkpoint(there)
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
+    assert CheckpointLoader.load_checkpoint(there)['a'] == 1 and len(server.requests) == 1
+
+
+def test_urls_that_cannot_be_had(server, there, tmp_path, monkeypatch):  # noqa: F811
+    server.acts += [404]
+    with pytest.raises(CheckpointError, match=f'checkpoint {there} cannot be fetched: the server answers 404'):
+        CheckpointLoader.load_checkpoint(there)
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'file'))
+    with pytest.raises(CheckpointError, match='checkpoint .* cannot be written: Not a directory; .*A2SG_HOME'):
+        CheckpointLoader.load_checkpoint(there)
+
+
+@pytest.mark.parametrize('url', ['http://host', 'http://host/', 'http://host/folder/?x=w.pth', 'http://host/a/..',
+                                 'http://host/.', 'http://[host/w.pth'])
+def test_urls_that_name_no_file(tmp_path, monkeypatch, url):
+    monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'home'))
+    with pytest.raises(CheckpointError, match='names no file'):
+        CheckpointLoader.load_checkpoint(url)
+    assert not (tmp_path / 'home').exists()
+
+
 # fitting
 
 def test_load_into_lists_what_does_not_fit_and_changes_nothing():
@@ -228,6 +269,44 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
                           cwd=Path(__file__).parents[1]).stdout
     assert f'{path} could not be written (File too large): it takes 1.0 MB' in said and 'MB are free' in said
     assert path.read_bytes() == b'old' and os.listdir(tmp_path) == ['iter_1.pth']
+
+
+def test_a_write_to_where_no_folder_can_be(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(CheckpointError, match=r'could not be written \(Not a directory\).*; see that') as error:
+        write_atomically(b'x', tmp_path / 'file' / 'deep' / 'iter_1.pth')
+    assert 'space' not in str(error.value) and 'MB' not in str(error.value)
+
+
+def test_a_full_file_system(small_disk):  # noqa: F811
+    path = small_disk / 'iter_1.pth'
+    write_atomically(b'old', path)
+    with pytest.raises(CheckpointError, match=r'could not be written \(No space left on device\): it takes 0.4 MB'):
+        write_atomically(bytes(400_000), path)
+    assert path.read_bytes() == b'old' and os.listdir(small_disk) == ['iter_1.pth']
+
+
+_FORBIDDEN = '''
+import os, sys
+from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.files import write_atomically
+os.geteuid() or os.setuid(65534)  # a superuser may write anywhere
+try:
+    write_atomically(b'x', sys.argv[1])
+except CheckpointError as error:
+    print(error)
+'''
+
+
+@pytest.mark.parametrize('mode', [0o555, 0o000])
+def test_a_write_to_a_forbidden_folder(mode):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'iter_1.pth')
+        os.chmod(folder, mode)
+        said = subprocess.run([sys.executable, '-c', _FORBIDDEN, path], capture_output=True, text=True, check=True,
+                              cwd=Path(__file__).parents[1]).stdout
+        os.chmod(folder, 0o700)
+    assert f'{path} could not be written (Permission denied). ' in said and '; see that' in said and 'space' not in said
 
 
 @pytest.mark.parametrize('call', ['replace', 'fsync'])
