@@ -69,7 +69,8 @@ def download(url, path, *, checksum=None, size=None, timeout=30, mirror='A2SG_MI
 
 
 def _retrieve(url, path, folder, checksum, size, fetch):
-    """Lets pooch work in a folder of its own, as a kill leaves its temporary files, and moves the result to `path`."""
+    """Lets pooch download and check in a folder of its own, where a kill may leave its temporary files, and moves the
+    result to `path`."""
     try:
         found = Path(pooch.retrieve(url, checksum, path.name, folder, downloader=fetch))
         wrong = fault(found, size=size)
@@ -132,7 +133,7 @@ class _Resuming:
                     kept = f'. What has come so far is kept in {self._folder}; run the same again to go on from there'
                     raise DataError(
                         f'{url} cannot be fetched: {error}. Check the address, or set A2SG_MIRROR (for weights: '
-                        f'A2SG_ZOO_MIRROR) to the base URL of a mirror{kept if have else ""}') from error
+                        f'A2SG_ZOO_MIRROR) to the base URL of a mirror{kept if self._offset() else ""}') from error
             time.sleep(2 ** (failures - 1))
         os.replace(self._bytes, output_file)
 

@@ -10,7 +10,7 @@ import pytest
 
 from a2sg_zoo.errors import DataError
 from a2sg_zoo.zoo.archives import extract
-from tests.zoo.tiny import leftovers, make_zip
+from tests.zoo.files import leftovers, make_zip
 
 
 def test_extract(tmp_path):

@@ -20,8 +20,8 @@ import a2sg_zoo.zoo.download as module
 from a2sg_zoo.errors import DataError
 from a2sg_zoo.zoo.archives import extract
 from a2sg_zoo.zoo.download import download
+from tests.zoo.files import leftovers, make_zip
 from tests.zoo.misbehaving import CONTENT, Handler
-from tests.zoo.tiny import leftovers, make_zip
 
 SHA256 = 'sha256:' + hashlib.sha256(CONTENT).hexdigest()
 
@@ -231,6 +231,11 @@ def test_nothing_kept_is_not_called_kept(server, path):
     with pytest.raises(DataError) as error:
         download(server.url, path)
     assert 'kept' not in str(error.value) and leftovers(path) == []
+    server.etag = None  # what has come cannot be gone on with
+    server.acts = ['drop'] + [500] * 9
+    with pytest.raises(DataError) as error:
+        download(server.url, path)
+    assert 'kept' not in str(error.value)
 
 
 @pytest.mark.parametrize('act', ['bad length', 'no length'])

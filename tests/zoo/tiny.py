@@ -1,7 +1,6 @@
-"""Small networks with initial weights, published to an index of their own, and small archives."""
+"""Small networks with initial weights, published to an index of their own."""
 
 import hashlib
-import zipfile
 
 import torch
 
@@ -59,15 +58,3 @@ def publish(folder, name='tiny', location=None, task='classification', **others)
     save(model.state_dict(), DESCRIPTIONS[task], path)
     write_index({name: facts(path, location or path.name, task, **others)}, index)
     return model, path, index
-
-
-def make_zip(path, members):
-    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return path
-
-
-def leftovers(path):
-    """What lies in the folder of a file, but for locks."""
-    return sorted(p.name for p in path.parent.iterdir() if p.suffix != '.lock')
