@@ -383,6 +383,7 @@ def test_tool(weights, folder, tmp_path, capsys):
     spec = importlib.util.spec_from_file_location('predict', ROOT / 'tools' / 'predict.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    capsys.readouterr()  # imports may print, too
     tool.main(['tiny', str(folder), str(folder / '0.png'), '--out', str(tmp_path / 'out'), '--batch-size', '2',
                '--device', 'cpu'])
     lines = capsys.readouterr().out.splitlines()
