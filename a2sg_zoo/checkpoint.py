@@ -4,12 +4,11 @@ import argparse
 import ast
 import hashlib
 import logging
-import os
 import pickle
 import re
 from collections import OrderedDict
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,7 +18,7 @@ import torch
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 
-from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.errors import CheckpointError, DataError
 from a2sg_zoo.zoo.index import ZOO
 
 _SHOWN = 8
@@ -133,10 +132,26 @@ def _load_from_local(path, map_location=None):
 
 def _load_from_http(url, map_location=None):
     from a2sg_zoo.zoo.download import download
-    home = Path(os.environ.get('A2SG_HOME', '~/.cache/a2sg_zoo')).expanduser()
+    from a2sg_zoo.zoo.fetch import home_folder, offline
+    try:
+        name = urlsplit(url).path.rpartition('/')[2]
+    except ValueError:
+        name = ''
+    if not name.strip('.'):
+        raise CheckpointError(f'checkpoint {url} names no file; give the address of the file itself')
     # files of the same name from two places are two files
-    folder = home / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:12]
-    return _load_from_local(download(url, folder / PurePosixPath(urlsplit(url).path).name), map_location)
+    path = home_folder() / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:12] / name
+    try:
+        if not path.is_file() and offline():
+            raise CheckpointError(f'checkpoint {url}: not in the cache ({path} is missing), and A2SG_ZOO_OFFLINE '
+                                  'forbids to download; unset it, or bring the file there yourself')
+        download(url, path)
+    except DataError as error:
+        raise CheckpointError(f'checkpoint {error}') from error
+    except OSError as error:
+        raise CheckpointError(f'checkpoint {url}: {path} cannot be reached: {error.strerror or error}; set A2SG_HOME '
+                              'to a folder of yours') from error
+    return _load_from_local(path, map_location)
 
 
 def _load_from_elsewhere(path, map_location=None):

@@ -1,11 +1,15 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from a2sg_zoo.errors import CheckpointError
 
+# where more space would help
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = '.{}.{}.writing'
 
 
@@ -24,15 +28,20 @@ def write_atomically(data, path):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise CheckpointError(f'{path} could not be written ({error.strerror}): it takes {len(data) / 1e6:,.1f} MB, '
-                              f'and {_free(path.parent)} are free there. What was saved before is untouched; make '
-                              'space and resume') from error
+        with suppress(OSError):
+            temporary.unlink()
+        needed, advice = '', f'see that {error.filename or path} can be there and that you may write it'
+        if error.errno in _FULL:
+            needed = f': it takes {len(data) / 1e6:,.1f} MB, and {_free(path.parent)} are free there'
+            advice = 'make space and resume'
+        raise CheckpointError(f'{path} could not be written ({error.strerror}){needed}. What was saved before is '
+                              f'untouched; {advice}') from error
 
 
-def _sync_folder(folder):
+def sync_folder(folder):
+    """Waits until the names in a folder are on the disk."""
     if os.name == 'posix':  # elsewhere a folder cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -6,9 +6,10 @@
 """
 
 import io
-from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+import time
+from itertools import repeat
+from pathlib import Path, PurePosixPath
+from urllib.request import url2pathname
 
 import mmcv
 import numpy as np
@@ -22,12 +23,16 @@ from torchvision.transforms.v2.functional import InterpolationMode, center_crop,
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import SCOPE
 from a2sg_zoo.visualization import overlay
+from a2sg_zoo.zoo import web
 from a2sg_zoo.zoo.fetch import locate
 from a2sg_zoo.zoo.published import load, read
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+_WEB = ('http://', 'https://')
+# of a picture from the web: bytes, seconds without any, and seconds in all
 _LARGEST = 64 << 20
-_SECONDS = 30
+_STALL = 30
+_SECONDS = 120
 
 
 class Inferencer(BaseInferencer):
@@ -45,28 +50,33 @@ class Inferencer(BaseInferencer):
     """
 
     task = None
-    forward_kwargs = {'out_dir'}
+    # what the names of the pictures of a result end in
+    endings = ('.png',)
 
     def __init__(self, model, device=None, show_progress=False):
         super().__init__(weights=str(model), device=device, scope=SCOPE, show_progress=show_progress)
 
-    def __call__(self, inputs, batch_size=1, out_dir=None):
+    def __call__(self, inputs, batch_size=1, out_dir=None, keep_going=False):
         """Args:
-            inputs: a picture, a folder of them, or a list of either. A picture is a path, an http(s): address, a PIL
-                image, or an array (H, W, 3) or (H, W), uint8, red first.
+            inputs: a picture, a folder of them, or a list of either. A picture is a path, an http(s): or file:
+                address, a PIL image, or an array (H, W, 3) or (H, W), uint8, red first.
             batch_size: how many go through the network at once.
             out_dir: folder for pictures of the results.
+            keep_going: whether pictures that cannot be had or read are left out.
 
         Returns:
-            dict(predictions=[a dictionary for each picture, see the class], visualization=[path for each] or None).
+            dict(predictions=[a dictionary for each picture, see the class], visualization=[path for each] or None,
+            errors=[message for each picture left out]).
 
         Raises:
-            DataError: a picture cannot be had or read.
+            DataError: a picture cannot be had or read, or would be overwritten by a result.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f'batch_size must be a positive integer, got {batch_size!r}')
-        self._names = set()
-        return super().__call__(inputs, batch_size=batch_size, out_dir=out_dir)
+        sources = self._inputs_to_list(inputs)
+        self._targets = repeat(None) if out_dir is None else iter(_targets(sources, Path(out_dir), self.endings))
+        self._keep_going, self._errors = keep_going, []
+        return super().__call__(sources, batch_size=batch_size)
 
     def _init_model(self, cfg, weights, device):
         path = locate(weights)
@@ -86,7 +96,7 @@ class Inferencer(BaseInferencer):
 
     def _get_chunk_data(self, inputs, chunk_size):
         chunk = []
-        for item in inputs:
+        for item in filter(None, inputs):
             # MMSegmentation takes pictures of one size at a time
             if chunk and (len(chunk) == chunk_size or item['inputs'].shape != chunk[0]['inputs'].shape):
                 yield chunk
@@ -98,49 +108,55 @@ class Inferencer(BaseInferencer):
     def _inputs_to_list(self, inputs):
         if isinstance(inputs, (list, tuple)):
             return [source for item in inputs for source in self._inputs_to_list(item)]
-        if not isinstance(inputs, (str, Path)) or not Path(inputs).is_dir():
-            return [inputs]
-        found = sorted(path for path in Path(inputs).iterdir() if path.suffix.lower() in SUFFIXES)
+        path = _local(inputs)
+        try:
+            if path is None or not path.is_dir():
+                return [inputs]
+            found = sorted(inner for inner in path.iterdir() if inner.suffix.lower() in SUFFIXES)
+        except OSError as error:
+            raise DataError(f'{inputs} cannot be read: {error.strerror}') from error
         if not found:
             raise DataError(f'folder {inputs} holds no picture NAME{"|".join(SUFFIXES)}')
         return found
 
     def _prepare(self, source):
-        """dict(image=uint8 (H, W, 3), red first, source=..., inputs=what the network takes, data_samples=...)"""
-        image = read_image(source)
-        return dict(image=image, source=source, **self.preprocess_image(image))
+        """dict(image=uint8 (H, W, 3), red first, source=..., target=..., inputs=what the network takes,
+        data_samples=...), or None for a picture that is left out."""
+        target = next(self._targets)
+        try:
+            image = read_image(source)
+        except DataError as error:
+            if not self._keep_going:
+                raise
+            self._errors.append(str(error))
+            return None
+        return dict(image=image, source=source, target=target, **self.preprocess_image(image))
 
     @torch.inference_mode()
-    def forward(self, data, out_dir=None):
-        images, sources = data.pop('image'), data.pop('source')
+    def forward(self, data):
+        images, sources, targets = data.pop('image'), data.pop('source'), data.pop('target')
         predictions = []
-        for output, image, source in zip(self.model.test_step(data), images, sources):
+        for output, image, source, target in zip(self.model.test_step(data), images, sources, targets):
             given = isinstance(source, (str, Path))
             prediction = dict(input=str(source) if given else None, **self.predict(output))
-            if out_dir is not None:
-                prediction['picture'] = self._draw(Path(out_dir), source if given else 'image', image, prediction)
+            if target is not None:
+                prediction['picture'] = self._draw(image, prediction, target)
             predictions.append(prediction)
         return predictions
 
-    def _draw(self, folder, source, image, prediction):
-        stem = name = Path(urlsplit(str(source)).path).stem or 'image'
-        count = 1
-        while name in self._names:
-            count += 1
-            name = f'{stem}_{count}'
-        self._names.add(name)
+    def _draw(self, image, prediction, target):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return self.draw(image, prediction, folder / name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return self.draw(image, prediction, target)
         except OSError as error:
-            raise DataError(f'no pictures can be written to {folder}: {error.strerror or error}') from error
+            raise DataError(f'no pictures can be written to {target.parent}: {error.strerror or error}') from error
 
     def visualize(self, inputs, preds, **kwargs):
         pictures = [prediction.pop('picture', None) for prediction in preds]
         return pictures if any(pictures) else None
 
     def postprocess(self, preds, visualization, return_datasamples=False):
-        return dict(predictions=preds, visualization=visualization)
+        return dict(predictions=preds, visualization=visualization, errors=self._errors)
 
 
 class ImageClassifierInferencer(Inferencer):
@@ -165,8 +181,8 @@ class ImageClassifierInferencer(Inferencer):
         # there is no label to compare with
         return dict(inputs=torch.from_numpy(np.array(image)).permute(2, 0, 1), data_samples=-1)
 
-    def forward(self, data, out_dir=None):
-        return super().forward({**data, 'inputs': torch.stack(data['inputs'])}, out_dir)
+    def forward(self, data):
+        return super().forward({**data, 'inputs': torch.stack(data['inputs'])})
 
     def predict(self, output):
         scores = output['logits'].float().mean(0).softmax(0).tolist()
@@ -190,10 +206,12 @@ class SegmentationInferencer(Inferencer):
 
     A prediction is dict(input=path or None, mask=class of each pixel, uint8 (H, W) of the picture's size, shares={name
     of a class: its share of the pixels}, the largest first). With `out_dir`, the tinted picture goes to NAME.png and
-    the mask, as a palette image, to NAME_mask.png. See `Inferencer` for arguments.
+    the mask, as a palette image, to NAME_mask.png. Masks of more than 256 classes are uint16, and grey images. See
+    `Inferencer` for arguments.
     """
 
     task = 'segmentation'
+    endings = ('.png', '_mask.png')
 
     def _init_pipeline(self, cfg):
         arguments = self.description.resize
@@ -211,14 +229,16 @@ class SegmentationInferencer(Inferencer):
         return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1), data_samples=sample)
 
     def predict(self, output):
-        mask = output.pred_sem_seg.data[0].cpu().numpy().astype(np.uint8)
+        mask = output.pred_sem_seg.data[0].cpu().numpy()
+        mask = mask.astype(np.uint8 if len(self.description.classes) <= 256 else np.uint16)
         counts = np.bincount(mask.ravel(), minlength=len(self.description.classes))
         order = sorted(np.flatnonzero(counts).tolist(), key=lambda i: -counts[i])
         return dict(mask=mask, shares={self.description.classes[i]: counts[i].item() / mask.size for i in order})
 
     def draw(self, image, prediction, path):
         mask = Image.fromarray(prediction['mask'])
-        mask.putpalette(np.asarray(self.description.palette, np.uint8).tobytes())
+        if prediction['mask'].dtype == np.uint8:
+            mask.putpalette(np.asarray(self.description.palette, np.uint8).tobytes())
         mask.save(path.with_name(f'{path.name}_mask.png'))
         path = path.with_name(f'{path.name}.png')
         Image.fromarray(overlay(image, prediction['mask'], self.description.palette)).save(path)
@@ -235,11 +255,54 @@ def fit(image, size=None, shorter=None, crop=None):
 
 def inferencer(model, device=None, show_progress=False):
     """The inferencer that suits the weights; arguments as for `Inferencer`."""
-    task = read(locate(model))[1].task
+    path = locate(model)
+    task = read(path)[1].task
     cls = next((cls for cls in (ImageClassifierInferencer, SegmentationInferencer) if cls.task == task), None)
     if cls is None:
         raise ConfigError(f'{model} is for {task}, for which there is no inferencer')
-    return cls(model, device, show_progress)
+    return cls(path, device, show_progress)
+
+
+def _local(source):
+    """The path of a picture, or of a folder, on a disk; None for what is none."""
+    if not isinstance(source, (str, Path)) or str(source).lower().startswith(_WEB):
+        return None
+    address = str(source).lower().startswith('file://')
+    return Path(url2pathname(source[len('file://'):]) if address else source)
+
+
+def _targets(sources, folder, endings):
+    """For each picture the path, without its ending, to which its results go: none for two of them.
+
+    Raises:
+        DataError: a picture would be overwritten.
+    """
+    paths = [_local(source) for source in sources]
+    pictures = {_identity(path) for path in paths if path is not None} - {None}
+    taken, targets = set(), []
+    for source, path in zip(sources, paths):
+        name = str(source).partition('?')[0].rpartition('/')[2] if isinstance(source, str) else ''
+        stem = unique = (PurePosixPath(name).stem if path is None else path.stem) or 'image'
+        count = 1
+        while not taken.isdisjoint(unique + ending for ending in endings):
+            count += 1
+            unique = f'{stem}_{count}'
+        for file in (unique + ending for ending in endings):
+            if _identity(folder / file) in pictures:
+                raise DataError(f'the picture {folder / file} would be overwritten by a result; let those go to '
+                                'another folder')
+            taken.add(file)
+        targets.append(folder / unique)
+    return targets
+
+
+def _identity(path):
+    """The same for all paths of one file; None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def read_image(source):
@@ -255,30 +318,44 @@ def read_image(source):
                             f'got {source.dtype} {source.shape}')
         return np.ascontiguousarray(np.broadcast_to(source[..., None], (*source.shape, 3))) if source.ndim == 2 \
             else source
-    if isinstance(source, Image.Image):
-        return np.asarray(source.convert('RGB'))
-    if not isinstance(source, (str, Path)):
+    if not isinstance(source, (str, Path, Image.Image)):
         raise DataError(f'a picture must be a path, an address, an array or a PIL image; got a {type(source).__name__}')
-    data = _fetch(source) if str(source).startswith(('http://', 'https://')) else _read(source)
+    if not isinstance(source, Image.Image):
+        path = _local(source)
+        data = _fetch(source) if path is None else _read(path)
     try:
-        return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert('RGB'))
+        return _pixels(source if isinstance(source, Image.Image) else Image.open(io.BytesIO(data)))
     except Exception as error:  # a decoder, given anything
         raise DataError(f'picture {source} is damaged, or no picture ({error})') from error
 
 
+def _pixels(image):
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I'):  # grey in 16 bits, which `convert` would clip to 8
+        grey = (np.asarray(image).astype(np.int64).clip(0, 0xffff) + 128) // 257
+        return np.stack([grey.astype(np.uint8)] * 3, 2)
+    return np.asarray(image.convert('RGB'))
+
+
 def _read(path):
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f'picture {path} cannot be read: {error.strerror}') from error
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(f'picture {path} cannot be read: {getattr(error, "strerror", None) or error}') from error
 
 
 def _fetch(url):
+    data, end = bytearray(), time.monotonic() + _SECONDS
     try:
-        with urlopen(Request(url, headers={'User-Agent': 'a2sg_zoo'}), timeout=_SECONDS) as response:
-            data = response.read(_LARGEST + 1)
-    except (OSError, ValueError) as error:
+        with web.get(url, _STALL) as response:
+            web.require_success(response)
+            web.refuse_web_page(response, 'a picture')
+            for chunk in web.chunks(response, _STALL):
+                data += chunk
+                if len(data) > _LARGEST:
+                    raise web.WebError(f'it is larger than {_LARGEST >> 20} MB; fetch it yourself, and make it smaller')
+                if time.monotonic() > end:
+                    raise web.WebError(f'it is not there after {_SECONDS:g} s; fetch it yourself')
+    except web.WebError as error:
         raise DataError(f'picture {url} cannot be fetched: {error}') from error
-    if len(data) > _LARGEST:
-        raise DataError(f'picture {url} is larger than {_LARGEST >> 20} MB; fetch it yourself, and make it smaller')
-    return data
+    return bytes(data)

@@ -9,11 +9,13 @@ LINE = 18
 
 
 def overlay(image, labels, palette, opacity=0.6):
-    """The image (H, W, 3, uint8 RGB) tinted with its labels' colours; ignored pixels stay as they are."""
-    colours = np.zeros((256, 3), np.float32)
+    """The image (H, W, 3, uint8 RGB) tinted with its labels' colours; ignored pixels stay as they are. Where there are
+    so many classes that 255 is one of them, none are ignored."""
+    colours = np.zeros((max(256, len(palette)), 3), np.float32)
     colours[:len(palette)] = palette
-    tinted = (1 - opacity) * image + opacity * colours[labels.astype(np.uint8)]
-    return np.where((labels == IGNORED)[..., None], image, tinted).astype(np.uint8)
+    tinted = (1 - opacity) * image + opacity * colours[labels.astype(np.int64)]
+    ignored = (labels == IGNORED) & (len(palette) <= IGNORED)
+    return np.where(ignored[..., None], image, tinted).astype(np.uint8)
 
 
 def segmentation_panel(image, truth, prediction, palette):

@@ -3,15 +3,12 @@
 import argparse
 import os
 import pickle
-import subprocess
-import sys
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.fileio import get_file_backend
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
@@ -20,9 +17,9 @@ from torch import nn
 
 from a2sg_zoo.engine import find_resume_checkpoint, load_into, read_checkpoint, saving
 from a2sg_zoo.errors import CheckpointError, ConfigError
-from a2sg_zoo.files import write_atomically
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy
+from tests.zoo.misbehaving import server  # noqa: F401
 
 
 class Command:
@@ -142,6 +139,45 @@ def test_urls_are_downloaded_then_read_safely(tmp_path, monkeypatch):
     assert all((tmp_path / 'home') in path.parents for path in (tmp_path / 'home').rglob('*.pth'))
 
 
+@pytest.fixture
+def there(server, tmp_path, monkeypatch):  # noqa: F811
+    """The address of a checkpoint."""
+    torch.save({'a': torch.ones(1)}, tmp_path / 'w.pth')
+    server.content = (tmp_path / 'w.pth').read_bytes()
+    monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'home'))
+    return server.url.replace('data.zip', 'w.pth')
+
+
+def test_offline_holds_for_urls(server, there, monkeypatch):  # noqa: F811
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
+    with pytest.raises(CheckpointError, match=f'checkpoint {there}: not in the cache .*A2SG_ZOO_OFFLINE forbids'):
+        CheckpointLoader.load_checkpoint(there)
+    assert server.requests == []
+    monkeypatch.delenv('A2SG_ZOO_OFFLINE')
+    CheckpointLoader.load_checkpoint(there)
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
+    assert CheckpointLoader.load_checkpoint(there)['a'] == 1 and len(server.requests) == 1
+
+
+def test_urls_that_cannot_be_had(server, there, tmp_path, monkeypatch):  # noqa: F811
+    server.acts += [404]
+    with pytest.raises(CheckpointError, match=f'checkpoint {there} cannot be fetched: the server answers 404'):
+        CheckpointLoader.load_checkpoint(there)
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'file'))
+    with pytest.raises(CheckpointError, match='checkpoint .* cannot be written: Not a directory; .*A2SG_HOME'):
+        CheckpointLoader.load_checkpoint(there)
+
+
+@pytest.mark.parametrize('url', ['http://host', 'http://host/', 'http://host/folder/?x=w.pth', 'http://host/a/..',
+                                 'http://host/.', 'http://[host/w.pth'])
+def test_urls_that_name_no_file(tmp_path, monkeypatch, url):
+    monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'home'))
+    with pytest.raises(CheckpointError, match='names no file'):
+        CheckpointLoader.load_checkpoint(url)
+    assert not (tmp_path / 'home').exists()
+
+
 # fitting
 
 def test_load_into_lists_what_does_not_fit_and_changes_nothing():
@@ -186,62 +222,6 @@ def test_the_runner_refuses_a_checkpoint_of_another_network(tmp_path, resume):
         toy.runner(tmp_path / 'b', model=toy.Net(width=9), load_from=str(path), resume=resume).train()
     assert str(path) in str(error.value) and 'features.0.weight (8, 4) here (9, 4)' in str(error.value)
     assert 'type EncoderDecoder, backbone Spikformer' in str(error.value)
-
-
-# writing
-
-def test_the_backend_writes_whole_files(tmp_path):
-    backend = get_file_backend(backend_args=dict(backend='atomic'))
-    backend.put(b'one', tmp_path / 'folder' / 'x')
-    backend.put_text('zwei', tmp_path / 'folder' / 'x')
-    assert (tmp_path / 'folder' / 'x').read_text() == 'zwei'
-    assert os.listdir(tmp_path / 'folder') == ['x']
-
-
-def test_the_folder_is_synced_after_the_rename(tmp_path, monkeypatch):
-    calls = []
-    fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(saving.os, 'fsync', lambda f: (calls.append(
-        'folder' if os.path.isdir(f'/proc/self/fd/{f}') else 'file'), fsync(f)))
-    monkeypatch.setattr(saving.os, 'replace', lambda a, b: (calls.append('rename'), replace(a, b)))
-    write_atomically(b'x', tmp_path / 'x')
-    assert calls == ['file', 'rename', 'folder']
-
-
-_FULL_DISK = '''
-import resource, signal, sys
-from a2sg_zoo.files import write_atomically
-from a2sg_zoo.errors import CheckpointError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-try:
-    write_atomically(bytes(1_000_000), sys.argv[1])
-except CheckpointError as error:
-    print(error)
-'''
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    path = tmp_path / 'iter_1.pth'
-    path.write_bytes(b'old')
-    said = subprocess.run([sys.executable, '-c', _FULL_DISK, path], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[1]).stdout
-    assert f'{path} could not be written (File too large): it takes 1.0 MB' in said and 'MB are free' in said
-    assert path.read_bytes() == b'old' and os.listdir(tmp_path) == ['iter_1.pth']
-
-
-@pytest.mark.parametrize('call', ['replace', 'fsync'])
-def test_a_full_disk_at_any_point_leaves_the_old_file(tmp_path, monkeypatch, call):
-    path = tmp_path / 'x'
-    path.write_bytes(b'old')
-
-    def full(*args):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(saving.os, call, full)
-    with pytest.raises(CheckpointError, match='No space left'):
-        write_atomically(b'new', path)
-    assert path.read_bytes() == b'old' and os.listdir(tmp_path) == ['x']
 
 
 # the hook

@@ -1,11 +1,16 @@
 import importlib.util
 import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from PIL import Image
 
 import a2sg_zoo
@@ -112,21 +117,54 @@ def test_addresses(weights, folder, server):  # noqa: F811
     found, = infer(url)['predictions']
     assert same(found, infer(folder / '0.png')['predictions'][0]) and found['input'] == url
     server.acts += [404]
-    with pytest.raises(DataError, match=f'picture {url} cannot be fetched: .*404'):
+    with pytest.raises(DataError, match=f'picture {url} cannot be fetched: the server answers 404 Not Found'):
         infer(url)
-    server.acts += ['html']
-    with pytest.raises(DataError, match=f'picture {url} is damaged, or no picture'):
+    server.acts += ['drop']
+    with pytest.raises(DataError, match=f'picture {url} cannot be fetched: the connection broke .* more expected'):
         infer(url)
 
 
-def test_an_address_that_stalls_or_floods(server, monkeypatch):  # noqa: F811
-    monkeypatch.setattr('a2sg_zoo.inference._SECONDS', .2)
-    server.acts += ['silent']
-    with pytest.raises(DataError, match='cannot be fetched: timed out'):
+@pytest.mark.parametrize('acts, message', [
+    ([500], 'the server answers 500'), (['html'], 'a web page where a picture is expected'),
+    (['drop'], 'the connection broke .* more expected'), (['silent'], r'nothing came for 0\.2 s'),
+    (['stall'], r'nothing came for 0\.2 s'), (['drip'], r'it is not there after 0\.5 s'),
+    (['no http'], 'what answers there is no web server'),
+])
+def test_addresses_that_fail(server, monkeypatch, acts, message):  # noqa: F811
+    monkeypatch.setattr('a2sg_zoo.inference._STALL', .2)
+    monkeypatch.setattr('a2sg_zoo.inference._SECONDS', .5)
+    server.acts += acts
+    with pytest.raises(DataError, match=f'picture {server.url} cannot be fetched: .*{message}'):
         read_image(server.url)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize('url, message', [
+    ('http://127.0.0.1:9/x.png', 'no connection .*refused'), ('http://', 'No host supplied'),
+    ('http://[::1/x.png', 'Failed to parse|Invalid IPv6'), ('https://127.0.0.1:port/x.png', 'Failed to parse')])
+def test_addresses_of_nobody(url, message, monkeypatch):
+    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY', 'https_proxy', 'HTTPS_PROXY'):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DataError, match=f'picture {re.escape(url)} cannot be fetched: .*({message})'):
+        read_image(url)
+
+
+def test_a_flood(server, monkeypatch):  # noqa: F811
     monkeypatch.setattr('a2sg_zoo.inference._LARGEST', 1000)
     with pytest.raises(DataError, match='is larger than'):
         read_image(server.url)
+
+
+def test_addresses_in_other_spellings(server, folder, tmp_path):  # noqa: F811
+    expected = read_image(folder / '0.png')
+    server.content = (folder / '0.png').read_bytes()
+    assert np.array_equal(read_image(server.url.replace('http:', 'HTTP:')), expected)
+    read_image(server.url.replace('data.zip', 'große katze.png'))
+    assert server.requests[1][0] == '/files/gro%C3%9Fe%20katze.png'
+    (tmp_path / 'a b.png').write_bytes(server.content)
+    assert np.array_equal(read_image((tmp_path / 'a b.png').as_uri()), expected)
+    with pytest.raises(DataError, match='absent.png cannot be read: No such'):
+        read_image((tmp_path / 'absent.png').as_uri())
 
 
 @task('classification')
@@ -153,10 +191,93 @@ def test_pictures_of_masks(weights, folder, tmp_path):
         assert np.abs(np.asarray(Image.open(path)) - tinted).max() <= 1
 
 
+@task('segmentation')
+def test_results_do_not_overwrite_each_other(weights, tmp_path):
+    for i, name in enumerate(['a.png', 'a_mask.png', 'a#1.png']):
+        Image.fromarray(photo(i)).save(tmp_path / name)
+    found = SegmentationInferencer('tiny', 'cpu')(tmp_path, out_dir=tmp_path / 'out')
+    assert [path.name for path in found['visualization']] == ['a#1.png', 'a.png', 'a_mask_2.png']
+    for prediction, path in zip(found['predictions'], found['visualization']):
+        mask = np.asarray(Image.open(path.with_name(f'{path.stem}_mask.png')))
+        assert np.array_equal(mask, prediction['mask'])
+
+
+@task('classification', 'segmentation')
+def test_results_do_not_overwrite_pictures(weights, folder, tmp_path):
+    infer = CLASSES_OF[weights[2]]('tiny', 'cpu')
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    (tmp_path / 'link').symlink_to(folder)
+    for out in (folder, tmp_path / 'link'):
+        with pytest.raises(DataError, match='the picture .*0.png would be overwritten'):
+            infer(folder, out_dir=out)
+        with pytest.raises(DataError, match='the picture .*1.png would be overwritten'):
+            infer([np.zeros((8, 8, 3), np.uint8), (folder / '1.png').as_uri()], out_dir=out)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@task('segmentation')
+def test_a_mask_that_would_overwrite_a_picture(weights, tmp_path):
+    for name in ('a.jpg', 'a_mask.png'):
+        Image.fromarray(photo()).save(tmp_path / name)
+    with pytest.raises(DataError, match='the picture .*a_mask.png would be overwritten'):
+        SegmentationInferencer('tiny', 'cpu')([tmp_path / 'a.jpg', tmp_path / 'a_mask.png'], out_dir=tmp_path)
+
+
+@task('segmentation')
+def test_more_classes_than_a_byte_counts(weights, tmp_path):
+    infer = SegmentationInferencer('tiny', 'cpu')
+    palette = np.random.default_rng(0).integers(0, 256, (300, 3)).tolist()
+    infer.description = replace(infer.description, classes=[str(i) for i in range(300)], palette=palette)
+    labels = torch.tensor([[0, 255, 256, 299]] * 2)
+    prediction = infer.predict(SegDataSample(pred_sem_seg=PixelData(data=labels[None])))
+    assert np.array_equal(prediction['mask'], labels) and prediction['shares'] == dict.fromkeys(
+        ['0', '255', '256', '299'], .25)
+    path = infer.draw(np.zeros((2, 4, 3), np.uint8), prediction, tmp_path / 'x')
+    assert np.array_equal(Image.open(tmp_path / 'x_mask.png'), labels)
+    assert np.abs(np.asarray(Image.open(path)) - .6 * np.array(palette)[labels]).max() <= 1
+
+
+@task('classification')
+def test_bad_pictures_are_left_out_when_asked(weights, folder, tmp_path):
+    infer = ImageClassifierInferencer('tiny', 'cpu')
+    good = infer(folder, out_dir=tmp_path / 'good')
+    assert good['errors'] == []
+    (folder / '0b.png').write_bytes(b'no picture')
+    with pytest.raises(DataError, match='0b.png is damaged'):
+        infer(folder)
+    for size in (1, 8):
+        found = infer([folder, 'absent.png'], size, tmp_path / f'out{size}', keep_going=True)
+        assert [Path(prediction['input']).name for prediction in found['predictions']] == ['0.png', '1.png', '2.png']
+        assert all(map(same, found['predictions'], good['predictions']))
+        assert [path.name for path in found['visualization']] == ['0.png', '1.png', '2.png']
+        assert len(found['errors']) == 2 and '0b.png is damaged' in found['errors'][0]
+        assert 'absent.png cannot be read' in found['errors'][1]
+
+
+@task('classification')
+def test_the_weights_are_hashed_once(weights, monkeypatch):
+    hashed = []
+    file_hash = pooch.file_hash
+    monkeypatch.setattr(pooch, 'file_hash', lambda path, alg: (hashed.append(path), file_hash(path, alg))[1])
+    inferencer('tiny', 'cpu')
+    assert hashed == [weights[1]]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUDA device')
+@task('classification', 'segmentation')
+def test_cuda(weights, folder):
+    infer = CLASSES_OF[weights[2]]('tiny')
+    assert next(infer.model.parameters()).is_cuda
+    for found, expected in zip(infer(folder, batch_size=2)['predictions'],
+                               CLASSES_OF[weights[2]]('tiny', 'cpu')(folder)['predictions']):
+        if weights[2] == 'classification':  # a rounding may make a neuron fire that does not on the CPU
+            assert np.allclose(found['scores'], expected['scores'], atol=.05)
+        else:
+            assert (found['mask'] == expected['mask']).mean() > .95
+
+
 def description(weights, resize):
     """The weights with another `resize` in their metadata, and no index."""
-    from dataclasses import replace
-
     from a2sg_zoo.zoo.published import read, save
     found, old = read(weights[1])
     path = weights[1].with_name('other.safetensors')
@@ -194,7 +315,8 @@ def test_exif(tmp_path):
     exif = image.getexif()
     exif[274] = 6  # the camera was turned
     image.save(tmp_path / 'turned.png', exif=exif)
-    assert np.array_equal(read_image(tmp_path / 'turned.png'), np.rot90(np.asarray(image), 3))
+    for turned in (tmp_path / 'turned.png', Image.open(tmp_path / 'turned.png')):
+        assert np.array_equal(read_image(turned), np.rot90(np.asarray(image), 3))
 
 
 def test_grey_and_transparent(tmp_path):
@@ -205,7 +327,20 @@ def test_grey_and_transparent(tmp_path):
     assert read_image(Image.new('RGBA', (3, 2))).shape == (2, 3, 3)
 
 
+@pytest.mark.parametrize('mode, dtype', [('I;16', np.uint16), ('I', np.int32), ('I;16B', '>u2')])
+def test_sixteen_bits_are_scaled(tmp_path, mode, dtype):
+    """A ramp from black to white, which would be white almost throughout if it were clipped."""
+    grey = np.linspace(0, 65535, 256 * 4).round().reshape(32, 32)
+    image = Image.frombytes(mode, (32, 32), grey.astype(dtype).tobytes())
+    expected = np.stack([(grey / 257).round()] * 3, 2)
+    assert np.array_equal(read_image(image), expected)
+    image.save(tmp_path / 'deep.tif')
+    assert np.array_equal(read_image(tmp_path / 'deep.tif'), expected)
+
+
 @pytest.mark.parametrize('source, message', [
+    ('a\0.png', 'cannot be read: embedded null'), ('file:///a%00.png', 'cannot be read: embedded null'),
+    ('x' * 300 + '.png', 'cannot be read: File name too long'),
     (np.zeros((4, 4, 3)), 'uint8, .* got float64'), (np.zeros((4, 4, 4), np.uint8), r'got uint8 \(4, 4, 4\)'),
     (np.zeros((0, 4, 3), np.uint8), 'got uint8'), (3, 'got a int'),
     ('absent.jpg', 'absent.jpg cannot be read: No such'),
@@ -248,6 +383,7 @@ def test_tool(weights, folder, tmp_path, capsys):
     spec = importlib.util.spec_from_file_location('predict', ROOT / 'tools' / 'predict.py')
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
+    capsys.readouterr()  # imports may print, too
     tool.main(['tiny', str(folder), str(folder / '0.png'), '--out', str(tmp_path / 'out'), '--batch-size', '2',
                '--device', 'cpu'])
     lines = capsys.readouterr().out.splitlines()
@@ -256,6 +392,14 @@ def test_tool(weights, folder, tmp_path, capsys):
     assert lines[0] == lines[3] and all(name in lines[0] for name in CLASSES[:1] if weights[2] == 'classification')
     results = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert len(results) == 4 and (tmp_path / 'out' / '0_2.png').exists()
+    (folder / '1.png').write_bytes(b'no picture')
+    with pytest.raises(SystemExit) as end:
+        tool.main(['tiny', str(folder), '--out', str(tmp_path / 'again'), '--device', 'cpu'])
+    printed = capsys.readouterr()
+    assert end.value.code == 2 and f'error: picture {folder / "1.png"} is damaged' in printed.err
+    assert printed.out.splitlines() == [lines[0], lines[2]]
+    assert [result['input'] for result in json.loads((tmp_path / 'again' / 'results.json').read_text())] == [
+        str(folder / '0.png'), str(folder / '2.png')]
     with pytest.raises(SystemExit) as end:
         tool.main(['tiny', 'absent.png'])
     assert end.value.code == 2 and 'error: picture absent.png cannot be read' in capsys.readouterr().err

@@ -10,7 +10,7 @@ cache), A2SG_ZOO_MIRROR (base URL of a mirror), A2SG_ZOO_OFFLINE=1 (download not
 import argparse
 import sys
 
-from a2sg_zoo.engine.launch import errors_for_people
+from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.zoo.fetch import fetch
 from a2sg_zoo.zoo.index import find, names
 
@@ -22,14 +22,18 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if not args.names and args.list is None:
         parser.error('name the weights to download, or pass --list')
-    with errors_for_people():
+    try:
         if args.list is not None:
-            for name in names(args.list):
-                entry = find(name)
-                print(f'{name}  {entry["size"] / 1e6:.1f} MB  {entry["summary"]}')
+            found = names(args.list)
+            for entry in map(find, found):
+                print(f'{entry.name}  {entry["size"] / 1e6:.1f} MB  {entry["summary"]}')
+            if not found:
+                parser.exit(1, f'no name matches {args.list!r}; all are {", ".join(names()) or "none yet"}\n')
             return
         for entry in [find(name) for name in args.names]:  # a typo is found before anything is downloaded
             print(f'{entry.name}: {fetch(entry.name)}')
+    except A2SGError as error:  # the context manager of the other tools would import PyTorch
+        parser.exit(2, f'error: {error}\n')
 
 
 if __name__ == '__main__':

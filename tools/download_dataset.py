@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.zoo.download import download, extract
+from a2sg_zoo.zoo.archives import extract
+from a2sg_zoo.zoo.download import download
 
 
 @dataclass(frozen=True)

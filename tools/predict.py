@@ -5,10 +5,12 @@
 
 The network is a name in the zoo, a file of tools/publish.py, or a checkpoint of tools/train.py. A picture is a path, a
 folder or an http(s): address. With --out, pictures of the results go to that folder, and the figures to results.json.
+Pictures that cannot be read are named at the end; the others are done, and the status is 2.
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from a2sg_zoo.engine.launch import errors_for_people
@@ -36,16 +38,20 @@ def main(argv=None):
     args = parser.parse_args(argv)
     with errors_for_people():
         infer = inferencer(args.model, args.device)
-        predictions = infer(args.inputs, args.batch_size, args.out)['predictions']
-        for prediction in predictions:
+        found = infer(args.inputs, args.batch_size, args.out, keep_going=True)
+        for prediction in found['predictions']:
             print(line(prediction, infer.description.classes))
         if args.out is not None:
             results = [{key: value for key, value in prediction.items() if key != 'mask'}
-                       for prediction in predictions]
+                       for prediction in found['predictions']]
             try:
+                args.out.mkdir(parents=True, exist_ok=True)
                 (args.out / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
             except OSError as error:
                 raise DataError(f'{args.out / "results.json"} cannot be written: {error.strerror}') from error
+    if found['errors']:
+        print(*(f'error: {error}' for error in found['errors']), sep='\n', file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == '__main__':

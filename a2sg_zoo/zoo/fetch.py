@@ -11,10 +11,19 @@ from a2sg_zoo.zoo.download import download, fault, lock
 from a2sg_zoo.zoo.index import ZOO, find
 
 
+def home_folder():
+    """Where all that is fetched is kept by default: A2SG_HOME, or else ~/.cache/a2sg_zoo."""
+    return Path(os.environ.get('A2SG_HOME') or '~/.cache/a2sg_zoo').expanduser()
+
+
 def cache_folder():
-    """Where fetched weights are kept: A2SG_ZOO_CACHE, or else `weights` in A2SG_HOME (~/.cache/a2sg_zoo)."""
-    home = Path(os.environ.get('A2SG_HOME') or '~/.cache/a2sg_zoo')
-    return Path(os.environ.get('A2SG_ZOO_CACHE') or home / 'weights').expanduser()
+    """Where fetched weights are kept: A2SG_ZOO_CACHE, or else `weights` in `home_folder()`."""
+    return Path(os.environ.get('A2SG_ZOO_CACHE') or home_folder() / 'weights').expanduser()
+
+
+def offline():
+    """Whether A2SG_ZOO_OFFLINE forbids to download."""
+    return os.environ.get('A2SG_ZOO_OFFLINE', '0') not in ('', '0')
 
 
 def fetch(name):
@@ -39,14 +48,16 @@ def fetch(name):
         return _checked(entry, local)
     # the hash in the name keeps new weights under an old name apart from the old
     path = cache_folder() / f'{entry.name}-{entry["sha256"][:8]}.safetensors'
-    if path.is_file() and fault(path, f'sha256:{entry["sha256"]}', entry['size']) is None:
-        return path
-    if os.environ.get('A2SG_ZOO_OFFLINE', '0') not in ('', '0'):
-        raise CheckpointError(
-            f'weights {name}: not in the cache ({path} is missing or damaged), and A2SG_ZOO_OFFLINE forbids to '
-            f'download; unset it, or bring {entry["location"]} there yourself')
+    expected = dict(checksum=f'sha256:{entry["sha256"]}', size=entry['size'])
     try:
-        _download(entry, path)
+        if path.is_file() and fault(path, **expected) is None:
+            return path
+        if offline():
+            raise CheckpointError(
+                f'weights {name}: not in the cache ({path} is missing or damaged), and A2SG_ZOO_OFFLINE forbids to '
+                f'download; unset it, or bring {entry["location"]} there yourself')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(entry, path, expected)
     except DataError as error:
         raise CheckpointError(f'weights {name}: {error}') from error
     except OSError as error:
@@ -56,12 +67,15 @@ def fetch(name):
 
 
 def locate(model):
-    """The file that a user means: a path, 'zoo:NAME', or, where it looks like no path, the name in the zoo alone."""
+    """The file that a user means: a path, 'zoo:NAME', or, where it looks like no path, the name in the zoo alone.
+
+    A file of that name in the working folder comes first; a folder, such as that of a run, does not hide the weights.
+    """
     text = str(model)
     path = Path(text).expanduser()
     if text.startswith(ZOO):
         return fetch(text.removeprefix(ZOO))
-    if path.exists() or path.suffix in ('.pth', '.pt', '.safetensors') or len(path.parts) > 1:
+    if path.is_file() or path.suffix in ('.pth', '.pt', '.safetensors') or len(path.parts) > 1:
         return path
     return fetch(text)
 
@@ -78,8 +92,7 @@ def _checked(entry, path):
     return path
 
 
-def _download(entry, path):
-    expected = dict(checksum=f'sha256:{entry["sha256"]}', size=entry['size'])
+def _download(entry, path, expected):
     mirror = os.environ.get('A2SG_ZOO_MIRROR')
     if mirror:
         # download() looks up the last part of the address there
@@ -100,7 +113,6 @@ def _download_from_hub(entry, path, expected):
     owner, repository, *inside = PurePosixPath(file).parts
     # it keeps its unfinished downloads there, to go on from
     folder = path.with_name(f'{path.name}.hub')
-    path.parent.mkdir(parents=True, exist_ok=True)
     with lock(path):
         if path.is_file() and fault(path, **expected) is None:
             return

@@ -52,7 +52,7 @@ class Entry:
     @property
     def filename(self):
         """The last part of the location: the name under which a mirror has the file."""
-        return PurePosixPath(urlsplit(self['location']).path.partition('@')[0]).name
+        return _file(self['location']).name
 
 
 def _text(value):
@@ -99,10 +99,21 @@ def _mapping(check=None, **required):
     return is_mapping
 
 
+def _file(location):
+    """The path in a location, without the query of a web address and the revision of one of the Hub."""
+    parts = urlsplit(location)
+    if parts.scheme == 'hf':
+        return PurePosixPath(re.sub(r'(\.safetensors)@[\w.-]+$', r'\1', parts.path))
+    return PurePosixPath(parts.path if parts.scheme in ('http', 'https') else location)
+
+
 def _location(value):
     what = 'a path beside the index, or an address file:, http:, https: or hf:OWNER/REPOSITORY/FILE[@REVISION]'
-    if not isinstance(value, str) or not value.endswith('.safetensors') and not re.search(
-            r'^hf:.*\.safetensors@[\w.-]+$', value):
+    try:
+        named = _file(value).suffix == '.safetensors'
+    except (TypeError, ValueError, AttributeError):
+        named = False
+    if not named:
         return what + ', of a .safetensors file'
     parts = urlsplit(value)
     if not parts.scheme and (PurePosixPath(value).is_absolute() or '..' in PurePosixPath(value).parts

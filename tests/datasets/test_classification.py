@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets import CIFAR, Digits, ImageFolder, SeededIndex
 from a2sg_zoo.errors import ConfigError, DataError
-from a2sg_zoo.zoo.download import extract
+from a2sg_zoo.zoo.archives import extract
 
 PIPELINE = [dict(type='BatchCrop', padding=4), dict(type='BatchFlip'), dict(type='BatchCutout', size=8)]
 

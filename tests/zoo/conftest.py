@@ -1,1 +1,1 @@
-from tests.zoo.misbehaving import server  # noqa: F401
+from tests.zoo.misbehaving import server, small_disk  # noqa: F401

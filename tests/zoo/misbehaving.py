@@ -1,6 +1,8 @@
 """A local web server that serves a file, and misbehaves in the ways that a test asks for."""
 
+import os
 import random
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +25,9 @@ class Handler(BaseHTTPRequestHandler):
         if act == 'silent':
             server.over.wait(5)
             return
+        if act == 'no http':
+            self.wfile.write(b'SSH-2.0-OpenSSH_9.6\r\n')
+            return
         if isinstance(act, int):
             self.send_response(act)
             self.send_header('Content-Length', '0')
@@ -41,14 +46,21 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         body = b'<html>log in</html>' if act == 'html' else server.content[start:]
         self.send_header('Content-Type', 'text/html; charset=utf-8' if act == 'html' else 'application/zip')
-        self.send_header('Content-Length', str(len(body)))
+        if act != 'no length':
+            self.send_header('Content-Length', '3e5' if act == 'bad length' else str(len(body)))
         if server.etag:
             self.send_header('ETag', server.etag)
         self.end_headers()
         if act == 'slow':
             server.over.wait(.3)
+        if act == 'drip':
+            for i in range(len(body)):
+                self.wfile.write(body[i:i + 1])
+                if server.over.wait(.02):
+                    break
+            return
         if act in ('drop', 'stall'):
-            body = body[:100_000]
+            body = body[:min(100_000, len(body) // 2)]
         self.wfile.write(body)
         self.wfile.flush()
         if act == 'stall':
@@ -89,3 +101,16 @@ def server(monkeypatch):
     server.over.set()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 256 kB."""
+    folder = tmp_path / 'small'
+    folder.mkdir()
+    mounted = os.geteuid() == 0 and subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', folder], capture_output=True).returncode == 0
+    if not mounted:
+        pytest.skip('a file system can be mounted only by a superuser whom the system lets do so')
+    yield folder
+    subprocess.run(['umount', folder], check=True)

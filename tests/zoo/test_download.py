@@ -1,19 +1,27 @@
+import errno
 import hashlib
 import importlib.util
-import io
 import multiprocessing
+import re
 import shutil
-import stat
-import tarfile
+import socket
+import ssl
+import subprocess
+import threading
+import time
 import zipfile
+from contextlib import contextmanager
+from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
 
 import a2sg_zoo.zoo.download as module
 from a2sg_zoo.errors import DataError
-from a2sg_zoo.zoo.download import download, extract
-from tests.zoo.misbehaving import CONTENT
+from a2sg_zoo.zoo.archives import extract
+from a2sg_zoo.zoo.download import download
+from tests.zoo.files import leftovers, make_zip
+from tests.zoo.misbehaving import CONTENT, Handler
 
 SHA256 = 'sha256:' + hashlib.sha256(CONTENT).hexdigest()
 
@@ -21,10 +29,6 @@ SHA256 = 'sha256:' + hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / 'new' / 'data.zip'
-
-
-def leftovers(path):
-    return sorted(p.name for p in path.parent.iterdir() if p.suffix != '.lock')
 
 
 def ranges(server):
@@ -134,7 +138,7 @@ def test_web_page_is_refused(server, path):
 
 
 def test_wrong_checksum(server, path):
-    with pytest.raises(DataError, match='md5 is [0-9a-f]{32}, expected is 0000'):
+    with pytest.raises(DataError, match='MD5 hash .* expected md5:0{32} but got [0-9a-f]{32}'):
         download(server.url, path, checksum='md5:' + '0' * 32)
     assert leftovers(path) == []
 
@@ -146,10 +150,157 @@ def test_wrong_size_is_seen_before_the_transfer(server, path):
 
 
 def test_no_space(server, path, monkeypatch):
-    monkeypatch.setattr(shutil, 'disk_usage', lambda folder: shutil._ntuple_diskusage(10, 9, 5_000_000))
-    with pytest.raises(DataError, match='not enough space.*5 MB'):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda folder: shutil._ntuple_diskusage(10, 9, free))
+    free = 1_299_999
+    with pytest.raises(DataError, match='not enough space.* 0.3 MB are needed, and 1.0 MB are to stay free, .* 1.3 MB'):
         download(server.url, path, size=len(CONTENT))
     assert leftovers(path) == []
+    free = 1_300_000
+    download(server.url, path, size=len(CONTENT))
+
+
+def test_a_small_disk(server, small_disk):
+    path = small_disk / 'data.zip'
+    with pytest.raises(DataError, match=f'not enough space in {small_disk}'):
+        download(server.url, path)
+    assert leftovers(path) == []
+
+
+def test_a_disk_that_fills_goes_on_when_there_is_space(server, small_disk):
+    path = small_disk / 'data.zip'
+    server.acts += ['no length']  # so nobody can tell before
+    with pytest.raises(DataError, match=f'{path} cannot be written: No space left on device; make space'):
+        download(server.url, path)
+    assert leftovers(path) == ['data.zip.part']
+    subprocess.run(['mount', '-o', 'remount,size=4m', small_disk], check=True)
+    download(server.url, path, checksum=SHA256)
+    assert path.read_bytes() == CONTENT and leftovers(path) == ['data.zip']
+    assert 100_000 < int(ranges(server)[1].strip('bytes=-')) < len(CONTENT)
+
+
+@pytest.mark.parametrize('url, message', [
+    ('ftp://127.0.0.1/data.zip', 'it is no http:, https: or file: address'), ('data.zip', 'No scheme supplied'),
+    ('http://', 'No host supplied'), ('http://[::1/data.zip', 'is no address: Invalid IPv6'),
+    ('http://127.0.0.1:port/data.zip', 'Failed to parse'), ('nonsense:x', 'it is no http:'),
+])
+def test_what_is_no_address_is_asked_once(path, monkeypatch, url, message):
+    monkeypatch.setattr('time.sleep', lambda seconds: pytest.fail('it was tried again'))
+    with pytest.raises(DataError, match=message) as error:
+        download(url, path)
+    assert 'kept' not in str(error.value) and (not path.parent.exists() or leftovers(path) == [])
+
+
+def test_a_certificate_that_nobody_signed(path, tmp_path, monkeypatch):
+    """It is not tried again, as it would not change."""
+    monkeypatch.setattr('time.sleep', lambda seconds: pytest.fail('it was tried again'))
+    with self_signed_server(tmp_path) as port, pytest.raises(DataError) as error:
+        download(f'https://127.0.0.1:{port}/data.zip', path)
+    assert re.search('certificate of the server cannot be verified .*self.signed.* REQUESTS_CA_BUNDLE',
+                     str(error.value)) and 'kept' not in str(error.value)
+
+
+@contextmanager
+def self_signed_server(folder):
+    made = shutil.which('openssl') and subprocess.run(
+        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'key',
+         '-out', 'certificate', '-subj', '/CN=here', '-addext', 'subjectAltName=IP:127.0.0.1'],
+        cwd=folder, capture_output=True).returncode == 0
+    if not made:
+        pytest.skip('openssl, which makes the certificate, is not here')
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / 'certificate', folder / 'key')
+    https = HTTPServer(('127.0.0.1', 0), Handler)
+    https.socket = context.wrap_socket(https.socket, server_side=True)
+    threading.Thread(target=https.serve_forever, args=(.01,), daemon=True).start()
+    try:
+        yield https.server_port
+    finally:
+        https.shutdown()
+        https.server_close()
+
+
+def test_a_server_that_speaks_no_http(server, path):
+    server.acts += ['no http'] * 9
+    with pytest.raises(DataError, match='what answers there is no web server .it says SSH-2.0') as error:
+        download(server.url, path)
+    assert len(server.requests) == 1 and 'kept' not in str(error.value)
+
+
+def test_nothing_kept_is_not_called_kept(server, path):
+    server.acts += [500] * 9
+    with pytest.raises(DataError) as error:
+        download(server.url, path)
+    assert 'kept' not in str(error.value) and leftovers(path) == []
+    server.etag = None  # what has come cannot be gone on with
+    server.acts = ['drop'] + [500] * 9
+    with pytest.raises(DataError) as error:
+        download(server.url, path)
+    assert 'kept' not in str(error.value)
+
+
+@pytest.mark.parametrize('act', ['bad length', 'no length'])
+@pytest.mark.parametrize('size', [None, len(CONTENT)])
+def test_no_usable_length(server, path, act, size):
+    server.acts += [act]
+    download(server.url, path, size=size)
+    assert path.read_bytes() == CONTENT
+
+
+def test_more_than_expected(server, path):
+    server.acts += ['no length']
+    with pytest.raises(DataError, match='it has 300000 bytes, expected are 5'):
+        download(server.url, path, size=5)
+    assert leftovers(path) == []
+
+
+def test_a_route_that_is_lost_is_not_the_fault_of_the_disk(server, path, monkeypatch):
+    read, failures = socket.SocketIO.readinto, [OSError(errno.EHOSTUNREACH, 'No route to host')]
+
+    def readinto(self, buffer):
+        if failures and threading.current_thread() is threading.main_thread() and self._sock.fileno() in started:
+            raise failures.pop()
+        started.add(self._sock.fileno())
+        return read(self, buffer)
+
+    started = set()
+    monkeypatch.setattr(socket.SocketIO, 'readinto', readinto)
+    download(server.url, path)
+    assert path.read_bytes() == CONTENT and failures == [] and len(server.requests) == 2
+
+
+def test_a_folder_in_place_of_the_file(server, path):
+    path.mkdir(parents=True)
+    with pytest.raises(DataError, match=f'{path} is a folder'):
+        download(server.url, path)
+    assert server.requests == []
+
+
+def test_a_file_in_place_of_the_folder(server, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(DataError, match='cannot be written: Not a directory; .*name another folder'):
+        download(server.url, tmp_path / 'file' / 'deep' / 'data.zip')
+    with pytest.raises(DataError, match='cannot be unpacked to .*: Not a directory'):
+        extract(make_zip(tmp_path / 'a.zip', {'1': '1'}), tmp_path / 'file' / 'deep' / 'set')
+
+
+def test_addresses_are_quoted(server, path):
+    download(server.url.replace('data.zip', 'größe 1/data%20set.zip'), path)
+    assert server.requests[0][0] == '/files/gr%C3%B6%C3%9Fe%201/data%20set.zip'
+
+
+def test_a_kill_leaves_nothing_beside_the_part(server, path):
+    server.acts += ['stall']
+    process = multiprocessing.get_context('fork').Process(target=download, args=(server.url, path))
+    process.start()
+    kept = path.with_name('data.zip.part') / 'bytes'
+    deadline = time.monotonic() + 5
+    while not (kept.exists() and kept.stat().st_size) and time.monotonic() < deadline:
+        server.over.wait(.01)
+    process.kill()
+    process.join()
+    assert leftovers(path) == ['data.zip.part']
+    download(server.url, path)
+    assert path.read_bytes() == CONTENT and leftovers(path) == ['data.zip']
 
 
 def test_two_processes(server, path):
@@ -178,67 +329,6 @@ def test_file_url(tmp_path, path, monkeypatch):
     assert path.read_bytes() == CONTENT
     with pytest.raises(DataError, match='cannot be read'):
         download((tmp_path / 'absent').as_uri(), tmp_path / 'x')
-
-
-def make_zip(path, members):
-    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as file:
-        for name, content in members.items():
-            file.writestr(name, content)
-    return path
-
-
-def test_extract(tmp_path):
-    archive = make_zip(tmp_path / 'a.zip', {'set/images/1.txt': 'one', 'set/2.txt': 'two'})
-    extract(archive, tmp_path / 'data' / 'set')
-    assert (tmp_path / 'data' / 'set' / 'images' / '1.txt').read_text() == 'one'
-    extract(archive, tmp_path / 'data' / 'other')
-    assert (tmp_path / 'data' / 'other' / 'set' / '2.txt').read_text() == 'two'
-    assert leftovers(tmp_path / 'data' / 'set') == ['other', 'set']
-
-
-def test_extract_starts_anew_after_a_kill_and_keeps_what_is_whole(tmp_path):
-    archive = make_zip(tmp_path / 'a.zip', {'1.txt': 'one'})
-    (tmp_path / 'set.part').mkdir()
-    (tmp_path / 'set.part' / 'stale').write_text('')
-    extract(archive, tmp_path / 'set')
-    assert [p.name for p in (tmp_path / 'set').iterdir()] == ['1.txt']
-    archive.unlink()
-    extract(archive, tmp_path / 'set')
-
-
-@pytest.mark.parametrize('name', ['../evil', 'a/../../evil', '/evil', 'C:/evil', '..\\evil'])
-def test_extract_refuses_members_that_climb_out(tmp_path, name):
-    archive = make_zip(tmp_path / 'a.zip', {'fine': '1', name: '2'})
-    with pytest.raises(DataError, match='not safe'):
-        extract(archive, tmp_path / 'in' / 'set')
-    assert leftovers(tmp_path / 'in' / 'set') == []
-
-
-def test_extract_refuses_links(tmp_path):
-    link = zipfile.ZipInfo('link')
-    link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as file:
-        file.writestr(link, '/etc')
-    with pytest.raises(DataError, match='is a link or a device'):
-        extract(tmp_path / 'a.zip', tmp_path / 'set')
-
-
-def test_extract_names_damage_and_lack_of_space(tmp_path, monkeypatch):
-    archive = tmp_path / 'a.zip'
-    with zipfile.ZipFile(archive, 'w') as file:  # stored, so that only the CRC can tell
-        file.writestr('member', 'x' * 1000)
-    data = bytearray(archive.read_bytes())
-    data[100] ^= 1
-    archive.write_bytes(data)
-    with pytest.raises(DataError, match='CRC'):
-        extract(archive, tmp_path / 'in' / 'set')
-    archive.write_bytes(data[:500])
-    with pytest.raises(DataError, match='cannot be unpacked'):
-        extract(archive, tmp_path / 'in' / 'set')
-    monkeypatch.setattr(shutil, 'disk_usage', lambda folder: shutil._ntuple_diskusage(10, 9, 1))
-    with pytest.raises(DataError, match='not enough space'):
-        extract(make_zip(tmp_path / 'b.zip', {'1': '1'}), tmp_path / 'in' / 'set')
-    assert leftovers(tmp_path / 'in' / 'set') == []
 
 
 @pytest.fixture
@@ -289,36 +379,3 @@ def test_tool_lists_and_reports(tool, server, tmp_path, monkeypatch, capsys):
         tool.main(['ade20k', '--root', str(tmp_path)])
     with pytest.raises(SystemExit):
         tool.main([])
-
-
-def make_tar(path, members, mode='w:gz'):
-    with tarfile.open(path, mode) as file:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            if content is None:
-                info.type, info.linkname = tarfile.SYMTYPE, '/etc/passwd'
-                file.addfile(info)
-            else:
-                info.size = len(content)
-                file.addfile(info, io.BytesIO(content.encode()))
-    return path
-
-
-def test_extract_tar(tmp_path):
-    archive = make_tar(tmp_path / 'a.tar.gz', {'set/1': 'one', 'set/deep/2': 'two'})
-    extract(archive, tmp_path / 'set')
-    assert (tmp_path / 'set/1').read_text() == 'one' and (tmp_path / 'set/deep/2').read_text() == 'two'
-    for name, content, message in (('../x', '', 'would land outside'), ('/x', '', 'would land outside'),
-                                   ('set/x', None, 'is a link or a device')):
-        with pytest.raises(DataError, match=message):
-            extract(make_tar(tmp_path / 'bad.tar.gz', {'set/1': 'one', name: content}), tmp_path / 'in' / 'bad')
-        assert not (tmp_path / 'in' / 'bad').exists() and not (tmp_path / 'in' / 'x').exists()
-
-
-@pytest.mark.parametrize('keep', [0, 20, -9])
-def test_extract_names_a_tar_cut_short(tmp_path, keep):
-    archive = make_tar(tmp_path / 'a.tar.gz', {'set/1': 'one' * 1000})
-    archive.write_bytes(archive.read_bytes()[:keep])
-    with pytest.raises(DataError, match='(?s)cannot be unpacked .*; remove it and fetch it again'):
-        extract(archive, tmp_path / 'set')
-    assert not (tmp_path / 'set').exists()

@@ -7,8 +7,10 @@ import os
 import pickle
 import re
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 import a2sg_zoo
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.zoo import download
-from a2sg_zoo.zoo.fetch import fetch
+from a2sg_zoo.zoo.fetch import fetch, locate
 from a2sg_zoo.zoo.index import write_index
 from tests.zoo.misbehaving import CONTENT
 from tests.zoo.tiny import facts, publish
@@ -53,13 +55,35 @@ def kept(cache):
     return sorted(path.name for path in cache.rglob('*') if path.suffix != '.lock') if cache.exists() else []
 
 
-def process(**kwargs):
-    """Another process that fetches `tiny` and prints the path or the error."""
-    code = """from a2sg_zoo.zoo.fetch import CheckpointError, fetch
+def process(before='', **kwargs):
+    """Another process that runs the lines `before`, fetches `tiny`, and prints the path or the error."""
+    code = f"""import os
+from a2sg_zoo.zoo.fetch import CheckpointError, fetch
+{before}
 try: print(fetch('tiny'))
 except CheckpointError as error: print(error)"""
     return subprocess.Popen([sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': str(ROOT)}, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+
+
+@pytest.fixture
+def fetch_as_anyone(index, monkeypatch):
+    """(what a process without privileges prints that fetches `tiny`, its cache): a superuser may go anywhere."""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folder is for its user alone
+        folder = Path(folder)
+        folder.chmod(0o755)
+        (folder / 'cache').mkdir()
+        shutil.copy(index, folder / 'index.json')
+        monkeypatch.setenv('A2SG_ZOO_INDEX', str(folder / 'index.json'))
+        monkeypatch.setenv('A2SG_ZOO_CACHE', str(folder / 'cache'))
+
+        def fetch_there():
+            printed, stderr = process('os.geteuid() or os.setuid(65534)').communicate(timeout=60)
+            assert 'Traceback' not in stderr, stderr
+            return printed.strip()
+
+        yield fetch_there, folder / 'cache'
+        (folder / 'cache').chmod(0o700)
 
 
 def test_downloaded_once(index, server, cache):
@@ -104,7 +128,7 @@ def test_failures_that_last(index, server, cache, acts, message):
 
 def test_wrong_checksum(index, cache):
     change(index, sha256='0' * 64)
-    with pytest.raises(CheckpointError, match='its sha256 is [0-9a-f]{64}, expected is 0000.* was removed'):
+    with pytest.raises(CheckpointError, match='SHA256 hash .* expected sha256:0{64} but got [0-9a-f]{64}. Deleted'):
         fetch('tiny')
     assert kept(cache) == []
 
@@ -166,17 +190,37 @@ def test_a_cache_that_cannot_be_written(index, server, cache, tmp_path, monkeypa
     assert server.requests == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='a superuser may write anywhere')
-def test_a_read_only_cache_that_has_the_file_serves_it(index, cache):
+def test_a_read_only_cache_that_has_the_file_serves_it(fetch_as_anyone, server):
+    fetch_there, cache = fetch_as_anyone
     path = fetch('tiny')
-    cache.chmod(0o500)
-    try:
-        assert fetch('tiny') == path
-        path_of_another = cache / 'x'
-        with pytest.raises(PermissionError):
-            path_of_another.write_text('')
-    finally:
-        cache.chmod(0o700)
+    cache.chmod(0o555)
+    before = kept(cache)
+    assert fetch_there() == str(path) and len(server.requests) == 1 and kept(cache) == before
+
+
+@pytest.mark.parametrize('mode, message', [
+    (0o555, r'weights tiny: \S+ cannot be written: Permission denied; .*A2SG_ZOO_CACHE'),
+    (0o000, 'weights tiny: the cache cannot be written: .*Permission denied; set A2SG_ZOO_CACHE')])
+def test_a_cache_that_is_forbidden(fetch_as_anyone, server, mode, message):
+    fetch_there, cache = fetch_as_anyone
+    cache.chmod(mode)
+    assert re.match(message, fetch_there()) and server.requests == []
+
+
+def test_a_cache_on_a_full_disk(index, small_disk, monkeypatch):
+    monkeypatch.setenv('A2SG_ZOO_CACHE', str(small_disk))
+    with pytest.raises(CheckpointError, match=f'weights tiny: not enough space in {small_disk}'):
+        fetch('tiny')
+    assert kept(small_disk) == []
+
+
+def test_a_folder_of_the_name_does_not_hide_the_weights(index, cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'tiny').mkdir()
+    assert locate('tiny') == fetch('tiny')
+    (tmp_path / 'tiny').rmdir()
+    (tmp_path / 'tiny').write_bytes(b'mine')
+    assert locate('tiny') == Path('tiny') and locate('zoo:tiny') == fetch('tiny')
 
 
 @pytest.mark.parametrize('name', ['../../evil', '/etc/evil', '..', 'a/../../b'])
@@ -222,7 +266,10 @@ def test_tool(index, server, cache, capsys):
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     tool.main(['--list', 'T*'])
-    assert capsys.readouterr().out.endswith('tiny  0.3 MB  A tiny network.\n')  # imports may print, too
+    assert capsys.readouterr().out == 'tiny  0.3 MB  A tiny network.\n'
+    with pytest.raises(SystemExit) as end:
+        tool.main(['--list', 'resnet*'])
+    assert end.value.code == 1 and "no name matches 'resnet*'; all are tiny" in capsys.readouterr().err
     for arguments, message in ((['tiny', 'tinny'], 'error: the zoo has no weights named .*did you mean tiny?'),
                                ([], 'name the weights')):
         with pytest.raises(SystemExit) as end:
@@ -231,6 +278,14 @@ def test_tool(index, server, cache, capsys):
     assert server.requests == []
     tool.main(['tiny'])
     assert Path(capsys.readouterr().out.removeprefix('tiny: ').strip()).read_bytes() == CONTENT
+
+
+def test_tool_lists_without_torch(index):
+    code = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')\n" \
+           "sys.exit('torch' in sys.modules)"
+    listed = subprocess.run([sys.executable, '-c', code, ROOT / 'tools' / 'download.py', '--list'], text=True,
+                            env={**os.environ, 'PYTHONPATH': str(ROOT)}, capture_output=True)
+    assert listed.returncode == 0 and listed.stdout.startswith('tiny'), listed.stderr
 
 
 def test_shipped_weights(cache, tmp_path, monkeypatch):

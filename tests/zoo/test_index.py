@@ -64,7 +64,14 @@ def test_locations():
     assert entry('weights/a.safetensors').shipped == SHIPPED.parent / 'weights' / 'a.safetensors'
     assert entry('https://h/b/a.safetensors?x=1').shipped is None
     assert {entry(location).filename for location in (
-        'weights/a.safetensors', 'https://h/b/a.safetensors', 'hf:me/repo/b/a.safetensors@v1')} == {'a.safetensors'}
+        'weights/a.safetensors', 'https://h/b/a.safetensors', 'hf:me/repo/b/a.safetensors@v1',
+        'https://h/records/1/files/a.safetensors?download=1', 'https://h/@me/a.safetensors')} == {'a.safetensors'}
+
+
+@pytest.mark.parametrize('location', [
+    'https://h/records/1/files/a.safetensors?download=1', 'hf:me/repo/a.safetensors@v1.0', 'file:///b/a.safetensors'])
+def test_addresses_that_are_taken(index, location):
+    check_entry('tiny', dict(facts_of(index), location=location), 'index')
 
 
 @pytest.mark.parametrize('field, value, message', [
@@ -80,7 +87,10 @@ def test_locations():
     ('location', '../evil.safetensors', 'climbs out'), ('location', '/evil.safetensors', 'climbs out'),
     ('location', 'a\\..\\evil.safetensors', 'climbs out'), ('location', 'weights.pth', r'of a \.safetensors file'),
     ('location', 'ftp://x/a.safetensors', 'must be a path beside'), ('location', 'hf:a.safetensors', 'hf:OWNER'),
-    ('location', 'hf:a/b/../../x.safetensors', 'hf:OWNER'),
+    ('location', 'hf:a/b/../../x.safetensors', 'hf:OWNER'), ('location', 3, r'of a \.safetensors file'),
+    ('location', 'https://h/a.pth?x=.safetensors', r'of a \.safetensors file'),
+    ('location', 'https://[h/a.safetensors', r'of a \.safetensors file'),
+    ('location', 'a.safetensors?download=1', r'of a \.safetensors file'),
     ('sise', 3, 'unknown field sise; did you mean size'), ('xyz', 3, 'unknown field xyz; known: task'),
 ])
 def test_faults_are_named(index, field, value, message):
