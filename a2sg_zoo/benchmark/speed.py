@@ -101,11 +101,15 @@ def neuron_rows(setting):
 
 
 def resnet_rows(setting):
-    """A training step of ResNet-19: under the searches, beside its ReLU twin and beside SpikingJelly's."""
+    """A training step of ResNet-19: under the searches, compiled, with blocks that run again, beside its ReLU twin and
+    beside SpikingJelly's."""
     network = _build(RESNET19, setting)
     actions = _searches(network, setting)
-    relu = _with_relu(copy.deepcopy(network))
-    actions['ReLU'] = _training_step(relu, setting)
+    relu, compiled, repeating = _with_relu(copy.deepcopy(network)), copy.deepcopy(network), copy.deepcopy(network)
+    compiled.backbone.compile()
+    repeating.backbone.recompute = True
+    actions |= {'ReLU': _training_step(relu, setting), 'compiled as a whole': _training_step(compiled, setting),
+                'blocks run again': _training_step(repeating, setting)}
     if setting.with_peers:
         actions['SpikingJelly'] = _training_step(peers.SpikingJellyResNet(copy.deepcopy(network)), setting)
         packed = peers.SpikingJellyResNet(copy.deepcopy(network)).to(memory_format=torch.contiguous_format)
@@ -114,6 +118,8 @@ def resnet_rows(setting):
     runs = interleaved(actions, setting.device, setting.rounds, label='ResNet-19')
     found = medians(runs)
     rows = _search_rows('ResNet-19', found, runs)
+    rows += [Row(f'ResNet-19, training step: {name}', 'fixed beta', found[name] / found['fixed'], None, found, runs)
+             for name in ('compiled as a whole', 'blocks run again')]
     what = 'ResNet-19, training step, fixed beta'
     rows.append(Row(what, 'ReLU network, batch T * B', found['fixed'] / found['ReLU'],
                     1.35 if setting.device.type == 'cuda' else 1.25, found, runs))
@@ -132,12 +138,14 @@ def spikformer_rows(setting):
 
 def memory_rows(setting):
     """Peak memory of a training step of ResNet-19."""
-    if not setting.with_peers:
-        return []
-    found = {name: peak_memory(partial(_memory_action, setting, theirs), setting.device, setting.threads)
-             for name, theirs in (('ours', False), ('SpikingJelly', True))}
-    ratio = found['ours'] / found['SpikingJelly']
-    return [Row('ResNet-19, training step: peak memory', 'SpikingJelly', ratio, .7, found)]
+    kinds = ['ours', 'ours, blocks run again'] + ['SpikingJelly'] * setting.with_peers
+    found = {kind: peak_memory(partial(_memory_action, setting, kind), setting.device, setting.threads)
+             for kind in kinds}
+    what = 'ResNet-19, training step: peak memory'
+    rows = [Row(f'{what}, blocks run again', 'ours', found[kinds[1]] / found['ours'], None, found)]
+    if setting.with_peers:
+        rows.append(Row(what, 'SpikingJelly', found['ours'] / found['SpikingJelly'], .7, found))
+    return rows
 
 
 def time_rows(setting):
@@ -279,9 +287,10 @@ def _with_relu(network):
     return network
 
 
-def _memory_action(setting, theirs, device):
+def _memory_action(setting, kind, device):
     network = _build(RESNET19, setting)
-    if theirs:
+    network.backbone.recompute = kind == 'ours, blocks run again'
+    if kind == 'SpikingJelly':
         network = peers.SpikingJellyResNet(network)
     return _training_step(network, setting, batch=2), _training_step(network, setting)
 

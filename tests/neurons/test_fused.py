@@ -203,3 +203,19 @@ print(s.sum().item(), x.grad.sum().item())
         warned = 'could not be compiled and runs step by step' in done.stdout + done.stderr
         assert warned == bool(compiler), done.stdout + done.stderr
     assert outputs[0] == outputs[1]
+
+
+@pytest.mark.slow
+def test_more_elements_than_32_bits_count(compiled):
+    """2^31 and some, of which the last fire and the first do not; four tensors of 4.3 GB."""
+    pages = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    if pages < 19e9:
+        pytest.skip(f'needs 19 GB of free memory, there are {pages / 1e9:.0f}')
+    N = 2 ** 31 + 10
+    x = torch.zeros(1, N, dtype=torch.bfloat16)
+    x[0, -4:] = 2
+    s = LIF(decay_input=False, surrogate=dict(type='BOX', beta=2.))(x.requires_grad_())
+    assert s[0, -5:].tolist() == [0, 1, 1, 1, 1] and float(s[0, :8].sum()) == 0
+    s.backward(s.detach())
+    assert x.grad[0, -5:].tolist() == [0, .25, .25, .25, .25] and float(x.grad[0, :8].sum()) == 0
+    assert any(hasattr(f, '_torchdynamo_orig_callable') for f in compiled.values())
