@@ -102,7 +102,7 @@ class MomentObjective(Objective):
 
     def _reduce(self, bins, rows, scalars):
         K = len(self.grid)
-        binned = torch.stack([_histogram(bins, row, K + 1) for row in rows])
+        binned = _histograms(bins, rows, K + 1)
         scalar = torch.stack([s.sum(dtype=torch.float64) for s in scalars])
         packed = summed_over_processes(torch.cat([binned.flatten(), scalar]))
         return packed[:binned.numel()].view_as(binned), packed[binned.numel():]
@@ -134,10 +134,12 @@ def _bins(z, grid):
     return position.nan_to_num_(nan=len(grid)).clamp_(0, len(grid)).long()
 
 
-def _histogram(bins, weights, size):
-    if weights.is_cuda:
-        return torch.zeros(size, dtype=torch.float64, device=weights.device).index_add_(0, bins, weights.double())
-    return torch.bincount(bins, weights, size)
+def _histograms(bins, rows, size):
+    """The sum of each row's elements in each bin, (len(rows), size)."""
+    if bins.is_cuda:  # where a call costs more than its work
+        sums = torch.zeros(len(rows), size, dtype=torch.float64, device=bins.device)
+        return sums.index_add_(1, bins, torch.stack(rows).double())
+    return torch.stack([torch.bincount(bins, row, size) for row in rows])
 
 
 class DirectObjective(Objective):

@@ -250,7 +250,8 @@ class AdaptivePolicy(Policy):
             shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free)
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
         found = found & finite
-        neuron.beta[t] = torch.where(found, objective.grid[index], neuron.beta[t])
+        # an index in brackets would be read by the host
+        neuron.beta[t] = torch.where(found, objective.grid.take(index), neuron.beta[t])
         kind = 'spatial' if spatial else 'temporal'
         self.searches[kind] += 1
         self.on_bound[kind] = self.on_bound[kind] + (found & ((index == 0) | (index == len(self.grid) - 1)))

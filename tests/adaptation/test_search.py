@@ -7,17 +7,20 @@ import hyperopt
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from a2sg_zoo.adaptation import (
+    A2SG,
     DirectObjective,
     ExactSearcher,
     MomentObjective,
     TPESearcher,
+    attach,
     coefficient_of_variation,
     spatial_gradient_variation,
     temporal_gradient_consistency,
 )
-from a2sg_zoo.neurons import LocalGradient
+from a2sg_zoo.neurons import LIF, LayerGradients, LocalGradient
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Gaussian
 
 GRID = torch.linspace(0.1, 2.0, 128, dtype=torch.float64)
@@ -146,3 +149,39 @@ def test_nothing_to_go_by(searcher, kind):
         for objective in (MomentObjective, DirectObjective):
             _, found = searcher(objective(ASY(), GRID, gradient), (0,))
             assert not found
+
+
+def test_an_exact_search_reads_nothing_on_the_host():
+    """On tensors without values that claim to be a GPU's: whoever reads one, and would wait for the device, fails."""
+
+    def choose(searcher):
+        neuron = LIF()
+        neuron.beta = torch.ones(1, device='cuda')
+        policy = A2SG(searcher=searcher, sample=None)
+        attach(neuron, policy)
+        policy.begin(0, observe=True)
+        u, g = (torch.randn(3, 64, device='cuda') for _ in range(2))
+        beta = policy.choose(neuron, LayerGradients(u, g, None, .5, neuron.dynamics))
+        policy.observe(neuron, u, g)
+        assert beta.shape == (3,) and beta.device.type == 'cuda'
+
+    with FakeTensorMode():
+        choose(dict(type='ExactSearcher'))
+        with pytest.raises(DataDependentOutputException):
+            choose(Reading())
+
+
+class Reading(ExactSearcher):
+    def __call__(self, objective, seed):
+        index, found = super().__call__(objective, seed)
+        return index, found & bool(found)
+
+
+def test_tpe_copies_one_curve_to_the_host(monkeypatch):
+    copied = []
+    monkeypatch.setattr(torch.Tensor, 'cpu', lambda x: copied.append(x.numel()) or x)
+    monkeypatch.setattr(torch.Tensor, 'tolist', lambda x: copied.append(x.numel()) or x.numpy().tolist())
+    search = TPESearcher(trials=8)
+    for _ in range(3):
+        search(MomentObjective(ASY(), GRID, local_gradient()), [0])
+    assert copied == [len(GRID)] * 4  # the grid itself, once
