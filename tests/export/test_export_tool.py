@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
 from a2sg_zoo.export import Deployed, to_nir, to_onnx
 from a2sg_zoo.export.check import Row, compare, table
 from a2sg_zoo.export.source import load, save
@@ -143,6 +143,9 @@ def test_config_and_checkpoint(tmp_path):
         found, description, name = source.load(str(tmp_path / 'mine.py'), tmp_path / f'{file}.pth')
         assert description.classes == classes and description.resize == dict(size=16) and name == 'mine'
         assert torch.equal(found.head.layers[0].weight, network.head.layers[0].weight) and not found.training
+    torch.save(torch.zeros(3), tmp_path / 'tensor.pth')
+    with pytest.raises(CheckpointError, match='tensor.pth holds no weights'):
+        source.load(str(tmp_path / 'mine.py'), tmp_path / 'tensor.pth')
     with pytest.raises(ConfigError, match='mine.py is a config, which has no weights'):
         load(str(tmp_path / 'mine.py'))
 
