@@ -74,7 +74,7 @@ def card(entry):
         *_per_class(entry), *_windows(entry), *_activity(entry), '## Limits',
         '\n'.join(f'- {limit}' for limit in [
             *entry.get('limits', []), *_optional(
-                'The licence of the data restricts what they, and so these weights, may be used for: {}.',
+                'The licence of the data restricts their use, and so that of these weights: {}.',
                 data.get('licence') if 'research' in data.get('licence', '') else None),
             'One run with one seed; others will differ.', 'Not tested on other data.']),
         '## Licence', f'{entry["licence"]}.' + (

@@ -330,7 +330,7 @@ def test_a_card_shows_all_that_is_known(tmp_path):
         not_for='Wasps.', data=dict(name='Insects', licence='for research; see the source'),
         converted_from=dict(url='https://example.org/x.pth', licence='MIT')), tmp_path)
     for expected in ('| a | 0.1250 |', '| largest eigenvalue | 12.5 |', 'Ants.', 'Wasps.',
-                     'The licence of the data restricts what they, and so these weights, may be used for: for research',
+                     'restricts their use, and so that of these weights: for research; see the source.',
                      'Converted from <https://example.org/x.pth>, which is under MIT.'):
         assert expected in card(entry)
 
