@@ -2,16 +2,18 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
+# what is installed besides, see [project.optional-dependencies]; tests of what is not there are skipped
+EXTRAS ?= test
 CONFIG ?= configs/spikformer_ade20k_a2sg.py
 DEMO = work_dirs/demo
 
 .PHONY: demo test test-slow install clean
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed-$(EXTRAS)
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed-$(EXTRAS): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 # Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees.

@@ -41,7 +41,7 @@ def get_model(name, pretrained=True, device='cpu'):
         names of the classes (pretrained only).
 
     Raises:
-        ConfigError: the zoo has none of this name.
+        ConfigError: the zoo has none of this name, or the device is not there.
         CheckpointError: its file cannot be had, is damaged, or does not fit.
     """
     from a2sg_zoo.zoo import published
@@ -52,4 +52,5 @@ def get_model(name, pretrained=True, device='cpu'):
         model.classes = description.classes
         return model
     facts = find(name)
-    return published.build(facts['model'], f'index of weights {facts.index}: {name}').to(device).eval()
+    model = published.build(facts['model'], f'index of weights {facts.index}: {name}')
+    return published.move(model, device).eval()

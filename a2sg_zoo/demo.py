@@ -32,7 +32,8 @@ class Viewer:
 
         Returns:
             dict(image=uint8 (H, W, 3); areas=[(mask (H, W) of 0 and 1, class)] of a segmentation, the largest first,
-            else []; shares={class: probability, or share of the pixels}; spikes={layer: (T, ...)}, on the CPU).
+            else []; colours={class: '#rrggbb'} of these; shares={class: probability, or share of the pixels};
+            spikes={layer: (T, ...)}, on the CPU).
 
         Raises:
             A2SGError: the network or the picture cannot be had or read.
@@ -47,10 +48,13 @@ class Viewer:
         spikes = {layer: s[:, 0].float().cpu() for layer, s in spikes.items()}
         classes = infer.description.classes
         if 'mask' not in prediction:
-            return dict(image=image, areas=[], shares=dict(zip(classes, prediction['scores'])), spikes=spikes)
+            return dict(image=image, areas=[], colours={}, shares=dict(zip(classes, prediction['scores'])),
+                        spikes=spikes)
         shares = prediction['shares']
         areas = [((prediction['mask'] == classes.index(name)).astype(np.float32), name) for name in shares]
-        return dict(image=image, areas=areas, shares=shares, spikes=spikes)
+        colours = {name: '#{:02x}{:02x}{:02x}'.format(*infer.description.palette[classes.index(name)])
+                   for name in shares}
+        return dict(image=image, areas=areas, colours=colours, shares=shares, spikes=spikes)
 
 
 def page(names, device=None):
@@ -62,8 +66,10 @@ def page(names, device=None):
         device: see `Inferencer`.
 
     Raises:
-        ConfigError: gradio is not installed.
+        ConfigError: gradio is not installed, or there is no network to show.
     """
+    if not names:
+        raise ConfigError('there is no network to show: the index of weights is empty; name a checkpoint')
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'  # is read on import
     try:
         import gradio
@@ -79,7 +85,9 @@ def page(names, device=None):
         except A2SGError as error:
             raise gradio.Error(str(error), title='This picture or network cannot be used') from error
         maps = {layer: s for layer, s in found['spikes'].items() if s.dim() == 4}
-        return ((found['image'], found['areas']), found['shares'],
+        # the picture is to be seen through the masks
+        areas = [(.6 * mask, name) for mask, name in found['areas']]
+        return (gradio.AnnotatedImage((found['image'], areas), color_map=found['colours']), found['shares'],
                 rate_figure(found['spikes'], 'How often each layer fires'), feature_figure(maps) if maps else None)
 
     with gradio.Blocks(title='a2sg_zoo', analytics_enabled=False) as blocks:
@@ -99,4 +107,5 @@ def page(names, device=None):
             event(show, [name, picture], outputs, api_name=False)
     # gradio's own themes fetch fonts from the network
     theme = gradio.themes.Base(font=['system-ui', 'sans-serif'], font_mono=['monospace'])
-    return blocks, dict(server_name='127.0.0.1', share=False, theme=theme, footer_links=[], quiet=True)
+    return blocks, dict(server_name='127.0.0.1', share=False, theme=theme, footer_links=[], quiet=True,
+                        max_file_size='64mb')  # no picture is larger for an inferencer

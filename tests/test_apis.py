@@ -52,6 +52,12 @@ def test_without_weights_nothing_is_read(published):
         a2sg_zoo.get_model('tiny')
 
 
+@pytest.mark.parametrize('pretrained', [True, False])
+def test_a_device_that_is_not_there(published, pretrained):
+    with pytest.raises(ConfigError, match="device 'cuda:99' cannot be used: "):
+        a2sg_zoo.get_model('tiny', pretrained, device='cuda:99')
+
+
 def test_info(published):
     facts = a2sg_zoo.info('tiny')
     assert facts['name'] == 'tiny' and facts['metrics'] == dict(top1=33.3)

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import a2sg_zoo
+from a2sg_zoo.datasets import Digits, write_scenes
 from a2sg_zoo.demo import Viewer, page
 from a2sg_zoo.errors import ConfigError, DataError
 
@@ -21,8 +22,6 @@ CLASSIFIER, SEGMENTOR = 'resnet_small_digits_tri', 'meta_spikeformer_small_camvi
 @pytest.fixture(scope='module')
 def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp('demo') / 'seven.png'
-    from a2sg_zoo.datasets import Digits
-
     data = Digits(train=False, size=8)
     index = int(np.flatnonzero(np.asarray(data.labels) == 7)[0])
     Image.fromarray(data.images[index].permute(1, 2, 0).numpy()).resize((96, 96)).save(path)
@@ -43,6 +42,10 @@ def test_what_a_segmentor_sees():
     image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), dtype=np.uint8)
     found = Viewer('cpu').look(SEGMENTOR, image)
     assert sum(mask for mask, _ in found['areas']).min() == 1 and found['areas'][0][0].shape == (64, 96)
+    assert found['colours'].keys() == found['shares'].keys()
+    description = a2sg_zoo.SegmentationInferencer(SEGMENTOR, 'cpu').description
+    first = next(iter(found['colours']))
+    assert found['colours'][first] == '#' + bytes(description.palette[description.classes.index(first)]).hex()
     assert {name: pytest.approx(mask.mean()) for mask, name in found['areas']} == found['shares']
 
 
@@ -59,6 +62,11 @@ def test_gradio_is_an_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, 'gradio', None)
     with pytest.raises(ConfigError, match=r'pip install "a2sg-zoo\[demo\]"'):
         page([CLASSIFIER])
+
+
+def test_there_must_be_a_network():
+    with pytest.raises(ConfigError, match='no network to show.*name a checkpoint'):
+        page([])
 
 
 @pytest.fixture
@@ -87,6 +95,7 @@ def address():
 
 def test_in_a_browser(browser, address, picture, tmp_path):
     tab = browser.new_page(viewport=dict(width=1280, height=1200))
+    tab.set_default_timeout(120_000)  # of a slow machine
     elsewhere = []
     tab.on('request', lambda request: elsewhere.append(request.url)
            if not request.url.startswith((address, 'data:', 'blob:')) else None)
@@ -98,6 +107,21 @@ def test_in_a_browser(browser, address, picture, tmp_path):
         tab.locator(figure).first.wait_for()
     wide = tab.locator('#rates img').first.evaluate('image => image.decode().then(() => image.naturalWidth)')
     assert wide > 300
+
+    # another network, another picture: a mask over it, and the classes in words
+    scene = tmp_path / 'scene.jpg'
+    next(Path(write_scenes(tmp_path / 'scenes', train=1, val=1, size=240), 'images').rglob('*.jpg')).rename(scene)
+    tab.locator('#network input').click()
+    tab.get_by_role('option', name=SEGMENTOR).click()
+    tab.locator('#classes').get_by_text('7', exact=True).first.wait_for(state='detached')
+    tab.locator('#picture').get_by_label('Clear').first.click()
+    drop.set_input_files(str(scene))
+    found = Viewer('cpu').look(SEGMENTOR, scene)
+    for name in list(found['shares'])[:2]:
+        tab.locator('#seen').get_by_text(name, exact=True).first.wait_for()
+        tab.locator('#classes').get_by_text(name, exact=True).first.wait_for()
+    tab.locator('#seen img.mask').first.wait_for(state='attached')
+    assert tab.locator('#seen img.mask').count() == len(found['areas'])
     tab.screenshot(path=tmp_path / 'page.png', full_page=True)
 
     (tmp_path / 'text.png').write_text('no picture')

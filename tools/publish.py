@@ -30,6 +30,9 @@ def main(argv=None):
     parser.add_argument('--command', help="of the training (default: the run's note, run.json)")
     parser.add_argument('--location', help='where the file will lie, file:, https: or hf: (default: it is shipped)')
     parser.add_argument('--cards', type=Path, default=CARDS, metavar='FOLDER', help='of the cards')
+    parser.add_argument('--replace', action='store_true', help='also under a name that the index has already')
+    parser.add_argument('--any-commit', action='store_true',
+                        help='publish even what was trained by code that is at no commit, or differs from it')
     parser.add_argument('--check', action='store_true', help='compare cards and shipped files with the index')
     args = parser.parse_args(argv)
     if not args.check and not (args.run and args.name and args.summary):
@@ -43,7 +46,7 @@ def main(argv=None):
             print(f'{len(entries)} weights, all in order')
             return
         path, entry = publish(args.run, args.name, args.summary, _facts(args.facts), args.command, args.location,
-                              args.cards)
+                              args.cards, args.replace, args.any_commit)
         print(f'{path}: {entry["size"] / 1e6:.1f} MB, ' + ', '.join(f'{k} {v:.2f}' for k, v in entry['metrics'].items())
               + f'\ncard: {args.cards / entry.name}.md')
 

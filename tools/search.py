@@ -16,7 +16,7 @@ from mmengine.config import Config
 from a2sg_zoo.benchmark.suite import compose, read_suite
 from a2sg_zoo.benchmark.tuning import tune
 from a2sg_zoo.engine.launch import errors_for_people
-from a2sg_zoo.engine.validate import load_config, validate_config
+from a2sg_zoo.engine.validate import find_config, load_config, validate_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.files import write_atomically
 
@@ -45,8 +45,8 @@ def main():
 
 def _searches(file, only):
     """(name, compose(overrides), description, timeout) of each search that a file describes."""
-    content = Config.fromfile(file, import_custom_modules=False) if file.is_file() else {}
-    if 'networks' not in content:
+    file = find_config(file)
+    if 'networks' not in Config.fromfile(file, import_custom_modules=False):
         cfg = load_config(file)
         if 'search' not in cfg:
             raise ConfigError(f'{file} describes no search; add a dictionary `search` with a space')

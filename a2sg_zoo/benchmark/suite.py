@@ -37,12 +37,12 @@ from mmengine.config import Config
 
 import a2sg_zoo
 from a2sg_zoo.benchmark.results import run_name
-from a2sg_zoo.engine.validate import load_config, validate_config
+from a2sg_zoo.engine.validate import find_config, load_config, validate_config
 from a2sg_zoo.errors import ConfigError
 
 _AXES = ('networks', 'datasets', 'methods')
 # packages that no training run goes through
-_ELSEWHERE = ('analysis', 'benchmark', 'zoo')
+_ELSEWHERE = ('analysis', 'benchmark', 'configs', 'tools', 'zoo')
 
 
 @dataclass
@@ -104,9 +104,7 @@ def read_suite(path):
     Raises:
         ConfigError: the file has a mistake; the message says which key.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f'suite {path} does not exist')
+    path = find_config(path)
     try:
         content = Config.fromfile(path, import_custom_modules=False).to_dict()
         content = {key: value for key, value in content.items() if not key.startswith('_')}

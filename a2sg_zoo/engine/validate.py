@@ -11,6 +11,7 @@ from mmengine.utils import import_modules_from_strings
 from mmseg import registry as mmseg_registry
 from torch.utils.data import DataLoader
 
+import a2sg_zoo
 from a2sg_zoo import registry
 from a2sg_zoo.engine.signatures import keys_of
 from a2sg_zoo.errors import ConfigError
@@ -70,6 +71,22 @@ _LOADER_KEYS = set(inspect.signature(DataLoader.__init__).parameters) - {'self'}
     'num_batch_per_epoch', 'disable_subprocess_warning'}
 _RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 _OTHER_KEYS = {'model_wrapper_cfg', 'tta_model', 'runner_type', 'custom_imports', 'sync_bn', 'compile', 'channels_last'}
+# the folder of the package when it was installed, or else of its checkout
+_PLACES = (Path(a2sg_zoo.__file__).parent, Path(a2sg_zoo.__file__).parents[1])
+
+
+def find_config(path):
+    """Where a config file or suite lies: at `path`, or else, of one that begins with configs/, among the shipped ones.
+
+    Raises:
+        ConfigError: in neither.
+    """
+    path = Path(path)
+    shipped = [place / path for place in _PLACES] if path.parts[:1] == ('configs',) else []
+    found = next((file for file in (path, *shipped) if file.is_file()), None)
+    if found is None:
+        raise ConfigError(f'config file {path} does not exist' + (', nor is it shipped' if shipped else ''))
+    return found
 
 
 def load_config(path, options=None, demo=False):
@@ -82,16 +99,14 @@ def load_config(path, options=None, demo=False):
     (a loss, the type of `optim_wrapper`), and `neuron`, which goes into each neuron of the model.
 
     Args:
-        path: config file.
+        path: config file, see `find_config`.
         options: overrides, {dotted key: value}.
         demo: merge what the config has under `demo` first.
 
     Raises:
         ConfigError: a file is missing or has a mistake, or an override does not apply.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f'config file {path} does not exist')
+    path = find_config(path)
     try:
         cfg = Config.fromfile(path, import_custom_modules=False)
     except Exception as error:  # a config file is a program: anything may go wrong in it

@@ -94,7 +94,7 @@ def _onnx(contents, deployed):
     try:
         import onnxruntime
     except ImportError as error:
-        raise ConfigError('onnxruntime is needed to check the file: pip install "a2sg-zoo[export]"') from error
+        raise ConfigError(f'{error.name} is needed to check the file: pip install "a2sg-zoo[export]"') from error
     session = onnxruntime.InferenceSession(contents, providers=['CPUExecutionProvider'])
     return lambda image: session.run(['logits'], {'images': image.numpy()})[0][0]
 
@@ -104,7 +104,7 @@ def _nir(contents, deployed):
         import nir
         from spikingjelly.activation_based.nir_exchange import import_from_nir
     except ImportError as error:
-        raise ConfigError('a simulator that reads NIR is needed to check the file: '
+        raise ConfigError(f'to check the file by SpikingJelly, {error.name} is needed: '
                           'pip install "a2sg-zoo[peers]"') from error
     graph = nir.read(io.BytesIO(contents))
     with _quiet():

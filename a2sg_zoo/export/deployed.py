@@ -67,6 +67,8 @@ class Deployed(nn.Module):
                 raise ConfigError('the size of the input is not known: the weights resize pictures by '
                                   f'{resize or "nothing"}; give it (--size HEIGHT WIDTH)')
             size = (side, side)
+        if min(size) < 1:
+            raise ConfigError(f'the input must have a height and a width of at least 1; got {size[0]} x {size[1]}')
         preprocessor = self.network.data_preprocessor
         test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
         divisor = test_cfg.get('size_divisor') or getattr(preprocessor, 'pad_size_divisor', None) or 1

@@ -28,6 +28,7 @@ def load(model, checkpoint=None):
         return network, description, Path(model).name.removeprefix('zoo:')
     cfg = prepare_config(model)
     contents = read_checkpoint(checkpoint)
+    weights = weights_of(contents, checkpoint)
     meta = contents.get('meta') if isinstance(contents.get('meta'), dict) else {}
     known = meta.get('dataset_meta') or {}
     if 'classes' not in known:
@@ -35,7 +36,7 @@ def load(model, checkpoint=None):
         known = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
     description = published.describe(cfg, known, model)
     network = published.build(description.model, model)
-    load_into(network, weights_of(contents, checkpoint), checkpoint)
+    load_into(network, weights, checkpoint)
     return network.eval(), description, Path(model).stem
 
 

@@ -22,6 +22,11 @@ window: it fires where there is one at least, and is then reset, so it carries n
 Soft resets, integer neurons, products of signals (attention), and batch norms before the convolution have no
 counterpart.
 
+The graph is traced here, and not by nirtorch's tracer, which gives the same for a chain of layers (a test compares
+them). That one follows modules and additions alone, and stops at what our networks do besides (the expansion over time,
+views, means over space), knows no shapes, which NIR's neurons have, gives one node to a layer, where max pooling takes
+two, and does not name the layer that has no counterpart.
+
 Source: Pedersen et al., Nature Communications 2024.
 """
 

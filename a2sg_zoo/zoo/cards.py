@@ -9,9 +9,9 @@ from xml.sax.saxutils import escape
 
 import yaml
 
-from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.files import write_atomically
-from a2sg_zoo.zoo.fetch import fetch
+from a2sg_zoo.zoo.download import fault
 from a2sg_zoo.zoo.published import load
 
 MEGABYTES_EACH, MEGABYTES_TOGETHER = 9, 24
@@ -26,14 +26,14 @@ _CITATION = (
     '  year = {2026}, eprint = {2606.11236}, archivePrefix = {arXiv}, note = {ICML 2026}}')
 
 
-def write_card(entry, folder):
-    """Writes NAME.md, and NAME.svg where there are windows to show, to `folder`."""
-    for name, text in files_of(entry).items():
+def write(files, folder):
+    """Writes {file name: text}, see `files_of`, to `folder`."""
+    for name, text in files.items():
         write_atomically(text.encode(), Path(folder) / name)
 
 
 def files_of(entry):
-    """{file name: text} of the card of an entry."""
+    """{file name: text} of the card of an entry: NAME.md, and NAME.svg where there are windows to show."""
     files = {f'{entry.name}.md': card(entry)}
     if _adapted(entry):
         files[f'{entry.name}.svg'] = beta_picture(entry['beta'])
@@ -41,10 +41,14 @@ def files_of(entry):
 
 
 def card(entry):
-    """The card of an entry, Markdown with metadata in front."""
+    """The card of an entry, Markdown with metadata in front.
+
+    Raises:
+        ConfigError: huggingface_hub is not installed, whose metadata these are.
+    """
     recipe, data = entry['recipe'], entry['data']
     parts = [
-        f'---\n{yaml.safe_dump(_metadata(entry), sort_keys=False, allow_unicode=True, width=1000)}---',
+        f'---\n{yaml.safe_dump(_metadata(entry), allow_unicode=True, width=1000)}---',
         f'# {entry.name}', entry['summary'],
         f'{entry["parameters"]:,} parameters, T = {entry["T"]} time steps, {entry["size"] / 1e6:.1f} MB.',
         '## Use', _code('import a2sg_zoo', f"infer = a2sg_zoo.{_INFERENCERS[entry['task']]}('{entry.name}')",
@@ -57,15 +61,22 @@ def card(entry):
         'on: it knows no class but its own, and always names one.',
         '## Data', '. '.join(filter(None, [data['name'], data.get('about')])) + '.', *_optional(
             'Licence: {}.', data.get('licence')), *_optional('Source: <{}>', data.get('url')),
-        '## Training', _code(recipe['command']),
+        '## Training', _code(recipe['command']), *_optional(
+            'The environment variable `{}` names the folder of the data, for this command and that below.',
+            recipe.get('variable')),
         _table(['', ''], [(key.replace('_', ' '), _shown(value)) for key, value in recipe.items()
-                          if key not in ('command', 'evaluation')] + [('config', entry['config'])]),
+                          if key not in ('command', 'evaluation', 'variable')] + [('config', entry['config'])]),
         f'The curves of the run are in [{entry.name}.log.jsonl]({entry.name}.log.jsonl).',
         '## Results', 'Measured with the published file, whose matrices are in half precision, by', _code(
-            recipe['evaluation']), _table(['metric', 'value'], [(k, f'{v:.2f}') for k, v in entry['metrics'].items()]),
+            recipe['evaluation']), 'in a checkout, or where the package alone is installed, with `python -m '
+        'a2sg_zoo.tools.test` in place of `python tools/test.py`.', _table(
+            ['metric', 'value'], [(k, f'{v:.2f}') for k, v in entry['metrics'].items()]),
         *_per_class(entry), *_windows(entry), *_activity(entry), '## Limits',
         '\n'.join(f'- {limit}' for limit in [
-            *entry.get('limits', []), 'One run with one seed; others will differ.', 'Not tested on other data.']),
+            *entry.get('limits', []), *_optional(
+                'The licence of the data restricts their use, and so that of these weights: {}.',
+                data.get('licence') if 'research' in data.get('licence', '') else None),
+            'One run with one seed; others will differ.', 'Not tested on other data.']),
         '## Licence', f'{entry["licence"]}.' + (
             ' Converted from <{url}>, which is under {licence}.'.format(**entry['converted_from'])
             if entry.get('converted_from') else ''),
@@ -75,16 +86,17 @@ def card(entry):
 
 
 def _metadata(entry):
-    task = f'image-{entry["task"]}'
-    data = entry['data']
-    metrics = [dict(type=_METRICS.get(name, name), name=name, value=round(value, 4))
+    try:
+        from huggingface_hub import EvalResult, ModelCardData
+    except ImportError as error:
+        raise ConfigError(f'for model cards, {error.name} is needed: pip install "a2sg-zoo[hub]"') from error
+    task, data = f'image-{entry["task"]}', entry['data']
+    results = [EvalResult(task_type=task, dataset_name=data['name'], dataset_type=data.get('id', data['name'].lower()),
+                          metric_type=_METRICS.get(name, name), metric_name=name, metric_value=round(value, 4))
                for name, value in entry['metrics'].items()]
-    return {
-        'license': entry['licence'].lower(), 'library_name': 'a2sg-zoo', 'pipeline_tag': task,
-        'tags': ['spiking-neural-network', 'surrogate-gradient'],
-        'model-index': [dict(name=entry.name, results=[dict(
-            task=dict(type=task), dataset=dict(name=data['name'], type=data.get('id', data['name'].lower())),
-            metrics=metrics)])]}
+    return ModelCardData(
+        model_name=entry.name, license=entry['licence'].lower(), library_name='a2sg-zoo', pipeline_tag=task,
+        tags=['spiking-neural-network', 'surrogate-gradient'], eval_results=results).to_dict()
 
 
 def _code(*lines, language=''):
@@ -92,7 +104,8 @@ def _code(*lines, language=''):
 
 
 def _table(titles, rows):
-    return '\n'.join(['| ' + ' | '.join(map(str, row)) + ' |' for row in [titles, ['---'] * len(titles), *rows]])
+    return '\n'.join(['| ' + ' | '.join(str(cell).replace('|', r'\|') for cell in row) + ' |'
+                      for row in [titles, ['---'] * len(titles), *rows]])
 
 
 def _shown(value):
@@ -166,8 +179,8 @@ def beta_picture(beta):
 def check(entries, folder):
     """What is wrong with cards, logs and shipped weights: a list of sentences, empty where all is right.
 
-    Every card is made anew and compared; every shipped file is compared with the index in hash, network, number of
-    parameters and time steps.
+    Every card is made anew and compared; every shipped file is compared with its entry in hash, network, number of
+    parameters and time steps. Files that lie elsewhere are not fetched.
 
     Args:
         entries: of `read_index`.
@@ -196,7 +209,12 @@ def check(entries, folder):
 
 def _check_weights(entry):
     try:
-        model, description = load(fetch(entry.name))
+        wrong = fault(entry.shipped, f'sha256:{entry["sha256"]}', entry['size'])
+        if wrong:
+            return [f'{entry.name}: {entry.shipped} is not the file that {entry.index} tells of: {wrong}']
+        model, description = load(entry.shipped)
+    except OSError as error:
+        return [f'{entry.name}: {entry.shipped} cannot be read: {error.strerror}']
     except CheckpointError as error:
         return [str(error)]
     problems = []

@@ -75,8 +75,14 @@ def convert(family, path, options=None):
 
 
 def save(conversion, source, target):
-    """Writes a conversion as .safetensors, with the family, the config, and the source file's name and SHA-256."""
+    """Writes a conversion as .safetensors, with the family, the config, and the source file's name and SHA-256.
+
+    Raises:
+        ConfigError: the target is named otherwise, and would not be read as what it is.
+    """
     source = Path(source)
+    if Path(target).suffix != '.safetensors':
+        raise ConfigError(f'{target} must end in .safetensors, for that is what is written')
     config = {key: value for key, value in conversion.config.items() if key != 'type'}
     metadata = dict(format='pt', family=conversion.config['type'], config=json.dumps(config), source=source.name,
                     source_sha256=hashlib.sha256(source.read_bytes()).hexdigest())

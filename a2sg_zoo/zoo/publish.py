@@ -3,11 +3,14 @@
 import argparse
 import hashlib
 import json
+import os
+import re
 import shlex
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock
 from mmengine.config import DictAction
 
 import a2sg_zoo
@@ -21,14 +24,15 @@ from a2sg_zoo.zoo import cards
 from a2sg_zoo.zoo.index import Entry, check_entry, index_path, read_index, write_index
 from a2sg_zoo.zoo.published import describe, load, read, save
 
+_NOT_STATED = 'none is stated at the source'
 # what is known of the data sets; for others, `facts` tells
 _DATA = {
     'Digits': dict(name="scikit-learn's digits", id='digits', licence='CC BY 4.0',
                    about='1,437 handwritten digits for training, 360 for the test',
                    url='https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits'),
-    'CIFAR10': dict(name='CIFAR-10', id='cifar10', url='https://www.cs.toronto.edu/~kriz/cifar.html',
+    'CIFAR10': dict(name='CIFAR-10', id='cifar10', licence=_NOT_STATED, url='https://www.cs.toronto.edu/~kriz/cifar.html',
                     about='50,000 images of 10 classes for training, 10,000 for the test'),
-    'CIFAR100': dict(name='CIFAR-100', id='cifar100', url='https://www.cs.toronto.edu/~kriz/cifar.html',
+    'CIFAR100': dict(name='CIFAR-100', id='cifar100', licence=_NOT_STATED, url='https://www.cs.toronto.edu/~kriz/cifar.html',
                      about='50,000 images of 100 classes for training, 10,000 for the test'),
     'ADE20K': dict(name='ADE20K SceneParse150', id='scene_parse_150', licence='for research; see the source',
                    about='20,210 images of 150 classes for training, 2,000 for validation',
@@ -42,7 +46,8 @@ OF_THE_PUBLISHER = ('data', 'licence', 'converted_from', 'flatness', 'uses', 'no
 _COUNTED = 64
 
 
-def publish(run, name, summary, facts=None, command=None, location=None, cards_folder='model_cards'):
+def publish(run, name, summary, facts=None, command=None, location=None, cards_folder='model_cards', replace=False,
+            any_commit=False):
     """Publishes a training run.
 
     The checkpoint is stored in half precision, and that file is evaluated on the run's test data, where its spikes are
@@ -56,12 +61,15 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
         command: of the training; by default what the run noted in run.json.
         location: where the file will lie, an address; by default it is shipped, in `weights` beside the index.
         cards_folder: for the card and the curves.
+        replace: whether a name that the index has already gets these weights.
+        any_commit: whether code that is at no commit, or differs from it, will do. The card says so.
 
     Returns:
         (path of the file, the new `Entry`).
 
     Raises:
-        ConfigError, CheckpointError: the run is not complete, does not belong to its config, or is too large to ship.
+        ConfigError, CheckpointError: the run is not complete, cannot be repeated by its command, does not belong to its
+            config, or is too large to ship; or the name is taken.
     """
     run, shipped = Path(run), Path('weights', f'{name}.safetensors')
     given = dict(facts or {}, summary=summary, location=location or shipped.as_posix())
@@ -70,11 +78,12 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
         raise ConfigError(f'facts: {", ".join(sorted(wrong))} cannot be given; the run tells. They may hold '
                           f'{", ".join(OF_THE_PUBLISHER)}')
     check_entry(name, given, 'the new entry', complete=False)
-    entries = {key: entry.facts for key, entry in read_index().items() if key != name}
+    entries = _others(name, replace)
     checkpoint = _checkpoint(run)
     folder = checkpoint.parent
     notes, curves = _notes(folder), _curves(folder)
     args, options = _parse(command or notes['command'], folder)
+    _require_repeatable(folder, notes, args, any_commit)
     with tempfile.TemporaryDirectory() as scratch:
         cfg = prepare_config(args.config, options, args.demo, work_dir=scratch)
         weights, description = read(checkpoint)
@@ -95,11 +104,35 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
         'model': description.model, 'size': len(data), 'sha256': hashlib.sha256(data).hexdigest(), **scores, **spikes,
         **given}, index_path())
     target = folder / file.name if location else index_path().parent / shipped
-    write_atomically(data, target)
-    write_atomically(curves, Path(cards_folder, f'{name}.log.jsonl'))
-    write_index({**entries, name: entry.facts}, index_path())
-    cards.write_card(entry, cards_folder)
+    files = cards.files_of(entry)
+    with FileLock(f'{index_path()}.lock'):
+        entries = _others(name, replace)  # another may have published meanwhile
+        if location is None:
+            _require_room(name, len(data), entries)
+        write_atomically(data, target)
+        write_atomically(curves, Path(cards_folder, f'{name}.log.jsonl'))
+        write_index({**entries, name: entry.facts}, index_path())
+        cards.write(files, cards_folder)
     return target, entry
+
+
+def _others(name, replace):
+    """{name: facts} of the other entries of the index."""
+    entries = {key: entry.facts for key, entry in read_index().items()}
+    if entries.pop(name, None) is not None and not replace:
+        raise ConfigError(f'{index_path()} has weights named {name} already; choose another name, or pass --replace')
+    return entries
+
+
+def _require_repeatable(folder, notes, args, any_commit):
+    commit = notes.get('commit')
+    if not any_commit and (not commit or commit.endswith('+changes')):
+        what = f'that differs from commit {commit.removesuffix("+changes")}' if commit else 'at an unknown commit'
+        raise ConfigError(f'{folder} was trained by code {what}, which nobody else can have; commit and train again, '
+                          'or pass --any-commit to publish it all the same')
+    if notes.get('start_iter') and args.resume is None:
+        raise ConfigError(f'{folder} began at iteration {notes["start_iter"]:,}, from another checkpoint, and its '
+                          "command does not say so; name the one that was resumed: --command '... --resume CHECKPOINT'")
 
 
 def _evaluate(cfg, file, result):
@@ -167,7 +200,7 @@ def _parse(command, folder):
     parser.add_argument('config')
     parser.add_argument('--demo', action='store_true')
     parser.add_argument('--work-dir')
-    parser.add_argument('--resume', nargs='?')
+    parser.add_argument('--resume', nargs='?', const='auto')
     parser.add_argument('--cfg-options', nargs='+', default=[])
     try:
         if tool is None:
@@ -190,6 +223,8 @@ def _from_run(cfg, args, notes, meta, name):
     if config.is_absolute():  # as seen from the checkout
         parts = config.parts
         config = Path(*parts[parts.index('configs'):]) if 'configs' in parts else Path(config.name)
+    # from the newest checkpoint of the run itself the same comes out as without
+    resumed = [] if args.resume in (None, 'auto') else ['--resume', Path(args.resume).name]
     shared = [*(['--demo'] if args.demo else []), *(['--cfg-options', *options] if options else [])]
     policy = next((hook['policy'] for hook in cfg.get('custom_hooks', []) if 'policy' in hook), None)
     dataset = cfg.test_dataloader.dataset
@@ -197,10 +232,23 @@ def _from_run(cfg, args, notes, meta, name):
     return dict(
         config=config.as_posix(), licence='Apache-2.0', code_version=a2sg_zoo.__version__,
         data=_DATA.get(kind, dict(name=kind)), recipe=dict(
-            command=shlex.join(['python', 'tools/train.py', config.as_posix(), *args.others, *shared]),
+            command=shlex.join(['python', 'tools/train.py', config.as_posix(), *args.others, *resumed, *shared]),
             evaluation=shlex.join(['python', 'tools/test.py', config.as_posix(), f'zoo:{name}', *shared]),
-            method=_method(policy), seed=meta['seed'],
-            iterations=meta['iter'], device=notes['device'], commit=str(notes.get('commit')), torch=notes['torch']))
+            **_settings(cfg, notes.get('world_size', 1)), method=_method(policy), seed=meta['seed'],
+            iterations=meta['iter'], **({'resumed_at': notes['start_iter']} if notes.get('start_iter') else {}),
+            device=notes['device'], commit=str(notes.get('commit')), torch=notes['torch']))
+
+
+def _settings(cfg, processes):
+    """The fields of a recipe that its config tells."""
+    optimizer, wrapper = dict(cfg.optim_wrapper.optimizer), cfg.optim_wrapper
+    kind, rate = optimizer.pop('type'), optimizer.pop('lr')
+    others = [f'{key.replace("_", " ")} {value}' for key, value in optimizer.items()]
+    batch = cfg.train_dataloader.batch_size * wrapper.get('accumulative_counts', 1) * processes
+    variable = next((name for name, default in re.findall(r'\{\{\s*\$(\w+):(.*?)\}\}', cfg.text)
+                     if os.environ.get(name, default) == cfg.test_dataloader.dataset.get('data_root')), None)
+    return dict(**(dict(variable=variable) if variable else {}), optimizer=', '.join([kind, *others]),
+                learning_rate=rate, batch_size=batch)
 
 
 def _method(policy):

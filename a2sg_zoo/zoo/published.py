@@ -13,7 +13,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
-from a2sg_zoo.errors import A2SGError, CheckpointError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 from a2sg_zoo.files import write_atomically
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
@@ -180,7 +180,12 @@ def _value(node):
 
 
 def load(path, device='cpu'):
-    """(network in evaluation mode, Description) of a published file or a checkpoint of `tools/train.py`."""
+    """(network in evaluation mode, Description) of a published file or a checkpoint of `tools/train.py`.
+
+    Raises:
+        CheckpointError: the file cannot be read, does not say which network it is for, or does not fit it.
+        ConfigError: the device is not there.
+    """
     weights, description = read(path)
     model = build(description.model, f'checkpoint {path}')
     load_into(model, weights, path)
@@ -188,7 +193,19 @@ def load(path, device='cpu'):
     if getattr(head, 'num_classes', None) != len(description.classes):
         raise CheckpointError(f'checkpoint {path} names {len(description.classes)} classes, but the head of its '
                               f'network has {getattr(head, "num_classes", "none")}')
-    return model.to(device).eval(), description
+    return move(model, device).eval(), description
+
+
+def move(model, device):
+    """The network, moved to a device.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # PyTorch, of a device that is not there
+        raise ConfigError(f'device {str(device)!r} cannot be used: {str(error).splitlines()[0]}') from error
 
 
 def save(weights, description, path):

@@ -1,11 +1,12 @@
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
-from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
 from a2sg_zoo.export import Deployed, to_nir, to_onnx
 from a2sg_zoo.export.check import Row, compare, table
 from a2sg_zoo.export.source import load, save
@@ -39,7 +40,7 @@ def arguments(folder, kind, *others):
 
 
 @pytest.mark.parametrize('kind, packages', [('onnx', ('onnx', 'onnxscript', 'onnxruntime')),
-                                            ('nir', ('nir', 'spikingjelly'))])
+                                            ('nir', ('nir', 'nirtorch', 'spikingjelly'))])
 def test_tool(kind, packages, tool, folder, capsys):
     for package in packages:
         pytest.importorskip(package)
@@ -97,12 +98,27 @@ def test_events_take_no_pictures(folder):
 
 def test_what_spikingjelly_cannot_read():
     """A time constant of one step, and a leak to another potential than the reset's."""
-    pytest.importorskip('spikingjelly')
+    pytest.importorskip('spikingjelly.activation_based.nir_exchange')
     for neuron in (dict(type='LIF', tau=1.0), dict(type='LIF', decay_input=False, v_reset=-0.5)):
         network, description = classifier('vgg_stride', T=2, in_channels=3, neuron=neuron)
         deployed = Deployed(network, description)
         with pytest.raises(ConfigError, match='SpikingJelly cannot read this graph'):
             compare(to_bytes(to_nir(deployed, 'x')), 'nir', network, deployed, [])
+
+
+@pytest.mark.parametrize('kind, package', [('onnx', 'onnxruntime'), ('nir', 'nir'), ('nir', 'nirtorch'),
+                                           ('nir', 'spikingjelly')])
+def test_what_is_missing_is_named(kind, package, monkeypatch):
+    for name in [name for name in sys.modules if name.partition('.')[0] in (package, 'spikingjelly')]:
+        monkeypatch.delitem(sys.modules, name)
+    if package == 'nirtorch':
+        pytest.importorskip('nir'), pytest.importorskip('spikingjelly')
+    elif package == 'spikingjelly':
+        pytest.importorskip('nir')
+    monkeypatch.setitem(sys.modules, package, None)
+    network, description = classifier('vgg_stride', T=2, in_channels=3)
+    with pytest.raises(ConfigError, match=rf'\b{package}[\w.]* is needed.*pip install "a2sg-zoo\['):
+        compare(b'', kind, network, Deployed(network, description), [])
 
 
 CONFIG = """
@@ -127,6 +143,9 @@ def test_config_and_checkpoint(tmp_path):
         found, description, name = source.load(str(tmp_path / 'mine.py'), tmp_path / f'{file}.pth')
         assert description.classes == classes and description.resize == dict(size=16) and name == 'mine'
         assert torch.equal(found.head.layers[0].weight, network.head.layers[0].weight) and not found.training
+    torch.save(torch.zeros(3), tmp_path / 'tensor.pth')
+    with pytest.raises(CheckpointError, match='tensor.pth holds no weights'):
+        source.load(str(tmp_path / 'mine.py'), tmp_path / 'tensor.pth')
     with pytest.raises(ConfigError, match='mine.py is a config, which has no weights'):
         load(str(tmp_path / 'mine.py'))
 

@@ -1,5 +1,6 @@
 import json
 import logging
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from torch import nn
 
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.deployed import Deployed
-from a2sg_zoo.export.to_nir import to_bytes, to_nir
+from a2sg_zoo.export.to_nir import _Tracer, to_bytes, to_nir
 from a2sg_zoo.layers import Folded
 from a2sg_zoo.neurons import LIF, Neuron
 from tests.export.networks import classifier, events, pictures, segmentor
@@ -143,6 +144,45 @@ def test_in_spikingjelly(name, tmp_path):
 def test_what_nir_cannot_say(name, overrides, layer, reason):
     with pytest.raises(A2SGError, match=rf'layer {layer} \(\w+\) cannot be said in NIR: .*{reason}.*ONNX'):
         to_nir(deploy(name, T=2, **overrides), name)
+
+
+def test_nirtorch_traces_the_same_graph():
+    """What its tracer can follow: a chain of layers, and a sum. It names input and flattening otherwise."""
+    nirtorch = pytest.importorskip('nirtorch')
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.neuron = nn.Conv2d(4, 4, 3, padding=1), LIF(tau=3.0)
+
+        def forward(self, x):
+            return self.neuron(self.conv(x) + x)
+
+    network = nn.Sequential(OrderedDict(
+        stem=nn.Conv2d(3, 4, 3, stride=2), first=LIF(tau=2.0), block=Block(), mix=nn.Conv2d(4, 2, 1), last=LIF(tau=5.0),
+        flat=nn.Flatten(), head=nn.Linear(98, 5))).eval()
+    ours = _Tracer(nir, dt=1e-4)
+    ours.trace(network, torch.zeros(1, 3, 16, 16), (3, 16, 16))
+
+    def array(x):
+        return x.detach().numpy()
+
+    theirs = nirtorch.torch_to_nir(network, {
+        nn.Conv2d: lambda m: nir.Conv2d(None, array(m.weight), m.stride, m.padding, m.dilation, m.groups,
+                                        array(m.bias)),
+        nn.Linear: lambda m: nir.Affine(array(m.weight), array(m.bias)),
+        nn.Flatten: lambda m: nir.Flatten({'input': np.array([2, 7, 7])}, 0, -1),
+        LIF: lambda m: nir.LIF(*(np.array([x]) for x in (1e-4 * m.tau, 1.0, 0.0, 1.0, 0.0)))}, type_check=False)
+    named = {'input': 'input_1', 'flat.flatten': 'flat'}
+    names = {name: named.get(name, name.replace('.', '_')) for name in ours.nodes}
+    assert {names[name] for name in ours.nodes} == theirs.nodes.keys()
+    assert sorted((names[a], names[b]) for a, b in ours.edges) == sorted(theirs.edges)
+    for name, node in ours.nodes.items():
+        other = theirs.nodes[names[name]]
+        assert type(other) is type(node)
+        for key in ('weight', 'bias', 'stride', 'padding', 'dilation', 'groups', 'tau', 'r', 'v_leak', 'v_threshold',
+                    'v_reset'):
+            assert np.all(getattr(node, key, None) == getattr(other, key, None)), (name, key)
 
 
 def test_other_layers():

@@ -173,6 +173,8 @@ def test_mistakes():
     network, description = classifier('vgg_stride', T=2)
     with pytest.raises(ConfigError, match=r'size of the input is not known.*--size HEIGHT WIDTH'):
         Deployed(network, description)
+    with pytest.raises(ConfigError, match='height and a width of at least 1; got 0 x 0'):
+        Deployed(network, description, (0, 0))
     network, description = segmentor()
     with pytest.raises(ConfigError, match='multiples of 16, .* instead of 40 x 32'):
         Deployed(network, description, (40, 32))

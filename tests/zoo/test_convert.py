@@ -103,6 +103,14 @@ def test_command_line(tmp_path):
     assert not (tmp_path / 'wrong.safetensors').exists()
 
 
+def test_the_name_says_what_the_file_is(tmp_path):
+    _, weights = published_vgg()
+    torch.save(weights, tmp_path / 'official.pth')
+    with pytest.raises(ConfigError, match=r'ours.pth must end in \.safetensors'):
+        save(convert('VGGSNN', tmp_path / 'official.pth'), tmp_path / 'official.pth', tmp_path / 'ours.pth')
+    assert not (tmp_path / 'ours.pth').exists()
+
+
 def test_errors_are_explained(tmp_path):
     path = tmp_path / 'official.pth'
     with pytest.raises(ConfigError, match="did you mean 'Spikformer'"):

@@ -10,12 +10,14 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 from PIL import Image
 
 import a2sg_zoo
 from a2sg_zoo.datasets import Digits, write_scenes
+from a2sg_zoo.engine.validate import load_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.zoo import cards
 from a2sg_zoo.zoo.cards import beta_picture, card, check
@@ -37,6 +39,12 @@ def tool():
     return module
 
 
+def note(run, **changes):
+    """Alters what a run noted, such as the commit, which is that of whoever runs these tests."""
+    path = run / 'run.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
 @pytest.fixture(scope='module')
 def digits(tmp_path_factory):
     """A finished run on scikit-learn's digits."""
@@ -44,6 +52,7 @@ def digits(tmp_path_factory):
     done = classification.run('train', classification.CONFIG, '--demo', '--seed', 3, '--work-dir', folder,
                               '--cfg-options', *classification.SMALL)
     assert done.returncode == 0, done.stderr[-3000:]
+    note(folder, commit='0' * 40)
     return folder
 
 
@@ -55,6 +64,7 @@ def scenes(tmp_path_factory):
     done = segmentation.run('train', segmentation.CONFIG, '--demo', '--work-dir', folder, '--cfg-options',
                             *segmentation.SMALL, *segmentation.data_options(root))
     assert done.returncode == 0, done.stderr[-3000:]
+    note(folder, commit='0' * 40)
     return folder, Path(root)
 
 
@@ -79,6 +89,8 @@ def published(digits, zoo, tool, capsys):
 def test_the_entry_of_a_classifier(published, digits):
     found = a2sg_zoo.info('small_digits')
     assert found['recipe']['seed'] == 3 and found['recipe']['iterations'] == 4 and found['recipe']['method'] == 'A2SG'
+    assert found['recipe']['batch_size'] == 8 and found['recipe']['learning_rate'] == 5e-4
+    assert found['recipe']['optimizer'].startswith('AdamW, ') and 'variable' not in found['recipe']
     assert found['T'] == 2 and found['limits'] == ['Too short.'] and found['data']['id'] == 'digits'
     assert all(len(beta) == 2 for beta in found['beta'].values()) and len(found['beta']) > 5
     assert found['firing_rates'].keys() == found['beta'].keys()
@@ -147,13 +159,90 @@ def test_the_entry_of_a_segmentor(scenes, zoo, tool):
 
 
 def test_the_hub_understands_a_card(published):
-    hub = pytest.importorskip('huggingface_hub')
-    found = hub.ModelCard.load(published / 'cards' / 'small_digits.md')
+    found = huggingface_hub.ModelCard.load(published / 'cards' / 'small_digits.md')
     results = {result.metric_name: result for result in found.data.eval_results}
     assert found.data.license == 'apache-2.0' and found.data.pipeline_tag == 'image-classification'
     assert found.data.model_name == 'small_digits' and results['top1'].metric_type == 'accuracy'
     assert {name: result.metric_value for name, result in results.items()} == a2sg_zoo.info('small_digits')['metrics']
     assert results['top1'].dataset_type == 'digits'
+
+
+@pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
+def test_the_hub_understands_the_shipped_cards(entry):
+    found = huggingface_hub.ModelCard.load(ROOT / 'model_cards' / f'{entry.name}.md')
+    assert found.data.model_name == entry.name and found.data.license == 'apache-2.0'
+    assert found.data.pipeline_tag == f'image-{entry["task"]}'
+    assert {result.metric_name: result.metric_value for result in found.data.eval_results} == entry['metrics']
+    assert {result.dataset_type for result in found.data.eval_results} == {entry['data']['id']}
+
+
+@pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
+def test_the_shipped_recipes_are_those_of_their_configs(entry):
+    """What the index says of the training, against the config and the variable that its data set's file names."""
+    cfg, recipe = load_config(ROOT / entry['config']), entry['recipe']
+    optimizer = cfg.optim_wrapper.optimizer
+    assert recipe['optimizer'].partition(',')[0] == optimizer.type and recipe['learning_rate'] == optimizer.lr
+    assert recipe['batch_size'] == cfg.train_dataloader.batch_size
+    assert recipe.get('variable') == dict(cifar10='CIFAR10_FOLDER', camvid='CAMVID_ROOT').get(entry['data']['id'])
+
+
+def test_cards_are_the_hubs(published, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+    with pytest.raises(ConfigError, match=r'huggingface_hub is needed: pip install "a2sg-zoo\[hub\]"'):
+        check(read_index(), published / 'cards')
+
+
+def test_a_name_is_taken_once(published, digits):
+    again = dict(run=digits, name='small_digits', summary='Again.', cards_folder=published / 'cards')
+    with pytest.raises(ConfigError, match='has weights named small_digits already.*--replace'):
+        publish(**again)
+    assert a2sg_zoo.info('small_digits')['summary'] == 'Small.'
+    publish(**again, replace=True)
+    assert a2sg_zoo.info('small_digits')['summary'] == 'Again.' and check(read_index(), published / 'cards') == []
+
+
+def test_what_others_publish_meanwhile_stays(digits, zoo, tmp_path_factory, monkeypatch):
+    """The index is read again when it is written; and a name that was taken meanwhile is refused."""
+    from a2sg_zoo.zoo import publish as module
+    evaluate = module._evaluate
+    theirs = tiny_facts(publish_tiny(tmp_path_factory.mktemp('theirs'))[1], 'weights/theirs.safetensors')
+
+    def slow(*args):
+        write_index({'theirs': theirs}, zoo / 'index.json')
+        return evaluate(*args)
+
+    monkeypatch.setattr(module, '_evaluate', slow)
+    publish(digits, 'mine', 'Mine.', cards_folder=zoo / 'cards')
+    assert a2sg_zoo.list_models() == ['mine', 'theirs']
+    with pytest.raises(ConfigError, match='has weights named theirs already'):
+        write_index({}, zoo / 'index.json')
+        publish(digits, 'theirs', 'Mine.', cards_folder=zoo / 'cards')
+    assert a2sg_zoo.info('theirs')['summary'] == 'A tiny network.'
+
+
+@pytest.mark.parametrize('changes, arguments, message', [
+    (dict(commit=None), {}, 'by code at an unknown commit, .* --any-commit'),
+    (dict(commit='12ab+changes'), {}, 'by code that differs from commit 12ab, '),
+    (dict(start_iter=2), {}, 'began at iteration 2, from another checkpoint, .* --resume CHECKPOINT'),
+])
+def test_what_nobody_can_repeat(digits, zoo, tmp_path, changes, arguments, message):
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    note(run, **changes)
+    with pytest.raises(ConfigError, match=message):
+        publish(run, 'x', 'X.', cards_folder=zoo / 'cards')
+    assert not read_index()
+
+
+def test_what_is_published_all_the_same_says_so(digits, zoo, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    command = [*json.loads((run / 'run.json').read_text())['command'], '--resume', '/other/iter_2.pth']
+    note(run, commit='12ab+changes', start_iter=2, command=command)
+    _, entry = publish(run, 'x', 'X.', cards_folder=zoo / 'cards', any_commit=True)
+    recipe = entry['recipe']
+    assert recipe['commit'] == '12ab+changes' and recipe['resumed_at'] == 2
+    assert '--resume iter_2.pth' in recipe['command'] and '| resumed at | 2 |' in card(entry)
 
 
 def test_check_finds_what_is_not_in_order(published, tool, capsys):
@@ -173,8 +262,13 @@ def test_check_finds_what_is_not_in_order(published, tool, capsys):
                      'older.md belongs to no entry', 'the index gives parameters = 7, but its file',
                      'the index gives T = 3, but its file 2'):
         assert expected in problems
+    entries = read_index()
     (published / 'weights' / 'small_digits.safetensors').write_bytes(b'x')
-    assert any('is not the file that' in problem for problem in check(read_index(), folder))
+    assert any('is not the file that' in problem for problem in check(entries, folder))
+    (published / 'weights' / 'small_digits.safetensors').unlink()
+    # the entries are those that are given, whatever index is in use
+    write_index({}, published / 'index.json')
+    assert any('small_digits.safetensors cannot be read: No such file' in problem for problem in check(entries, folder))
 
 
 def test_weights_that_lie_elsewhere(digits, zoo):
@@ -233,10 +327,18 @@ def test_a_card_shows_all_that_is_known(tmp_path):
     path = publish_tiny(tmp_path)[1]
     entry = Entry('tiny', tiny_facts(
         path, path.name, firing_rates={'a': .125}, flatness=dict(largest_eigenvalue=12.5), uses='Ants.',
-        not_for='Wasps.', converted_from=dict(url='https://example.org/x.pth', licence='MIT')), tmp_path)
+        not_for='Wasps.', data=dict(name='Insects', licence='for research; see the source'),
+        converted_from=dict(url='https://example.org/x.pth', licence='MIT')), tmp_path)
     for expected in ('| a | 0.1250 |', '| largest eigenvalue | 12.5 |', 'Ants.', 'Wasps.',
+                     'restricts their use, and so that of these weights: for research; see the source.',
                      'Converted from <https://example.org/x.pth>, which is under MIT.'):
         assert expected in card(entry)
+
+
+def test_a_bar_does_not_split_a_cell(tmp_path):
+    path = publish_tiny(tmp_path)[1]
+    entry = Entry('tiny', tiny_facts(path, path.name, firing_rates={'a|b': .5}), tmp_path)
+    assert r'| a\|b | 0.5000 |' in card(entry)
 
 
 def test_the_shipped_zoo_is_in_order(monkeypatch):

@@ -47,8 +47,8 @@ def facts(path, location, task='classification', **others):
     return dict(
         task=task, summary='A tiny network.', config='configs/tiny.py', model=DESCRIPTIONS[task].model,
         location=location, size=len(data), sha256=hashlib.sha256(data).hexdigest(), parameters=1, T=2,
-        data=dict(name='Insects'), recipe=dict(command='python tools/train.py x', evaluation='python tools/test.py x'),
-        metrics=dict(top1=33.3), licence='Apache-2.0', code_version='0.1.0', **others)
+        recipe=dict(command='python tools/train.py x', evaluation='python tools/test.py x'), metrics=dict(top1=33.3),
+        licence='Apache-2.0', code_version='0.1.0', **{'data': dict(name='Insects'), **others})
 
 
 def publish(folder, name='tiny', location=None, task='classification', **others):
