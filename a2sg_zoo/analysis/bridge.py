@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from a2sg_zoo.analysis.fisher import _gram, largest_eigenvalue
+from a2sg_zoo.analysis.moments import Moments
 
 _LAYERS = nn.Linear, nn.Conv1d, nn.Conv2d
 
@@ -98,7 +99,7 @@ class _Layer:
     def __init__(self, module, samples):
         self.module, self.samples = module, 0
         self.gradients, self.ones = (module.weight.new_zeros(samples, module.weight.numel()) for _ in range(2))
-        self.n = self.sum = self.squares = self.absolute = 0
+        self.delta, self.absolute = Moments(), 0
         self.handle = module.register_forward_hook(self._forward)
         self.pending = None
 
@@ -110,11 +111,8 @@ class _Layer:
         self.pending = ones if self.pending is None else self.pending + ones
 
     def _delta(self, delta):
-        delta = delta.double()
-        self.n += delta.numel()
-        self.sum += float(delta.sum())
-        self.squares += float(delta.square().sum())
-        self.absolute += float(delta.abs().sum())
+        self.delta.add(delta)
+        self.absolute += float(delta.double().abs().sum())
 
     def finish_sample(self, gradient):
         self.gradients[self.samples] = gradient.flatten()
@@ -124,9 +122,11 @@ class _Layer:
 
     def row(self, name):
         N, g, one = self.samples, self.gradients, self.ones
-        mu, size = (self.sum / self.n, self.absolute / self.n) if self.n else (0.0, 0.0)
+        mu = deviation = size = 0.0
+        if self.delta.n:
+            size = self.absolute / self.delta.n
+            mu, deviation = self.delta.mean, self.delta.std(size)
         mu = mu if abs(mu) > 1e-6 * size else 0.0
-        deviation = max(0.0, self.squares / self.n - mu * mu) ** 0.5 if self.n else 0.0
         measured, Lambda = (largest_eigenvalue(_gram(x)) / N for x in (g, one))
         perturbation = largest_eigenvalue(_gram(g.sub_(one, alpha=mu))) / N
         rank_one = mu * mu * Lambda
