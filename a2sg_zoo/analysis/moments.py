@@ -3,12 +3,12 @@
 import math
 
 # a standard deviation below this share of the size of the numbers is their rounding, in float32
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 
 
 class Moments:
-    """Mean and standard deviation, in float64, about the first number: E[x^2] - E[x]^2 would cancel where all are nearly
-    the same.
+    """Mean and standard deviation, in float64, about the first number: E[x^2] - E[x]^2 would cancel where all are
+    nearly the same.
 
     Attributes:
         n: how many numbers there are.
@@ -40,4 +40,4 @@ class Moments:
         variance = self._squares / self.n - mean * mean
         if not math.isfinite(variance):
             return math.nan
-        return 0.0 if variance <= 0 or math.sqrt(variance) <= _ROUNDING * size else math.sqrt(variance)
+        return 0.0 if variance <= 0 or math.sqrt(variance) <= ROUNDING * size else math.sqrt(variance)

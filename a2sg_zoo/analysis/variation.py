@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from a2sg_zoo.analysis.moments import Moments
+from a2sg_zoo.analysis.moments import ROUNDING, Moments
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.surrogates import ASY, BOX, TRI
@@ -156,6 +156,39 @@ def read_adaptation_log(path):
     if not records:
         raise DataError(f'{path} holds no records yet; has the run reached its log_interval?')
     return records
+
+
+def with_variance(records):
+    """The records with `variance` of delta at the last time step, (SGV / CV)^2, for every layer."""
+    return [dict(record, layers={name: dict(stats, variance=_variance(stats))
+                                 for name, stats in record['layers'].items()}) for record in records]
+
+
+def _variance(stats):
+    sgv, cv = stats.get('sgv'), (stats.get('cv') or [None])[-1]
+    return (sgv / cv) ** 2 if sgv is not None and cv else None
+
+
+def theorem_curve(records, thresholds):
+    """L kappa / sigma^2 of Theorem 4.2 over a run, of each record's potentials under its windows.
+
+    Args:
+        records: of `read_adaptation_log`.
+        thresholds: {layer: v_threshold}.
+
+    Returns:
+        ([iteration], [[ratio of every layer and time step whose potentials vary]]), empty for logs without the moments
+        of the potentials.
+    """
+    ratios = []
+    for record in records:
+        found = []
+        for layer, stats in record['layers'].items():
+            for beta, mean, std in zip(stats['beta'], stats.get('u_mean', ()), stats.get('u_std', ())):
+                if None not in (mean, std) and std > ROUNDING * max(abs(mean), thresholds[layer]):
+                    found.append(2 * beta * (thresholds[layer] - beta - mean) / (std * std))
+        ratios.append(found)
+    return [record['iter'] for record in records], ratios
 
 
 def curve(records, statistic):
