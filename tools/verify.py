@@ -5,6 +5,7 @@
 1. Hand-written backward pass against plain autograd, float64, all neuron variants: largest relative error.
 2. The window that A2SG's searches choose in every layer and time step of a spiking transformer, against brute force:
    direct evaluation of the objective on full tensors over a fine grid.
+3. Fisher and Hessian against dense matrices; operations against NeuroBench, where it is installed.
 """
 
 import itertools
@@ -12,6 +13,8 @@ import itertools
 import torch
 
 from a2sg_zoo.adaptation import A2SG, DirectObjective, attach
+from a2sg_zoo.analysis import exactness
+from a2sg_zoo.analysis.tables import table
 from a2sg_zoo.neurons import IF, LIF, PLIF, LocalGradient, multistep_reference
 from a2sg_zoo.registry import MODELS
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
@@ -103,6 +106,8 @@ def main():
         gaps = map(torch.tensor, search_gaps(**kwargs).values())
         print(f'    {name:34s}' + ''.join(
             f'{g[:, 0].median():9.5f}{g[:, 0].max():9.5f}{g[:, 1].mean():10.1%}' for g in gaps))
+    for title, rows in exactness.tables():
+        print(f'\n{title}\n\n{table(rows)}', end='')
 
 
 if __name__ == '__main__':

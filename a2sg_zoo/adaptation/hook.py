@@ -17,10 +17,12 @@ from a2sg_zoo.registry import HOOKS, POLICIES
 class AdaptationHook(Hook):
     """Trains a network under a surrogate-gradient policy.
 
-    Every `log_interval` iterations, for each layer: beta, SGV, TGC, CV and firing rate go to TensorBoard (and
-    whatever else the visualizer writes to), and as one line of JSON to `adaptation.jsonl` in the run's folder:
+    Every `log_interval` iterations, for each layer: beta, SGV, TGC, CV, firing rate, and mean and standard deviation of
+    the membrane potential go to TensorBoard (and whatever else the visualizer writes to), and as one line of JSON to
+    `adaptation.jsonl` in the run's folder:
 
-        {"iter": 100, "layers": {NAME: {"beta": [T], "sgv": x, "tgc": [T - 1], "cv": [T], "rate": x}},
+        {"iter": 100, "layers": {NAME: {"beta": [T], "sgv": x, "tgc": [T - 1], "cv": [T], "rate": x,
+                                        "u_mean": [T], "u_std": [T]}},
          "on_bound": {"spatial": share, "temporal": share}}
 
     where a statistic without a value (no gradient reached the layer) is null, and on_bound is the share of all
@@ -29,7 +31,8 @@ class AdaptationHook(Hook):
 
     Args:
         policy: a `Policy` or its config.
-        log_interval: iterations between two lines of the log.
+        log_interval: iterations between two lines of the log. Where windows are not searched in every step, a line is
+            that of the last search up to there: later steps would be judged under windows chosen for that one.
     """
 
     priority = 'ABOVE_NORMAL'
@@ -56,7 +59,7 @@ class AdaptationHook(Hook):
             self.policy.prepare(self.model, data_batch, iteration)
         self.policy.begin(
             iteration, micro_batch, seed=runner.seed or 0, progress=runner.iter / runner.max_iters,
-            observe=self.every_n_train_iters(runner, self.log_interval) and is_main_process())
+            observe=self._due(runner.iter, accumulation) and is_main_process())
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if self.policy.observing:
@@ -66,6 +69,14 @@ class AdaptationHook(Hook):
             with open(self.log, 'a') as file:
                 file.write(json.dumps(record) + '\n')
             runner.visualizer.add_scalars(_flat(record), step=runner.iter + 1)
+
+    def _due(self, iteration, accumulation):
+        """Whether a log point comes at this iteration or, where windows are searched, before the next search.
+
+        It depends on the iteration alone, so that a resumed run writes the same lines.
+        """
+        period = self.policy.interval * accumulation if isinstance(self.policy, AdaptivePolicy) else 1
+        return iteration % period == 0 and (iteration + period) // self.log_interval > iteration // self.log_interval
 
     def _layers(self):
         """The policy's records as plain data, with a single copy to the host."""

@@ -28,6 +28,7 @@ from a2sg_zoo.adaptation.observables import (
 from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.neurons.multistep import FixedWindow
 from a2sg_zoo.registry import POLICIES, SEARCHERS, SURROGATES
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
@@ -124,7 +125,9 @@ class Policy:
             sgv=spatial_gradient_variation(delta[-1]),
             tgc=torch.stack(tgc) if tgc else delta.new_empty(0),
             cv=torch.stack([coefficient_of_variation(d) for d in delta]),
-            rate=(u >= neuron.v_threshold).float().mean())
+            rate=(u >= neuron.v_threshold).float().mean(),
+            u_mean=wide(u).mean(1),
+            u_std=wide(u).std(1, correction=0))
 
 
 class _Window:

@@ -13,7 +13,8 @@ the triangle inequality,
     lambda_max(F) <= (|mu| sqrt(Lambda) + sqrt(lambda_eps))^2,    lambda_eps = lambda_max(E[(a x eps)(a x eps)^T]),
 
 whose second part grows with mu^2 CV^2: quadratically. The claim's linear growth is that of its cross term, and
-describes gradients whose mean dominates (CV < 1).
+describes gradients whose mean dominates (CV < 1). Where mu is next to nothing beside Std, both sides over mu^2 grow as
+whatever mu divides them by, and a fit of one to the other finds that, not a law of the network.
 
 Source of the claim: A2SG (ICML 2026, arXiv 2606.11236), for fully connected layers.
 """
@@ -23,7 +24,8 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from a2sg_zoo.analysis.fisher import _gram, largest_eigenvalue
+from a2sg_zoo.analysis.fisher import _gram, _slices, largest_eigenvalue
+from a2sg_zoo.analysis.moments import Moments
 
 _LAYERS = nn.Linear, nn.Conv1d, nn.Conv2d
 
@@ -59,76 +61,49 @@ class BridgeRow:
         """mu^2 Lambda + c mu^2 CV(delta); None for mu = 0."""
         return None if self.cv is None else self.rank_one + c * self.mu ** 2 * self.cv
 
+    def claimed(self, relative_c):
+        """`bound` for c = relative_c Lambda."""
+        return None if self.cv is None else self.rank_one * (1 + relative_c * self.cv)
+
 
 def bridge(objective, memory=4e9):
     """The bound beside the measured eigenvalue for every linear and convolutional layer.
 
     Args:
         objective: an `Objective`.
-        memory: bytes that may be held in gradients; layers are taken in groups that fit, one pass over the samples
-            for each. (A single layer takes 2 N times the size of its weight, whatever this says.)
+        memory: bytes that may be held in gradients; the layers' weights are walked through in slices that fit, one pass
+            over the samples for each.
 
     Returns:
         [BridgeRow] in the network's order.
     """
-    wanted = set(objective.names)
-    layers = {name: module for name, module in objective.model.named_modules()
-              if isinstance(module, _LAYERS) and f'{name}.weight' in wanted}
-    rows = []
-    for group in _groups(layers, memory / (2 * objective.samples)):
-        rows.extend(_measure(objective, group))
-    return rows
-
-
-def _groups(layers, room):
-    groups, used = [{}], 0
-    for name, module in layers.items():
-        size = module.weight.numel() * module.weight.element_size()
-        if groups[-1] and used + size > room:
-            groups.append({})
-            used = 0
-        groups[-1][name] = module
-        used += size
-    return groups
+    wanted, N = set(objective.names), objective.samples
+    modules = {name: module for name, module in objective.model.named_modules()
+               if isinstance(module, _LAYERS) and f'{name}.weight' in wanted}
+    layers = [_Layer(module, N) for module in modules.values()]
+    columns = max(1, int(memory / (2 * N * objective.parameters[0].element_size())))
+    for pieces in _slices([layer.module.weight.numel() for layer in layers], columns) if layers else ():
+        _pass(objective, [(layers[i], start, stop) for i, start, stop in pieces])
+    return [layer.row(name) for name, layer in zip(modules, layers)]
 
 
 class _Layer:
-    """Collects a layer's gradients, what they would be for delta = 1, and the sums of delta."""
+    """A layer's Gram matrices of the gradients g and of `one`, what they would be for delta = 1, summed over slices of
+    its weight; and the moments of delta."""
 
-    def __init__(self, module, samples):
-        self.module, self.samples = module, 0
-        self.gradients, self.ones = (module.weight.new_zeros(samples, module.weight.numel()) for _ in range(2))
-        self.n = self.sum = self.squares = self.absolute = 0
-        self.handle = module.register_forward_hook(self._forward)
-        self.pending = None
-
-    def _forward(self, module, args, output):
-        output.register_hook(self._delta)
-        with torch.enable_grad():
-            again = module.forward(args[0].detach())
-            ones, = torch.autograd.grad(again, module.weight, torch.ones_like(again))
-        self.pending = ones if self.pending is None else self.pending + ones
-
-    def _delta(self, delta):
-        delta = delta.double()
-        self.n += delta.numel()
-        self.sum += float(delta.sum())
-        self.squares += float(delta.square().sum())
-        self.absolute += float(delta.abs().sum())
-
-    def finish_sample(self, gradient):
-        self.gradients[self.samples] = gradient.flatten()
-        if self.pending is not None:
-            self.ones[self.samples] = self.pending.flatten()
-        self.samples, self.pending = self.samples + 1, None
+    def __init__(self, module, N):
+        self.module, self.N = module, N
+        self.gg, self.g1, self.one1 = torch.zeros(3, N, N, dtype=torch.float64)
+        self.delta, self.absolute = Moments(), 0
 
     def row(self, name):
-        N, g, one = self.samples, self.gradients, self.ones
-        mu, size = (self.sum / self.n, self.absolute / self.n) if self.n else (0.0, 0.0)
+        mu = deviation = size = 0.0
+        if self.delta.n:
+            size = self.absolute / self.delta.n
+            mu, deviation = self.delta.mean, self.delta.std(size)
         mu = mu if abs(mu) > 1e-6 * size else 0.0
-        deviation = max(0.0, self.squares / self.n - mu * mu) ** 0.5 if self.n else 0.0
-        measured, Lambda = (largest_eigenvalue(_gram(x)) / N for x in (g, one))
-        perturbation = largest_eigenvalue(_gram(g.sub_(one, alpha=mu))) / N
+        eps = self.gg - mu * (self.g1 + self.g1.T) + mu * mu * self.one1
+        measured, Lambda, perturbation = (largest_eigenvalue(x) / self.N for x in (self.gg, self.one1, eps))
         rank_one = mu * mu * Lambda
         cv = deviation / abs(mu) if mu else None
         c = None
@@ -141,22 +116,58 @@ class _Layer:
                          c / Lambda if c is not None and Lambda else None)
 
 
-def _measure(objective, layers):
-    collectors = {name: _Layer(module, objective.samples) for name, module in layers.items()}
-    weights = [module.weight for module in layers.values()]
+class _Slice:
+    """A slice of a layer's weight in one pass over the samples."""
+
+    def __init__(self, layer, start, stop):
+        self.layer, self.columns, self.samples = layer, slice(start, stop), 0
+        self.g, self.one = (layer.module.weight.new_zeros(layer.N, stop - start) for _ in range(2))
+        self.handle = layer.module.register_forward_hook(self._forward)
+
+    def _forward(self, module, args, output):
+        if self.columns.start == 0:  # once a sample, in whichever pass
+            output.register_hook(self._delta)
+        with torch.enable_grad():
+            again = module.forward(args[0].detach())
+            ones, = torch.autograd.grad(again, module.weight, torch.ones_like(again))
+        self.one[self.samples] += ones.flatten()[self.columns]
+
+    def _delta(self, delta):
+        self.layer.delta.add(delta)
+        self.layer.absolute += float(delta.double().abs().sum())
+
+    def finish_sample(self, gradient):
+        self.g[self.samples] = gradient.flatten()[self.columns]
+        self.samples += 1
+
+    def finish(self):
+        self.layer.gg += _gram(self.g)
+        self.layer.one1 += _gram(self.one)
+        self.layer.g1 += _gram(self.g, self.one)
+
+
+def _pass(objective, pieces):
+    slices = [_Slice(*piece) for piece in pieces]
+    weights = [piece.layer.module.weight for piece in slices]
     try:
         for inputs, targets in objective.single_samples():
             gradients = torch.autograd.grad(objective.batch_loss(inputs, targets), weights, allow_unused=True,
                                             materialize_grads=True)
-            for collector, gradient in zip(collectors.values(), gradients):
-                collector.finish_sample(gradient)
+            for piece, gradient in zip(slices, gradients):
+                piece.finish_sample(gradient)
     finally:
-        for collector in collectors.values():
-            collector.handle.remove()
-    return [collector.row(name) for name, collector in collectors.items()]
+        for piece in slices:
+            piece.handle.remove()
+    for piece in slices:
+        piece.finish()
+
+
+def shared_constant(rows):
+    """The largest of the rows' relative constants: with c = that times Lambda, the claim holds in every layer."""
+    return max((row.relative_c for row in rows if row.relative_c is not None), default=0.0)
 
 
 def as_dicts(rows):
-    """Plain data, with `bound`: that with the largest of the rows' relative constants, c = relative_c * Lambda."""
-    worst = max((row.relative_c for row in rows if row.relative_c is not None), default=0.0)
-    return [{**asdict(row), 'bound': None if row.cv is None else row.rank_one * (1 + worst * row.cv)} for row in rows]
+    """Plain data, with `bound`: that of the claim with the rows' `shared_constant`."""
+    worst = shared_constant(rows)
+    return [{**asdict(row), 'bound': row.claimed(worst)} for row in rows]

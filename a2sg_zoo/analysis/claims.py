@@ -6,7 +6,8 @@
   `compare.LEAST_RUNS` runs.
 - Over the data sets a claim 'held' if it is supported on all, 'held in part' if on some and contradicted on none, 'did
   not hold' if it is contradicted on some and supported on none, is 'mixed' if both occur, and 'undecided' otherwise.
-- A claim for all cases (a theorem) held if no case is against it, and did not hold if one is.
+- A claim for all cases (a theorem) held if no case is against it, and did not hold if one is. So it is with a claimed
+  order in all of some parts, as layers: supported if it is in each, contradicted if the opposite is so in one.
 """
 
 import math
@@ -97,9 +98,46 @@ def order(group, measure, a, b, wanted, where=None):
     found = welch(*values)
     if found.value is None:
         return Evidence(where, 0, f'{numbers}; {found.why}')
-    sign = 0 if found.low <= 0 <= found.high else 1 if (found.value > 0) == (wanted == 'higher') else -1
-    return Evidence(where, sign, f'{numbers}; difference {_number(found.value)} '
-                                 f'[{_number(found.low)}, {_number(found.high)}]')
+    return Evidence(where, _sign(found, wanted), f'{numbers}; difference {_number(found.value)} '
+                                                 f'[{_number(found.low)}, {_number(found.high)}]')
+
+
+def _sign(found, wanted):
+    if found.value is None or found.low <= 0 <= found.high:
+        return 0
+    return 1 if (found.value > 0) == (wanted == 'higher') else -1
+
+
+def order_in_all(group, read, a, b, wanted, where, parts):
+    """Evidence that method `a` has a 'lower' or 'higher' value than `b` in every part, as a layer.
+
+    Args:
+        read: called as read(entry); gives {part: value}.
+        parts: what they are, in the plural.
+    """
+    values = [[read(entry) for entry in group.methods.get(method, [])] for method in (a, b)]
+    if not all(values):
+        return Evidence(where, 0, f'{a} or {b} was not run')
+    signs = [_sign(welch(*([x[part] for x in of] for of in values)), wanted) for part in values[0][0]]
+    sign = 1 if signs and set(signs) == {1} else -1 if -1 in signs else 0
+    opposite = dict(lower='higher', higher='lower')[wanted]
+    return Evidence(where, sign, f'of {len(signs)} {parts} {wanted} in {signs.count(1)}, {opposite} in '
+                                 f'{signs.count(-1)}, open in {signs.count(0)}')
+
+
+def rises(pairs, where, text):
+    """Evidence that a share grows from the beginning to the end of a run: supported if it does in every run,
+    contradicted if in none.
+
+    Args:
+        pairs: [(share at the beginning, share at the end)], a pair a run.
+    """
+    if not pairs:
+        return Evidence(where, 0, f'no run: {text}')
+    rose = sum(last > first for first, last in pairs)
+    first, last = (statistics.fmean(column) for column in zip(*pairs))
+    return Evidence(where, 1 if rose == len(pairs) else 0 if rose else -1,
+                    f'{text}: {first:.1%} at the beginning, {last:.1%} at the end, mean of {len(pairs)} runs')
 
 
 def rank_correlation(group, measure, against, where=None):

@@ -22,8 +22,8 @@ COLUMNS = {
     'Generalisation': ('accuracy', dict(accuracy='test accuracy, %', train_accuracy='training accuracy, %',
                                         train_loss='training loss', test_loss='test loss', gap='test - training loss')),
     'Local gradients over training': ('training', dict(
-        cv_training='CV, mean', sgv_training='SGV, mean', tgc_training='TGC, mean', cv_end='CV, end',
-        sgv_end='SGV, end', tgc_end='TGC, end')),
+        cv_training='CV, mean', sgv_training='SGV, mean', variance_training='variance, mean',
+        tgc_training='TGC, mean', cv_end='CV, end', sgv_end='SGV, end', tgc_end='TGC, end')),
     'Local gradients after training': ('variation', dict(cv='CV', sgv='SGV', tgc='TGC')),
     'Flatness: the empirical Fisher': ('fisher', dict(fisher='largest eigenvalue', fisher_trace='trace')),
     'Flatness: the Hessian and SAM': ('hessian', dict(hessian='largest Hessian eigenvalue', hessian_trace='its trace',

@@ -100,12 +100,12 @@ def gram_matrices(objective, columns):
     return grams
 
 
-def _gram(rows, chunk=1 << 16):
-    """rows rows^T in float64; not all columns are copied to it at once."""
+def _gram(rows, others=None, chunk=1 << 16):
+    """rows others^T (rows^T by default) in float64; not all columns are copied to it at once."""
     gram = torch.zeros(len(rows), len(rows), dtype=torch.float64, device=rows.device)
-    for part in rows.split(chunk, dim=1):
-        part = part.double()
-        gram += part @ part.T
+    for start in range(0, rows.shape[1], chunk):
+        part = rows[:, start:start + chunk].double()
+        gram += part @ (part if others is None else others[:, start:start + chunk].double()).T
     return gram.cpu()
 
 

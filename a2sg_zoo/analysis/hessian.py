@@ -14,8 +14,8 @@ needs a definition, and there are two.
   |H - H^T|_F / |H + H^T|_F says how much that leaves out.
 
 TRI and ASY have a derivative almost everywhere; the jumps and kinks at the edges of their windows neither kind sees.
-BOX has f' = 0: its 'field' does not depend on how potentials move at all, and its 'surrogate' has only products of
-first derivatives.
+BOX has f' = 0, as has the identity that ILIF takes for its rounding: their 'field' does not depend on how potentials
+move at all, and their 'surrogate' has only products of first derivatives.
 """
 
 import math
@@ -23,22 +23,31 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from a2sg_zoo.analysis.objective import flat
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import multistep_reference, named_neurons
+from a2sg_zoo.neurons import ILIF, multistep_reference, named_neurons
 
 KINDS = ('surrogate', 'field')
+# peak of a product with the Hessian in units of what a forward pass writes: 2 to 3 as measured
+_GRAPHS = 3
 
 
 class _Switched:
-    """A surrogate that may be made 0: then spikes pass no derivative on."""
+    """Surrogates that may be made 0: then spikes pass no derivative on."""
 
     def __init__(self):
         self.off = False
 
     def of(self, surrogate):
         return lambda z, beta: torch.zeros_like(z) if self.off else surrogate(z, beta)
+
+    def gate(self, module, args, spikes):
+        """A forward hook that does the same for neurons without a surrogate."""
+        if spikes.requires_grad:
+            spikes.register_hook(lambda grad: torch.zeros_like(grad) if self.off else grad)
 
 
 @contextmanager
@@ -49,11 +58,15 @@ def twice_differentiable(model):
     neurons = named_neurons(model).values()
     for neuron in neurons:
         neuron.forward = _reference_forward(neuron, switch)
+    # the others have no window and are in plain autograd as they are
+    gates = [module.register_forward_hook(switch.gate) for module in model.modules() if isinstance(module, ILIF)]
     try:
         yield switch
     finally:
         for neuron in neurons:
             del neuron.forward
+        for gate in gates:
+            gate.remove()
 
 
 def _reference_forward(neuron, switch):
@@ -63,6 +76,27 @@ def _reference_forward(neuron, switch):
         return multistep_reference(x, neuron.rate, neuron.dynamics, switch.of(neuron.surrogate), beta)
 
     return forward
+
+
+class _Written(TorchDispatchMode):
+    """Counts the bytes that operations write."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.bytes += sum(x.numel() * x.element_size() for x in tree_leaves(out) if isinstance(x, torch.Tensor))
+        return out
+
+
+def in_bounded_batches(objective, memory):
+    """The objective in batches small enough for a product with the Hessian to take about `memory` bytes beyond what the
+    network takes; of one sample at least."""
+    inputs, targets = next(objective.single_samples())
+    with twice_differentiable(objective.model), _Written() as written:
+        objective.batch_loss(inputs, targets)
+    return objective.in_batches_of(max(1, int(memory / (_GRAPHS * written.bytes))))
 
 
 class Hessian:

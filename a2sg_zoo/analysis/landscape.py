@@ -16,15 +16,19 @@ import os
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from a2sg_zoo.analysis.hessian import moved
 from a2sg_zoo.analysis.objective import flat
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.files import write_atomically
+
+_NAMES = dict(of='network, weights, loss or samples', batch_sizes='batch size')
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def landscape(objective, path, x, y=(0.0,), seed=0, processes=1, progress=None):
     """Loss and accuracy at every point of a grid; a run that was interrupted goes on where it stopped.
 
     Each point is one line of `path`, with its checksum, appended as soon as it is known. The first line says which
-    grid, seed, weights and samples they belong to. Damaged lines are computed again.
+    grid, seed, network, weights, loss and samples they belong to. Damaged lines are computed again.
 
     Args:
         objective: an `Objective`.
@@ -80,22 +84,37 @@ def landscape(objective, path, x, y=(0.0,), seed=0, processes=1, progress=None):
         Landscape.
 
     Raises:
-        A2SGError: `path` belongs to another landscape; or a process died.
+        A2SGError: `path` belongs to another landscape, or another command is at work on it; or a process died.
     """
     path, x, y = Path(path), tuple(map(float, x)), tuple(map(float, y))
-    header = dict(kind='landscape', version=1, seed=seed, x=x, y=y, of=objective.fingerprint())
-    known = _open(path, header)
-    points = [(i, j) for j in range(len(y)) for i in range(len(x))]
-    todo = [(i, j, x[i], y[j]) for i, j in points if (i, j) not in known]
-    with open(path, 'a') as file:
-        for i, j, loss, accuracy in _evaluated(objective, todo, seed, processes):
-            known[i, j] = loss, accuracy
-            file.write(_line([i, j, loss, accuracy]))
-            file.flush()
-            os.fsync(file.fileno())
-            if progress:
-                progress(len(known), len(points))
+    header = dict(kind='landscape', version=2, seed=seed, x=x, y=y, of=objective.fingerprint(),
+                  batch_sizes=objective.batch_sizes())
+    with _held(path):
+        known = _open(path, header)
+        points = [(i, j) for j in range(len(y)) for i in range(len(x))]
+        todo = [(i, j, x[i], y[j]) for i, j in points if (i, j) not in known]
+        with open(path, 'a') as file:
+            for i, j, loss, accuracy in _evaluated(objective, todo, seed, processes):
+                known[i, j] = loss, accuracy
+                file.write(_line([i, j, loss, accuracy]))
+                file.flush()
+                os.fsync(file.fileno())
+                if progress:
+                    progress(len(known), len(points))
     return Landscape(x, y, {k: known[k][0] for k in points}, {k: known[k][1] for k in points}, len(todo))
+
+
+@contextmanager
+def _held(path):
+    lock = FileLock(path.with_suffix('.lock'))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise A2SGError(f'another command is at work on {path}; wait for its end, or give another folder') from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _line(content):
@@ -123,7 +142,7 @@ def _open(path, header):
     header = json.loads(json.dumps(header))
     if found != header:
         differs = 'its first line is damaged' if not isinstance(found, dict) else 'it differs in ' + ', '.join(
-            {'of': 'weights or samples'}.get(key, key) for key in header if found.get(key) != header[key])
+            _NAMES.get(key, key) for key in header if found.get(key) != header[key])
         raise A2SGError(f'{path} holds points of another landscape ({differs}); give another folder, or remove it')
     sound = [(line, content) for line in lines[1:] if (content := _read_line(line)) is not None]
     if len(sound) < len(lines) - 1:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from a2sg_zoo.adaptation.policies import Fixed, attach
-from a2sg_zoo.analysis import bridge, energy, fisher, hessian, landscape, objective, theory, variation
+from a2sg_zoo.analysis import bridge, energy, fisher, hessian, landscape, moments, objective, theory, variation
 from a2sg_zoo.analysis.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.engine.launch import prepare_config
@@ -20,7 +20,7 @@ from a2sg_zoo.files import write_atomically
 
 SETTINGS = dict(samples=128, batch_size=64, seed=0, rho=0.05, vectors=8, steps=20, points=11, span=0.5, directions=3,
                 memory=4e9)
-_TRAINING = ('sgv', 'cv', 'tgc')
+_TRAINING = ('sgv', 'cv', 'tgc', 'variance')
 
 
 class _Run:
@@ -75,8 +75,7 @@ def _fisher(run):
 
 def _hessian(run):
     s = run.settings
-    # two graphs are kept, so an eighth of the batch
-    small = run.objective.in_batches_of(-(-s['batch_size'] // 8))
+    small = hessian.in_bounded_batches(run.objective, s['memory'])
     spectrum = hessian.hessian_spectrum(small, steps=s['steps'], seed=s['seed'], both=False)
     trace, error = hessian.hessian_trace(small, vectors=s['vectors'], seed=s['seed'])
     sharpness = hessian.sam_sharpness(run.objective, s['rho'])
@@ -96,9 +95,10 @@ def _common(run):
     attach(model, Fixed(dict(type='TRI', beta=1.0)))
     same = Objective(model, run.objective.batches)
     found = fisher.fisher(same, memory=run.settings['memory'], seed=run.settings['seed'])
-    spectrum = hessian.hessian_spectrum(same.in_batches_of(-(-run.settings['batch_size'] // 8)),
+    spectrum = hessian.hessian_spectrum(hessian.in_bounded_batches(same, run.settings['memory']),
                                         steps=run.settings['steps'], seed=run.settings['seed'], both=False)
-    return dict(values=dict(fisher_common=found.eigenvalues[fisher.WHOLE], hessian_common=spectrum.largest))
+    return dict(values=dict(fisher_common=found.eigenvalues[fisher.WHOLE], hessian_common=spectrum.largest),
+                eigenvalues=found.eigenvalues)
 
 
 def _energy(run):
@@ -137,7 +137,7 @@ _USED = dict(hessian=('rho', 'vectors', 'steps'), common=('steps',), landscape=(
 
 def _code():
     """A hash of what measures here, so that a change of it measures again."""
-    modules = (bridge, energy, fisher, hessian, landscape, objective, theory, variation)
+    modules = (bridge, energy, fisher, hessian, landscape, moments, objective, theory, variation)
     files = [module.__file__ for module in modules] + [__file__]
     return hashlib.sha256(b'\0'.join(Path(file).read_bytes() for file in files)).hexdigest()[:16]
 
@@ -221,13 +221,14 @@ def _plain(data, where):
 
 
 def measure_training(run):
-    """SGV, CV and TGC over a training, means over layers and time steps: from adaptation.jsonl.
+    """SGV, CV, TGC and the variance of local gradients over a training, means over layers and time steps: from
+    adaptation.jsonl. The variance is that at the last time step, as SGV is.
 
     Returns:
         A section as of `measure_run`: NAME_end of the last record, NAME_training the mean of all, and `curves`.
     """
     try:
-        records = variation.read_adaptation_log(run.path)
+        records = variation.with_variance(variation.read_adaptation_log(run.path))
     except DataError as error:
         names = [f'{name}_{when}' for name in _TRAINING for when in ('end', 'training')]
         return dict(values=dict.fromkeys(names), undefined=dict.fromkeys(names, str(error)), curves={})

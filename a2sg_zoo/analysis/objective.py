@@ -4,9 +4,14 @@ import hashlib
 import math
 
 import torch
+from mmengine.structures import BaseDataElement
 
 from a2sg_zoo.classifiers import SpikingClassifier
 from a2sg_zoo.errors import A2SGError, CheckpointError, DataError
+
+
+class NotApplicable(A2SGError):
+    """A measure that a network or its data have no use for."""
 
 
 def flat(tensors):
@@ -135,15 +140,45 @@ class Objective:
                                                    self.parameters)]
 
     def fingerprint(self):
-        """SHA-256 of all weights, buffers and samples: of everything that L depends on."""
+        """SHA-256 of everything that L depends on: weights, buffers, the settings of every module, the loss, samples.
+
+        How samples are divided into batches does not count: see `batch_sizes`.
+        """
         digest = hashlib.sha256()
+        for name, module in self.model.named_modules():
+            plain = {key: value for key, value in sorted(vars(module).items()) if _is_plain(value)}
+            digest.update(f'{name}: {type(module).__qualname__}({module.extra_repr()}) {plain}\n'.encode())
+        digest.update(getattr(self._loss, '__qualname__', type(self._loss).__qualname__).encode())
         tensors = [*self.model.state_dict().values()]
-        for inputs, targets in self.batches:
-            tensors += [inputs, *([targets] if isinstance(targets, torch.Tensor) else [])]
+        for inputs, targets in self.single_samples():
+            tensors += [inputs, *_tensors(targets)]
         for x in tensors:
             digest.update(f'{x.dtype}{tuple(x.shape)}'.encode())
             digest.update(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
+
+    def batch_sizes(self):
+        """Sizes of the batches if L depends on them, as in a segmentation, where a batch's mean is over pixels and some
+        have no class; [] for a classifier, whose L is a mean over samples."""
+        return [] if isinstance(self.batches[0][1], torch.Tensor) else [len(targets) for _, targets in self.batches]
+
+
+def _is_plain(value):
+    if isinstance(value, (tuple, list)):
+        return all(_is_plain(x) for x in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _tensors(targets):
+    """The tensors in labels, or in a list of MMEngine's data samples."""
+    if isinstance(targets, torch.Tensor):
+        yield targets
+    elif isinstance(targets, BaseDataElement):
+        for _, value in targets.items():
+            yield from _tensors(value)
+    elif isinstance(targets, (list, tuple)):
+        for value in targets:
+            yield from _tensors(value)
 
 
 def check_finite(model):

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from a2sg_zoo.analysis.bridge import shared_constant
 from a2sg_zoo.analysis.theory import asy, condition, random_cases, shape_cv, tri
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.files import write_atomically
@@ -134,8 +135,10 @@ def _short(layer):
 
 def bridge_figure(rows, title=''):
     """Both sides of the CV-curvature bridge, layer by layer; `rows` as of `analysis.bridge.bridge`."""
+    constant = shared_constant(rows)
     return layer_figure({
         'measured eigenvalue of F': {row.layer: row.measured for row in rows},
+        f'claim, c = {constant:.3g} Λ for all layers': {row.layer: row.claimed(constant) for row in rows},
         'bound without a constant': {row.layer: row.triangle for row in rows},
         'rank-one part, mu² Λ': {row.layer: row.rank_one for row in rows}}, 'largest eigenvalue', title)
 

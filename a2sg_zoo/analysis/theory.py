@@ -212,18 +212,23 @@ def layers_under_theory(membranes, biases=(0.5, 1.0)):
 
     Returns:
         [dict(layer, t, mu, sigma, a, b, ratio=L kappa / sigma^2, holds, cv_tri, cv_box, least_bias, cv_asy={h: CV})];
-        CVs are over the window. A layer whose potentials do not vary has None for all that depends on sigma.
+        CVs are over the window. A layer whose potentials do not vary has None for all that depends on sigma, and a CV
+        that is not finite is None.
     """
     rows = []
     for (layer, t), m in membranes.items():
         a, b = m['v_threshold'] - m['beta'], m['v_threshold'] + m['beta']
         row = dict(layer=layer, t=t, mu=m['mean'], sigma=m['std'], a=a, b=b, ratio=None, holds=None, cv_tri=None,
                    cv_box=None, least_bias=None, cv_asy=dict.fromkeys(biases))
-        if m['std'] > 0:
+        if m['std']:
             case = m['mean'], m['std'], a, b
             ratio = float(condition(*case))
-            row |= dict(ratio=ratio, holds=ratio > 1, cv_tri=float(shape_cv(tri, *case)), cv_box=0.0,
-                        least_bias=float(least_bias(*case)),
-                        cv_asy={h: float(shape_cv(asy(h), *case)) for h in biases})
+            row |= dict(ratio=ratio, holds=ratio > 1, cv_tri=_finite(shape_cv(tri, *case)), cv_box=0.0,
+                        least_bias=_finite(least_bias(*case)),
+                        cv_asy={h: _finite(shape_cv(asy(h), *case)) for h in biases})
         rows.append(row)
     return rows
+
+
+def _finite(x):
+    return float(x) if bool(x.isfinite()) else None

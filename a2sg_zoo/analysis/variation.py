@@ -1,11 +1,13 @@
 """Variation of local gradients and consistency over time: on a data set after training, and over a training run."""
 
 import json
+import math
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from a2sg_zoo.analysis.moments import ROUNDING, Moments
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.surrogates import ASY, BOX, TRI
@@ -24,7 +26,7 @@ def measure(objective):
 
     Returns:
         {(layer, t): statistics}, t from 1, in the network's order:
-            mean, std: of the membrane potential u.
+            mean, std: of the membrane potential u; std is 0 where it is no more than rounding, below a millionth of u.
             v_threshold, beta: of the neuron.
             rate: share of elements that fire.
             in_window: share of elements within the window |u - v_threshold| <= beta.
@@ -45,7 +47,7 @@ def measure(objective):
             first = first or len(targets)
             scale = len(targets) / first
             torch.autograd.grad(objective.batch_loss(inputs, targets), objective.parameters, allow_unused=True)
-    return {key: _statistics(sums[key]) for layer in neurons
+    return {key: sums[key].statistics() for layer in neurons
             for key in sorted(key for key in sums if key[0] == layer)}
 
 
@@ -70,43 +72,59 @@ def _recorder(layer, window_of, record):
     return window
 
 
+class _Sums:
+    """What is summed over the batches, of one layer and time step."""
+
+    def __init__(self, v_threshold, beta):
+        self.v_threshold, self.beta = v_threshold, beta
+        self.u, self.delta, self.shapes = Moments(), Moments(), {name: Moments() for name in _SHAPES}
+        self.spikes = self.size = self.square = self.along = self.square_after = 0
+
+    def add(self, u, delta, after):
+        """u, delta = dL/du, and that of the next time step or None."""
+        z = u - self.v_threshold
+        inside = z[z.abs() <= self.beta]
+        self.u.add(u)
+        self.delta.add(delta)
+        for name, shape in _SHAPES.items():
+            self.shapes[name].add(shape(inside, self.beta))
+        self.spikes += int((z >= 0).sum())
+        self.size += _sum(delta.abs())
+        self.square += _sum(delta, delta)
+        if after is not None:
+            self.along += _sum(delta, after)
+            self.square_after += _sum(after, after)
+
+    def statistics(self):
+        n, mean, size = self.u.n, self.u.mean, self.size / self.u.n
+        spread = self.delta.std(size)
+        norms = (self.square * self.square_after) ** 0.5
+        inside = self.shapes['cv_tri'].n
+        found = dict(
+            mean=mean, std=self.u.std(max(abs(mean), self.v_threshold)), v_threshold=self.v_threshold, beta=self.beta,
+            rate=self.spikes / n, in_window=inside / n, sgv=_ratio(spread * spread, size), cv=_ratio(spread, size),
+            tgc=_ratio(self.along, norms),
+            **{name: _ratio(f.std(abs(f.mean)), f.mean) if inside else None for name, f in self.shapes.items()})
+        # what overflowed is undefined, too
+        return {key: value if value is None or math.isfinite(value) else None for key, value in found.items()}
+
+
 def _add(sums, layer, neuron, u, delta):
     T = len(u)
     beta = neuron.beta if neuron.beta.numel() in (1, T) else neuron.beta[-1:]
     for t in range(T):
-        z, d, b = u[t] - neuron.v_threshold, delta[t], float(beta[t if beta.numel() > 1 else 0])
-        inside = z[z.abs() <= b]
-        new = dict(n=z.numel(), u=_sum(u[t]), uu=_sum(u[t], u[t]), spikes=_sum(z >= 0), inside=inside.numel(),
-                   d=_sum(d), dd=_sum(d, d), abs=_sum(d.abs()),
-                   next=_sum(d, delta[t + 1]) if t + 1 < T else None, dd_next=_sum(delta[t + 1], delta[t + 1])
-                   if t + 1 < T else None)
-        for name, shape in _SHAPES.items():
-            f = shape(inside, b)
-            new[name] = _sum(f)
-            new[f'{name}²'] = _sum(f, f)
-        old = sums.setdefault((layer, t + 1), dict(v_threshold=neuron.v_threshold, beta=b))
-        for key, value in new.items():
-            old[key] = None if value is None else old.get(key, 0) + value
+        key = layer, t + 1
+        if key not in sums:
+            sums[key] = _Sums(neuron.v_threshold, float(beta[t if beta.numel() > 1 else 0]))
+        sums[key].add(u[t], delta[t], delta[t + 1] if t + 1 < T else None)
 
 
 def _sum(x, y=None):
     return float((x.double() if y is None else x.double() * y).sum())
 
 
-def _statistics(s):
-    n = s['n']
-    mean = s['u'] / n
-    spread = max(0.0, s['dd'] / n - (s['d'] / n) ** 2)
-    size = s['abs'] / n
-    result = dict(
-        mean=mean, std=max(0.0, s['uu'] / n - mean * mean) ** 0.5, v_threshold=s['v_threshold'], beta=s['beta'],
-        rate=s['spikes'] / n, in_window=s['inside'] / n, sgv=spread / size if size else None,
-        cv=spread ** 0.5 / size if size else None,
-        tgc=s['next'] / (s['dd'] * s['dd_next']) ** 0.5 if s['next'] is not None and s['dd'] and s['dd_next'] else None)
-    for name in _SHAPES:
-        first, second = s[name], s[f'{name}²']
-        result[name] = max(0.0, second * s['inside'] / first ** 2 - 1) ** 0.5 if first else None
-    return result
+def _ratio(a, b):
+    return a / b if b else None
 
 
 def read_adaptation_log(path):
@@ -116,8 +134,8 @@ def read_adaptation_log(path):
         path: `adaptation.jsonl`, or the folder of the run.
 
     Returns:
-        [dict(iter, layers={name: dict(beta, sgv, tgc, cv, rate)}, ...)]; a statistic without a value is None. A last
-        line that a kill cut short is left out.
+        [dict(iter, layers={name: dict(beta, sgv, tgc, cv, rate, u_mean, u_std)}, ...)]; a statistic without a value is
+        None, and older logs are without the moments of u. A last line that a kill cut short is left out.
 
     Raises:
         DataError: there is no log, it is empty, or a line in its middle is damaged.
@@ -138,6 +156,39 @@ def read_adaptation_log(path):
     if not records:
         raise DataError(f'{path} holds no records yet; has the run reached its log_interval?')
     return records
+
+
+def with_variance(records):
+    """The records with `variance` of delta at the last time step, (SGV / CV)^2, for every layer."""
+    return [dict(record, layers={name: dict(stats, variance=_variance(stats))
+                                 for name, stats in record['layers'].items()}) for record in records]
+
+
+def _variance(stats):
+    sgv, cv = stats.get('sgv'), (stats.get('cv') or [None])[-1]
+    return (sgv / cv) ** 2 if sgv is not None and cv else None
+
+
+def theorem_curve(records, thresholds):
+    """L kappa / sigma^2 of Theorem 4.2 over a run, of each record's potentials under its windows.
+
+    Args:
+        records: of `read_adaptation_log`.
+        thresholds: {layer: v_threshold}.
+
+    Returns:
+        ([iteration], [[ratio of every layer and time step whose potentials vary]]), empty for logs without the moments
+        of the potentials.
+    """
+    ratios = []
+    for record in records:
+        found = []
+        for layer, stats in record['layers'].items():
+            for beta, mean, std in zip(stats['beta'], stats.get('u_mean', ()), stats.get('u_std', ())):
+                if None not in (mean, std) and std > ROUNDING * max(abs(mean), thresholds[layer]):
+                    found.append(2 * beta * (thresholds[layer] - beta - mean) / (std * std))
+        ratios.append(found)
+    return [record['iter'] for record in records], ratios
 
 
 def curve(records, statistic):

@@ -6,25 +6,27 @@ Prose that depends on a result is chosen by the verdict; the rest says only what
 from pathlib import Path
 
 from a2sg_zoo.analysis import plots, variation
+from a2sg_zoo.analysis.bridge import BridgeRow
 from a2sg_zoo.analysis.claims import FAILED, HELD, MIXED, OPEN, PART
 from a2sg_zoo.analysis.compare import notes, tables
 from a2sg_zoo.analysis.compare_plots import group_figures
 from a2sg_zoo.analysis.tables import table
-from a2sg_zoo.analysis.why import A2SG, BIAS, TOPICS, bridge_rows, excess, layer_theory
-from a2sg_zoo.analysis.why_plots import excess_figure, verdict_figure
-from a2sg_zoo.analysis.why_text import AGAIN, ENERGY, INTRODUCTIONS, LIMITS, RULES
+from a2sg_zoo.analysis.why import A2SG, BIAS, TOPICS, TRI_, bridge_rows, chain, layer_theory
+from a2sg_zoo.analysis.why_plots import condition_figure, verdict_figure
+from a2sg_zoo.analysis.why_text import AGAIN, EXACT, INTRODUCTIONS, LIMITS, RULES
 from a2sg_zoo.files import write_atomically
 
 _TABLES = dict(
     variation=['Local gradients over training'], flatness=[
         'Flatness: the empirical Fisher', 'Flatness: the Hessian and SAM',
         'Flatness with the same surrogate for all: TRI, beta = 1', 'Flatness without a surrogate'],
-    generalisation=['Generalisation'])
+    generalisation=['Generalisation'], energy=['Energy'])
 _PICTURES = dict(variation=['cv', 'sgv'], consistency=['tgc'], link=['sharpness_error'],
                  flatness=['sharpness', 'landscape', 'fisher_layers'])
 _VERDICTS = (HELD, PART, MIXED, FAILED, OPEN)
 
-def write_document(out, groups, claims, theorems, growths, command, facts, failed):
+
+def write_document(out, groups, claims, theorems, growths, command, facts, numbers, failed, shown, exact):
     """Writes why_it_works.md and the pictures in why_it_works/ into the folder `out`; returns the text.
 
     Args:
@@ -33,7 +35,10 @@ def write_document(out, groups, claims, theorems, growths, command, facts, faile
         theorems, growths: from `why.theorem_tables`, `why.growth_rows`.
         command: command line that made it.
         facts: [(name, text)]: networks, data, versions.
+        numbers: what fills the braces of `why_text`.
         failed: {run's path: why it could not be measured}.
+        shown: (what it is, {stem: figure}) of one network.
+        exact: [(title, rows)]: measures against references.
     """
     pictures = _Pictures(Path(out))
     text = f'# Why it works, and whether it does\n\n{finding(claims)}\n\n{_verdicts(claims)}\n'
@@ -42,7 +47,8 @@ def write_document(out, groups, claims, theorems, growths, command, facts, faile
     text += f'\n{RULES}'
     own = {name: (dict(tables(group)), group_figures(group)) for name, group in groups.items()}
     for topic, title in TOPICS.items():
-        text += f'\n## {title}\n\n{INTRODUCTIONS[topic]}\n\n{_evidence([c for c in claims if c.topic == topic])}'
+        introduction = INTRODUCTIONS[topic].format(**numbers)
+        text += f'\n## {title}\n\n{introduction}\n\n{_evidence([c for c in claims if c.topic == topic])}'
         for name, (found, figures) in own.items():
             for head in _TABLES.get(topic, []):
                 if head in found:
@@ -51,15 +57,15 @@ def write_document(out, groups, claims, theorems, growths, command, facts, faile
                 if stem in figures:
                     text += f'\n![{stem}, {name}]({pictures.add(f"{_stem(name)}_{stem}", figures[stem])})\n'
         text += _more(topic, groups, theorems, growths, pictures)
-    text += '\n## Beside the argument: activity and energy\n'
-    for name, (found, _) in own.items():
-        if 'Energy' in found:
-            text += f'\n**{name}**\n\n{table(found["Energy"])}'
-    text += f'\n{ENERGY}'
+    what, figures = shown
+    text += f'\n## One network\n\n{what}\n'
+    text += ''.join(f'\n![{stem}]({pictures.add(f"one_{stem}", figure)})\n' for stem, figure in figures.items())
+    text += f'\n## How exact the measures are\n\n{EXACT}'
+    text += ''.join(f'\n**{title}**\n\n{table(rows)}' for title, rows in exact)
     remarks = notes(groups.values(), failed)
     if remarks:
         text += '\n## Undefined and missing\n\n' + ''.join(f'- {line}\n' for line in remarks)
-    text += f'\n## Limits\n\n{LIMITS}\n## Again\n\n```\n{command}\n```\n\n{AGAIN}'
+    text += f'\n## Limits\n\n{LIMITS.format(**numbers)}\n## Again\n\n```\n{command}\n```\n\n{AGAIN}'
     write_atomically(text.encode(), Path(out) / 'why_it_works.md')
     return text
 
@@ -79,53 +85,26 @@ def _stem(name):
 
 
 def finding(claims):
-    """The first paragraphs: whether the chain holds, and each link; every sentence chosen by a verdict."""
-    def of(start):
-        return next(claim for claim in claims if claim.text.startswith(start))
-
-    cv, fisher, rise, accuracy = (of(start) for start in (
-        'A2SG has a lower CV', 'A2SG ends flatter than fixed TRI: largest Fisher eigenvalue',
-        'A2SG ends flatter than fixed TRI: rise', 'A2SG has a higher test accuracy than fixed TRI'))
-    links = {'lower variation': [cv], 'flatter minima': [fisher, rise], 'better generalisation': [accuracy]}
-    broken = [name for name, found in links.items() if any(claim.verdict != HELD for claim in found)]
-    link = [claim for claim in claims if claim.topic == 'link']
-    whole = 'each of its links held' if not broken else f'not all of its links held: not on every count {_list(broken)}'
+    """The first paragraphs: each link of the chain on each data set, and the theory, every word chosen by a verdict."""
+    links = chain(claims)
+    rows = [{'With A2SG in place of the fixed triangle': link, **{e.where: e.word for e in claim.evidence},
+             'verdict': f'**{claim.verdict}**'} for link, claim in links.items()]
+    theory = [claim for claim in claims if claim.topic in ('theorems', 'growth', 'bridge', 'link')]
+    lines = ''.join(f'- {claim.text}: **{claim.verdict}**\n' for claim in theory if claim.verdict != OPEN)
+    undecided = sum(claim.verdict == OPEN for claim in theory)
     return f"""The argument of A2SG is a chain: windows chosen for low variation, and an asymmetric shape, make local
-gradients vary less; that leads to flatter minima; and these generalise better. On small networks and real images,
-against the fixed triangle, {whole}.
+gradients vary less; that leads to flatter minima; and these generalise better. Small networks on real images say of it:
 
-- **Variation**: {_phrase(cv, 'A2SG lowers the CV of local gradients')}; {_phrase(of('A2SG has a higher TGC'),
-    'it aligns them better over time')}.
-- **Flatness**: {_phrase(fisher, "A2SG's largest Fisher eigenvalue, with each method's own surrogate, is smaller")}; {
-    _phrase(of('A2SG ends flatter than fixed TRI: largest Fisher eigenvalue, same'),
-            'so it is with one surrogate for all')}; {_phrase(rise, 'the loss around it rises less')}.
-- **Generalisation**: {_phrase(accuracy, 'A2SG classifies test images better')}. That sharper runs err more, in {
-    len(link)} measures of sharpness: {_count(link)}.
-- **Theory**: {_phrase(of(f'Theorem 4.2 for h = {BIAS:g}: CV_asy'), f'Theorem 4.2 is true for h = {BIAS:g}')}; {
-    _phrase(of('Theorem 4.2 for h = 0.6'), 'it is true for h = 0.6')}; {
-    _phrase(of('The Hessian grows at least'), 'the Hessian grows at least as beta^-2')}.
+{table(rows)}
+Of the theory, and of whether flat goes with good ({undecided} more claims are undecided):
 
+{lines}
 Of {len(claims)} claims in all: {_count(claims)}. How they are judged stands [below](#what-was-measured)."""
-
-
-def _list(names):
-    return ' and '.join([', '.join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _count(claims):
     found = [claim.verdict for claim in claims]
     return ', '.join(f'{found.count(verdict)} {verdict}' for verdict in _VERDICTS if verdict in found)
-
-
-def _phrase(claim, subject):
-    """`subject`, a clause that says the claim, as the verdict has it."""
-    where = {sign: ' and '.join(e.where for e in claim.evidence if e.sign == sign) for sign in (1, 0, -1)}
-    return {HELD: f'{subject} (held)',
-            PART: f'{subject} on {where[1]} (undecided on {where[0]})',
-            MIXED: f'{subject} on {where[1]}, and the opposite is so on {where[-1]} (mixed)',
-            FAILED: f'it is **not** so that {subject} (contradicted by {where[-1]}'
-                    + (f', undecided on {where[0]})' if where[0] else ')'),
-            OPEN: f'whether {subject} is undecided'}[claim.verdict]
 
 
 def _verdicts(claims):
@@ -158,15 +137,19 @@ def _more(topic, groups, theorems, growths, pictures):
     if topic == 'theorems':
         first, second = theorems
         text = f'\n**Theorem 4.1**\n\n{table(first)}\n**Theorem 4.2**\n\n{table(second)}'
-        rows = [{'data': name, 'layers and steps': count['cases'], 'condition holds': count['holds'],
+        rows = [{'data': name, 'layers and steps': count['cases'], 'kappa > 0': count['above'],
+                 'median of L kappa / sigma^2': count['median'], 'condition holds': count['holds'],
                  f'of these CV_asy < CV_tri, h = {BIAS:g}': count['smaller'], 'h = 1': count['smaller_h1'],
+                 'some beta would meet it': count['possible'],
                  f'potentials as they are, h = {BIAS:g}': f'{count["measured"]} of {count["measurable"]}'}
                 for name, count in ((name, layer_theory(group)) for name, group in groups.items())]
         layers = [dict(row, cv_asy={float(h): cv for h, cv in row['cv_asy'].items()})
                   for group in groups.values() for entry in group.methods.get(A2SG, [])
                   for row in entry.sections['variation']['theory']]
-        return (f'{text}\n**In the trained networks**\n\n{table(rows)}\n![theorem 4.2, rings: layers of A2SG runs]'
-                f'({pictures.add("theorem_4_2", plots.theory_figure(layers))})\n')
+        text += (f'\n**In the trained networks**\n\n{table(rows)}\n![theorem 4.2, rings: layers of A2SG runs]'
+                 f'({pictures.add("theorem_4_2", plots.theory_figure(layers))})\n')
+        return text + ''.join(f'\n![condition, {name}]({pictures.add(f"{_stem(name)}_condition", figure)})\n'
+                              for name, group in groups.items() if (figure := condition_figure(group, name)))
     if topic == 'growth':
         rows = [{'shape': row['shape'], 'hidden layers': row['layers'], 'exponent': row['exponent'],
                  'remark': row['why']} for row in growths]
@@ -190,11 +173,19 @@ def _windows(groups, pictures):
 def _bridge(name, group, pictures):
     rows = bridge_rows(group)
     constants = [row['relative_c'] for row in rows if row['relative_c']]
-    small = sum(row['cv'] is not None and row['cv'] < 1 for row in rows)
+    sound = sum(row['measured'] <= row['triangle'] * (1 + 1e-5) for row in rows)
     text = (f'\n{name}: {len(rows)} layers of {len(group.entries)} runs. CV is below 1, where the linear term leads, '
-            f'in {small}, and undefined, as mu = 0, in {sum(row["cv"] is None for row in rows)}.')
+            f'in {sum(row["cv"] is not None and row["cv"] < 1 for row in rows)}, and undefined, as mu = 0, in '
+            f'{sum(row["cv"] is None for row in rows)}.')
     if constants:
         text += (f' The constant that each needs by itself, c / Lambda, runs from {min(constants):.3g} to '
-                 f'{max(constants):.3g}.')
-    picture = pictures.add(f'{_stem(name)}_bridge', excess_figure(group, excess(rows), name))
-    return f'{text}\n\n![bridge, {name}]({picture})\n'
+                 f'{max(constants):,.3g}; the picture has the largest of a run for all its layers.')
+    text += (f' A check of the code, as it is true of any numbers: the triangle inequality holds in {sound} of '
+             f'{len(rows)}.\n')
+    for method in (TRI_, A2SG):
+        for entry in group.methods.get(method, [])[:1]:
+            figure = plots.bridge_figure([BridgeRow(**{key: value for key, value in row.items() if key != 'bound'})
+                                          for row in entry.sections['bridge']['layers']],
+                                         f'{name}: {method}, seed {entry.run.seed}')
+            text += f'\n![bridge, {name}, {method}]({pictures.add(_stem(f"{name}_bridge_{method}"), figure)})\n'
+    return text

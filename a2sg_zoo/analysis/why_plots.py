@@ -1,9 +1,11 @@
-"""Pictures of the document alone: verdicts at a glance, and the form of the curvature bridge."""
+"""Pictures of the document alone: verdicts at a glance, and the condition of Theorem 4.2 over training."""
 
-import numpy as np
+import statistics
+
 from matplotlib.lines import Line2D
 
-from a2sg_zoo.analysis.plots import COLOURS, _figure, _tidy
+from a2sg_zoo.analysis.plots import _figure, method_figure
+from a2sg_zoo.analysis.why import condition_curves
 
 # colour and mark, so that the colours are not needed
 _MARKS = {1: ('#0072B2', 'o'), 0: ('#BBBBBB', 's'), -1: ('#D55E00', 'X')}
@@ -39,26 +41,19 @@ def _shortened(text, length=84):
     return text if len(text) <= length else f'{text[:length - 3]}...'
 
 
-def excess_figure(group, points, title=''):
-    """What a layer's Fisher eigenvalue has beyond its rank-one part, over CV, with lines of slope 1 and 2.
-
-    Args:
-        group: whose runs they are.
-        points: from `why.excess`.
-    """
-    figure = _figure(7, 4.5)
-    axes = _tidy(figure.add_subplot(), xlabel='CV of delta, Std / |mu|', ylabel='lambda_max / (mu² Lambda) - 1',
-                 title=f'{title}: a point for each layer of {len(group.entries)} runs')
-    if not points:
-        axes.text(0.5, 0.5, 'no layer has both', transform=axes.transAxes, ha='center')
-        return figure
-    x, y = np.array(points).T
-    axes.scatter(x, y, s=14, color=COLOURS[0], alpha=0.6, linewidths=0)
-    centre = np.exp(np.log(x).mean()), np.exp(np.log(y).mean())
-    ends = np.array([x.min(), x.max()])
-    for slope, line in ((1, '--'), (2, '-.')):
-        axes.plot(ends, centre[1] * (ends / centre[0]) ** slope, color='#666666', linestyle=line,
-                  label=f'slope {slope}')
-    axes.set(xscale='log', yscale='log')
-    axes.legend(frameon=False)
+def condition_figure(group, title=''):
+    """The median of L kappa / sigma^2 over layers and time steps, over training: a line a method, a band over its runs.
+    None where no log has the moments of the potentials."""
+    curves = {}
+    for method in group.methods:
+        found = [(iterations, [statistics.median(x) if x else None for x in ratios])
+                 for iterations, ratios in condition_curves(group, method)]
+        if any(x is not None for _, values in found for x in values):
+            curves[method] = found
+    if not curves:
+        return None
+    figure = method_figure(curves, 'L kappa / sigma², median of layers and steps',
+                           f'{title}: the condition of Theorem 4.2 is that this exceeds 1')
+    axes = figure.axes[0]
+    axes.axhline(1, color='#666666', linestyle=':')
     return figure

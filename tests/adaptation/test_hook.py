@@ -53,7 +53,69 @@ def test_log(tmp_path, x):
     records = runner.run(hook, 5, x)
     assert [r['iter'] for r in records] == [2, 4] == list(runner.scalars)
     assert list(records[0]['layers']) == ['1', '3']
-    assert {'beta/1/t4', 'tgc/3/t1', 'sgv/1', 'cv/1/t2', 'rate/3'} <= set(runner.scalars[2])
+    assert {'beta/1/t4', 'tgc/3/t1', 'sgv/1', 'cv/1/t2', 'rate/3', 'u_mean/1/t1', 'u_std/3/t4'} <= set(
+        runner.scalars[2])
+
+
+def iterations_of(records):
+    return [record['iter'] for record in records]
+
+
+@pytest.mark.parametrize('interval, log_interval, iterations', [
+    (1, 3, [3, 6, 9, 12]), (4, 4, [1, 5, 9, 13]), (4, 2, [1, 5, 9, 13]), (4, 5, [5, 9, 13]), (3, 4, [4, 7, 10])])
+def test_each_log_point_has_the_last_search_up_to_it(tmp_path, x, interval, log_interval, iterations):
+    """Windows chosen for one batch and gradients of a later one are no pair."""
+    policy = A2SG(searcher=dict(type='ExactSearcher'), interval=interval)
+    records = Runner(tmp_path, Network()).run(AdaptationHook(policy, log_interval), 13, x)
+    assert iterations_of(records) == iterations
+    # nothing was searched but in the iterations of the log, and each of these searched
+    assert all((i - 1) % interval == 0 for i in iterations)
+    assert all(share is not None for record in records for share in record['on_bound'].values())
+
+
+def test_a_line_is_of_the_windows_that_its_own_batch_chose(tmp_path, x):
+    policy = A2SG(searcher=dict(type='ExactSearcher'), interval=4)
+    seen = []
+
+    class Spy(AdaptationHook):
+
+        def after_train_iter(self, runner, *args, **kwargs):
+            super().after_train_iter(runner, *args, **kwargs)
+            seen.append((policy.searching, policy.observing))
+
+    Runner(tmp_path, Network()).run(Spy(policy, log_interval=3), 12, x)
+    assert seen.count((True, True)) == 3 and (False, True) not in seen
+
+
+def test_resume_repeats_the_lines_of_a_run_that_searches_now_and_then(tmp_path, x):
+    def hook():
+        return AdaptationHook(A2SG(searcher=dict(type='ExactSearcher'), interval=4), log_interval=3)
+
+    whole = iterations_of(Runner(tmp_path, Network()).run(hook(), 20, x))
+    for stop in (1, 4, 5, 6, 11):
+        Runner(tmp_path, Network()).run(hook(), 13, x)
+        again = Runner(tmp_path, Network())
+        again.iter = stop
+        assert iterations_of(again.run(hook(), 20 - stop, x)) == whole
+
+
+def test_gradient_accumulation_is_logged_where_it_searches(tmp_path, x):
+    hook = AdaptationHook(A2SG(searcher=dict(type='ExactSearcher'), interval=2), log_interval=4)
+    records = Runner(tmp_path, Network(), accumulation=3).run(hook, 13, x)
+    assert iterations_of(records) == [1, 7, 13]
+
+
+def test_moments_of_the_potentials(tmp_path, x):
+    model = Network()
+    hook = AdaptationHook(Fixed(), log_interval=1)
+    record, = Runner(tmp_path, model).run(hook, 1, x)
+    current = model[0](x).detach()
+    u, v = [], torch.zeros_like(current[0])
+    for x_t in current:
+        u.append(v + (x_t - v) / 2)
+        v = u[-1] * (u[-1] < 1)
+    assert record['layers']['1']['u_mean'] == pytest.approx([float(x.mean()) for x in u], rel=1e-5)
+    assert record['layers']['1']['u_std'] == pytest.approx([float(x.std(correction=0)) for x in u], rel=1e-5)
 
 
 def test_a_layer_without_gradient_is_null_not_nan(tmp_path, x):

@@ -63,9 +63,14 @@ def test_against_dense(make, layers):
     assert rows[layers[0]].measured == pytest.approx(whole, rel=1e-9)
 
 
-def test_groups_of_layers_give_the_same():
+def test_slices_give_the_same():
+    """Of several layers, and of a single one that does not fit."""
     objective = classifier_objective()
-    assert bridge(objective, memory=1) == bridge(objective)
+    whole = as_dicts(bridge(objective))
+    for columns in (50, 400):
+        for row, other in zip(whole, as_dicts(bridge(objective, memory=columns * 2 * objective.samples * 8))):
+            assert all(other[key] == (value if isinstance(value, str | None) else pytest.approx(value, rel=1e-9))
+                       for key, value in row.items())
 
 
 def test_the_shared_constant_holds_everywhere():

@@ -136,7 +136,7 @@ def test_means_over_a_training(folders):
     found = measure_training(read_runs(folders[1:2])[0])
     # over the layers and time steps that have the statistic
     assert found['values'] == dict(sgv_end=3.0, sgv_training=3.0, cv_end=2.5, cv_training=2.5, tgc_end=0.5,
-                                   tgc_training=0.5)
+                                   tgc_training=0.5, variance_end=None, variance_training=None)
     assert found['curves']['cv'] == [[1, 2], [2.5, 2.5]]
 
 

@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 
+from a2sg_zoo.analysis.moments import Moments
 from a2sg_zoo.analysis.objective import Objective
+from a2sg_zoo.analysis.theory import layers_under_theory
 from a2sg_zoo.analysis.variation import curve, measure, read_adaptation_log
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.surrogates import ASY, TRI
@@ -76,6 +78,39 @@ def test_a_silent_layer_is_undefined_not_nan():
     assert stats['rate'] == stats['in_window'] == 0 and stats['std'] > 0
     assert all(stats[key] is None for key in ('sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box'))
     assert not any(isinstance(x, float) and math.isnan(x) for s in measure(objective).values() for x in s.values())
+
+
+@pytest.mark.parametrize('value', [0.1, 0.3, -7.7, 1e4])
+def test_potentials_that_do_not_vary_are_no_gaussian(value):
+    """Nor those that differ in their last digits alone, in float32."""
+    objective = perceptron(ASY())
+    model = objective.model.float()
+    objective = Objective(model, [(x.float(), y) for x, y in objective.batches], cross_entropy)
+    model.fc1.weight.data.zero_()
+    for still in (torch.full((6,), value), value * (1 + 1.2e-7 * torch.randn(6))):
+        model.fc1.bias.data.copy_(still)
+        found = measure(objective)
+        assert all(found['neuron1', t]['std'] == 0 for t in (1, 2, 3))
+        rows = layers_under_theory({key: stats for key, stats in found.items() if key[0] == 'neuron1'})
+        assert all(row['ratio'] is row['holds'] is row['cv_tri'] is None for row in rows)
+
+
+def test_small_spreads_of_large_numbers_keep_their_digits():
+    x = 1000 + 0.01 * torch.randn(10000, dtype=torch.float64)
+    moments = Moments()
+    for part in x.split(300):
+        moments.add(part)
+    assert moments.n == 10000 and moments.mean == pytest.approx(float(x.mean()), rel=1e-14)
+    assert moments.std(1000) == pytest.approx(float(x.std(correction=0)), rel=1e-9)
+    assert moments.std(1e5) == 0
+
+
+def test_what_overflows_is_undefined():
+    objective = perceptron(ASY())
+    huge = Objective(objective.model, objective.batches, lambda m, x, y: cross_entropy(m, x, y) * 1e200)
+    found = measure(huge)
+    assert found['neuron1', 1]['sgv'] is None
+    assert not any(isinstance(x, float) and not math.isfinite(x) for s in found.values() for x in s.values())
 
 
 def test_a_network_without_neurons():

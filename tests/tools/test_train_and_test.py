@@ -89,12 +89,13 @@ def test_curves_of_every_layer(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     work_dir, _ = trained
     records = [json.loads(line) for line in (work_dir / 'adaptation.jsonl').read_text().splitlines()]
-    assert [record['iter'] for record in records] == [2, 4, 6, 8, 10, 12]
+    assert [record['iter'] for record in records] == [1, 3, 5, 7, 9, 11]
     layers = records[-1]['layers']
     assert len(layers) == 5 + 7 and 'backbone.blocks.0.attn.attn_neuron' in layers
     for layer in layers.values():
         assert len(layer['beta']) == len(layer['cv']) == 4 and len(layer['tgc']) == 3
-        assert 0 <= layer['rate'] <= 1 and set(layer) == {'beta', 'sgv', 'tgc', 'cv', 'rate'}
+        assert 0 <= layer['rate'] <= 1 and set(layer) == {
+            'beta', 'sgv', 'tgc', 'cv', 'rate', 'u_mean', 'u_std'}
     assert set(records[-1]['on_bound']) == {'spatial', 'temporal'}
     events = EventAccumulator(str(next(work_dir.glob('*/vis_data/events*')))).Reload()
     tags = events.Tags()
