@@ -35,6 +35,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons.fused import step_by_step
 from a2sg_zoo.registry import NEURONS
 
 PJ_MAC, PJ_SOP = 4.6, 0.9
@@ -80,7 +81,7 @@ def activity(model, batches):
                           'call model.eval() first')
     with _time_steps(model) as T, torch.no_grad():
         meter = _Meter(model, T)
-        with meter:
+        with step_by_step(), meter:
             for inputs in batches:
                 meter.begin(inputs)
                 model(inputs)

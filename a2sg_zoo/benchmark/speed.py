@@ -5,7 +5,6 @@ Every row is a ratio of medians of interleaved runs, with what it is compared wi
 
 import copy
 import statistics
-from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from a2sg_zoo.adaptation import A2SG, Fixed, attach
 from a2sg_zoo.benchmark import peers
 from a2sg_zoo.benchmark.timing import interleaved, medians, peak_memory
 from a2sg_zoo.neurons import LIF, Neuron
+from a2sg_zoo.neurons.fused import step_by_step
 from a2sg_zoo.registry import MODELS
 
 _LIF = dict(type='LIF', tau=2.0, decay_input=False)
@@ -79,7 +79,7 @@ def neuron_rows(setting):
         layer(x).backward(g)
 
     def step_by_step():
-        with _not_compiled():
+        with step_by_step():
             run(layer)
 
     actions = {'ours': partial(run, layer), 'ours, not compiled': step_by_step,
@@ -299,11 +299,3 @@ def _reset_function():
     from spikingjelly.activation_based import functional
 
     return functional.reset_net
-
-
-@contextmanager
-def _not_compiled():
-    import torch._dynamo.config
-
-    with torch._dynamo.config.patch(disable=True):
-        yield

@@ -11,6 +11,7 @@ transcendental functions.
 
 import logging
 import types
+from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
@@ -77,6 +78,15 @@ def _compile(function):
     # a pool of processes that kernels as small as these gain nothing from
     return torch.compile(copy, fullgraph=True, dynamic=True,
                          options={'emulate_precision_casts': True, 'compile_threads': 1})
+
+
+@contextmanager
+def step_by_step():
+    """Context in which nothing is compiled; for modes that look at every operation, too, for whom it would be anew."""
+    import torch._dynamo.config
+
+    with torch._dynamo.config.patch(disable=True):
+        yield
 
 
 def _switched_off():
