@@ -78,11 +78,11 @@ def neuron_rows(setting):
         x.grad = None
         layer(x).backward(g)
 
-    def step_by_step():
+    def not_compiled():
         with step_by_step():
             run(layer)
 
-    actions = {'ours': partial(run, layer), 'ours, not compiled': step_by_step,
+    actions = {'ours': partial(run, layer), 'ours, not compiled': not_compiled,
                'moving 6 tensors': lambda: targets.copy_(sources)}
     if setting.with_peers:
         theirs, function = peers.spikingjelly_lif().to(setting.device), _reset_function()
