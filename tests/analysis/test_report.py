@@ -55,7 +55,7 @@ def test_sections(run, tmp_path, sections):
     assert checkpoint == run / 'iter_4.pth' and path.name == 'spikformer_4_384_cifar10_a2sg.py' and log == run
     said = []
     analyse(prepare_config(path), checkpoint, sections, tmp_path, log, samples=6, batch_size=4, settings=QUICK,
-            tensorboard=True, say=said.append)
+            say=said.append)
     for name in sections:
         data = json.loads((tmp_path / f'{name}.json').read_text())
         assert data['samples'] == 6
@@ -114,6 +114,9 @@ def test_weights_that_are_finite_but_too_large(run, tmp_path):
 
 
 def test_mistakes(run, tmp_path):
+    with pytest.raises(CheckpointError, match='some.pth does not exist; name the folder of a run, or a checkpoint'):
+        locate(tmp_path / 'some.pth')
+    (tmp_path / 'some.pth').touch()
     with pytest.raises(ConfigError, match='holds no config of a run; name the one of the checkpoint with --config'):
         locate(tmp_path / 'some.pth')
     for name in 'ab':
@@ -124,8 +127,22 @@ def test_mistakes(run, tmp_path):
         locate(run, which='best')
     with pytest.raises(ConfigError, match='there is no colour; there are variation'):
         analyse(None, None, ['fisher', 'colour'], tmp_path)
-    with pytest.raises(ConfigError, match='at least 1, got 0 and 64'):
-        analyse(None, None, ['fisher'], tmp_path, samples=0)
+
+
+@pytest.mark.parametrize('changed, message', [
+    (dict(samples=0), '--samples must be at least 1, got 0'),
+    (dict(batch_size=-1), '--batch-size must be at least 1, got -1'),
+    (dict(settings=dict(vectors=0)), '--vectors must be at least 1'),
+    (dict(settings=dict(steps=0)), '--steps must be at least 1'),
+    (dict(settings=dict(points=1)), '--points must be at least 2, got 1'),
+    (dict(settings=dict(processes=0)), '--processes must be at least 1'),
+    (dict(settings=dict(rho=0.0)), '--rho must be positive and finite, got 0'),
+    (dict(settings=dict(span=float('nan'))), '--span must be positive and finite, got nan'),
+    (dict(settings=dict(memory=-1.0)), '--memory must be positive'),
+])
+def test_settings_that_make_no_sense(changed, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        analyse(None, None, ['fisher'], tmp_path, **changed)
 
 
 def test_fewer_samples_than_asked_for_are_said(run, tmp_path):
