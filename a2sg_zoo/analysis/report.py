@@ -190,7 +190,7 @@ def _memory_for_people(name, device):
     try:
         yield
     except RuntimeError as error:  # on a CPU it has no class of its own
-        if not isinstance(error, torch.OutOfMemoryError) and 'not enough memory' not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError) and 'DefaultCPUAllocator' not in str(error):
             raise
         raise A2SGError(f'{name}: out of memory on {device}; take a smaller --batch-size or --memory, or fewer '
                         '--samples') from error
