@@ -16,7 +16,7 @@ from a2sg_zoo.analysis.landscape import landscape
 from a2sg_zoo.analysis.objective import NotApplicable
 from a2sg_zoo.analysis.tables import cell
 from a2sg_zoo.analysis.theory import layers_under_theory, theorem_4_1, theorem_4_2
-from a2sg_zoo.errors import A2SGError
+from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.surrogates import BOX, TRI
 
@@ -140,7 +140,10 @@ def _growth(report):
 
 
 def _energy(report):
-    found = activity(report.objective.model, [inputs for inputs, _ in report.objective.batches])
+    try:
+        found = activity(report.objective.model, [inputs for inputs, _ in report.objective.batches])
+    except ConfigError as error:  # a network whose operations cannot be counted
+        raise NotApplicable(str(error)) from error
     ann = ann_energy(found)
     layers = [dict(layer=x['name'], kind=x['kind'], input=x['input'], MACs=round(x['macs']), steps=x['steps'],
                    spikes_an_input='-' if x['input'] == 'real' else x['input_rate'], SOPs=round(x['sops']),

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis import sections
 from a2sg_zoo.analysis.fisher import fisher
-from a2sg_zoo.analysis.objective import Objective
+from a2sg_zoo.analysis.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, load_batches, load_network, locate, table
 from a2sg_zoo.engine.launch import build_runner, prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
@@ -254,3 +254,15 @@ def test_growth_takes_the_mean_of_frames(frames, tmp_path, monkeypatch):
         report.write('growth')
     pooled = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5)).flatten(1)
     assert torch.allclose(seen[0], pooled - pooled.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize('name, why', [
+    ('variation', 'BatchNorm1d has no neurons with a window'), ('theory', 'BatchNorm1d has no neurons with a window'),
+    ('bridge', 'no linear and no convolutional layers'), ('energy', 'BatchNorm1d has no attribute T'),
+    ('rasters', 'no spiking neurons'), ('growth', 'no potential lies within 0.1 of the threshold')])
+def test_sections_that_do_not_apply(name, why, tmp_path):
+    model = torch.nn.BatchNorm1d(2)
+    report = Report(Objective(model, [(torch.zeros(4, 2), torch.arange(4))], lambda m, x, y: m(x).sum()), tmp_path)
+    with pytest.raises(NotApplicable, match=why):
+        report.write(name)
+    assert why in json.loads((tmp_path / f'{name}.json').read_text())['not_applicable']

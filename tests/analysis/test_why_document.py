@@ -68,7 +68,8 @@ def make_document(folder, seeds, monkeypatch):
 def rows_after(text, head):
     """The cells of the table whose first line begins with a head."""
     lines = text[text.index(f'| {head} |'):].split('\n\n')[0].splitlines()[2:]
-    return [[cell.strip().replace(r'\|', '|') for cell in line.strip('| ').split(' | ')] for line in lines if line.startswith('|')]
+    return [[cell.strip().replace(r'\|', '|') for cell in line.strip('| ').split(' | ')]
+            for line in lines if line.startswith('|')]
 
 
 def test_the_summary_says_what_the_numbers_mean(tmp_path, monkeypatch):
