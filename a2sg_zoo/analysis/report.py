@@ -1,7 +1,7 @@
 """From a run or a checkpoint to tables and pictures: what `tools/analyze.py` calls."""
 
-import json
 import math
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,13 +11,17 @@ from mmengine.runner import Runner
 from a2sg_zoo.adaptation.hook import AdaptationHook
 from a2sg_zoo.adaptation.policies import attach
 from a2sg_zoo.analysis import plots
-from a2sg_zoo.analysis.objective import Objective, check_finite
+from a2sg_zoo.analysis.objective import NotApplicable, Objective, check_finite
 from a2sg_zoo.analysis.sections import SECTIONS
-from a2sg_zoo.analysis.tables import table
+from a2sg_zoo.analysis.tables import as_json, cell, table
 from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.engine.launch import build_runner, check_classes, find_checkpoint
-from a2sg_zoo.errors import A2SGError, ConfigError, DataError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.files import write_atomically
+from a2sg_zoo.zoo.index import ZOO
+
+SETTINGS = dict(rho=0.05, vectors=16, steps=40, points=21, span=1.0, dimensions=2, processes=1, memory=4e9, seed=0)
+_AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processes=1)
 
 
 def locate(path, config=None, which='last'):
@@ -29,10 +33,12 @@ def locate(path, config=None, which='last'):
         which: 'best' or 'last' checkpoint of a folder.
 
     Raises:
-        CheckpointError: there is no checkpoint.
+        CheckpointError: there is no such path, or no checkpoint in the folder.
         ConfigError: there is no config, or more than one.
     """
     path = Path(path)
+    if not path.exists() and not str(path).startswith(ZOO):
+        raise CheckpointError(f'{path} does not exist; name the folder of a run, or a checkpoint file')
     checkpoint = Path(find_checkpoint(path, which)) if path.is_dir() else path
     run = path if path.is_dir() else path.parent
     if config is None:
@@ -96,72 +102,140 @@ def load_batches(cfg, model, split='train', samples=256, batch_size=64, seed=0):
 
 
 class Report:
-    """Writes the sections of an analysis: SECTION.json, SECTION.md, and pictures SECTION*.png and .svg.
+    """Writes the sections of an analysis: SECTION.json, SECTION.md, and pictures SECTION*.png and .svg, which also go
+    into a TensorBoard file.
 
     Args:
         objective: an `Objective`.
         out: folder.
         run: folder of the run whose `adaptation.jsonl` is read; or None.
-        settings: dict(rho, vectors, steps, points, span, dimensions, processes, memory, seed).
-        tensorboard: also write the pictures into TensorBoard files in `out`.
+        settings: overrides of `SETTINGS`.
+
+    Attributes:
+        loss: on the samples.
+        accuracy: the same; None for a network that is no classifier.
     """
 
-    def __init__(self, objective, out, run=None, settings=None, tensorboard=False):
+    def __init__(self, objective, out, run=None, settings=None):
         self.objective, self.out, self.run = objective, Path(out), run
-        self.settings = dict(rho=0.05, vectors=16, steps=40, points=21, span=1.0, dimensions=2, processes=1, memory=4e9,
-                             seed=0) | (settings or {})
-        self.tensorboard = tensorboard
+        self.settings = SETTINGS | (settings or {})
+        self.loss, self.accuracy = objective.loss_and_accuracy()
         self.out.mkdir(parents=True, exist_ok=True)
 
     def write(self, name):
-        """Makes one section; returns its Markdown."""
+        """Makes one section; returns its Markdown.
+
+        Raises:
+            NotApplicable: the network or its data have no use for it; that is then what its files say.
+        """
         if name not in SECTIONS:
             raise ConfigError(f'there is no analysis {name!r}; there are {", ".join(SECTIONS)}')
-        content, tables, figures = SECTIONS[name](self)
-        data = {'samples': self.objective.samples, 'parameters': self.objective.size, **content}
-        write_atomically((json.dumps(data, indent=2, allow_nan=False) + '\n').encode(), self.out / f'{name}.json')
-        text = f'## {name}\n\n{self.objective.samples} samples, {self.objective.size:,} parameters.\n'
-        text += ''.join(f'\n{title}\n\n{table(rows)}' if rows else f'\n{title}\n' for title, rows in tables)
+        try:
+            content, tables, figures = SECTIONS[name](self)
+        except NotApplicable as error:
+            self._save(name, dict(not_applicable=str(error)), f'Not applicable: {error}.\n')
+            raise
+        text = '\n'.join(f'{title}\n\n{table(rows)}' if rows else f'{title}\n' for title, rows in tables)
         for stem, figure in figures.items():
             plots.save(figure, self.out / stem)
             text += f'\n![{stem}]({stem}.png)\n'
-        write_atomically(text.encode(), self.out / f'{name}.md')
-        if self.tensorboard and figures:
+        if figures:
             plots.to_tensorboard(figures, self.out)
+        return self._save(name, content, text)
+
+    def _save(self, name, content, text):
+        data = dict(samples=self.objective.samples, parameters=self.objective.size, loss=self.loss,
+                    accuracy=self.accuracy, guessing=self.guessing) | content
+        text = f'## {name}\n\n{self.head()}\n\n{text}'
+        write_atomically(as_json(data).encode(), self.out / f'{name}.json')
+        write_atomically(text.encode(), self.out / f'{name}.md')
         return text
 
+    def head(self):
+        """What was measured on, and how good the network is there."""
+        text = f'{self.objective.samples} samples, {self.objective.size:,} parameters. Loss {cell(self.loss)}'
+        if self.accuracy is None:
+            return f'{text}.'
+        text += f', accuracy {self.accuracy:.1%}.'
+        if self.guessing:
+            text += (' **At the level of guessing: an untrained or diverged network; what follows says little about '
+                     'trained ones.**')
+        return text
 
-def analyse(cfg, checkpoint, what, out, run=None, split='train', samples=256, batch_size=64, settings=None,
-            tensorboard=False, say=print):
-    """Writes the sections `what` about a checkpoint into `out`.
+    @property
+    def guessing(self):
+        """True for an accuracy within two standard errors of, or below, that of always answering the samples' most
+        frequent class; None where that cannot be asked: no classifier, or samples of one class."""
+        if self.accuracy is None:
+            return None
+        counts = torch.cat([targets for _, targets in self.objective.batches]).bincount()
+        best = float(counts.max()) / self.objective.samples
+        if best == 1:
+            return None
+        return self.accuracy <= best + 2 * math.sqrt(best * (1 - best) / self.objective.samples)
+
+
+def _check(settings):
+    for name, value in settings.items():
+        flag = f'--{name.replace("_", "-")}'
+        if name in _AT_LEAST and value < _AT_LEAST[name]:
+            raise ConfigError(f'{flag} must be at least {_AT_LEAST[name]}, got {value}')
+        if name in ('rho', 'span', 'memory') and not 0 < value < math.inf:
+            raise ConfigError(f'{flag} must be positive and finite, got {value:g}')
+
+
+@contextmanager
+def _memory_for_people(name, device):
+    """Makes an A2SGError of running out of memory."""
+    try:
+        yield
+    except RuntimeError as error:  # on a CPU it has no class of its own
+        if not isinstance(error, torch.OutOfMemoryError) and 'DefaultCPUAllocator' not in str(error):
+            raise
+        raise A2SGError(f'{name}: out of memory on {device}; take a smaller --batch-size or --memory, or fewer '
+                        '--samples') from error
+
+
+def analyse(cfg, checkpoint, what, out, run=None, split='train', samples=256, batch_size=64, settings=None, say=print):
+    """Writes the sections `what` about a checkpoint into `out`. One that does not apply to the network or its data says
+    so, and the others follow.
 
     Args:
         cfg: from `prepare_config`.
         checkpoint: file.
         what: names of `SECTIONS`.
-        out, run, settings, tensorboard: see `Report`.
+        out, run, settings: see `Report`.
         split, samples, batch_size: see `load_batches`.
         say: told the sections, as they are done.
+
+    Raises:
+        ConfigError: a section or setting is not one.
+        NotApplicable: none of the sections applies.
+        A2SGError: the loss is not finite, or memory ran out.
     """
     unknown = [name for name in what if name not in SECTIONS]
     if unknown:
         raise ConfigError(f'--what: there is no {", ".join(unknown)}; there are {", ".join(SECTIONS)}')
-    if samples < 1 or batch_size < 1:
-        raise ConfigError(f'samples and batch size must be at least 1, got {samples} and {batch_size}')
-    seed = (settings or {}).get('seed', 0)
+    settings = SETTINGS | (settings or {})
+    _check(dict(samples=samples, batch_size=batch_size, **settings))
     cfg.work_dir = str(Path(out) / 'log')
     model = load_network(cfg, checkpoint)
-    objective = Objective(model, load_batches(cfg, model, split, samples, batch_size, seed))
+    objective = Objective(model, load_batches(cfg, model, split, samples, batch_size, settings['seed']))
     if objective.samples < samples:
         say(f'the {split} data set has {objective.samples} samples, fewer than the {samples} asked for: all are used')
-    loss = objective.loss()
-    if not math.isfinite(loss):
-        raise A2SGError(f'{checkpoint}: its weights are finite, but its loss on the {split} data is {loss}: the run '
-                        'diverged; take an earlier checkpoint')
-    report = Report(objective, out, run, settings, tensorboard)
+    device = objective.like['device']
+    with _memory_for_people('loss', device):
+        report = Report(objective, out, run, settings)
+    if not math.isfinite(report.loss):
+        raise A2SGError(f'{checkpoint}: its weights are finite, but its loss on the {split} data is {report.loss}: the '
+                        'run diverged; take an earlier checkpoint')
+    missing = []
     for name in what:
-        try:
-            say(report.write(name))
-        except torch.OutOfMemoryError as error:
-            raise A2SGError(f'{name}: out of memory on {objective.like["device"]}; take a smaller --batch-size'
-                            ) from error
+        with _memory_for_people(name, device):
+            try:
+                say(report.write(name))
+            except NotApplicable as error:
+                missing.append(f'{name}: not applicable: {error}')
+                say(missing[-1])
+    if missing and len(missing) == len(what):
+        raise NotApplicable('nothing that was asked for applies:\n' + '\n'.join(missing))

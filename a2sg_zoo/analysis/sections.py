@@ -11,43 +11,53 @@ from a2sg_zoo.analysis.bridge import as_dicts, bridge
 from a2sg_zoo.analysis.energy import PJ_MAC, PJ_SOP, activity, ann_energy
 from a2sg_zoo.analysis.fisher import fisher
 from a2sg_zoo.analysis.growth import hessian_growth
-from a2sg_zoo.analysis.hessian import KINDS, Hessian, hessian_spectrum, hessian_trace, sam_sharpness
+from a2sg_zoo.analysis.hessian import KINDS, Hessian, hessian_spectrum, hessian_trace, in_bounded_batches, sam_sharpness
 from a2sg_zoo.analysis.landscape import landscape
+from a2sg_zoo.analysis.objective import NotApplicable
 from a2sg_zoo.analysis.tables import cell
 from a2sg_zoo.analysis.theory import layers_under_theory, theorem_4_1, theorem_4_2
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.surrogates import BOX, TRI
+
+_FISHER_CHANGE = 1e-4  # of an eigenvalue in a power iteration: what counts as converged
+_RESIDUAL = 0.05  # of an eigenvalue of the Hessian: from here on it is said in words
 
 
 def _fisher(report):
-    result = fisher(report.objective, memory=report.settings['memory'], seed=report.settings['seed'])
+    result = fisher(report.objective, tolerance=_FISHER_CHANGE, memory=report.settings['memory'],
+                    seed=report.settings['seed'])
     rows = [dict(layer=name, largest_eigenvalue=value, trace=result.traces[name])
             for name, value in result.eigenvalues.items()]
-    title = (f'Empirical Fisher, by {result.method}, {result.passes} passes. 0: no gradient reaches the layer.')
+    title = f'Empirical Fisher, by {result.method}, {result.passes} passes. 0: no gradient reaches the layer.'
+    if result.change > _FISHER_CHANGE:
+        title += (f' **Not converged: an eigenvalue still changed by {result.change:.2g} of itself in the last pass, '
+                  'and may be larger than shown. More --memory lets the exact Gram matrix take its place.**')
     return asdict(result), [(title, rows)], dict(fisher=plots.layer_figure(
         {'Fisher': result.eigenvalues}, 'largest eigenvalue of the Fisher'))
 
 
 def _hessian(report):
-    # two graphs are kept, and plain autograd keeps more of a neuron than the hand-written backward pass
     s, rows = report.settings, []
-    objective = report.objective.in_batches_of(-(-len(report.objective.batches[0][1]) // 8))
+    objective = in_bounded_batches(report.objective, s['memory'])
     for kind in KINDS:
         found = hessian_spectrum(objective, kind, steps=s['steps'], seed=s['seed'])
         trace, error = hessian_trace(objective, kind, s['vectors'], s['seed'])
         rows.append(dict(kind=kind, **asdict(found), trace=trace, trace_error=error,
                          asymmetry=Hessian(objective, kind).asymmetry(seed=s['seed'])))
     sharpness = sam_sharpness(objective, s['rho'])
+    rough = [f'{row["kind"]}: {end}, residual {row[f"residual_{end}"]:.2g}' for row in rows
+             for end in ('largest', 'smallest') if (row[f'residual_{end}'] or 0) > _RESIDUAL]
     titles = [('Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.hessian`. Residuals are '
                'relative; `trace_error` is a standard error; `asymmetry` = |H - H^T| / |H + H^T|.', rows),
               (f'SAM sharpness, rho = {s["rho"]:g}: {cell(sharpness)}; loss {cell(objective.loss())}', [])]
+    if rough:
+        titles.insert(1, (f'**Not converged after {s["steps"]} steps: {"; ".join(rough)}. Take more --steps.**', []))
     return dict(kinds=rows, sam_sharpness=sharpness, rho=s['rho']), titles, {}
 
 
 def _landscape(report):
     s = report.settings
-    if s['points'] < 2:
-        raise ConfigError(f'a landscape needs at least 2 points a direction, got {s["points"]}')
     axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
     found = landscape(report.objective, report.out / f'landscape_{s["dimensions"]}d.jsonl', axis,
                       axis if s['dimensions'] == 2 else (0.0,), s['seed'], s['processes'])
@@ -60,8 +70,16 @@ def _landscape(report):
     return data, [(title, [])], {f'landscape_{s["dimensions"]}d': plots.landscape_figure(found)}
 
 
+def _membranes(report):
+    """Of `variation.measure`."""
+    model = report.objective.model
+    if not named_neurons(model):
+        raise NotApplicable(f'{type(getattr(model, "backbone", model)).__name__} has no neurons with a window')
+    return variation.measure(report.objective)
+
+
 def _variation(report):
-    found = variation.measure(report.objective)
+    found = _membranes(report)
     keys = ('beta', 'rate', 'in_window', 'mean', 'std', 'sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box')
     rows = [dict(layer=layer, t=t, **{key: stats[key] for key in keys}) for (layer, t), stats in found.items()]
     figures, data = {}, dict(layers=rows)
@@ -78,6 +96,8 @@ def _variation(report):
 
 def _bridge(report):
     rows = bridge(report.objective, report.settings['memory'])
+    if not rows:
+        raise NotApplicable('the network has no linear and no convolutional layers that are trained')
     data = as_dicts(rows)
     title = ('`bound` is the claim with the one constant, relative to Lambda, that makes it hold in every layer. '
              '`triangle` needs none.')
@@ -85,7 +105,7 @@ def _bridge(report):
 
 
 def _theory(report):
-    rows = layers_under_theory(variation.measure(report.objective))
+    rows = layers_under_theory(_membranes(report))
     flat = [{**{k: v for k, v in row.items() if k != 'cv_asy'},
              **{f'cv_asy (h = {h:g})': cv for h, cv in row['cv_asy'].items()}} for row in rows]
     one, two = theorem_4_1(seed=report.settings['seed']), theorem_4_2(seed=report.settings['seed'])
@@ -99,14 +119,18 @@ def _growth(report):
     objective = report.objective
     inputs, targets = objective.batches[0]
     if not isinstance(targets, torch.Tensor):
-        raise ConfigError('growth takes a classification: its networks are multilayer perceptrons on labelled images')
-    x = inputs.reshape(len(targets), -1) if inputs.dim() == 4 else inputs.mean(0).flatten(1)
+        raise NotApplicable('it takes a classification: its networks are multilayer perceptrons on labelled images')
+    x = inputs.mean(1) if inputs.dim() == 5 else inputs  # frames over their time steps
     # pixels in a square of 8 are enough, and keep the perceptrons small
-    if inputs.dim() == 4 and inputs.shape[-1] > 8:
-        x = torch.nn.functional.adaptive_avg_pool2d(inputs, 8).flatten(1)
+    if x.dim() == 4 and x.shape[-1] > 8:
+        x = torch.nn.functional.adaptive_avg_pool2d(x, 8)
+    x = x.flatten(1)
     x = (x - x.mean(0)).cpu()
-    found = {shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=report.settings['seed'])
-             for shape in (TRI, BOX)}
+    try:
+        found = {shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=report.settings['seed'])
+                 for shape in (TRI, BOX)}
+    except A2SGError as error:
+        raise NotApplicable(f'small perceptrons on these samples have no Hessian to follow: {error}') from error
     rows = [dict(shape=name, beta=beta, snn=value, relu=growth.relu)
             for name, growth in found.items() for beta, value in zip(growth.betas, growth.snn)]
     title = 'Spectral norm of the Hessian of small perceptrons; fitted exponents: ' + ', '.join(
@@ -116,7 +140,10 @@ def _growth(report):
 
 
 def _energy(report):
-    found = activity(report.objective.model, [inputs for inputs, _ in report.objective.batches])
+    try:
+        found = activity(report.objective.model, [inputs for inputs, _ in report.objective.batches])
+    except ConfigError as error:  # a network whose operations cannot be counted
+        raise NotApplicable(str(error)) from error
     ann = ann_energy(found)
     layers = [dict(layer=x['name'], kind=x['kind'], input=x['input'], MACs=round(x['macs']), steps=x['steps'],
                    spikes_an_input='-' if x['input'] == 'real' else x['input_rate'], SOPs=round(x['sops']),
@@ -144,6 +171,8 @@ def _rasters(report):
     inputs, _ = next(report.objective.single_samples())
     with torch.no_grad(), record_spikes(report.objective.model) as found:
         report.objective.model(inputs)
+    if not found:
+        raise NotApplicable('the network has no spiking neurons')
     spikes = {layer: s[:, 0].float().cpu() for layer, s in found.items()}
     rows = [dict(layer=layer, neurons=s[0].numel(), spikes=int(s.count_nonzero()), rate=float(s.mean()),
                  **{f't = {t}': float(step.mean()) for t, step in enumerate(s, 1)}) for layer, s in spikes.items()]

@@ -8,12 +8,14 @@ from a2sg_zoo.analysis.hessian import (
     extreme_eigenvalues,
     hessian_spectrum,
     hessian_trace,
+    in_bounded_batches,
     moved,
     sam_sharpness,
     twice_differentiable,
 )
+from a2sg_zoo.analysis.objective import Objective
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import IF, LIF, PLIF
+from a2sg_zoo.neurons import IF, ILIF, LIF, PLIF
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Sigmoid
 
 from .networks import classifier_objective, cross_entropy, perceptron
@@ -108,6 +110,50 @@ def test_field_jacobian_against_finite_differences(surrogate):
     values = torch.linalg.eigvalsh((exact + exact.T) / 2)
     assert hessian_spectrum(objective, 'field', steps=objective.size).largest == pytest.approx(
         float(values[-1]), rel=1e-3)
+
+
+class Integer(torch.nn.Module):
+    """Two layers of integer neurons and a readout."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.out = (torch.nn.Linear(*sizes) for sizes in ((5, 6), (6, 6), (6, 3)))
+        self.neuron1, self.neuron2 = ILIF(decay=0.5), ILIF(decay=0.5)
+
+    def forward(self, x):
+        return self.out(self.neuron2(self.fc2(self.neuron1(self.fc1(x).expand(2, -1, -1)))).mean(0))
+
+
+def test_field_of_integer_neurons_against_finite_differences():
+    """Their counts are piecewise constant, so that the readout's own derivatives are all that is left of those before
+    it; the gradient passes through the counts as through the identity."""
+    model = Integer().double()
+    with torch.no_grad():
+        for layer in (model.fc1, model.fc2):
+            layer.weight.mul_(3)
+            layer.bias.add_(0.8)
+    objective = Objective(model, [(torch.randn(7, 5, dtype=torch.float64), torch.arange(7) % 3)], cross_entropy)
+    hessian, eps, columns = Hessian(objective, 'field'), 1e-6, []
+    for e in torch.eye(objective.size, **objective.like):
+        with moved(objective, eps * e):
+            up = objective.gradient()
+        with moved(objective, -eps * e):
+            columns.append((up - objective.gradient()) / (2 * eps))
+    exact = torch.stack(columns, 1)
+    assert exact.abs().max() > 1e-2
+    torch.testing.assert_close(matrix(hessian.product, objective), exact, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(matrix(hessian.transposed, objective), exact.T, rtol=1e-5, atol=1e-7)
+    assert not any(module._forward_hooks for module in model.modules())
+    # the chain rule's has what passes through the counts, too
+    assert not torch.allclose(matrix(Hessian(objective).product, objective), exact, rtol=1e-3)
+
+
+def test_batches_shrink_with_the_memory():
+    objective = classifier_objective(sizes=(8, 3))
+    assert [len(y) for _, y in in_bounded_batches(objective, 1e12).batches] == [8, 3]
+    assert [len(y) for _, y in in_bounded_batches(objective, 1).batches] == [1] * 11
+    v = torch.randn(objective.size, **objective.like)
+    torch.testing.assert_close(Hessian(in_bounded_batches(objective, 1)).product(v), Hessian(objective).product(v))
 
 
 def test_field_of_box_does_not_see_the_first_layer():

@@ -2,11 +2,15 @@
 
 import math
 import os
+import subprocess
+import sys
 import time
 from functools import partial
 
 import pytest
 import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
 from a2sg_zoo.analysis import landscape as module
 from a2sg_zoo.analysis.landscape import filter_normalized_direction, landscape
@@ -55,6 +59,55 @@ def test_one_direction_passes_through_the_minimum(objective, tmp_path):
     assert found.loss[1, 0] == objective.loss() and found.grid().shape == (1, 3)
 
 
+def test_another_batch_size_goes_on(objective, tmp_path):
+    """It changes nothing but the order of a sum; it is what a user does who ran out of memory."""
+    whole = landscape(objective, tmp_path / 'l.jsonl', X)
+    again = landscape(objective.in_batches_of(2), tmp_path / 'l.jsonl', (*X,))
+    assert again.computed == 0 and again.loss == whole.loss
+
+
+def segmentation(labels, size):
+    model = torch.nn.Conv2d(1, 2, 1)
+    with torch.no_grad():
+        model.weight.fill_(1)
+        model.bias.zero_()
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.full((1, 4, 4), label))) for label in labels]
+    inputs = torch.ones(len(labels), 1, 4, 4)
+    return Objective(model, [(inputs[n:n + size], samples[n:n + size]) for n in range(0, len(labels), size)],
+                     pixel_loss)
+
+
+def pixel_loss(model, inputs, samples):
+    truth = torch.cat([sample.gt_sem_seg.data for sample in samples])
+    return torch.nn.functional.cross_entropy(model(inputs), truth)
+
+
+@pytest.mark.parametrize('labels, size, message', [
+    ((0, 1, 0), 2, 'differs in network, weights, loss or samples'), ((0, 1, 1), 3, r'differs in batch size\)')])
+def test_a_segmentation_counts_its_truth_and_its_batches(tmp_path, labels, size, message):
+    landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,))
+    with pytest.raises(A2SGError, match=message):
+        landscape(segmentation(labels, size), tmp_path / 'l.jsonl', (0.0,))
+    assert landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,)).computed == 0
+
+
+def test_one_command_at_a_time(objective, tmp_path):
+    def meanwhile(known, total):
+        with pytest.raises(A2SGError, match='another command is at work on .*l.jsonl'):
+            landscape(objective, tmp_path / 'l.jsonl', X)
+
+    assert landscape(objective, tmp_path / 'l.jsonl', X, progress=meanwhile).computed == 3
+    assert len((tmp_path / 'l.jsonl').read_text().splitlines()) == 4
+
+
+def test_a_fingerprint_is_the_same_in_another_process(objective):
+    code = ("import sys, torch; sys.path.insert(0, '.'); from tests.analysis.networks import classifier_objective; "
+            "torch.manual_seed(7); print(classifier_objective(torch.float32).fingerprint())")
+    printed = {subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+               for _ in range(2)}
+    assert len(printed) == 1
+
+
 class Killed(BaseException):
     pass
 
@@ -81,7 +134,11 @@ def test_goes_on_after_an_interruption(objective, tmp_path):
 @pytest.mark.parametrize('change, message', [
     (lambda o: dict(x=(0.0, 1.0)), 'differs in x'),
     (lambda o: dict(seed=1), 'differs in seed'),
-    (lambda o: o.model.head.layers[0].bias.data.add_(1) is None or {}, 'differs in weights or samples'),
+    (lambda o: o.model.head.layers[0].bias.data.add_(1) is None or {}, 'differs in network, weights, loss or samples'),
+    (lambda o: setattr(o.model.backbone, 'T', 3) or {}, 'differs in network, weights, loss or samples'),
+    (lambda o: setattr(o.model.head.loss, 'label_smoothing', 0.1) or {}, 'differs in network, weights, loss'),
+    (lambda o: setattr(o, '_loss', cross_entropy) or {}, 'differs in network, weights, loss'),
+    (lambda o: o.batches[0][1].add_(1).fmod_(3) is None or {}, 'differs in network, weights, loss or samples'),
 ])
 def test_points_of_another_landscape_are_refused(objective, tmp_path, change, message):
     settings = dict(x=(0.0,), seed=0)

@@ -1,6 +1,7 @@
 """A checkpoint to tables and pictures, and what goes wrong on the way."""
 
 import json
+from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -10,11 +11,15 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from a2sg_zoo.adaptation import A2SG
-from a2sg_zoo.analysis.objective import Objective
+from a2sg_zoo.analysis import sections
+from a2sg_zoo.analysis.fisher import fisher
+from a2sg_zoo.analysis.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, load_batches, load_network, locate, table
 from a2sg_zoo.engine.launch import build_runner, prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.surrogates import ASY
+
+from .networks import classifier_objective
 
 CONFIG = 'configs/spikformer_4_384_cifar10_a2sg.py'
 SMALL = {'model.backbone.embed_dims': 32, 'model.backbone.depth': 1, 'model.backbone.num_heads': 4,
@@ -55,7 +60,7 @@ def test_sections(run, tmp_path, sections):
     assert checkpoint == run / 'iter_4.pth' and path.name == 'spikformer_4_384_cifar10_a2sg.py' and log == run
     said = []
     analyse(prepare_config(path), checkpoint, sections, tmp_path, log, samples=6, batch_size=4, settings=QUICK,
-            tensorboard=True, say=said.append)
+            say=said.append)
     for name in sections:
         data = json.loads((tmp_path / f'{name}.json').read_text())
         assert data['samples'] == 6
@@ -114,6 +119,9 @@ def test_weights_that_are_finite_but_too_large(run, tmp_path):
 
 
 def test_mistakes(run, tmp_path):
+    with pytest.raises(CheckpointError, match='some.pth does not exist; name the folder of a run, or a checkpoint'):
+        locate(tmp_path / 'some.pth')
+    (tmp_path / 'some.pth').touch()
     with pytest.raises(ConfigError, match='holds no config of a run; name the one of the checkpoint with --config'):
         locate(tmp_path / 'some.pth')
     for name in 'ab':
@@ -124,8 +132,22 @@ def test_mistakes(run, tmp_path):
         locate(run, which='best')
     with pytest.raises(ConfigError, match='there is no colour; there are variation'):
         analyse(None, None, ['fisher', 'colour'], tmp_path)
-    with pytest.raises(ConfigError, match='at least 1, got 0 and 64'):
-        analyse(None, None, ['fisher'], tmp_path, samples=0)
+
+
+@pytest.mark.parametrize('changed, message', [
+    (dict(samples=0), '--samples must be at least 1, got 0'),
+    (dict(batch_size=-1), '--batch-size must be at least 1, got -1'),
+    (dict(settings=dict(vectors=0)), '--vectors must be at least 1'),
+    (dict(settings=dict(steps=0)), '--steps must be at least 1'),
+    (dict(settings=dict(points=1)), '--points must be at least 2, got 1'),
+    (dict(settings=dict(processes=0)), '--processes must be at least 1'),
+    (dict(settings=dict(rho=0.0)), '--rho must be positive and finite, got 0'),
+    (dict(settings=dict(span=float('nan'))), '--span must be positive and finite, got nan'),
+    (dict(settings=dict(memory=-1.0)), '--memory must be positive'),
+])
+def test_settings_that_make_no_sense(changed, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        analyse(None, None, ['fisher'], tmp_path, **changed)
 
 
 def test_fewer_samples_than_asked_for_are_said(run, tmp_path):
@@ -162,3 +184,85 @@ def test_the_energy_section_has_the_convention_in_its_table(run, tmp_path):
     assert '| MACs, at 4.6 pJ |' in text and '| SOPs, at 0.9 pJ |' in text
     assert data['energy_pj'] == pytest.approx(4.6 * data['macs'] + 0.9 * data['sops'])
     assert data['ann_energy_pj'] == pytest.approx(4.6 * sum(layer['macs'] for layer in data['layers']))
+
+
+def test_a_network_that_guesses_is_named(tmp_path):
+    objective = classifier_objective(sizes=(20, 12))
+    (x, _), (y, _) = objective.batches
+    with torch.no_grad():  # no class is ahead in all samples
+        bias = objective.model.head.layers[0].bias
+        bias.sub_(objective.model(x).mean((0, 1)))
+        right = [objective.model(inputs).mean(0).argmax(1) for inputs in (x, y)]
+    assert len(torch.cat(right).unique()) > 1
+
+    def report(targets):
+        return Report(Objective(objective.model, [(x, targets[0]), (y, targets[1])]), tmp_path)
+
+    good, bad = report(right), report([(t + 1) % 3 for t in right])
+    single = report([torch.zeros_like(t) for t in right])
+    assert (good.accuracy, good.guessing, bad.accuracy, bad.guessing, single.guessing) == (1, False, 0, True, None)
+    assert 'accuracy 100.0%.' in good.head() and 'guessing' not in good.head()
+    assert '**At the level of guessing: an untrained or diverged network' in bad.head()
+
+
+def test_the_limit_of_guessing(tmp_path):
+    """Of 32 samples, 16 of the most frequent class: half, and two standard errors of 0.0884 more, is 0.677: 21 right
+    answers can be luck, 22 are not taken for it."""
+    objective = classifier_objective(sizes=(32,))
+    report = Report(Objective(objective.model, [(objective.batches[0][0], torch.tensor([0, 1]).repeat(16))]), tmp_path)
+    for right, guessing in ((16, True), (21, True), (22, False)):
+        report.accuracy = right / 32
+        assert report.guessing is guessing
+
+
+def test_what_did_not_converge_is_said(tmp_path, monkeypatch):
+    objective = classifier_objective(torch.float32)
+    report = Report(objective, tmp_path, settings=dict(steps=1, vectors=1))
+    assert 'onverged' not in report.write('fisher')
+    monkeypatch.setattr(sections, 'fisher', partial(fisher, method='power', iterations=2))
+    text, change = report.write('fisher'), json.loads((tmp_path / 'fisher.json').read_text())['change']
+    assert change > 1e-3 and f'**Not converged: an eigenvalue still changed by {change:.2g} of itself' in text
+    assert '**Not converged after 1 steps: surrogate: largest, residual ' in report.write('hessian')
+    report.settings['steps'] = 60
+    assert 'onverged' not in report.write('hessian')
+
+
+def test_out_of_memory_on_a_cpu(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(SECTIONS, 'fisher', lambda report: torch.empty(1 << 58))
+    with pytest.raises(A2SGError, match='fisher: out of memory on cpu; take a smaller --batch-size'):
+        analyse(config(tmp_path), run / 'iter_4.pth', ['fisher'], tmp_path, samples=2)
+
+
+def test_other_faults_of_a_section_are_not_taken_for_memory(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(SECTIONS, 'fisher', lambda report: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match='size'):
+        analyse(config(tmp_path), run / 'iter_4.pth', ['fisher'], tmp_path, samples=2)
+
+
+@pytest.mark.parametrize('frames', [False, True])
+def test_growth_takes_the_mean_of_frames(frames, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sections, 'hessian_growth', lambda shape, x, targets, seed: seen.append(x))
+    objective = classifier_objective(torch.float32, sizes=(4,))
+    images = torch.rand(4, 3, 16, 16)
+    report = Report(objective, tmp_path)
+    if frames:
+        objective.batches = [(torch.stack([images - 1, images + 1], 1), objective.batches[0][1])]
+    else:
+        objective.batches = [(images, objective.batches[0][1])]
+    with pytest.raises(AttributeError):  # there is no result to draw
+        report.write('growth')
+    pooled = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5)).flatten(1)
+    assert torch.allclose(seen[0], pooled - pooled.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize('name, why', [
+    ('variation', 'BatchNorm1d has no neurons with a window'), ('theory', 'BatchNorm1d has no neurons with a window'),
+    ('bridge', 'no linear and no convolutional layers'), ('energy', 'BatchNorm1d has no attribute T'),
+    ('rasters', 'no spiking neurons'), ('growth', 'no potential lies within 0.1 of the threshold')])
+def test_sections_that_do_not_apply(name, why, tmp_path):
+    model = torch.nn.BatchNorm1d(2)
+    report = Report(Objective(model, [(torch.zeros(4, 2), torch.arange(4))], lambda m, x, y: m(x).sum()), tmp_path)
+    with pytest.raises(NotApplicable, match=why):
+        report.write(name)
+    assert why in json.loads((tmp_path / f'{name}.json').read_text())['not_applicable']
