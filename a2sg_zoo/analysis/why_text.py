@@ -77,8 +77,9 @@ supported on none, is *mixed* if both, and *undecided* otherwise. A claim for al
 """
 
 EXACT = """\
-Fisher and Hessian against the whole matrices, in float64, on networks small enough to form them; and operations against [NeuroBench](https://github.com/NeuroBench/neurobench), where its conventions and ours agree: the
-energy of a network is priced from these counts. The same command prints both: `python tools/verify.py`.
+Fisher and Hessian against the whole matrices, in float64, on networks small enough to form them; and operations
+against [NeuroBench](https://github.com/NeuroBench/neurobench), where its conventions and ours agree: the energy of a
+network is priced from these counts. The same command prints both: `python tools/verify.py`.
 """
 
 AGAIN = """\
