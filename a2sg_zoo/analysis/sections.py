@@ -59,7 +59,9 @@ def _hessian(report):
 def _landscape(report):
     s = report.settings
     axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
-    found = landscape(report.objective, report.out / f'landscape_{s["dimensions"]}d.jsonl', axis,
+    # named after what its points belong to: another checkpoint in the same folder begins another file
+    of = '_'.join([report.objective.fingerprint()[:8], *(f'{s[key]:g}' for key in ('points', 'span', 'seed'))])
+    found = landscape(report.objective, report.out / f'landscape_{s["dimensions"]}d_{of}.jsonl', axis,
                       axis if s['dimensions'] == 2 else (0.0,), s['seed'], s['processes'])
     losses = [x for x in found.loss.values() if x is not None]
     title = (f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss; loss here '
