@@ -5,13 +5,13 @@ from math import inf
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
 from mmengine.structures import BaseDataElement
 from torch import distributed
 from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 from torch.nn.utils import get_total_norm
 
+from a2sg_zoo.engine.sharding import optimizers_of
 from a2sg_zoo.errors import NonFiniteError
 from a2sg_zoo.registry import HOOKS
 
@@ -31,13 +31,10 @@ class NonFiniteGuard(Hook):
     def before_train(self, runner):
         self._runner = runner
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        wrapper = runner.optim_wrapper
-        optimizers = [w.optimizer for w in wrapper.values()] if isinstance(wrapper, OptimWrapperDict) else [
-            wrapper.optimizer]
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             model.register_forward_hook(self._after_forward, with_kwargs=True),
-            *(optimizer.register_step_pre_hook(self._before_step) for optimizer in optimizers)]
+            *(optimizer.register_step_pre_hook(self._before_step) for optimizer in optimizers_of(runner.optim_wrapper))]
         self._names = {parameter: name for name, parameter in model.named_parameters()}
 
     def after_train(self, runner):

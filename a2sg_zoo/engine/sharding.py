@@ -54,7 +54,7 @@ class ShardingHook(Hook):
             fully_shard(unit, mesh=mesh)
         fully_shard(model, mesh=mesh)
         after = {before[name]: p for name, p in model.named_parameters()}
-        for optimizer in _optimizers(runner.optim_wrapper):
+        for optimizer in optimizers_of(runner.optim_wrapper):
             for group in optimizer.param_groups:
                 group['params'] = [after[p] for p in group['params']]
             optimizer.state = defaultdict(dict, {after[p]: {key: _divided(x, p, after[p]) for key, x in state.items()}
@@ -84,7 +84,8 @@ class ShardingHook(Hook):
             yield from found
 
 
-def _optimizers(wrapper):
+def optimizers_of(wrapper):
+    """The optimisers in MMEngine's wrapper, of one or of several."""
     return [w.optimizer for w in wrapper.values()] if isinstance(wrapper, OptimWrapperDict) else [wrapper.optimizer]
 
 
