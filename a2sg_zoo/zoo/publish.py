@@ -266,11 +266,19 @@ def _require_room(name, size, others):
 
 
 def _curves(folder):
-    """The log of a run without what it tells of single layers, JSON lines."""
+    """The log of a run without what it tells of single layers, JSON lines.
+
+    A run that was killed and resumed has a log of each time. What a later one tells again counts, and a line that the
+    kill cut short is left out.
+    """
     logs = sorted(folder.glob('*/vis_data/scalars.json'))
     if not logs:
         raise ConfigError(f'{folder} has no */vis_data/scalars.json; weights are published only with the log of their '
                           'run')
-    records = [{key: value for key, value in json.loads(line).items() if '/' not in key}
-               for log in logs for line in log.read_text().splitlines()]
-    return ''.join(json.dumps(record) + '\n' for record in records if record.keys() - {'step', 'iter'}).encode()
+    records = {}
+    for line in (line for log in logs for line in log.read_text().splitlines(keepends=True) if line.endswith('\n')):
+        record = {key: value for key, value in json.loads(line).items() if '/' not in key}
+        if record.keys() - {'step', 'iter'}:
+            # of a training in epochs, the steps of evaluations are epochs
+            records['iter' in record, record['step']] = record
+    return ''.join(json.dumps(record) + '\n' for record in records.values()).encode()

@@ -245,6 +245,17 @@ def test_what_is_published_all_the_same_says_so(digits, zoo, tmp_path):
     assert '--resume iter_2.pth' in recipe['command'] and '| resumed at | 2 |' in card(entry)
 
 
+def test_the_log_of_a_run_that_was_killed_and_resumed(digits, zoo, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    killed = run / '00000000_000000' / 'vis_data' / 'scalars.json'
+    killed.parent.mkdir(parents=True)
+    killed.write_text('{"loss": 99.0, "iter": 3, "step": 3}\n{"loss": 98.0, "iter": 4, "st')
+    publish(run, 'x', 'X.', cards_folder=zoo / 'cards')
+    log = [json.loads(line) for line in (zoo / 'cards' / 'x.log.jsonl').read_text().splitlines()]
+    assert {record['iter']: record['loss'] for record in log if 'loss' in record} == classification.losses(digits)
+
+
 def test_check_finds_what_is_not_in_order(published, tool, capsys):
     folder = published / 'cards'
     tool.main(['--check', '--cards', str(folder)])
