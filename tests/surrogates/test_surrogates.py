@@ -65,7 +65,7 @@ def test_asy_rises_from_h_minus_half_to_h_plus_half(beta):
     (Gaussian(0.5), lambda z: torch.special.ndtr(z / 0.5)),
     (Tanh(3.0), lambda z: torch.tanh(3 * z) / 2 + 0.5),
     (PiecewiseQuadratic(1.0), lambda z: torch.where(z.abs() > 1, z.sign() / 2, -0.5 * z.abs() * z + z)),
-], ids=repr)
+], ids=lambda value: getattr(value, '__name__', repr(value)))
 def test_derivative_of_the_primitive(shape, primitive):
     z = torch.randn(1000, dtype=torch.float64, requires_grad=True)
     expected, = torch.autograd.grad(primitive(z).sum(), z)
