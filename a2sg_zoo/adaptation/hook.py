@@ -27,7 +27,11 @@ class AdaptationHook(Hook):
 
     where a statistic without a value (no gradient reached the layer) is null, and on_bound is the share of all
     searches since the last line that ended on a bound of their space. The hook warns when that is most of them:
-    then the bounds decide, not the objective.
+    then the bounds decide, not the objective. SGV is that of the loss itself, whatever factor a gradient scaler or
+    the accumulation over micro-batches puts before it.
+
+    A resumed run goes on with the windows of its checkpoint. One that begins, if with the weights of another network
+    (`load_from`, `init_cfg`), begins with those of its policy.
 
     Args:
         policy: a `Policy` or its config.
@@ -43,12 +47,15 @@ class AdaptationHook(Hook):
         self._warned = False
 
     def before_run(self, runner):
-        # before weights are loaded, so that a checkpoint's windows land where they belong
+        # before weights are loaded, so that the windows of a run that is resumed land where they belong
         self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.neurons = attach(self.model, self.policy)
         self.log = Path(runner.work_dir) / 'adaptation.jsonl'
 
     def before_train(self, runner):
+        if runner.iter == 0:
+            for neuron in self.neurons.values():
+                self.policy.adopt(neuron)
         if is_main_process():
             _drop_records_from(self.log, runner.iter)
 
@@ -60,6 +67,9 @@ class AdaptationHook(Hook):
         self.policy.begin(
             iteration, micro_batch, seed=runner.seed or 0, progress=runner.iter / runner.max_iters,
             observe=self._due(runner.iter, accumulation) and is_main_process())
+        if self.policy.observing:
+            # now, for the step may change it
+            self._scale = _loss_scale(runner.optim_wrapper) / accumulation
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if self.policy.observing:
@@ -84,7 +94,8 @@ class AdaptationHook(Hook):
                    if neuron in self.policy.records}
         if not records:
             return {}
-        values = torch.cat([x.flatten().float() for record in records.values() for x in record.values()]).tolist()
+        values = torch.cat([(x / self._scale if key == 'sgv' else x).flatten().float() for record in records.values()
+                            for key, x in record.items()]).tolist()
         values = iter(v if math.isfinite(v) else None for v in values)
         return {name: {key: [next(values) for _ in range(len(x))] if x.dim() else next(values)
                        for key, x in record.items()} for name, record in records.items()}
@@ -102,6 +113,11 @@ class AdaptationHook(Hook):
                 f'search space [{policy.grid[0]:g}, {policy.grid[-1]:g}] x v_threshold: the bounds decide beta there. '
                 'Consider other bounds, another normalisation of the surrogate, or objective="cv". (Said once.)')
         return share
+
+
+def _loss_scale(optim_wrapper):
+    scaler = getattr(optim_wrapper, 'loss_scaler', None)
+    return scaler.get_scale() if scaler else 1.0
 
 
 def _flat(record):

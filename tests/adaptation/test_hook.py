@@ -1,6 +1,7 @@
 """The hook's log: plain data, complete, and cut back to the checkpoint on resume."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -184,3 +185,42 @@ def test_policy_is_prepared_once_a_step_and_told_the_progress(tmp_path, x):
         runner.iter += 1
     assert seen == [(runner.model, 'batch', 0), (0, 0, 0.0), (0, 1, 0.01),
                     (runner.model, 'batch', 1), (1, 0, 0.02), (1, 1, 0.03)]
+
+
+def test_weights_of_another_run_bring_no_windows(tmp_path):
+    """They are loaded between `before_run` and `before_train`, whether a run begins or is resumed."""
+    loaded = Network()
+    for beta, neuron in zip((0.3, 0.7), (loaded[1], loaded[3])):
+        neuron.beta = torch.tensor([beta, 2 * beta])
+    for iteration, expected in ((0, [[1.0], [1.0]]), (5, loaded_windows(loaded))):
+        hook, runner = AdaptationHook(Fixed(dict(type='TRI', beta=1.0))), Runner(tmp_path, Network())
+        runner.iter = iteration
+        hook.before_run(runner)
+        runner.model.load_state_dict(loaded.state_dict())
+        hook.before_train(runner)
+        assert loaded_windows(runner.model) == expected
+
+
+def loaded_windows(model):
+    return [model[1].beta.tolist(), model[3].beta.tolist()]
+
+
+@pytest.mark.parametrize('accumulation', [1, 4])
+def test_sgv_is_that_of_the_loss(tmp_path, x, accumulation):
+    """Not of what a gradient scaler, whose factor changes, or the mean over micro-batches makes of it."""
+    records = []
+    for scale in (None, 65536.0):
+        torch.manual_seed(0)
+        hook, runner = AdaptationHook(Fixed(), log_interval=1), Runner(tmp_path / str(scale), Network(), accumulation)
+        Path(runner.work_dir).mkdir()
+        if scale:
+            runner.optim_wrapper.loss_scaler = SimpleNamespace(get_scale=lambda scale=scale: scale)
+        runner.model.register_full_backward_pre_hook(
+            lambda module, grad, factor=(scale or 1.0) / accumulation: (grad[0] * factor,))
+        records.append(runner.run(hook, 1, x.clone().requires_grad_())[0]['layers'])
+    torch.manual_seed(0)
+    plain = Runner(tmp_path, Network()).run(AdaptationHook(Fixed(), log_interval=1), 1, x)[0]['layers']
+    for found in records:
+        for name in ('1', '3'):
+            assert found[name]['sgv'] == pytest.approx(plain[name]['sgv'], rel=1e-5)
+            assert found[name]['cv'] == pytest.approx(plain[name]['cv'], rel=1e-5)
