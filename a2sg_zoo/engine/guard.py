@@ -25,17 +25,24 @@ class NonFiniteGuard(Hook):
 
     The error names the iteration and the loss, and the first cause of these that holds: a parameter that is not
     finite; the input files of which that is true; the first layer that made it from finite inputs, found by running
-    the step's forward pass again. Gradients that a GradScaler rejects are its own business: it skips the step.
+    the step's forward pass again. Gradients that a GradScaler rejects are its own business: it skips the step; so are
+    losses of the passes that another hook makes before the step, to try something out.
     """
 
     def before_train(self, runner):
-        self._runner = runner
+        self._runner, self._watching = runner, False
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             model.register_forward_hook(self._after_forward, with_kwargs=True),
             *(optimizer.register_step_pre_hook(self._before_step) for optimizer in optimizers_of(runner.optim_wrapper))]
         self._names = {parameter: name for name, parameter in model.named_parameters()}
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self._watching = True
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._watching = False
 
     def after_train(self, runner):
         self._remove_hooks()
@@ -45,13 +52,13 @@ class NonFiniteGuard(Hook):
             handle.remove()
 
     def _before_forward(self, model, args, kwargs):
-        if kwargs.get('mode') == 'loss':
+        if self._watching and kwargs.get('mode') == 'loss':
             device = next(model.parameters()).device
             self._generators = torch.get_rng_state(), device, (
                 torch.cuda.get_rng_state(device) if device.type == 'cuda' else None)
 
     def _after_forward(self, model, args, kwargs, losses):
-        if kwargs.get('mode') != 'loss':
+        if not self._watching or kwargs.get('mode') != 'loss':
             return
         values = {name: value for name, value in losses.items() if 'loss' in name}
         if _finite(values):

@@ -51,6 +51,16 @@ class SpoilInput(Hook):
             data_batch['data_samples'] = [BaseDataElement(metainfo=dict(img_path=f'image_{i}.png')) for i in range(3)]
 
 
+class Probe(Hook):
+    """Tries weights out before the step, as Dspike does, and makes nothing of what comes of it."""
+
+    priority = 'ABOVE_NORMAL'
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        batch = {**data_batch, 'inputs': [x * float('nan') for x in data_batch['inputs']]}
+        assert runner.model(**batch, mode='loss')['loss'].isnan()
+
+
 class Net(toy.Net):
     def __init__(self, middle=None, head=None):
         super().__init__()
@@ -74,6 +84,12 @@ def test_a_sound_run_is_left_alone(tmp_path):
     runner = toy.runner(tmp_path, model=Net(), hooks=[NonFiniteGuard()])
     runner.train()  # its metric `acc` is NaN, which harms nothing
     assert not runner.model._forward_hooks and not runner.model._forward_pre_hooks
+
+
+def test_passes_before_the_step_are_not_the_runs(tmp_path):
+    runner = toy.runner(tmp_path, model=toy.Net(), hooks=[NonFiniteGuard(), Probe()])
+    runner.train()
+    assert runner.iter == runner.max_iters
 
 
 def test_the_first_bad_layer_is_named_and_nothing_is_spoilt(tmp_path):
