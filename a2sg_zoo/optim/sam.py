@@ -78,18 +78,17 @@ class SAMOptimWrapper(OptimWrapper):
 
 @contextmanager
 def _undisturbed(model):
-    """Within, batch norms update no statistics, and policies neither search nor observe."""
+    """Within, batch norms update no statistics, and windows stand as they are, whatever their policies."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     buffers = [(b, b.clone()) for m in norms for b in m.buffers()]
-    policies = {neuron.policy for neuron in named_neurons(model).values() if neuron.policy is not None}
-    flags = [(policy, policy.searching, policy.observing) for policy in policies]
-    for policy in policies:
-        policy.searching = policy.observing = False
+    policies = {neuron: neuron.policy for neuron in named_neurons(model).values()}
+    for neuron in policies:
+        neuron.policy = None
     try:
         yield
     finally:
-        for policy, searching, observing in flags:
-            policy.searching, policy.observing = searching, observing
+        for neuron, policy in policies.items():
+            neuron.policy = policy
         with torch.no_grad():
             for buffer, value in buffers:
                 buffer.copy_(value)

@@ -7,7 +7,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, attach
+from a2sg_zoo.adaptation import A2SG, CPNG, LSG, MPDAGL, attach
 from a2sg_zoo.classifiers import SpikingClassifier
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import named_neurons
@@ -73,10 +73,10 @@ def test_sam_without_a_direction_to_climb_in(w):
     assert model.w.equal(torch.zeros(2).double()) if w[0] == 0 else not model.w.isfinite().all()
 
 
-def small_classifier():
+def small_classifier(neuron='LIF'):
     torch.manual_seed(0)
     return SpikingClassifier(
-        dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4, T=2, time='keep'),
+        dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4, T=2, time='keep', neuron=dict(type=neuron)),
         dict(type='LinearHead', in_channels=4, num_classes=3)).train()
 
 
@@ -103,6 +103,22 @@ def test_sam_leaves_statistics_and_windows_of_the_first_pass():
     for a, b in zip(named_neurons(sam).values(), named_neurons(plain).values()):
         assert policies[0].records[a]['sgv'].equal(policies[1].records[b]['sgv'])
     assert not any(a.equal(b) for a, b in zip(sam.parameters(), plain.parameters()))
+
+
+@pytest.mark.parametrize('policy, neuron', [(MPDAGL, 'LIF'), (LSG, 'PLIF'), (CPNG, 'LIF')])
+def test_sam_leaves_windows_that_follow_from_the_pass(policy, neuron):
+    """Those of policies that set them in every backward pass, whether it is one to search in or not."""
+    windows = []
+    for sam in (True, False):
+        model = small_classifier(neuron)
+        neurons = attach(model, policy(**dict(target=0.3) if policy is CPNG else {}))
+        next(iter(neurons.values())).policy.begin(0)
+        if sam:
+            model.train_step(batch(), wrap(SAMOptimWrapper, model, rho=1.0))
+        else:
+            model(**batch(), mode='loss')['loss'].backward()
+        windows.append({name: neuron.beta.tolist() for name, neuron in neurons.items()})
+    assert windows[0] == windows[1]
 
 
 def test_sam_does_not_accumulate():
