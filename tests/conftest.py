@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# how long an example takes is the machine's business
+settings.register_profile('unhurried', deadline=None)
+settings.load_profile('unhurried')
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 

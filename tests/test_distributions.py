@@ -54,8 +54,7 @@ def test_missing_continuations(tmp_path):
 
 
 def test_importing_the_package_is_cheap():
-    code = ('import sys, time; start = time.perf_counter(); import a2sg_zoo; spent = time.perf_counter() - start\n'
-            'assert not {"torch", "mmengine", "numpy"} & set(sys.modules); print(spent)')
-    times = [float(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
-                                  cwd=PACKAGE.parent).stdout) for _ in range(3)]
-    assert min(times) < 0.15  # most of it is the import of importlib.metadata
+    code = 'import sys, a2sg_zoo; print(*sys.modules)'
+    imported = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
+                              cwd=PACKAGE.parent).stdout.split()
+    assert 'a2sg_zoo' in imported and not {'torch', 'mmengine', 'numpy'} & {*imported}

@@ -126,13 +126,13 @@ def test_addresses(weights, folder, server):  # noqa: F811
 
 @pytest.mark.parametrize('acts, message', [
     ([500], 'the server answers 500'), (['html'], 'a web page where a picture is expected'),
-    (['drop'], 'the connection broke .* more expected'), (['silent'], r'nothing came for 0\.2 s'),
-    (['stall'], r'nothing came for 0\.2 s'), (['drip'], r'it is not there after 0\.5 s'),
+    (['drop'], 'the connection broke .* more expected'), (['silent'], r'nothing came for 1 s'),
+    (['stall'], r'nothing came for 1 s'), (['drip'], r'it is not there after 2 s'),
     (['no http'], 'what answers there is no web server'),
 ])
 def test_addresses_that_fail(server, monkeypatch, acts, message):  # noqa: F811
-    monkeypatch.setattr('a2sg_zoo.inference._STALL', .2)
-    monkeypatch.setattr('a2sg_zoo.inference._SECONDS', .5)
+    monkeypatch.setattr('a2sg_zoo.inference._STALL', 1)
+    monkeypatch.setattr('a2sg_zoo.inference._SECONDS', 2)
     server.acts += acts
     with pytest.raises(DataError, match=f'picture {server.url} cannot be fetched: .*{message}'):
         read_image(server.url)

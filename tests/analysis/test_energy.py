@@ -97,7 +97,7 @@ def test_counted_by_hand():
     assert result['parameters'] == 2 + 6 + 20
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 99), kernel=st.sampled_from([1, 3]), stride=st.integers(1, 2),
        groups=st.sampled_from([1, 2]), transposed=st.booleans())
 def test_convolutions_against_brute_force(seed, kernel, stride, groups, transposed):

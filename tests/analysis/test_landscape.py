@@ -159,7 +159,7 @@ def test_a_point_without_a_finite_loss(objective, tmp_path):
 def when_both_are_here(folder, model, inputs, targets):
     """A loss that is computed once two processes have moved their weights to points of their own."""
     (folder / str(os.getpid())).touch()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 250
     while len(list(folder.iterdir())) < 2 and time.monotonic() < until:
         time.sleep(.01)
     return cross_entropy(model, inputs, targets)

@@ -68,7 +68,7 @@ def test_local_gradients_by_sampling():
             delta.std() / np.abs(delta).mean(), rel=5e-3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases, st.lists(st.tuples(st.floats(0.05, 1), st.floats(0.01, 1)), min_size=1, max_size=5))
 def test_theorem_4_1_for_convex_shapes_and_its_reverse_for_concave_ones(case, pieces):
     mu, sigma, beta = case
@@ -93,7 +93,7 @@ def test_table_4_1():
     assert 0.5 < rows['BOX', 'same peak and area'] < 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases, st.floats(0.4, 2))
 def test_least_bias_is_where_the_sign_turns(case, h):
     mu, sigma, beta = case

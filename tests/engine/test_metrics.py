@@ -38,7 +38,7 @@ def brute_force(prediction, truth):
 
 
 @pytest.mark.filterwarnings('ignore:Mean of empty slice')  # where nothing is labelled
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(maps, labels)
 def test_agrees_with_brute_force_and_with_mmseg(prediction, truth):
     metric = SegmentationMetric()

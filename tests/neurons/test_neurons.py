@@ -29,7 +29,7 @@ def gradients(spikes, neuron, x, cotangent):
 
 
 @pytest.mark.parametrize('kind, reset, detach_reset, v_reset', VARIANTS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_backward_equals_autograd(kind, reset, detach_reset, v_reset, data):
     shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 9)))

@@ -12,7 +12,7 @@ from a2sg_zoo.registry import MODELS
 from a2sg_zoo.segmentors import SpikingFPN, SpikingFPNHead
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(T=st.integers(1, 3), B=st.integers(1, 2), H=st.integers(8, 20), W=st.integers(8, 20))
 def test_any_size(T, B, H, W):
     sizes = [(-(-H // s), -(-W // s)) for s in (1, 2, 4, 8)]

@@ -23,7 +23,7 @@ class Handler(BaseHTTPRequestHandler):
         act = server.acts.pop(0) if server.acts else 'serve'
         self.close_connection = True
         if act == 'silent':
-            server.over.wait(5)
+            server.over.wait(60)
             return
         if act == 'no http':
             self.wfile.write(b'SSH-2.0-OpenSSH_9.6\r\n')
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
         if act == 'stall':
-            server.over.wait(5)
+            server.over.wait(60)
 
     def do_HEAD(self):
         """As the Hugging Face Hub answers."""

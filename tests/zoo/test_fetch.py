@@ -40,8 +40,8 @@ def index(server, cache, tmp_path, monkeypatch):
     (tmp_path / 'original').write_bytes(server.content)
     write_index({'tiny': facts(tmp_path / 'original', server.url)}, tmp_path / 'index.json')
     monkeypatch.setenv('A2SG_ZOO_INDEX', str(tmp_path / 'index.json'))
-    monkeypatch.setattr(download, 'download', partial(download.download, timeout=.2))
-    monkeypatch.setattr('a2sg_zoo.zoo.fetch.download', partial(download.download, timeout=.2))
+    monkeypatch.setattr(download, 'download', partial(download.download, timeout=1))
+    monkeypatch.setattr('a2sg_zoo.zoo.fetch.download', partial(download.download, timeout=1))
     return tmp_path / 'index.json'
 
 
@@ -117,7 +117,7 @@ def test_failures_that_pass(index, server, acts):
 @pytest.mark.parametrize('acts, message', [
     ([404], 'the server answers 404.*A2SG_ZOO_MIRROR'), ([500] * 9, 'the server answers 500'),
     (['html'], 'a web page where tiny-[0-9a-f]{8}.safetensors is expected'),
-    (['silent'] * 9, 'nothing came for 0.2 s'),
+    (['silent'] * 9, 'nothing came for 1 s'),
 ])
 def test_failures_that_last(index, server, cache, acts, message):
     server.acts += acts

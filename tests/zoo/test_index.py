@@ -37,7 +37,7 @@ def test_reads_what_was_written(index):
     assert list(json.loads(index.read_text())['models']) == ['a-1.x', 'b']
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4),
        text=st.text(min_size=1).filter(str.strip))
 def test_the_short_form_of_lists_changes_nothing(tmp_path_factory, numbers, text):
