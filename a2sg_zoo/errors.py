@@ -1,5 +1,8 @@
 """Errors that are meant to be read by a person."""
 
+import re
+from pathlib import Path
+
 
 class A2SGError(Exception):
     """Base of the errors that a2sg_zoo raises on purpose.
@@ -23,3 +26,8 @@ class CheckpointError(A2SGError):
 
 class NonFiniteError(A2SGError, ArithmeticError):
     """Training met NaN or infinity."""
+
+
+def with_commands_of_here(text):
+    """The text, with `python tools/NAME.py` where the working folder is a checkout's, and `a2sg-zoo NAME` elsewhere."""
+    return text if Path('tools').is_dir() else re.sub(r'python tools/(\w+)\.py', r'a2sg-zoo \1', text)

@@ -14,13 +14,17 @@ Add your own class with the decorator, in any file, and name that file in the co
     class Cosine(Surrogate): ...
 """
 
+import contextlib
 import difflib
 import warnings
 
 from mmengine.registry import Registry as _Registry
-from mmseg import registry as mmseg
 
 from a2sg_zoo.errors import ConfigError
+
+with contextlib.redirect_stdout(None):  # two lines on an optional package of theirs
+    from mmseg import datasets as _  # noqa: F401
+    from mmseg import registry as mmseg
 
 SCOPE = 'a2sg_zoo'
 # said by mmcv whenever it is installed without compiled operators, none of which is used here

@@ -96,7 +96,8 @@ def test_the_tools_are_listed(installed):
     names = {path.stem for path in (ROOT / 'tools').glob('*.py')} - {'__init__'}
     said = command('a2sg-zoo', '--help')
     assert all(name in said for name in names)
-    assert 'usage: predict.py ' in command('a2sg-zoo', 'predict', '--help')
+    said = command('a2sg-zoo', 'predict', '--help')
+    assert 'usage: a2sg-zoo predict ' in said and '    a2sg-zoo predict NAME cat.jpg' in said
 
 
 def test_all_of_it_is_in_the_wheel(wheel):

@@ -1,9 +1,11 @@
 """The command lines: in a checkout `python tools/NAME.py`, where the package is installed `a2sg-zoo NAME`."""
 
 import argparse
-import runpy
+import importlib
 import sys
 from pathlib import Path
+
+from a2sg_zoo.errors import with_commands_of_here
 
 
 def main():
@@ -11,5 +13,8 @@ def main():
     parser = argparse.ArgumentParser(prog='a2sg-zoo', usage='a2sg-zoo TOOL ...')
     parser.add_argument('tool', choices=names, metavar='TOOL', help=', '.join(names) + '; each has a --help of its own')
     name = parser.parse_args(sys.argv[1:2]).tool
-    del sys.argv[1]
-    runpy.run_module(f'{__name__}.{name}', run_name='__main__', alter_sys=True)
+    module = importlib.import_module(f'{__name__}.{name}')
+    # what --help prints
+    module.__doc__ = with_commands_of_here(module.__doc__)
+    sys.argv[:2] = [f'a2sg-zoo {name}']
+    module.main()

@@ -1,6 +1,7 @@
 """Looks at a trained network: flatness, variation of its local gradients, theory, energy.
 
     python tools/analyze.py work_dirs/NAME
+    python tools/analyze.py resnet_small_digits_tri --what fisher,energy
     python tools/analyze.py CHECKPOINT --config configs/resnet19_cifar10_a2sg.py --what all --out analysis/NAME
 
 Tables, JSON and pictures go into the folder `analysis` of the run, the pictures also into TensorBoard. A section that
@@ -9,17 +10,17 @@ interrupted goes on when the same command is given again.
 """
 
 import argparse
-from pathlib import Path
 
 from mmengine.config import DictAction
 
-from a2sg_zoo.analysis.report import SECTIONS, SETTINGS, analyse, locate
+from a2sg_zoo.analysis.report import SECTIONS, SETTINGS, analyse, find_run
 from a2sg_zoo.engine.launch import errors_for_people, prepare_config
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('path', metavar='RUN_OR_CHECKPOINT', help='folder of a run, or a checkpoint file')
+    parser.add_argument('path', metavar='RUN_OR_CHECKPOINT', help='folder of a run, a checkpoint file, or a name in '
+                        'the zoo')
     parser.add_argument('--config', help='config file (default: the one that the run left in its folder)')
     parser.add_argument('--checkpoint', choices=['best', 'last'], default='last', help='which one of a folder')
     parser.add_argument('--what', default='variation,fisher', help=f'"all", or of: {",".join(SECTIONS)}')
@@ -44,12 +45,11 @@ def main():
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
     args = parser.parse_args()
     with errors_for_people():
-        checkpoint, config, run = locate(args.path, args.config, args.checkpoint)
+        checkpoint, config, run = find_run(args.path, args.config, args.checkpoint)
         cfg = prepare_config(config, args.cfg_options, args.demo)
         settings = {name: getattr(args, name) for name in SETTINGS} | dict(memory=args.memory * 1e9)
         what = list(SECTIONS) if args.what == 'all' else args.what.split(',')
-        folder = args.path if Path(args.path).is_dir() else checkpoint.parent
-        out = args.out or Path(folder) / 'analysis'
+        out = args.out or run / 'analysis'
         analyse(cfg, checkpoint, what, out, run, args.split, args.samples, args.batch_size, settings)
 
 

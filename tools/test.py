@@ -13,7 +13,8 @@ from a2sg_zoo.engine.launch import errors_for_people, prepare_config, test
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file; "best" or "last": that of the work dir')
+    parser.add_argument('checkpoint', help='a checkpoint file; a name in the zoo; "best" or "last": that of the work '
+                        'dir')
     parser.add_argument('--out', metavar='JSON', help='file for the metrics')
     parser.add_argument('--show-dir', metavar='FOLDER', help='folder for pictures: image, truth, prediction')
     parser.add_argument('--work-dir', help='folder of the log (default: work_dirs/NAME)')

@@ -18,36 +18,43 @@ from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.engine.launch import build_runner, check_classes, find_checkpoint
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.files import write_atomically
-from a2sg_zoo.zoo.index import ZOO
+from a2sg_zoo.zoo.fetch import locate
+from a2sg_zoo.zoo.index import ZOO, find
 
 SETTINGS = dict(rho=0.05, vectors=16, steps=40, points=21, span=1.0, dimensions=2, processes=1, memory=4e9, seed=0)
 _AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processes=1)
 
 
-def locate(path, config=None, which='last'):
-    """(checkpoint, config file, folder of the run or None) for the folder of a run, or a checkpoint.
+def find_run(path, config=None, which='last'):
+    """(checkpoint, config file, folder) of the folder of a run, a checkpoint in it, or a name in the zoo.
+
+    The folder is that of the run; for weights of the zoo, the one where a run of that name would lie.
 
     Args:
-        path: the folder, or a checkpoint file.
-        config: config file; by default that which the run left in its folder.
+        path: the folder, a checkpoint file, or the name.
+        config: config file; by default that which the run left in its folder, or of which the zoo tells.
         which: 'best' or 'last' checkpoint of a folder.
 
     Raises:
         CheckpointError: there is no such path, or no checkpoint in the folder.
         ConfigError: there is no config, or more than one.
     """
-    path = Path(path)
-    if not path.exists() and not str(path).startswith(ZOO):
-        raise CheckpointError(f'{path} does not exist; name the folder of a run, or a checkpoint file')
-    checkpoint = Path(find_checkpoint(path, which)) if path.is_dir() else path
-    run = path if path.is_dir() else path.parent
+    folder = Path(path).is_dir()
+    checkpoint = Path(find_checkpoint(path, which)) if folder else locate(path)
+    if not folder and checkpoint != Path(path):
+        name = str(path).removeprefix(ZOO)
+        return checkpoint, Path(config or find(name)['config']), Path('work_dirs', name)
+    if not checkpoint.exists():
+        raise CheckpointError(f'{path} does not exist; name the folder of a run, a checkpoint or weights of the zoo')
+    run = Path(path) if folder else checkpoint.parent
     if config is None:
-        found = sorted(run.glob('*.py'))
+        # a config is run, so a file beside any checkpoint will not do: a run names its last one there
+        found = sorted(run.glob('*.py')) if folder or (run / 'last_checkpoint').is_file() else []
         if len(found) != 1:
             raise ConfigError(f'{run} holds {"no config" if not found else f"{len(found)} configs"} of a run; name the '
                               'one of the checkpoint with --config')
         config = found[0]
-    return checkpoint, Path(config), run if (run / 'adaptation.jsonl').is_file() else None
+    return checkpoint, Path(config), run
 
 
 def load_network(cfg, checkpoint):
@@ -108,7 +115,7 @@ class Report:
     Args:
         objective: an `Objective`.
         out: folder.
-        run: folder of the run whose `adaptation.jsonl` is read; or None.
+        run: folder of the run, whose `adaptation.jsonl` is read if it has one; or None.
         settings: overrides of `SETTINGS`.
 
     Attributes:
@@ -117,7 +124,8 @@ class Report:
     """
 
     def __init__(self, objective, out, run=None, settings=None):
-        self.objective, self.out, self.run = objective, Path(out), run
+        self.objective, self.out = objective, Path(out)
+        self.run = run if run and (run / 'adaptation.jsonl').is_file() else None
         self.settings = SETTINGS | (settings or {})
         self.loss, self.accuracy = objective.loss_and_accuracy()
         self.out.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2sg_zoo.analysis.report import locate
+from a2sg_zoo.analysis.report import find_run
 from a2sg_zoo.engine.launch import prepare_config
 from a2sg_zoo.errors import ConfigError
 
@@ -69,7 +69,7 @@ def read_runs(paths, which='last'):
 def _read(path, which):
     if not path.is_dir():
         raise ConfigError(f'{path} is not the folder of a run; the comparison takes folders, for their logs')
-    checkpoint, config, _ = locate(path, which=which)
+    checkpoint, config, _ = find_run(path, which=which)
     cfg = prepare_config(config)
     hooks = [hook for hook in cfg.get('custom_hooks', []) if 'policy' in hook or 'loss' in hook]
     choices = dict(_flat(dict(hooks=hooks, optim_wrapper=cfg.get('optim_wrapper', {}),

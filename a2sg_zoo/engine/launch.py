@@ -1,6 +1,7 @@
 """From a config file to a run: what `tools/train.py` and `tools/test.py` call."""
 
 import json
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import distributed
@@ -15,7 +17,8 @@ from torch import distributed
 from a2sg_zoo.checkpoint import find_resume_checkpoint
 from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.validate import load_config, validate_config
-from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, with_commands_of_here
+from a2sg_zoo.zoo.fetch import locate
 
 _runs = count(1)
 
@@ -30,7 +33,7 @@ def errors_for_people():
             raise
         # a DataLoader's worker wraps the message in its own traceback
         message = str(error).rsplit(f'{type(error).__name__}: ', 1)[-1].strip()
-        print(f'\nerror: {message}', file=sys.stderr)
+        print(f'\nerror: {with_commands_of_here(message)}', file=sys.stderr)
         sys.exit(2)
 
 
@@ -160,6 +163,9 @@ def train(cfg, resume=None, amp=False):
         cfg.optim_wrapper.type = mixed
     if resume == 'auto':
         resume = find_resume_checkpoint(cfg.work_dir)
+        if resume is None:
+            print_log(f'{cfg.work_dir} holds no checkpoint to resume from: the run begins at iteration 0', 'current',
+                      logging.WARNING)
     if resume is not None:
         cfg.resume, cfg.load_from = True, str(resume)
     runner = build_runner(cfg)
@@ -184,13 +190,13 @@ def test(cfg, checkpoint, out=None, show_dir=None):
 
     Args:
         cfg: from `prepare_config`.
-        checkpoint: file to load; 'best' or 'last' for that of the run's folder.
+        checkpoint: file to load, or a name in the zoo; 'best' or 'last' for that of the run's folder.
         out: JSON file for the metrics, overall and for each class.
         show_dir: folder for pictures.
     """
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
-    cfg.load_from, cfg.resume = str(checkpoint), False
+    cfg.load_from, cfg.resume = str(locate(checkpoint)), False
     if show_dir is not None:
         if 'decode_head' not in cfg.model:
             raise ConfigError('--show-dir draws segmentations, and this network gives none; leave it out')

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import a2sg_zoo
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis import sections
 from a2sg_zoo.analysis.fisher import fisher
 from a2sg_zoo.analysis.objective import NotApplicable, Objective
-from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, load_batches, load_network, locate, table
+from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, find_run, load_batches, load_network, table
 from a2sg_zoo.engine.launch import build_runner, prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.surrogates import ASY
+from a2sg_zoo.zoo.fetch import fetch
 
 from .networks import classifier_objective
 
@@ -56,7 +59,7 @@ def run(tmp_path_factory):
     ['fisher', 'variation', 'landscape', 'energy', 'rasters'],
     pytest.param(list(SECTIONS), marks=pytest.mark.slow)], ids=['some', 'all'])
 def test_sections(run, tmp_path, sections):
-    checkpoint, path, log = locate(run)
+    checkpoint, path, log = find_run(run)
     assert checkpoint == run / 'iter_4.pth' and path.name == 'spikformer_4_384_cifar10_a2sg.py' and log == run
     said = []
     analyse(prepare_config(path), checkpoint, sections, tmp_path, log, samples=6, batch_size=4, settings=QUICK,
@@ -118,18 +121,33 @@ def test_weights_that_are_finite_but_too_large(run, tmp_path):
         analyse(config(tmp_path), tmp_path / 'bad.pth', ['fisher'], tmp_path / 'out', samples=4)
 
 
+def test_weights_of_the_zoo():
+    name = 'resnet_small_digits_tri'
+    for said in (name, f'zoo:{name}'):
+        assert find_run(said) == (fetch(name), Path(a2sg_zoo.info(name)['config']), Path('work_dirs', name))
+    assert find_run(name, 'mine.py')[1] == Path('mine.py')
+
+
+def test_a_file_beside_a_checkpoint_is_no_config(tmp_path):
+    (tmp_path / 'some.pth').touch()
+    (tmp_path / 'setup.py').write_text('raise SystemExit')
+    with pytest.raises(ConfigError, match='holds no config of a run'):
+        find_run(tmp_path / 'some.pth')
+
+
 def test_mistakes(run, tmp_path):
-    with pytest.raises(CheckpointError, match='some.pth does not exist; name the folder of a run, or a checkpoint'):
-        locate(tmp_path / 'some.pth')
+    with pytest.raises(CheckpointError, match='some.pth does not exist; name the folder of a run, a checkpoint or'):
+        find_run(tmp_path / 'some.pth')
     (tmp_path / 'some.pth').touch()
     with pytest.raises(ConfigError, match='holds no config of a run; name the one of the checkpoint with --config'):
-        locate(tmp_path / 'some.pth')
+        find_run(tmp_path / 'some.pth')
+    (tmp_path / 'last_checkpoint').touch()
     for name in 'ab':
         (tmp_path / f'{name}.py').write_text('')
     with pytest.raises(ConfigError, match='holds 2 configs'):
-        locate(tmp_path / 'some.pth')
+        find_run(tmp_path / 'some.pth')
     with pytest.raises(CheckpointError, match='holds no best checkpoint'):
-        locate(run, which='best')
+        find_run(run, which='best')
     with pytest.raises(ConfigError, match='there is no colour; there are variation'):
         analyse(None, None, ['fisher', 'colour'], tmp_path)
 

@@ -1,5 +1,7 @@
 """Mistakes in a config are found before the first batch, and say what to change."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 
 from a2sg_zoo.engine.launch import build_runner, check_channels, prepare_config, train
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.errors import ConfigError, with_commands_of_here
 from a2sg_zoo.optim import BFloat16OptimWrapper
 
 CONFIG = 'configs/spikformer_ade20k_a2sg.py'
@@ -46,6 +48,38 @@ def test_a_variable_of_ones_own_is_no_mistake():
 def test_overridden_data_root_reaches_every_data_set():
     cfg = prepare_config(CONFIG, {'data_root': '/elsewhere'})
     assert {cfg[f'{loader}_dataloader'].dataset.data_root for loader in ('train', 'val', 'test')} == {'/elsewhere'}
+
+
+def test_nothing_to_resume_is_said(tmp_path, monkeypatch):
+    """A mistyped --work-dir costs a run otherwise."""
+    class Built(Exception):
+        pass
+
+    def build(cfg):
+        assert cfg.load_from is None and not cfg.resume
+        raise Built
+
+    said = []
+    monkeypatch.setattr('a2sg_zoo.engine.launch.build_runner', build)
+    monkeypatch.setattr('a2sg_zoo.engine.launch.print_log', lambda text, *args: said.append(text))
+    for resume in (None, 'auto'):
+        with pytest.raises(Built):
+            train(prepare_config(CONFIG, demo=True, work_dir=tmp_path / 'typo'), resume)
+    assert said == [f'{tmp_path / "typo"} holds no checkpoint to resume from: the run begins at iteration 0']
+
+
+def test_commands_in_messages_are_those_of_the_place(tmp_path, monkeypatch):
+    text = 'get it with\n    python tools/download_dataset.py ade20k'
+    monkeypatch.chdir(tmp_path)
+    assert with_commands_of_here(text) == 'get it with\n    a2sg-zoo download_dataset ade20k'
+    (tmp_path / 'tools').mkdir()
+    assert with_commands_of_here(text) == text
+
+
+def test_importing_the_registries_prints_nothing():
+    done = subprocess.run([sys.executable, '-c', 'import a2sg_zoo.registry, a2sg_zoo.datasets'], capture_output=True,
+                          text=True, check=True)
+    assert done.stdout == ''
 
 
 def test_channels_of_a_network_without_neck():

@@ -47,7 +47,7 @@ def segmenter(tmp_path_factory):
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (['none.pth'], 'none.pth does not exist; name the folder of a run, or a checkpoint file'),
+    (['none.pth'], 'none.pth does not exist; name the folder of a run, a checkpoint or'),
     (['some.pth'], 'holds no config of a run'),
     (['some.pth', '--config', CONFIG, '--demo', '--what', 'curvature', '--cfg-options', *SMALL],
      '--what: there is no curvature; there are variation, fisher, hessian'),
