@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 # what is installed besides, see [project.optional-dependencies]; tests of what is not there are skipped
 EXTRAS ?= test
+# processes of the tests, of one thread each
+JOBS ?= 2
 CONFIG ?= configs/spikformer_ade20k_a2sg.py
 DEMO = work_dirs/demo
 
@@ -23,7 +25,7 @@ demo: install
 	@echo 'Picture: $(DEMO)/show/sheet.png   Curves: $(BIN)/tensorboard --logdir $(DEMO)'
 
 test: install
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow

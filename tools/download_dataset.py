@@ -78,7 +78,8 @@ SOURCES = {
 def main(argv=None):
     parser = argparse.ArgumentParser(description='Downloads a data set, checks it and unpacks it.')
     parser.add_argument('name', nargs='?', choices=sorted(SOURCES), help='the data set')
-    parser.add_argument('--root', type=Path, help='folder to unpack in (default: where the configs look)')
+    parser.add_argument('--root', type=Path, help='folder to unpack in (default: where the '
+                        'configs look, unless ADE20K_ROOT or CIFAR_ROOT names a folder)')
     parser.add_argument('--list', action='store_true', help='list the data sets and exit')
     args = parser.parse_args(argv)
     if args.list:
