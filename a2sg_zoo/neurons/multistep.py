@@ -90,7 +90,7 @@ class FixedWindow:
 
     def choose(self, gradients):
         """beta, as a tensor of 1 element or T; `gradients` is `LayerGradients`."""
-        return self.beta if isinstance(self.beta, Tensor) else gradients.u.new_tensor(self.beta)
+        return self.beta if isinstance(self.beta, Tensor) else gradients.u.new_full((), self.beta)
 
 
 def multistep(x, rate, dynamics, window):
