@@ -56,7 +56,7 @@ def backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
     grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     if not u.numel():
         return grad_x
-    beta = beta.reshape(-1).float()
+    beta = beta.reshape(-1).float().contiguous()
     slope, offset = (_filled(value, beta).expand_as(beta).contiguous() for value in surrogate.coefficients(beta))
     _backward[_grid(u)](
         u, grad_s, grad_u, grad_x, beta, slope, offset, u.shape[1], u.stride(0), grad_s.stride(0),
