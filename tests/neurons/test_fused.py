@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from a2sg_zoo.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import IF, LIF, PLIF, fused, multistep_reference
 from a2sg_zoo.registry import SURROGATES
 
@@ -156,6 +157,29 @@ def test_a_learned_time_constant_under_autocast_keeps_its_precision():
     neuron = PLIF()
     neuron(x.requires_grad_()).backward(g)
     assert neuron.w.grad.dtype == torch.float32 and neuron.w.grad.isfinite()
+
+
+def test_many_time_steps_are_not_unrolled(compiled):
+    """A neuron that takes a batch's samples for time steps sees hundreds, and each number of them would be compiled."""
+    layer = AcrossBatch(PLIF(detach_reset=False).double())
+    x, g = current(4, fused.MAX_STEPS // 4 + 1, 5, 3, dtype=torch.float64)
+    s, dx, (dw,) = both(layer, x, g)[0]
+    assert not compiled
+    neuron, x, g = layer.neuron, x.flatten(0, 1).requires_grad_(), g.flatten(0, 1)
+    expected = multistep_reference(x, neuron.rate, neuron.dynamics, neuron.surrogate, neuron.beta)
+    dx_expected, dw_expected = torch.autograd.grad(expected, [x, neuron.w], g)
+    assert torch.equal(s.flatten(0, 1), expected)
+    torch.testing.assert_close(dx.flatten(0, 1), dx_expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(dw, dw_expected, rtol=1e-10, atol=1e-12)
+
+
+def test_as_many_time_steps_as_are_unrolled(compiled, monkeypatch):
+    monkeypatch.setattr(fused, 'MAX_STEPS', 3)
+    x, g = current(3, 2, 5)
+    (s, dx, _), (s_eager, dx_eager, _) = both(LIF(), x, g)
+    assert len(compiled) == 3 and torch.equal(s, s_eager) and torch.equal(dx, dx_eager)
+    both(LIF(), *current(4, 2, 5))
+    assert len(compiled) == 3
 
 
 class Untraceable(SURROGATES.get('TRI')):
