@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
+from torch._dynamo.exc import InternalTorchDynamoError
 
 from a2sg_zoo.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import IF, LIF, PLIF, fused, multistep_reference
@@ -199,6 +201,66 @@ def test_a_shape_that_cannot_be_compiled_runs_step_by_step(compiled, caplog):
     assert torch.equal(*results)
     kept = [key for key, f in compiled.items() if not hasattr(f, '_torchdynamo_orig_callable')]
     assert [key[0].__name__ for key in kept] == ['backward_pass']
+
+
+class Faulty:
+    """Stands in for a compiled pass: raises the errors it is given, one a call, and then answers."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+
+    def __call__(self, *args):
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        return 'compiled'
+
+
+RUN_OUT = [torch.OutOfMemoryError('CUDA out of memory'), MemoryError()]
+LATE = [*RUN_OUT, RuntimeError('an illegal memory access was encountered')]
+COMPILER = InternalTorchDynamoError('no compiler')
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What the log is told."""
+    found = []
+    monkeypatch.setattr(fused, 'print_log', lambda text, *args: found.append(text))
+    return found
+
+
+@pytest.mark.parametrize('errors', [*([error] for error in RUN_OUT), *([None, error] for error in LATE)], ids=repr)
+def test_what_a_compiled_pass_runs_into_is_no_failure_to_compile(errors, compiled, monkeypatch, warnings):
+    """It is raised, and the next call finds the compiled pass again."""
+    faulty = Faulty(*errors)
+    monkeypatch.setattr(fused, '_compile', lambda function: faulty)
+    run = partial(fused.spikes_alone, torch.ones(2, 3), .5, LIF().dynamics)
+    for error in errors:
+        if error is None:
+            assert run() == 'compiled'
+            continue
+        with pytest.raises(type(error)) as caught:
+            run()
+        assert caught.value is error
+    assert run() == run() == 'compiled' and not warnings
+
+
+@pytest.mark.parametrize('errors', [[RuntimeError('no compiler was found')], [COMPILER], [None, COMPILER]], ids=repr)
+def test_what_cannot_be_compiled_runs_step_by_step_for_good(errors, compiled, monkeypatch, warnings):
+    faulty = Faulty(*errors)
+    monkeypatch.setattr(fused, '_compile', lambda function: faulty)
+    run = partial(fused.spikes_alone, torch.full((2, 3), 3.), .5, LIF().dynamics)
+    found = [run() for _ in (*errors, 'once more')]
+    assert found[:len(errors) - 1] == ['compiled'] * (len(errors) - 1) and faulty.errors == []
+    assert all(torch.equal(s, torch.ones(2, 3)) for s in found[len(errors) - 1:])
+    assert len(warnings) == 1 and 'spikes of a spiking layer could not be compiled' in warnings[0]
+
+
+def test_an_error_that_is_the_callers_is_raised(compiled, monkeypatch):
+    """Whatever a pass answers with when it cannot be computed at all, the next call is to try the compiler again."""
+    monkeypatch.setattr(fused, '_compile', lambda function: Faulty(ValueError('the compiler met it first')))
+    with pytest.raises(AttributeError):
+        fused.spikes_alone(torch.ones(2, 3), .5, None)
+    assert not compiled
 
 
 def test_without_a_compiler(tmp_path):
