@@ -154,11 +154,24 @@ def test_a_threshold_that_half_precision_lacks_is_not_rounded():
     assert x.grad.tolist() == [[.25], [.25]]  # no reset in between, which would have ended the first step's part
 
 
-def test_a_learned_time_constant_under_autocast_keeps_its_precision():
-    x, g = current(4, 3, 9, dtype=torch.bfloat16)
-    neuron = PLIF()
-    neuron(x.requires_grad_()).backward(g)
-    assert neuron.w.grad.dtype == torch.float32 and neuron.w.grad.isfinite()
+@pytest.mark.parametrize('decay_input', [True, False])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_a_learned_time_constant_under_autocast_keeps_its_precision(dtype, decay_input):
+    """Numbers that all of float16 and bfloat16 hold exactly, with a sum that neither does: any error is the sum's."""
+    x = torch.randint(0, 8, (3, 40, 1000), dtype=torch.float64) / 2
+    g = torch.randint(0, 9, x.shape, dtype=torch.float64) * 2
+    neuron = PLIF(decay_input=decay_input, v_threshold=2.0, surrogate=dict(type='BOX', beta=1.0))
+    leaf = x.to(dtype).requires_grad_()
+    s = neuron(leaf)
+    s.backward(g.to(dtype))
+    rate = neuron.rate.detach().double().requires_grad_()
+    wide = x.requires_grad_()
+    expected = multistep_reference(wide, rate, neuron.dynamics, neuron.surrogate, 1.0)
+    expected.backward(g)
+    assert torch.equal(s.double(), expected) and torch.equal(leaf.grad.double(), wide.grad)
+    dw = float(rate.grad * rate * (1 - rate))  # r = sigmoid(w)
+    assert abs(rate.grad) > 65504 and wide.grad.abs().max() < 64
+    assert neuron.w.grad.dtype == torch.float32 and float(neuron.w.grad) == pytest.approx(dw, rel=1e-6)
 
 
 def test_many_time_steps_are_not_unrolled(compiled):
