@@ -86,7 +86,8 @@ class TPESearcher(Searcher):
             losses.append(seen[index])
         best = min(seen, key=seen.get)
         device = objective.grid.device
-        return torch.tensor(best, device=device), torch.tensor(bool(np.isfinite(seen[best])), device=device)
+        # filled there: a copy would wait for the device once more
+        return tuple(torch.full((), x, device=device) for x in (best, bool(np.isfinite(seen[best]))))
 
 
 def _suggest(tried, losses, low, high, generator, gamma=0.25, prior_weight=1.0, candidates=24):

@@ -3,7 +3,9 @@
 On CUDA devices the kernels are Triton's (`triton_kernels`), for what they support. Elsewhere torch.compile makes one
 loop over memory of each pass, so that a layer costs little more than moving x, s, u and their gradients once. The first
 large tensor of a kind (a number of time steps, a precision, constants, a shape of surrogate) waits some seconds for
-that. Tensors below `SMALL` elements do not ask for it: there the waiting is never made up for.
+that. Tensors below `SMALL` elements do not ask for it: there the waiting is never made up for. Nor do those of more
+than `MAX_STEPS` time steps: a compiler unrolls the loop over time and takes about a second for each, while a layer that
+runs step by step takes but three times as long.
 
 `TORCH_COMPILE_DISABLE=1` in the environment keeps all step by step; results are the same, to the bit for shapes without
 transcendental functions.
@@ -21,6 +23,10 @@ from a2sg_zoo.neurons import dynamics as passes
 from a2sg_zoo.neurons import triton_kernels as kernels
 
 SMALL = 2 ** 17
+MAX_STEPS = 32
+
+# whose errors may come late, too: what ran may be compiled again, for a layout that is new
+_COMPILERS = 'torch._dynamo', 'torch._inductor', 'triton'
 
 _compiled = {}
 
@@ -56,19 +62,24 @@ def _spikes(x, rate, dynamics):
 
 
 def _run(function, kernel, key, first, *args):
-    if (kernel is None and first.numel() < SMALL) or _switched_off():
+    if (kernel is None and (first.numel() < SMALL or len(first) > MAX_STEPS)) or _switched_off():
         return function(first, *args)
     key = function, kernel, *key
-    if key not in _compiled:
-        _compiled[key] = kernel or _compile(function)
+    known = _compiled.get(key)
+    run = known or kernel or _compile(function)
     try:
-        return _compiled[key](first, *args)
-    except Exception as error:  # of many kinds; what is not the compiler's doing is raised again below
-        _compiled[key] = function
+        result = run(first, *args)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # compilers raise many kinds
+        if known and not type(error).__module__.startswith(_COMPILERS):
+            raise
+        result, run = function(first, *args), function  # what is not the compiler's doing is raised again here
         lines = str(error).strip().splitlines()
         print_log(f'{function.__name__.strip("_")} of a spiking layer could not be compiled and runs step by step, '
                   f'several times as slow: {lines[0] if lines else type(error).__name__}', 'current', logging.WARNING)
-        return function(first, *args)
+    _compiled[key] = run
+    return result
 
 
 def _compile(function):

@@ -36,14 +36,20 @@ class _MultiStep(torch.autograd.Function):
         if window.done is not None:
             window.done(u, grad_x / gain)
 
-        grad_rate = None
-        if ctx.needs_input_grad[1]:
-            spikes = (wide(u[:-1]) >= dynamics.v_threshold).to(u.dtype)
-            v_before = torch.cat([torch.full_like(u[:1], dynamics.v_reset), dynamics.reset(u[:-1], spikes)])
-            # u[t] - v[t-1] = r (x[t] + v_reset - v[t-1]) stands in for x, which is not kept
-            along = (u - v_before) / rate if dynamics.decay_input else -v_before
-            grad_rate = (grad_x * along).sum() / gain
+        grad_rate = _rate_gradient(u, grad_x, rate, dynamics) if ctx.needs_input_grad[1] else None
         return _shaped(grad_x, ctx.layout), grad_rate, None, None
+
+
+def _rate_gradient(u, grad_x, rate, dynamics):
+    """dL/dr. Half precision is widened: a sum over a layer needs more than its range (float16) or bits (bfloat16)."""
+    total, v = 0.0, dynamics.v_reset
+    for u_t, grad_t in zip(u.unbind(), grad_x.unbind()):
+        u_t = wide(u_t)
+        # u[t] - v[t-1] = r (x[t] + v_reset - v[t-1]) stands in for x, which is not kept
+        along = (u_t - v) / rate if dynamics.decay_input else -v
+        total = total + (wide(grad_t) * along).sum()
+        v = dynamics.reset(u_t, (u_t >= dynamics.v_threshold).to(u_t.dtype))
+    return total / dynamics.coefficients(rate)[1]
 
 
 class LayerGradients:
@@ -90,7 +96,7 @@ class FixedWindow:
 
     def choose(self, gradients):
         """beta, as a tensor of 1 element or T; `gradients` is `LayerGradients`."""
-        return self.beta if isinstance(self.beta, Tensor) else gradients.u.new_tensor(self.beta)
+        return self.beta if isinstance(self.beta, Tensor) else gradients.u.new_full((), self.beta)
 
 
 def multistep(x, rate, dynamics, window):

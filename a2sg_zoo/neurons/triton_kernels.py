@@ -56,9 +56,8 @@ def backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
     grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     if not u.numel():
         return grad_x
-    beta = beta.reshape(-1).float()
-    slope, offset = (torch.as_tensor(value, dtype=beta.dtype, device=beta.device).expand_as(beta).contiguous()
-                     for value in surrogate.coefficients(beta))
+    beta = beta.reshape(-1).float().contiguous()
+    slope, offset = (_filled(value, beta).expand_as(beta).contiguous() for value in surrogate.coefficients(beta))
     _backward[_grid(u)](
         u, grad_s, grad_u, grad_x, beta, slope, offset, u.shape[1], u.stride(0), grad_s.stride(0),
         0 if grad_u is None else grad_u.stride(0), *_constants(rate, dynamics), EVEN=surrogate.even,
@@ -75,9 +74,13 @@ def _constants(rate, dynamics):
     decay, gain, shift = dynamics.coefficients(rate)
     first = decay * dynamics.v_reset + shift
     if isinstance(rate, Tensor):
-        decay, gain, first, shift = (torch.as_tensor(x, dtype=torch.float32, device=rate.device).detach()
-                                     for x in (decay, gain, first, shift))
+        decay, gain, first, shift = (_filled(x, rate.detach().float()) for x in (decay, gain, first, shift))
     return decay, gain, first, shift, dynamics.v_threshold, dynamics.v_reset
+
+
+def _filled(value, like):
+    """A number as a tensor, filled on the device: a copy from the host would wait for all that is queued there."""
+    return value.detach().to(like) if isinstance(value, Tensor) else torch.full_like(like, value)
 
 
 def _options(x, rate, dynamics):

@@ -7,7 +7,7 @@ import hyperopt
 import numpy as np
 import pytest
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException
 
 from a2sg_zoo.adaptation import (
     A2SG,
@@ -22,6 +22,7 @@ from a2sg_zoo.adaptation import (
 )
 from a2sg_zoo.neurons import LIF, LayerGradients, LocalGradient
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Gaussian
+from tests.fake_gpu import fake_gpu
 
 GRID = torch.linspace(0.1, 2.0, 128, dtype=torch.float64)
 SHAPES = [ASY(h=0.5), ASY(h=1.0), TRI(), TRI(normalize='peak'), BOX(), BOX(normalize='peak')]
@@ -152,12 +153,11 @@ def test_nothing_to_go_by(searcher, kind):
 
 
 def test_an_exact_search_reads_nothing_on_the_host():
-    """On tensors without values that claim to be a GPU's: whoever reads one, and would wait for the device, fails."""
+    """Nor does it copy anything to the device, but the grid, once: either would wait for the device."""
 
-    def choose(searcher):
+    def choose(policy):
         neuron = LIF()
         neuron.beta = torch.ones(1, device='cuda')
-        policy = A2SG(searcher=searcher, sample=None)
         attach(neuron, policy)
         policy.begin(0, observe=True)
         u, g = (torch.randn(3, 64, device='cuda') for _ in range(2))
@@ -165,16 +165,36 @@ def test_an_exact_search_reads_nothing_on_the_host():
         policy.observe(neuron, u, g)
         assert beta.shape == (3,) and beta.device.type == 'cuda'
 
-    with FakeTensorMode():
-        choose(dict(type='ExactSearcher'))
+    with fake_gpu() as crossings:
+        for surrogate in SHAPES[:4]:
+            policy = A2SG(surrogate, searcher=ExactSearcher(), sample=None)
+            choose(policy)
+            assert len(crossings) == 1
+            choose(policy)
+            assert len(crossings) == 1
+            crossings.clear()
         with pytest.raises(DataDependentOutputException):
-            choose(Reading())
+            choose(A2SG(searcher=Reading(), sample=None))
 
 
 class Reading(ExactSearcher):
     def __call__(self, objective, seed):
         index, found = super().__call__(objective, seed)
         return index, found & bool(found)
+
+
+def test_tpe_copies_nothing_to_the_device():
+    class Objective:
+        def at(self, index):
+            return abs(index - 40)
+
+    search, objective, grid = TPESearcher(trials=8), Objective(), GRID.numpy()
+    with fake_gpu() as crossings:
+        objective.grid = torch.empty(len(GRID), device='cuda')
+        search._on_host[objective.grid] = grid
+        index, found = search(objective, [0])
+    assert crossings == [] and index.device == found.device == objective.grid.device
+    assert index.dtype == torch.int64 and found.dtype == torch.bool
 
 
 def test_tpe_copies_one_curve_to_the_host(monkeypatch):

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
+from torch._dynamo.exc import InternalTorchDynamoError
 
+from a2sg_zoo.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import IF, LIF, PLIF, fused, multistep_reference
 from a2sg_zoo.registry import SURROGATES
 
@@ -151,11 +154,47 @@ def test_a_threshold_that_half_precision_lacks_is_not_rounded():
     assert x.grad.tolist() == [[.25], [.25]]  # no reset in between, which would have ended the first step's part
 
 
-def test_a_learned_time_constant_under_autocast_keeps_its_precision():
-    x, g = current(4, 3, 9, dtype=torch.bfloat16)
-    neuron = PLIF()
-    neuron(x.requires_grad_()).backward(g)
-    assert neuron.w.grad.dtype == torch.float32 and neuron.w.grad.isfinite()
+@pytest.mark.parametrize('decay_input', [True, False])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_a_learned_time_constant_under_autocast_keeps_its_precision(dtype, decay_input):
+    """Numbers that all of float16 and bfloat16 hold exactly, with a sum that neither does: any error is the sum's."""
+    x = torch.randint(0, 8, (3, 40, 1000), dtype=torch.float64) / 2
+    g = torch.randint(0, 9, x.shape, dtype=torch.float64) * 2
+    neuron = PLIF(decay_input=decay_input, v_threshold=2.0, surrogate=dict(type='BOX', beta=1.0))
+    leaf = x.to(dtype).requires_grad_()
+    s = neuron(leaf)
+    s.backward(g.to(dtype))
+    rate = neuron.rate.detach().double().requires_grad_()
+    wide = x.requires_grad_()
+    expected = multistep_reference(wide, rate, neuron.dynamics, neuron.surrogate, 1.0)
+    expected.backward(g)
+    assert torch.equal(s.double(), expected) and torch.equal(leaf.grad.double(), wide.grad)
+    dw = float(rate.grad * rate * (1 - rate))  # r = sigmoid(w)
+    assert abs(rate.grad) > 65504 and wide.grad.abs().max() < 64
+    assert neuron.w.grad.dtype == torch.float32 and float(neuron.w.grad) == pytest.approx(dw, rel=1e-6)
+
+
+def test_many_time_steps_are_not_unrolled(compiled):
+    """A neuron that takes a batch's samples for time steps sees hundreds, and each number of them would be compiled."""
+    layer = AcrossBatch(PLIF(detach_reset=False).double())
+    x, g = current(4, fused.MAX_STEPS // 4 + 1, 5, 3, dtype=torch.float64)
+    s, dx, (dw,) = both(layer, x, g)[0]
+    assert not compiled
+    neuron, x, g = layer.neuron, x.flatten(0, 1).requires_grad_(), g.flatten(0, 1)
+    expected = multistep_reference(x, neuron.rate, neuron.dynamics, neuron.surrogate, neuron.beta)
+    dx_expected, dw_expected = torch.autograd.grad(expected, [x, neuron.w], g)
+    assert torch.equal(s.flatten(0, 1), expected)
+    torch.testing.assert_close(dx.flatten(0, 1), dx_expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(dw, dw_expected, rtol=1e-10, atol=1e-12)
+
+
+def test_as_many_time_steps_as_are_unrolled(compiled, monkeypatch):
+    monkeypatch.setattr(fused, 'MAX_STEPS', 3)
+    x, g = current(3, 2, 5)
+    (s, dx, _), (s_eager, dx_eager, _) = both(LIF(), x, g)
+    assert len(compiled) == 3 and torch.equal(s, s_eager) and torch.equal(dx, dx_eager)
+    both(LIF(), *current(4, 2, 5))
+    assert len(compiled) == 3
 
 
 class Untraceable(SURROGATES.get('TRI')):
@@ -175,6 +214,66 @@ def test_a_shape_that_cannot_be_compiled_runs_step_by_step(compiled, caplog):
     assert torch.equal(*results)
     kept = [key for key, f in compiled.items() if not hasattr(f, '_torchdynamo_orig_callable')]
     assert [key[0].__name__ for key in kept] == ['backward_pass']
+
+
+class Faulty:
+    """Stands in for a compiled pass: raises the errors it is given, one a call, and then answers."""
+
+    def __init__(self, *errors):
+        self.errors = list(errors)
+
+    def __call__(self, *args):
+        if self.errors and (error := self.errors.pop(0)) is not None:
+            raise error
+        return 'compiled'
+
+
+RUN_OUT = [torch.OutOfMemoryError('CUDA out of memory'), MemoryError()]
+LATE = [*RUN_OUT, RuntimeError('an illegal memory access was encountered')]
+COMPILER = InternalTorchDynamoError('no compiler')
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What the log is told."""
+    found = []
+    monkeypatch.setattr(fused, 'print_log', lambda text, *args: found.append(text))
+    return found
+
+
+@pytest.mark.parametrize('errors', [*([error] for error in RUN_OUT), *([None, error] for error in LATE)], ids=repr)
+def test_what_a_compiled_pass_runs_into_is_no_failure_to_compile(errors, compiled, monkeypatch, warnings):
+    """It is raised, and the next call finds the compiled pass again."""
+    faulty = Faulty(*errors)
+    monkeypatch.setattr(fused, '_compile', lambda function: faulty)
+    run = partial(fused.spikes_alone, torch.ones(2, 3), .5, LIF().dynamics)
+    for error in errors:
+        if error is None:
+            assert run() == 'compiled'
+            continue
+        with pytest.raises(type(error)) as caught:
+            run()
+        assert caught.value is error
+    assert run() == run() == 'compiled' and not warnings
+
+
+@pytest.mark.parametrize('errors', [[RuntimeError('no compiler was found')], [COMPILER], [None, COMPILER]], ids=repr)
+def test_what_cannot_be_compiled_runs_step_by_step_for_good(errors, compiled, monkeypatch, warnings):
+    faulty = Faulty(*errors)
+    monkeypatch.setattr(fused, '_compile', lambda function: faulty)
+    run = partial(fused.spikes_alone, torch.full((2, 3), 3.), .5, LIF().dynamics)
+    found = [run() for _ in (*errors, 'once more')]
+    assert found[:len(errors) - 1] == ['compiled'] * (len(errors) - 1) and faulty.errors == []
+    assert all(torch.equal(s, torch.ones(2, 3)) for s in found[len(errors) - 1:])
+    assert len(warnings) == 1 and 'spikes of a spiking layer could not be compiled' in warnings[0]
+
+
+def test_an_error_that_is_the_callers_is_raised(compiled, monkeypatch):
+    """Whatever a pass answers with when it cannot be computed at all, the next call is to try the compiler again."""
+    monkeypatch.setattr(fused, '_compile', lambda function: Faulty(ValueError('the compiler met it first')))
+    with pytest.raises(AttributeError):
+        fused.spikes_alone(torch.ones(2, 3), .5, None)
+    assert not compiled
 
 
 def test_without_a_compiler(tmp_path):

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from a2sg_zoo.neurons import PLIF, multistep_reference
+from a2sg_zoo.neurons import LIF, PLIF, multistep, multistep_reference
 from a2sg_zoo.neurons import dynamics as reference
 from a2sg_zoo.neurons.dynamics import Dynamics
-from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
+from a2sg_zoo.neurons.multistep import FixedWindow
+from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, PiecewiseLinear
 from a2sg_zoo.surrogates.piecewise_linear import UnitArea
+from tests.fake_gpu import fake_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPES = ASY(.7, .6), TRI(.9), TRI(1.1, normalize='peak'), BOX(1.2), UnitArea(ASY(.8))
@@ -42,7 +44,7 @@ def check(device):
         x, grad_s, grad_u = ((1.5 * torch.randn(T, N, device=device)).to(dtype) for _ in range(3))
         if repeated:
             x, grad_s = x[:1].expand(T, N), grad_s[:1].expand(T, N)
-        beta = torch.rand(T if per_step else 1, device=device) + .3
+        beta = (torch.rand(T if per_step else 1, 2, device=device) + .3)[:, 0]
         assert kernels.supports(x, shape)
         expected = reference.forward_pass(x, rate, dynamics)
         found = kernels.forward(x, rate, dynamics)
@@ -102,6 +104,45 @@ def test_on_a_gpu():
     pytest.importorskip('triton')
     assert check(torch.device('cuda')) == 48
     check_layer(torch.device('cuda'))
+
+
+class Unlaunched:
+    """In place of a kernel: notes what it is called with."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getitem__(self, grid):
+        return lambda *args, **options: self.calls.append(args)
+
+
+@pytest.mark.parametrize('kind', [LIF, PLIF])
+@pytest.mark.parametrize('decay_input', [True, False])
+@pytest.mark.parametrize('shape', [*SHAPES, BOX(normalize='peak'), ATan()], ids=repr)
+def test_a_layer_copies_nothing_to_the_device(shape, decay_input, kind, monkeypatch):
+    """A number that is copied there stops the host until the device has done all that it was given."""
+    pytest.importorskip('triton')
+    from a2sg_zoo.neurons import fused
+    from a2sg_zoo.neurons import triton_kernels as kernels
+
+    forward, backward = Unlaunched(), Unlaunched()
+    monkeypatch.setattr(kernels, '_forward', forward)
+    monkeypatch.setattr(kernels, '_backward', backward)
+    monkeypatch.setattr(fused, '_compiled', {})
+    with fake_gpu() as crossings:
+        with torch.device('cuda'):
+            layer = kind(decay_input=decay_input, surrogate=shape)
+        crossings.clear()
+        x = torch.randn(4, 3, 5, device='cuda', requires_grad=True)
+        for window in (FixedWindow(shape, layer.beta), FixedWindow(shape, .8)):
+            s = multistep(x, layer.rate, layer.dynamics, window)
+            # autograd's engine would ask for a GPU
+            s.grad_fn.apply(torch.randn_like(s), None)
+    assert crossings == []
+    assert len(forward.calls) == 2 and len(backward.calls) == 2 * isinstance(shape, PiecewiseLinear)
+    for call in backward.calls:
+        beta, slope, offset = call[4:7]
+        assert beta.shape == slope.shape == offset.shape == (1,) and slope.device == offset.device == x.device
 
 
 def test_what_there_is_no_kernel_for(monkeypatch):
