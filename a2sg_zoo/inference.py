@@ -11,6 +11,7 @@ from itertools import repeat
 from pathlib import Path, PurePosixPath
 from urllib.request import url2pathname
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -125,12 +126,21 @@ class Inferencer(BaseInferencer):
         target = next(self._targets)
         try:
             image = read_image(source)
+            prepared = self._preprocess(image, source)
         except DataError as error:
             if not self._keep_going:
                 raise
             self._errors.append(str(error))
             return None
-        return dict(image=image, source=source, target=target, **self.preprocess_image(image))
+        return dict(image=image, source=source, target=target, **prepared)
+
+    def _preprocess(self, image, source):
+        try:
+            return self.preprocess_image(image)
+        except cv2.error as error:  # a side of no pixels
+            name = f'picture {source}' if isinstance(source, (str, Path)) else 'a picture'
+            raise DataError(f'{name} of {image.shape[1]} x {image.shape[0]} is too narrow for what these weights take: '
+                            f'resize = {self.description.resize}') from error
 
     @torch.inference_mode()
     def forward(self, data):

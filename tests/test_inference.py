@@ -282,6 +282,17 @@ def test_the_weights_are_hashed_once(weights, monkeypatch):
     assert hashed == [weights[1]]
 
 
+@task('segmentation')
+def test_a_picture_of_which_nothing_is_left(weights, tmp_path):
+    infer = SegmentationInferencer('tiny', 'cpu')
+    narrow = np.zeros((1, 300, 3), np.uint8)
+    with pytest.raises(DataError, match='a picture of 300 x 1 is too narrow .* resize = '):
+        infer(narrow)
+    Image.fromarray(narrow).save(tmp_path / 'line.png')
+    found = infer([tmp_path / 'line.png', photo()], keep_going=True)
+    assert len(found['predictions']) == 1 and 'line.png of 300 x 1 is too narrow' in found['errors'][0]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUDA device')
 @task('classification', 'segmentation')
 def test_cuda(weights, folder):
