@@ -1,6 +1,6 @@
 # AdamW, 10 epochs of warm-up, then a cosine to 1e-5: the recipe published for Spikformer on CIFAR10-DVS. 96 epochs of
 # 562 batches of 16. It differs from the published one in that mixup is on in every batch and to the end (there: in half
-# of them, for 75 epochs), and that there are no epochs of cool-down.
+# of them, for 75 epochs), that there are no epochs of cool-down, and that it is float32 without --amp (there: mixed).
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.06),
