@@ -11,6 +11,7 @@ from itertools import repeat
 from pathlib import Path, PurePosixPath
 from urllib.request import url2pathname
 
+import cv2
 import mmcv
 import numpy as np
 import torch
@@ -125,12 +126,21 @@ class Inferencer(BaseInferencer):
         target = next(self._targets)
         try:
             image = read_image(source)
+            prepared = self._preprocess(image, source)
         except DataError as error:
             if not self._keep_going:
                 raise
             self._errors.append(str(error))
             return None
-        return dict(image=image, source=source, target=target, **self.preprocess_image(image))
+        return dict(image=image, source=source, target=target, **prepared)
+
+    def _preprocess(self, image, source):
+        try:
+            return self.preprocess_image(image)
+        except cv2.error as error:  # a side of no pixels
+            name = f'picture {source}' if isinstance(source, (str, Path)) else 'a picture'
+            raise DataError(f'{name} of {image.shape[1]} x {image.shape[0]} is too narrow for what these weights take: '
+                            f'resize = {self.description.resize}') from error
 
     @torch.inference_mode()
     def forward(self, data):
@@ -138,7 +148,7 @@ class Inferencer(BaseInferencer):
         predictions = []
         for output, image, source, target in zip(self.model.test_step(data), images, sources, targets):
             given = isinstance(source, (str, Path))
-            prediction = dict(input=str(source) if given else None, **self.predict(output))
+            prediction = dict(input=str(source) if given else None, **self.predict(output, image))
             if target is not None:
                 prediction['picture'] = self._draw(image, prediction, target)
             predictions.append(prediction)
@@ -184,7 +194,7 @@ class ImageClassifierInferencer(Inferencer):
     def forward(self, data):
         return super().forward({**data, 'inputs': torch.stack(data['inputs'])})
 
-    def predict(self, output):
+    def predict(self, output, image):
         scores = output['logits'].float().mean(0).softmax(0).tolist()
         label = max(range(len(scores)), key=scores.__getitem__)
         return dict(label=label, name=self.description.classes[label], score=scores[label], scores=scores)
@@ -206,7 +216,8 @@ class SegmentationInferencer(Inferencer):
 
     A prediction is dict(input=path or None, mask=class of each pixel, uint8 (H, W) of the picture's size, shares={name
     of a class: its share of the pixels}, the largest first). With `out_dir`, the tinted picture goes to NAME.png and
-    the mask, as a palette image, to NAME_mask.png. Masks of more than 256 classes are uint16, and grey images. See
+    the mask, as a palette image, to NAME_mask.png. Masks of more than 256 classes are uint16, and grey images. Classes
+    are decided at the size that the network sees; each pixel of the picture has that of the nearest one there. See
     `Inferencer` for arguments.
     """
 
@@ -225,12 +236,16 @@ class SegmentationInferencer(Inferencer):
         results = dict(img=mmcv.imconvert(image, 'rgb', 'bgr'))  # the order of the data sets for segmentation
         if self._resize is not None:
             results = self._resize(results)
-        sample = SegDataSample(metainfo=dict(ori_shape=image.shape[:2], img_shape=results['img'].shape[:2]))
+        # not the picture's own size, to which the logits of all classes would be enlarged: gigabytes for a photograph
+        shape = results['img'].shape[:2]
+        sample = SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
         return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1), data_samples=sample)
 
-    def predict(self, output):
+    def predict(self, output, image):
         mask = output.pred_sem_seg.data[0].cpu().numpy()
         mask = mask.astype(np.uint8 if len(self.description.classes) <= 256 else np.uint16)
+        height, width = image.shape[:2]
+        mask = np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
         counts = np.bincount(mask.ravel(), minlength=len(self.description.classes))
         order = sorted(np.flatnonzero(counts).tolist(), key=lambda i: -counts[i])
         return dict(mask=mask, shares={self.description.classes[i]: counts[i].item() / mask.size for i in order})

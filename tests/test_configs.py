@@ -112,6 +112,28 @@ def test_config_is_short(path):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_methods_are_compared_on_one_recipe(path):
+    first = next(other for other in CONFIGS if other.stem.rpartition('_')[0] == path.stem.rpartition('_')[0])
+    ours, theirs = load_config(path), load_config(first)
+    for part in ('train_dataloader', 'val_dataloader', 'param_scheduler', 'train_cfg', 'optim_wrapper'):
+        assert ours[part] == theirs[part]
+
+
+@pytest.mark.parametrize('name, neck', [
+    ('spikformer_ade20k_tri', 2), ('meta_spikeformer_ade20k_tri', 2), ('e_spikeformer_ade20k_ilif', 1)])
+def test_learning_rates_of_segmentors(name, neck):
+    cfg = load_config(ROOT / 'configs' / f'{name}.py')
+    shrink(cfg)
+    init_default_scope('a2sg_zoo')
+    model = MODELS.build(cfg.model)
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).param_groups
+    rates = {id(p): group['lr'] for group in groups for p in group['params']}
+    times = dict(backbone=1, neck=neck, decode_head=2)
+    for key, p in model.named_parameters():
+        assert rates[id(p)] == pytest.approx(1e-3 * times[key.partition('.')[0]]), key
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_data_and_demo(path):
     cfg = load_config(path)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import mmcv
 import numpy as np
 import pooch
 import pytest
@@ -87,6 +88,21 @@ def test_masks(weights, tmp_path):
     assert list(found['shares'].values()) == sorted(found['shares'].values(), reverse=True)
     for i, name in enumerate(CLASSES):
         assert found['shares'].get(name, 0) == (found['mask'] == i).mean()
+
+
+@task('segmentation')
+@pytest.mark.parametrize('height, width, factor', [(480, 640, 10), (640, 480, 10), (16, 16, 1 / 3)])
+def test_masks_are_decided_at_the_size_that_the_network_sees(weights, height, width, factor):
+    infer = SegmentationInferencer('tiny', 'cpu')
+    image = photo(0, height, width)
+    found, = infer(image)['predictions']
+    small = mmcv.imresize(image, (round(width / factor), round(height / factor)))
+    seen, = infer(small)['predictions']
+    assert sorted(seen['mask'].shape) == ([48, 64] if factor == 10 else [48, 48]) and len(seen['shares']) > 1
+    expected = seen['mask'].repeat(10, 0).repeat(10, 1) if factor == 10 else seen['mask'][1::3, 1::3]
+    assert np.array_equal(found['mask'], expected)
+    for i, name in enumerate(CLASSES):
+        assert found['shares'].get(name, 0) == (expected == i).mean()
 
 
 @task('classification', 'segmentation')
@@ -229,7 +245,10 @@ def test_more_classes_than_a_byte_counts(weights, tmp_path):
     palette = np.random.default_rng(0).integers(0, 256, (300, 3)).tolist()
     infer.description = replace(infer.description, classes=[str(i) for i in range(300)], palette=palette)
     labels = torch.tensor([[0, 255, 256, 299]] * 2)
-    prediction = infer.predict(SegDataSample(pred_sem_seg=PixelData(data=labels[None])))
+    sample = SegDataSample(pred_sem_seg=PixelData(data=labels[None]))
+    enlarged = infer.predict(sample, np.zeros((4, 8, 3), np.uint8))['mask']
+    assert np.array_equal(enlarged, labels.numpy().repeat(2, 0).repeat(2, 1)) and enlarged.dtype == np.uint16
+    prediction = infer.predict(sample, np.zeros((2, 4, 3), np.uint8))
     assert np.array_equal(prediction['mask'], labels) and prediction['shares'] == dict.fromkeys(
         ['0', '255', '256', '299'], .25)
     path = infer.draw(np.zeros((2, 4, 3), np.uint8), prediction, tmp_path / 'x')
@@ -261,6 +280,17 @@ def test_the_weights_are_hashed_once(weights, monkeypatch):
     monkeypatch.setattr(pooch, 'file_hash', lambda path, alg: (hashed.append(path), file_hash(path, alg))[1])
     inferencer('tiny', 'cpu')
     assert hashed == [weights[1]]
+
+
+@task('segmentation')
+def test_a_picture_of_which_nothing_is_left(weights, tmp_path):
+    infer = SegmentationInferencer('tiny', 'cpu')
+    narrow = np.zeros((1, 300, 3), np.uint8)
+    with pytest.raises(DataError, match='a picture of 300 x 1 is too narrow .* resize = '):
+        infer(narrow)
+    Image.fromarray(narrow).save(tmp_path / 'line.png')
+    found = infer([tmp_path / 'line.png', photo()], keep_going=True)
+    assert len(found['predictions']) == 1 and 'line.png of 300 x 1 is too narrow' in found['errors'][0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUDA device')

@@ -107,8 +107,13 @@ class BatchRandAugment:
         prob: of each of the operations to happen.
         fill: as for `BatchAutoAugment`.
 
-    timm's "rand-m9-n1-mstd0.4-inc1" is num_ops=1, magnitude=9, magnitude_std=0.4, prob=0.5, up to the rounding and
-    one operation that this set has not (SolarizeAdd).
+    timm's "rand-m9-n1-mstd0.4-inc1" is num_ops=1, magnitude=9, magnitude_std=0.4, prob=0.5, but that timm
+
+    - rounds no magnitude, and has one operation more, SolarizeAdd;
+    - posterizes to 4 - int(0.4 magnitude) bits, 1 at 9; here it is 8 - round(0.4 magnitude), 4 at 9;
+    - solarizes from the grey level 256 - int(25.6 magnitude) on, here from 255 - 25.5 magnitude: 26 at 9 in both;
+    - moves images by up to 45 % of a side, here 150 / 331 (45.3 %) in whole pixels;
+    - interpolates, bicubically in the recipes of transformers on CIFAR; here pixels are the nearest.
 
     Source: Cubuk et al., NeurIPS 2020, with the operations and ranges of AutoAugment.
     """

@@ -19,7 +19,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from a2sg_zoo.datasets.classification import ImagesInMemory
-from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
+from a2sg_zoo.files import write_atomically
 from a2sg_zoo.registry import DATASETS
 
 _SENSOR = 128
@@ -145,23 +146,13 @@ class FrameCache:
             raise DataError(_damaged(path, error)) from error
         buffer = io.BytesIO()
         np.savez_compressed(buffer, frames=frames)
-        _write(buffer.getbuffer(), self._file(path))
+        file = self._file(path)
+        try:
+            write_atomically(buffer.getbuffer(), file)
+        except CheckpointError as error:
+            raise DataError(f'frames could not be kept in {file.parent} ({error.__cause__.strerror}); make space, or '
+                            'set cache_root to a folder for them') from error
         return frames
-
-
-def _write(data, path):
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, 'wb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f'frames could not be kept in {path.parent} ({error.strerror}); make space, or set cache_root '
-                        'to a folder for them') from error
 
 
 @DATASETS.register_module()

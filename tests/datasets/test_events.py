@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets import CIFAR10DVS, SeededIndex, events
 from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.files import remove_leftovers
 
 EVENTS = np.dtype([('t', '<u8'), ('x', '<u2'), ('y', '<u2'), ('p', '?')])
 DESCRIPTION = b"""<dv version="2.0"><node name="outInfo"><node name="0">
@@ -214,7 +215,7 @@ def test_processes_share_a_cache(root):
     with multiprocessing.get_context('spawn').Pool(2) as pool:
         first, second = pool.map(_sum, [root] * 2, chunksize=1)
     assert first == second == pytest.approx(36 * 500 / 64, rel=0.05)
-    assert not list(root.rglob('*.part'))
+    assert not list(root.rglob('*.writing'))
 
 
 def test_no_space_for_the_cache(root, monkeypatch):
@@ -224,6 +225,18 @@ def test_no_space_for_the_cache(root, monkeypatch):
     with pytest.raises(DataError, match=r'frames could not be kept in .*airplane \(No space left.*cache_root'):
         CIFAR10DVS(root, T=2)
     assert not list(root.rglob('*.npz*'))
+
+
+def test_what_a_kill_leaves_of_a_cache_is_known_as_such(root, monkeypatch):
+    def kill(*paths):
+        raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        patch.setattr(events.os, 'replace', kill)
+        with pytest.raises(KeyboardInterrupt):
+            CIFAR10DVS(root, T=2)
+    left, = root.rglob('*.npz*')
+    remove_leftovers(left.parent)
+    assert not left.exists() and len(CIFAR10DVS(root, T=2)) == 36
 
 
 CUTS = dict(empty=0, magic=9, length=16, header=HEADER // 2, description=HEADER - 1, nothing=HEADER,

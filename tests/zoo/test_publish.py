@@ -23,6 +23,7 @@ from a2sg_zoo.zoo import cards
 from a2sg_zoo.zoo.cards import beta_picture, card, check
 from a2sg_zoo.zoo.index import SHIPPED, Entry, read_index, write_index
 from a2sg_zoo.zoo.publish import publish
+from a2sg_zoo.zoo.published import describe, read
 from tests.tools import test_classification as classification
 from tests.tools import test_train_and_test as segmentation
 from tests.zoo.tiny import facts as tiny_facts
@@ -174,6 +175,14 @@ def test_the_hub_understands_the_shipped_cards(entry):
     assert found.data.pipeline_tag == f'image-{entry["task"]}'
     assert {result.metric_name: result.metric_value for result in found.data.eval_results} == entry['metrics']
     assert {result.dataset_type for result in found.data.eval_results} == {entry['data']['id']}
+
+
+@pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
+def test_the_shipped_weights_say_what_their_configs_say(entry):
+    description = read(entry.shipped)[1]
+    meta = dict(classes=description.classes, palette=description.palette)
+    assert describe(load_config(ROOT / entry['config']), meta, entry['config']) == description
+    assert description.resize
 
 
 @pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])

@@ -18,6 +18,8 @@ val_dataloader = dict(
     persistent_workers=False,
     dataset=dict(data_root=data_root, pipeline=[
         dict(type='LoadImage'),
+        # changes none of these images, but a photograph that is given to the trained network later
+        dict(type='Resize', scale=(320, 240), keep_ratio=True),
         dict(type='LoadSegAnnotations'),
         dict(type='PackSegInputs'),
     ]))

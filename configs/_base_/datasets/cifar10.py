@@ -1,4 +1,5 @@
 # CIFAR-10. The root may be set by the environment variable CIFAR_ROOT or --cfg-options data_root=PATH.
+_base_ = 'classification.py'
 data_root = '{{$CIFAR_ROOT:data/cifar}}'
 mean = [125.31, 122.95, 113.87]
 data_preprocessor = dict(type='ImgDataPreprocessor', mean=mean, std=[62.99, 62.09, 66.7])
@@ -12,21 +13,13 @@ train_dataloader = dict(
     batch_size=128,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(type='CIFAR', num_classes=10, data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=256,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(type='CIFAR', num_classes=10, data_root=data_root, train=False))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy')
-test_evaluator = val_evaluator
-vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 
 # What --demo swaps in: the digits that scikit-learn brings along, and a short schedule. The network stays as it is.
 demo_evaluation = dict(

@@ -1,12 +1,11 @@
 # CIFAR10-DVS in 10 frames of 48x48, with the augmentation of TET (that of NDA: operations=["roll", "rotate", "shear"]).
 # The root may be set by the environment variable CIFAR10DVS_ROOT or --cfg-options data_root=PATH.
+_base_ = 'classification.py'
 data_root = '{{$CIFAR10DVS_ROOT:data}}'
 train_dataloader = dict(
     batch_size=128,
     num_workers=4,
     persistent_workers=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(
         type='CIFAR10DVS', data_root=data_root, T=10, size=48,
         pipeline=[dict(type='BatchEventAugment', operations=['roll'])]))
@@ -14,14 +13,8 @@ val_dataloader = dict(
     batch_size=128,
     num_workers=2,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(type='CIFAR10DVS', data_root=data_root, T=10, size=48, train=False))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy')
-test_evaluator = val_evaluator
-vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 
 # What --demo swaps in: the digits that scikit-learn brings along, in motion, and a short schedule. The network stays as
 # it is but for its time steps.

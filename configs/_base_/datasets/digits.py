@@ -1,19 +1,12 @@
 # The handwritten digits that scikit-learn brings along, 8x8: 1,437 for training, 360 for the test. Nothing to download.
+_base_ = 'classification.py'
 data_preprocessor = dict(type='ImgDataPreprocessor', mean=[78.0] * 3, std=[96.0] * 3)
 train_dataloader = dict(
     batch_size=32,
     num_workers=0,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(type='Digits', size=8, pipeline=[dict(type='BatchCrop', padding=1)]))
 val_dataloader = dict(
     batch_size=360,
     num_workers=0,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(type='Digits', size=8, train=False))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy')
-test_evaluator = val_evaluator
-vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends)

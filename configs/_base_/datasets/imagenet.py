@@ -1,4 +1,5 @@
 # ImageNet-1k at 224. The root may be set by the environment variable IMAGENET_ROOT or --cfg-options data_root=PATH.
+_base_ = 'classification.py'
 data_root = '{{$IMAGENET_ROOT:data/imagenet}}'
 mean = [123.675, 116.28, 103.53]
 data_preprocessor = dict(type='ImgDataPreprocessor', mean=mean, std=[58.395, 57.12, 57.375])
@@ -6,8 +7,6 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=8,
     persistent_workers=True,
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(type='ImageNet', data_root=data_root, pipeline=[
         dict(type='torchvision/RandomResizedCrop', size=224, interpolation=3),
         dict(type='torchvision/RandomHorizontalFlip'),
@@ -16,17 +15,11 @@ val_dataloader = dict(
     batch_size=64,
     num_workers=8,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='mmengine.dataset.default_collate'),
     dataset=dict(type='ImageNet', data_root=data_root, train=False, pipeline=[
         dict(type='torchvision/Resize', size=256, interpolation=3),
         dict(type='torchvision/CenterCrop', size=224),
     ]))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='Accuracy')
-test_evaluator = val_evaluator
-vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 
 # What --demo swaps in: the digits that scikit-learn brings along, and a short schedule. The network stays as it is.
 demo_evaluation = dict(

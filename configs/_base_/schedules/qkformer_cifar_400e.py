@@ -1,5 +1,5 @@
 # Spikformer's schedule over 400 epochs, with another learning rate and batches of 64, 782 an epoch. From
-# cifar10/cifar10.yml of github.com/zhouchenlin2096/QKFormer.
+# cifar10/cifar10.yml of github.com/zhouchenlin2096/QKFormer, where precision is mixed (amp: True), too.
 _base_ = 'spikformer_cifar_300e.py'
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [

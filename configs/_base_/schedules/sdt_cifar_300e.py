@@ -1,5 +1,5 @@
 # Spikformer's schedule with another learning rate and batches of 64, 782 an epoch. From
-# conf/cifar10/2_512_300E_t4.yml of github.com/BICLab/Spike-Driven-Transformer.
+# conf/cifar10/2_512_300E_t4.yml of github.com/BICLab/Spike-Driven-Transformer, which is in float32 (amp: False).
 _base_ = 'spikformer_cifar_300e.py'
 optim_wrapper = dict(optimizer=dict(lr=3e-4))
 param_scheduler = [

@@ -1,6 +1,6 @@
 # AdamW, 20 epochs of warm-up, a cosine to 1e-5 and 10 epochs at that; no mixup after 200 of the 310. One epoch is 391
 # batches of 128. From cifar10/cifar10.yml of github.com/ZK-Zhou/spikformer; there the cosine counts from epoch 0, and
-# here from the end of the warm-up.
+# here from the end of the warm-up. There precision is mixed (amp: True); here it is float32 without --amp.
 _base_ = 'classification.py'
 optim_wrapper = dict(
     type='OptimWrapper',

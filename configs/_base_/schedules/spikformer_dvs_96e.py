@@ -1,6 +1,7 @@
 # AdamW, 10 epochs of warm-up, then a cosine to 1e-5: the recipe published for Spikformer on CIFAR10-DVS. 96 epochs of
 # 562 batches of 16. It differs from the published one in that mixup is on in every batch and to the end (there: in half
-# of them, for 75 epochs), and that there are no epochs of cool-down.
+# of them, for 75 epochs), that there are no epochs of cool-down, and that it is float32 without --amp (there: mixed).
+_base_ = 'classification.py'
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.06),
@@ -9,16 +10,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=5620),
     dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=5620, end=53952),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=53952, val_interval=562)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-default_hooks = dict(
-    timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
-    param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False, interval=562, max_keep_ckpts=2, save_best='top1'),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-    run_info=dict(type='RunInfoHook'),
-    step_seed=dict(type='StepSeedHook'),
-    guard=dict(type='NonFiniteGuard'))
-log_processor = dict(by_epoch=False)
+train_cfg = dict(max_iters=53952, val_interval=562)
+default_hooks = dict(checkpoint=dict(interval=562))
