@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 
+import torch
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
@@ -28,8 +29,9 @@ def _once_more(block):
     """Batch norms take the batch's statistics, as in the first pass, and add nothing of them to the running ones."""
     norms = [m for m in block.modules() if isinstance(m, _NormBase) and m.training and m.track_running_stats]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    unread = torch.tensor(0)  # SyncBatchNorm insists on a counter
     for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, None
+        norm.momentum, norm.num_batches_tracked = 0.0, unread
     try:
         yield
     finally:
