@@ -17,8 +17,8 @@ through the window's edge: one pass puts the elements into bins of |z|, and pref
 
 `DirectObjective` evaluates f for each candidate it is asked about: it serves any shape.
 
-In data parallel training the sums, not the tensors, are added up over the processes, so that all of them see the
-curve of the whole batch.
+In data parallel training the sums, not the tensors, are added up over the processes, so that all of them see one
+curve: that of the whole batch, or, where each looks at a sample of its share, of all samples together.
 """
 
 from abc import ABC, abstractmethod

@@ -171,7 +171,8 @@ class AdaptivePolicy(Policy):
         candidates: number of windows in the grid between them.
         objective: 'sgv' as in the paper, or the scale-free 'cv', for the last time step.
         interval: search in every interval-th optimiser step, hold beta between.
-        sample: number of a layer's elements a search looks at, drawn at random in runs of 16; None for all.
+        sample: number of a layer's elements a search looks at in each process, drawn at random in runs of 16; None for
+            all.
         gain: 'shape' applies the surrogate as it is, so that a wide window passes on more gradient than a narrow one;
             'area' divides it by its area, for shapes that are linear in their window. SGV is that of the surrogate as
             it is either way, for an area of 1 leaves it without an inner minimum; TGC is that of what is applied.

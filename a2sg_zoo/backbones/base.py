@@ -28,7 +28,7 @@ class SpikingBackbone(BaseModule):
         time: 'mean' returns each output averaged over time, (B, C, H, W), which is what a plain neck or head takes;
             'keep' returns (T, B, C, H, W), for spiking ones.
         recompute: whether blocks keep nothing but their inputs for the backward pass and run a second time in it
-            (activation checkpointing): less memory, a third more time, the same results.
+            (activation checkpointing): less memory, a third more time, the same results. Not under torch.compile.
         save_spikes: whether spikes are kept for the backward pass as autograd would, beside the membrane potentials;
             otherwise they are made from these again, which saves a third of a network's memory.
         init_cfg: MMEngine's. For `dict(type='Pretrained', checkpoint=PATH)` the file may be one of this project, one

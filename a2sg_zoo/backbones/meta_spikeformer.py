@@ -17,27 +17,35 @@ from a2sg_zoo.layers import Folded, MembraneMLP, TransformerBlock, check_heads, 
 from a2sg_zoo.registry import MODELS
 
 
-class BatchNormPad(nn.BatchNorm2d):
-    """Batch norm, then one pixel of padding with the value that a zero input normalises to.
+class RepConv(Folded):
+    """1x1 convolution, batch norm and padding, depthwise 3x3, 1x1, and two batch norms; re-parameterisable.
 
-    So the 1x1 convolution before and the 3x3 one after can be merged into one after training.
+    The padding is one pixel of the value that a zero input normalises to, so the 1x1 convolution before and the 3x3 one
+    after can be merged into one after training. It is not the norm's own work: a norm may be replaced by another kind,
+    such as SyncBatchNorm, which only normalises.
     """
 
-    def forward(self, x):
-        y = super().forward(x)
-        border = (self.bias - self.running_mean * self.weight / (self.running_var + self.eps).sqrt()).detach()
-        B, C, H, W = y.shape
-        padded = border.to(y.dtype).view(1, C, 1, 1).expand(B, C, H + 2, W + 2).clone()
-        padded[:, :, 1:-1, 1:-1] = y
-        return padded
+    def __init__(self, dim):
+        super().__init__(OrderedDict(
+            pw1=nn.Conv2d(dim, dim, 1, bias=False), pad=nn.BatchNorm2d(dim),
+            dw=nn.Conv2d(dim, dim, 3, groups=dim, bias=False), pw2=nn.Conv2d(dim, dim, 1, bias=False),
+            bn1=nn.BatchNorm2d(dim), bn2=nn.BatchNorm2d(dim)))
+
+    def image(self, x):
+        y = self.pad(self.pw1(x))
+        # when the norm is merged into it, the convolution pads
+        if not isinstance(self.pad, nn.Identity):
+            y = _bordered(y, self.pad)
+        return self.bn2(self.bn1(self.pw2(self.dw(y))))
 
 
-def rep_conv(dim):
-    """1x1 convolution, padded batch norm, depthwise 3x3, 1x1, and two batch norms; re-parameterisable."""
-    return Folded(OrderedDict(
-        pw1=nn.Conv2d(dim, dim, 1, bias=False), pad=BatchNormPad(dim),
-        dw=nn.Conv2d(dim, dim, 3, groups=dim, bias=False), pw2=nn.Conv2d(dim, dim, 1, bias=False),
-        bn1=nn.BatchNorm2d(dim), bn2=nn.BatchNorm2d(dim)))
+def _bordered(y, norm):
+    """A batch norm's output y in a frame of what the running statistics make of zero."""
+    border = (norm.bias - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
+    B, C, H, W = y.shape
+    padded = border.to(y.dtype).view(1, C, 1, 1).expand(B, C, H + 2, W + 2).clone()
+    padded[:, :, 1:-1, 1:-1] = y
+    return padded
 
 
 class Downsample(nn.Module):
@@ -82,16 +90,16 @@ class ConvBlock(nn.Module):
 
 
 class SpikeDrivenAttention(nn.Module):
-    """Neuron, Q, K, V by `rep_conv` and neurons, spiking attention, neuron, `rep_conv`. (T, B, C, H, W)."""
+    """Neuron, Q, K, V by `RepConv` and neurons, spiking attention, neuron, `RepConv`. (T, B, C, H, W)."""
 
     def __init__(self, dim, heads, make_neuron, scale=0.125):
         super().__init__()
         self.heads, self.scale = check_heads(dim, heads), scale
         self.neuron = make_neuron()
-        self.q, self.k, self.v = (rep_conv(dim) for _ in range(3))
+        self.q, self.k, self.v = (RepConv(dim) for _ in range(3))
         self.q_neuron, self.k_neuron, self.v_neuron = (make_neuron() for _ in range(3))
         self.attn_neuron = make_neuron(v_threshold=0.5)
-        self.proj = rep_conv(dim)
+        self.proj = RepConv(dim)
 
     def forward(self, x):
         s = self.neuron(x)

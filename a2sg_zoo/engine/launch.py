@@ -64,8 +64,9 @@ def build_runner(cfg):
     """MMEngine's runner for a config, its parts checked against each other."""
     # MMEngine keeps logs and visualizers by name and second of the start: two runs of one process would share theirs
     cfg.setdefault('experiment_name', f'{Path(cfg.filename or "run").stem}_{next(_runs)}')
+    apart = False
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
-        _join_without_cuda(cfg)
+        apart = _join_without_cuda(cfg)
     try:
         runner = Runner.from_cfg(cfg)
     except A2SGError:
@@ -82,13 +83,20 @@ def build_runner(cfg):
         _unwrapped(runner).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
     if not torch.cuda.is_available():
         keep_freed_memory()
+    if apart:
+        runner.logger.warning('sync_bn is left out, for SyncBatchNorm needs CUDA devices: batch norms take, and keep, '
+                              "the statistics of their own process' share of the batch")
     # MMEngine would log several lines for each parameter of the network
     runner.logger.addFilter(lambda record: not str(record.msg).startswith('paramwise_options'))
     return runner
 
 
 def _join_without_cuda(cfg):
-    """What MMEngine's launchers take for granted is a CUDA device for each process."""
+    """What MMEngine's launchers take for granted is a CUDA device for each process.
+
+    Returns:
+        whether the config asks for batch norms over all processes, which it does no more: there are none for CPUs.
+    """
     if cfg.launcher != 'pytorch':
         raise ConfigError(f'--launcher {cfg.launcher} needs a CUDA device for each process, and there is none; on '
                           'CPUs, use torchrun and --launcher pytorch')
@@ -101,6 +109,9 @@ def _join_without_cuda(cfg):
         type='MMDistributedDataParallel', broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False))
     cfg.model_wrapper_cfg = {'device_ids': None, **wrapper}
+    apart = cfg.get('sync_bn') is not None
+    cfg.sync_bn = None
+    return apart
 
 
 def _unwrapped(runner):

@@ -191,6 +191,9 @@ def validate_config(cfg):
             if near:
                 problems.append(f'{key}: a run has no such part; did you mean {near[0]}?')
     _check_frames(cfg, problems)
+    if cfg.get('compile') and _get(cfg, 'model', 'backbone', 'recompute'):
+        problems.append('compile: a backbone whose blocks run again (model.backbone.recompute) cannot be compiled as a '
+                        'whole; leave out one of the two')
     if problems:
         where = f'{cfg.filename}: ' if getattr(cfg, 'filename', None) else ''
         count = f'{len(problems)} mistakes' if len(problems) > 1 else 'a mistake'
@@ -199,18 +202,19 @@ def validate_config(cfg):
 
 def _check_frames(cfg, problems):
     """Event frames are the time steps: a data set that says its T must say the backbone's."""
-    def get(*path):
-        node = cfg
-        for name in path:
-            node = node.get(name) if hasattr(node, 'get') else None
-        return node
-
-    steps = get('model', 'backbone', 'T')
+    steps = _get(cfg, 'model', 'backbone', 'T')
     for name in _DATALOADERS:
-        frames = get(name, 'dataset', 'T')
+        frames = _get(cfg, name, 'dataset', 'T')
         if None not in (steps, frames) and frames != steps:
             problems.append(f'{name}.dataset.T: a sample has {frames} frames, but the network runs model.backbone.T = '
                             f'{steps} time steps; give both the same number')
+
+
+def _get(node, *path):
+    """What stands at a path of keys, None if nothing does."""
+    for name in path:
+        node = node.get(name) if hasattr(node, 'get') else None
+    return node
 
 
 def _walk(node, path, key, problems):

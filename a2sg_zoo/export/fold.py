@@ -6,7 +6,7 @@ from mmcv.cnn import ConvModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from a2sg_zoo.backbones.meta_spikeformer import BatchNormPad
+from a2sg_zoo.backbones.meta_spikeformer import RepConv
 
 
 def fold_batch_norms(network):
@@ -19,9 +19,9 @@ def fold_batch_norms(network):
 
     with one a for each output channel. It is computed in float64 and stored in the convolution's own type. A batch norm
     is merged if its children's order says that it follows a convolution or linear layer: within an `nn.Sequential`
-    (`Folded` is one) or a `ConvModule` of mmcv; several in a row are merged one after the other. `BatchNormPad` after a
-    1x1 convolution without bias, which pads with what zero normalises to, becomes that convolution's bias and zero
-    padding. Batch norms elsewhere, such as before the convolution, stay.
+    (`Folded` is one) or a `ConvModule` of mmcv; several in a row are merged one after the other. Where a `RepConv` pads
+    with what zero normalises to, its 1x1 convolution, which had no bias, gets one and pads with zeros. Batch norms
+    elsewhere, such as before the convolution, stay.
 
     The place of a merged norm is taken by `nn.Identity`, so that names stay.
 
@@ -47,15 +47,14 @@ def fold_batch_norms(network):
                 module._modules[name] = nn.Identity()
             elif not isinstance(child, nn.Identity):
                 conv = child
+        if isinstance(module, RepConv):
+            module.pw1.padding = (1, 1)
     return network
 
 
 def _can_fold(conv, norm):
     if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
         return False
-    if isinstance(norm, BatchNormPad):
-        return isinstance(conv, nn.Conv2d) and conv.kernel_size == (1, 1) and conv.bias is None \
-            and conv.padding == (0, 0)
     # a transposed convolution has its output channels elsewhere
     return isinstance(conv, (nn.Conv1d, nn.Conv2d, nn.Linear))
 
@@ -72,8 +71,6 @@ def _merge(conv, norm):
     merged = weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))
     conv.weight = nn.Parameter(merged.to(weight.dtype), requires_grad=False)
     conv.bias = nn.Parameter(bias.to(weight.dtype), requires_grad=False)
-    if isinstance(norm, BatchNormPad):
-        conv.padding = (1, 1)
 
 
 def unfolded(network):

@@ -11,7 +11,7 @@ class Folded(nn.Sequential):
     """Applies its children to all time steps at once: (T, B, ...) -> (T * B, ...) -> children -> (T, B, ...)."""
 
     def forward(self, x):
-        return super().forward(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return self.image(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     def image(self, x):
         """Applies the children to a tensor without a time axis, (B, ...)."""

@@ -11,10 +11,10 @@ from a2sg_zoo.neurons import LIF, named_neurons
 SEARCHERS = [dict(type='ExactSearcher'), dict(type='TPESearcher', trials=8)]
 
 
-def build(searcher, surrogate):
+def build(searcher, surrogate, sample=None):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 40), LIF(), nn.Linear(40, 30), LIF(), nn.Linear(30, 5)).double()
-    policy = A2SG(surrogate, searcher=searcher, sample=None, candidates=16)
+    policy = A2SG(surrogate, searcher=searcher, sample=sample, candidates=16)
     attach(model, policy)
     policy.begin(0)
     return model
@@ -30,9 +30,9 @@ def result(model):
             [p.grad.clone() for p in model.parameters()])
 
 
-def half(rank, folder, searcher, surrogate):
+def half(rank, folder, *arguments):
     distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
-    model = build(searcher, surrogate)
+    model = build(*arguments)
     # the loss is a sum, so that local gradients do not depend on the share of the batch
     parallel = DistributedDataParallel(model)
     parallel(data()[:, 4 * rank:4 * rank + 4]).square().sum().backward()
@@ -54,3 +54,16 @@ def test_two_halves_equal_one_whole(searcher, surrogate, tmp_path):
             torch.testing.assert_close(theirs * 2, ours)  # DDP averages
 
 
+
+
+@pytest.mark.parametrize('sample, as_one', [(320, True), (64, False)])
+def test_samples_are_drawn_from_the_own_share(sample, as_one, tmp_path):
+    """Layers have 320 and 240 elements a time step. The choice is one's where that looks at them all; it is in common
+    anyway."""
+    arguments = SEARCHERS[0], dict(type='ASY'), sample
+    model = build(*arguments)
+    model(data()).square().sum().backward()
+    multiprocessing.start_processes(half, (str(tmp_path), *arguments), nprocs=2, start_method='spawn')
+    alone = torch.cat(list(result(model)[0].values()))
+    first, second = (torch.cat(list(torch.load(tmp_path / f'rank{rank}.pt')[0].values())) for rank in range(2))
+    assert torch.equal(first, second) and torch.equal(first, alone) == as_one

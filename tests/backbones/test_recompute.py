@@ -42,6 +42,17 @@ def test_the_same_step(name):
     assert equal(zip(backbone.state_dict().values(), twin.state_dict().values()))
 
 
+@pytest.mark.parametrize('name', ['resnet19', 'meta_spikeformer'])
+def test_the_same_step_under_sync_bn(name):
+    """In a single process it takes the same statistics as a plain batch norm, but is stricter about its counter."""
+    backbone, twin = twins(name)
+    twin = torch.nn.SyncBatchNorm.convert_sync_batchnorm(twin)
+    x = image(backbone, 2, 32, 32)
+    for _ in range(2):
+        assert equal(zip(step(backbone, x), step(twin, x)))
+    assert equal(zip(backbone.state_dict().values(), twin.state_dict().values()))
+
+
 def test_windows_are_chosen_once():
     pair = twins('spikformer_cifar')
     policies = [A2SG(searcher=dict(type='ExactSearcher'), candidates=16) for _ in pair]

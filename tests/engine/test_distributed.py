@@ -12,6 +12,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import distributed, multiprocessing, nn
 from torch.distributed.tensor import DTensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.adaptation.hook import AdaptationHook
@@ -86,16 +87,19 @@ def pair(rank, port, folder):
     distributed.destroy_process_group()
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return str(free.getsockname()[1])
+
+
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
     """A folder with the runs of two processes, and that of one alone."""
     folder = tmp_path_factory.mktemp('runs')
     parts = train(folder / 'alone', 4)
     assert parts.held == parts.whole
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
-    multiprocessing.start_processes(pair, (port, folder), nprocs=2, start_method='spawn')
+    multiprocessing.start_processes(pair, (free_port(), folder), nprocs=2, start_method='spawn')
     return folder
 
 
@@ -145,22 +149,45 @@ def test_launchers_without_cuda(launcher, message, tmp_path, monkeypatch):
         build_runner(cfg)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason='with a CUDA device there is SyncBatchNorm')
+def test_without_cuda_batch_norms_are_not_synchronised(tmp_path, monkeypatch):
+    for key, value in dict(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1',
+                           MASTER_PORT=free_port()).items():
+        monkeypatch.setenv(key, value)
+    cfg = prepare_config('configs/resnet19_cifar10_tri.py', {
+        'model.backbone.depths': (1,), 'model.backbone.widths': (8,), 'model.backbone.stem': 8,
+        'model.head.in_channels': 8}, demo=True, work_dir=tmp_path, launcher='pytorch')
+    assert cfg.sync_bn == 'torch'
+    try:
+        runner = build_runner(cfg)
+    finally:
+        distributed.destroy_process_group()
+    norms = [module for module in runner.model.modules() if isinstance(module, _BatchNorm)]
+    assert norms and not any(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    assert 'sync_bn is left out' in next(tmp_path.rglob('*.log')).read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('hook', [(), ('default_hooks.sharding.type=ShardingHook',)], ids=['ddp', 'sharded'])
 def test_command_line(hook, tmp_path):
     """Two processes by torchrun; then one, with batches of twice the size, goes on to the end."""
     config = [str(ROOT / 'tools/train.py'), str(ROOT / 'configs/resnet_small_digits_a2sg.py'), '--demo', '--work-dir',
               str(tmp_path / 'run')]
-    options = ['train_cfg.val_interval=20', 'default_hooks.checkpoint.interval=10', 'default_hooks.logger.interval=5']
+    options = ['train_cfg.val_interval=20', 'default_hooks.checkpoint.interval=10', 'default_hooks.logger.interval=5',
+               'sync_bn=torch']
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
 
     def run(*words):
         done = subprocess.run([sys.executable, *words], env=env, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        return dict(re.findall(r'Iter\(train\) \[ ?(\d+)/\d+\].*loss: ([\d.]+)', done.stdout))
+        return done.stdout
 
-    first = run('-m', 'torch.distributed.run', '--nproc-per-node', '2', *config, '--launcher', 'pytorch',
-                '--cfg-options', 'train_cfg.max_iters=10', 'train_dataloader.batch_size=16', *options, *hook)
-    rest = run(*config, '--resume', '--cfg-options', 'train_cfg.max_iters=20', *options)
+    def losses(output):
+        return dict(re.findall(r'Iter\(train\) \[ ?(\d+)/\d+\].*loss: ([\d.]+)', output))
+
+    output = run('-m', 'torch.distributed.run', '--nproc-per-node', '2', *config, '--launcher', 'pytorch',
+                 '--cfg-options', 'train_cfg.max_iters=10', 'train_dataloader.batch_size=16', *options, *hook)
+    assert torch.cuda.is_available() or output.count('sync_bn is left out') == 1
+    first, rest = losses(output), losses(run(*config, '--resume', '--cfg-options', 'train_cfg.max_iters=20', *options))
     assert list(first) == ['5', '10'] and list(rest) == ['15', '20']
     assert float(rest['20']) < float(first['5'])

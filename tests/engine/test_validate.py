@@ -88,6 +88,14 @@ def test_all_mistakes_are_listed_at_once():
     assert '3 mistakes' in message and str(OURS) in message
 
 
+@pytest.mark.parametrize('compiled', [True, dict(mode='default')], ids=['true', 'options'])
+def test_blocks_that_run_again_are_not_compiled(compiled):
+    both = {'compile': compiled, 'model.backbone.recompute': True}
+    assert 'compile: a backbone whose blocks run again (model.backbone.recompute) cannot be' in problems(both)
+    for key in both:
+        validate_config(load_config(OURS, {**both, key: False}))
+
+
 # signatures
 
 class Base:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from a2sg_zoo.adaptation import A2SG, attach
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.registry import MODELS
 
@@ -50,6 +51,17 @@ def test_one_graph(config, channels_last):
     compiled = torch.compile(twin, fullgraph=True)
     for _ in range(2):
         agree(step(twin, compiled, x), step(network, network, x))
+
+
+def test_blocks_that_run_again_are_refused():
+    network, twin = twins({**NETWORKS[0], 'recompute': True})
+    twin.compile()
+    x = torch.randn(2, 3, 8, 8, **IMAGES)
+    for compiled in (torch.compile(network), twin):
+        with pytest.raises(ConfigError, match='leave out either recompute or compile'):
+            compiled(x)
+        with torch.no_grad():  # nothing runs again
+            assert compiled(x)[-1].isfinite().all()
 
 
 @pytest.mark.parametrize('searcher', ['ExactSearcher', 'TPESearcher'])
