@@ -81,7 +81,8 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
     entries = _others(name, replace)
     checkpoint = _checkpoint(run)
     folder = checkpoint.parent
-    notes, curves = _notes(folder), _curves(folder)
+    notes = _notes(folder)
+    curves = _curves(folder, notes['start_iter'])
     args, options = _parse(command or notes['command'], folder)
     _require_repeatable(folder, notes, args, any_commit)
     with tempfile.TemporaryDirectory() as scratch:
@@ -265,20 +266,28 @@ def _require_room(name, size, others):
                           'where else you will put the file')
 
 
-def _curves(folder):
+def _curves(folder, start_iter):
     """The log of a run without what it tells of single layers, JSON lines.
 
-    A run that was killed and resumed has a log of each time. What a later one tells again counts, and a line that the
-    kill cut short is left out.
+    A run that was killed and resumed has a log of each time; what came before counts up to the iteration at which the
+    next one began, so that nothing is left of other runs in the same folder. A line that a kill cut short is left out.
+
+    Args:
+        start_iter: iteration at which the last log began; that of the others is seen in what they tell first.
     """
     logs = sorted(folder.glob('*/vis_data/scalars.json'))
     if not logs:
         raise ConfigError(f'{folder} has no */vis_data/scalars.json; weights are published only with the log of their '
                           'run')
-    records = {}
-    for line in (line for log in logs for line in log.read_text().splitlines(keepends=True) if line.endswith('\n')):
-        record = {key: value for key, value in json.loads(line).items() if '/' not in key}
-        if record.keys() - {'step', 'iter'}:
-            # of a training in epochs, the steps of evaluations are epochs
-            records['iter' in record, record['step']] = record
-    return ''.join(json.dumps(record) + '\n' for record in records.values()).encode()
+    kept = {}
+    for log in logs:
+        lines = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith('\n')]
+        began = start_iter if log == logs[-1] else next((line['iter'] - 1 for line in lines if 'iter' in line), None)
+        if began is not None:
+            kept = {key: record for key, record in kept.items() if record['step'] <= began}
+        for line in lines:
+            record = {key: value for key, value in line.items() if '/' not in key}
+            if record.keys() - {'step', 'iter'}:
+                # of a training in epochs, the steps of evaluations are epochs
+                kept['iter' in record, record['step']] = record
+    return ''.join(json.dumps(record) + '\n' for record in kept.values()).encode()

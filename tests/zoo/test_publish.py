@@ -245,15 +245,53 @@ def test_what_is_published_all_the_same_says_so(digits, zoo, tmp_path):
     assert '--resume iter_2.pth' in recipe['command'] and '| resumed at | 2 |' in card(entry)
 
 
-def test_the_log_of_a_run_that_was_killed_and_resumed(digits, zoo, tmp_path):
-    run = tmp_path / 'run'
-    shutil.copytree(digits, run)
-    killed = run / '00000000_000000' / 'vis_data' / 'scalars.json'
-    killed.parent.mkdir(parents=True)
-    killed.write_text('{"loss": 99.0, "iter": 3, "step": 3}\n{"loss": 98.0, "iter": 4, "st')
+def logged(run, zoo):
+    """{iteration: loss}, and the iterations of evaluations, as they are published."""
     publish(run, 'x', 'X.', cards_folder=zoo / 'cards')
     log = [json.loads(line) for line in (zoo / 'cards' / 'x.log.jsonl').read_text().splitlines()]
-    assert {record['iter']: record['loss'] for record in log if 'loss' in record} == classification.losses(digits)
+    return ({line['iter']: line['loss'] for line in log if 'iter' in line},
+            [line['step'] for line in log if 'top1' in line])
+
+
+@pytest.fixture
+def again(digits, tmp_path):
+    """`again(before, start_iter)`: the run, in a folder where another left a log of the iterations `before`; its own
+    log begins after `start_iter`."""
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    own, = run.glob('*/vis_data/scalars.json')
+
+    def make(before, start_iter):
+        log = run / '00000000_000000' / 'vis_data' / 'scalars.json'
+        log.parent.mkdir(parents=True)
+        log.write_text(''.join(f'{{"loss": {99 - i}.0, "iter": {i}, "step": {i}}}\n{{"top1": 1.0, "step": {i}}}\n'
+                               for i in before) + '{"loss": 90.0, "iter": 4, "st')
+        own.write_text(''.join(line for line in own.read_text().splitlines(keepends=True)
+                               if json.loads(line)['step'] > start_iter))
+        command = json.loads((run / 'run.json').read_text())['command']
+        note(run, start_iter=start_iter, command=[*command, '--resume'] if start_iter else command)
+        return run
+    return make
+
+
+def test_the_log_of_a_run_that_was_killed_and_resumed(digits, again, zoo):
+    losses, evaluations = logged(again(before=[1, 2, 3], start_iter=2), zoo)
+    assert losses == {1: 98.0, 2: 97.0, **{i: x for i, x in classification.losses(digits).items() if i > 2}}
+    assert evaluations == [1, 2, 4]
+
+
+def test_the_log_of_a_run_after_another_in_the_same_folder(digits, again, zoo):
+    losses, evaluations = logged(again(before=[1, 3, 5], start_iter=0), zoo)
+    assert losses == classification.losses(digits) and evaluations == [2, 4]
+
+
+def test_a_run_after_another_that_was_itself_resumed(digits, again, zoo):
+    run = again(before=[1, 2, 3], start_iter=2)
+    oldest = run / '00000000' / 'vis_data' / 'scalars.json'
+    oldest.parent.mkdir(parents=True)
+    oldest.write_text('{"loss": 1.0, "iter": 1, "step": 1}\n{"loss": 1.0, "iter": 5, "step": 5}\n')
+    losses, _ = logged(run, zoo)
+    assert list(losses) == [1, 2, 3, 4] and losses[1] == 98.0
 
 
 def test_check_finds_what_is_not_in_order(published, tool, capsys):
