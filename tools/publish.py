@@ -22,7 +22,7 @@ CARDS = Path(__file__).resolve().parents[1] / 'model_cards'
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('run', nargs='?', help='folder of the run (its best checkpoint), or a checkpoint in it')
+    parser.add_argument('run', nargs='?', help='folder of the run (its last checkpoint), or a checkpoint in it')
     parser.add_argument('--name', help='for the weights, lower case')
     parser.add_argument('--summary', help='a sentence on what they are')
     parser.add_argument('--facts', type=Path, metavar='JSON',

@@ -18,7 +18,7 @@ from a2sg_zoo.analysis.energy import PJ_MAC, PJ_SOP, activity, ann_energy
 from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.checkpoint import read_checkpoint
 from a2sg_zoo.engine.launch import find_checkpoint, prepare_config, test
-from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.files import write_atomically
 from a2sg_zoo.zoo import cards
 from a2sg_zoo.zoo.index import Entry, check_entry, index_path, read_index, write_index
@@ -42,6 +42,8 @@ _DATA = {
 # what the run does not tell; all else in an entry is read off it
 OF_THE_PUBLISHER = ('data', 'licence', 'converted_from', 'flatness', 'uses', 'not_for', 'limits')
 
+_CHOSEN = ('The checkpoint was chosen among those of the run by its score on the test images, which flatters its '
+           'figures on them.')
 # test images of which spikes are counted
 _COUNTED = 64
 
@@ -54,7 +56,8 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
     counted too; only then are file, index and card written.
 
     Args:
-        run: folder of the run, of which the best checkpoint is taken, or else the last; or a checkpoint in it.
+        run: folder of the run, of which the last checkpoint is taken; or a checkpoint in it. If that is one which was
+            saved as the best on the test images, the card says so.
         name: for the weights.
         summary: a sentence on what they are.
         facts: fields of the entry, of those in `OF_THE_PUBLISHER`.
@@ -80,13 +83,15 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
     check_entry(name, given, 'the new entry', complete=False)
     entries = _others(name, replace)
     checkpoint = _checkpoint(run)
-    folder = checkpoint.parent
+    folder = run if run.is_dir() else run.parent
     notes = _notes(folder)
     curves = _curves(folder, notes['start_iter'])
     args, options = _parse(command or notes['command'], folder)
     _require_repeatable(folder, notes, args, any_commit)
     with tempfile.TemporaryDirectory() as scratch:
         cfg = prepare_config(args.config, options, args.demo, work_dir=scratch)
+        if checkpoint.name.startswith('best_') and cfg.val_dataloader.dataset == cfg.test_dataloader.dataset:
+            given['limits'] = [*given.get('limits', []), _CHOSEN]
         weights, description = read(checkpoint)
         meta = read_checkpoint(checkpoint)['meta']
         if describe(cfg, meta['dataset_meta'], args.config) != description:
@@ -173,10 +178,9 @@ def _from_weights(weights, model):
 def _checkpoint(run):
     if not run.is_dir():
         return run
-    try:
-        return Path(find_checkpoint(run, 'best'))
-    except CheckpointError:
-        return Path(find_checkpoint(run, 'last'))
+    last = Path(find_checkpoint(run, 'last'))
+    own = run / last.name  # where the folder is a copy, what the run noted is the one in the first folder
+    return own if own.is_file() else last
 
 
 def _notes(folder):

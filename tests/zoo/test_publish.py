@@ -13,9 +13,11 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import a2sg_zoo
+from a2sg_zoo.checkpoint import read_checkpoint
 from a2sg_zoo.datasets import Digits, write_scenes
 from a2sg_zoo.engine.validate import load_config
 from a2sg_zoo.errors import ConfigError
@@ -131,10 +133,36 @@ def test_pictures_give_the_accuracy_on_the_card(published, tmp_path):
 def test_a_checkpoint_of_a_run_predicts_too(published, digits):
     """Its config is parsed, not run; the published file differs from it by rounding alone."""
     image = Digits(train=False, size=8).images[5].permute(1, 2, 0).numpy()
-    checkpoint, = digits.glob('best_*.pth')
     ours, theirs = (a2sg_zoo.ImageClassifierInferencer(model, 'cpu')(image)['predictions'][0]['scores']
-                    for model in ('small_digits', checkpoint))
+                    for model in ('small_digits', digits / 'iter_4.pth'))
     assert np.allclose(ours, theirs, atol=.05)
+
+
+def test_a_checkpoint_that_was_chosen_on_the_test_images(digits, zoo, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run, ignore=shutil.ignore_patterns('best_*'))
+    best = shutil.copy(run / 'iter_2.pth', run / 'best_top1_iter_2.pth')
+    os.utime(best)  # the newest
+    arguments = dict(summary='X.', facts=dict(limits=['Too short.']), cards_folder=zoo / 'cards')
+    last = publish(run, 'last', **arguments)[1]
+    assert last['recipe']['iterations'] == 4 and last['limits'] == ['Too short.']
+    chosen = publish(best, 'best', **arguments)[1]
+    assert chosen['recipe']['iterations'] == 2 and chosen['limits'][0] == 'Too short.'
+    assert 'chosen among those of the run by its score on the test images' in chosen['limits'][1]
+    assert f'- {chosen["limits"][1]}\n' in (zoo / 'cards' / 'best.md').read_text()
+    command = [*json.loads((run / 'run.json').read_text())['command'], 'val_dataloader.dataset.train=True']
+    elsewhere = publish(best, 'elsewhere', command=command, **arguments)[1]
+    assert elsewhere['limits'] == ['Too short.']
+
+
+def test_a_run_in_a_copied_folder(digits, zoo, tmp_path):
+    """Its `last_checkpoint` names the file in the first folder."""
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    contents = read_checkpoint(run / 'iter_4.pth')
+    contents['meta']['seed'] = 5
+    torch.save(contents, run / 'iter_4.pth')
+    assert publish(run, 'x', 'X.', cards_folder=zoo / 'cards')[1]['recipe']['seed'] == 5
 
 
 def test_the_entry_of_a_segmentor(scenes, zoo, tool):
