@@ -21,7 +21,7 @@ from a2sg_zoo.engine.launch import find_checkpoint, prepare_config, test
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.files import write_atomically
 from a2sg_zoo.zoo import cards
-from a2sg_zoo.zoo.index import Entry, check_entry, index_path, read_index, write_index
+from a2sg_zoo.zoo.index import Entry, cards_path, check_entry, index_path, read_index, write_index
 from a2sg_zoo.zoo.published import describe, load, read, save
 
 _NOT_STATED = 'none is stated at the source'
@@ -48,7 +48,7 @@ _CHOSEN = ('The checkpoint was chosen among those of the run by its score on the
 _COUNTED = 64
 
 
-def publish(run, name, summary, facts=None, command=None, location=None, cards_folder='model_cards', replace=False,
+def publish(run, name, summary, facts=None, command=None, location=None, cards_folder=None, replace=False,
             any_commit=False):
     """Publishes a training run.
 
@@ -63,17 +63,21 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
         facts: fields of the entry, of those in `OF_THE_PUBLISHER`.
         command: of the training; by default what the run noted in run.json.
         location: where the file will lie, an address; by default it is shipped, in `weights` beside the index.
-        cards_folder: for the card and the curves.
+        cards_folder: for the card and the curves; by default `cards_path()`.
         replace: whether a name that the index has already gets these weights.
         any_commit: whether code that is at no commit, or differs from it, will do. The card says so.
 
     Returns:
-        (path of the file, the new `Entry`).
+        (path of the file, the new `Entry`). An index of one's own that is not there yet begins with it.
 
     Raises:
         ConfigError, CheckpointError: the run is not complete, cannot be repeated by its command, does not belong to its
-            config, or is too large to ship; or the name is taken.
+            config, or is too large to ship; the name is taken; or the index is that of an installed package.
     """
+    if cards_path() is None:
+        raise ConfigError(f'{index_path()} belongs to the installed package, to which nothing is published; set '
+                          'A2SG_ZOO_INDEX to a file of yours, which need not be there yet')
+    cards_folder = cards_folder or cards_path()
     run, shipped = Path(run), Path('weights', f'{name}.safetensors')
     given = dict(facts or {}, summary=summary, location=location or shipped.as_posix())
     wrong = given.keys() - {*OF_THE_PUBLISHER, 'summary', 'location'}
@@ -111,6 +115,10 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
         **given}, index_path())
     target = folder / file.name if location else index_path().parent / shipped
     files = cards.files_of(entry)
+    try:
+        index_path().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'{index_path()} cannot be there: {error.strerror}; set A2SG_ZOO_INDEX to another') from error
     with FileLock(f'{index_path()}.lock'):
         entries = _others(name, replace)  # another may have published meanwhile
         if location is None:
@@ -123,8 +131,8 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
 
 
 def _others(name, replace):
-    """{name: facts} of the other entries of the index."""
-    entries = {key: entry.facts for key, entry in read_index().items()}
+    """{name: facts} of the other entries of the index, which need not be there yet."""
+    entries = {key: entry.facts for key, entry in read_index().items()} if index_path().exists() else {}
     if entries.pop(name, None) is not None and not replace:
         raise ConfigError(f'{index_path()} has weights named {name} already; choose another name, or pass --replace')
     return entries
@@ -176,6 +184,8 @@ def _from_weights(weights, model):
 
 
 def _checkpoint(run):
+    if not run.exists():
+        raise ConfigError(f'{run} does not exist; name the folder of a run, or a checkpoint in it')
     if not run.is_dir():
         return run
     last = Path(find_checkpoint(run, 'last'))

@@ -348,6 +348,47 @@ def test_check_finds_what_is_not_in_order(published, tool, capsys):
     assert any('small_digits.safetensors cannot be read: No such file' in problem for problem in check(entries, folder))
 
 
+def test_an_index_of_ones_own_begins_with_its_first_weights(digits, zoo, tool, monkeypatch, capsys):
+    index = zoo / 'deep' / 'mine.json'
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(index))
+    arguments = [str(digits), '--name', 'mine', '--summary', 'Mine.']
+    shipped = sorted((ROOT / 'model_cards').iterdir())
+    with pytest.raises(SystemExit):  # what is not there cannot be read
+        tool.main(['--check'])
+    assert f'index of weights {index} cannot be read: No such file' in capsys.readouterr().err
+    tool.main(arguments)
+    assert f'card: {zoo / "deep" / "model_cards" / "mine.md"}' in capsys.readouterr().out
+    assert sorted(path.name for path in (zoo / 'deep' / 'model_cards').iterdir()) == [
+        'mine.log.jsonl', 'mine.md', 'mine.svg']
+    assert a2sg_zoo.list_models() == ['mine'] and sorted((ROOT / 'model_cards').iterdir()) == shipped
+    tool.main(['--check'])
+    (zoo / 'file').write_text('')
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(zoo / 'file' / 'mine.json'))
+    with pytest.raises(SystemExit):
+        tool.main(arguments)
+    assert f'{zoo / "file" / "mine.json"} cannot be' in capsys.readouterr().err
+
+
+def test_an_installed_package_is_checked_but_not_published_to(digits, tmp_path):
+    """Laid out as the wheel does, without the checkout's cards."""
+    package = tmp_path / 'site' / 'a2sg_zoo'
+    package.mkdir(parents=True)
+    for path in [*(ROOT / 'a2sg_zoo').iterdir(), ROOT / 'tools']:
+        (package / path.name).symlink_to(path)
+    env = {key: value for key, value in os.environ.items() if key != 'A2SG_ZOO_INDEX'}
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, '-m', 'a2sg_zoo.tools.publish', *arguments], cwd=tmp_path, text=True,
+                              capture_output=True, env={**env, 'PYTHONPATH': str(tmp_path / 'site')})
+    done = run('--check')
+    assert '4 weights, all in order; their cards are not installed' in done.stdout, done.stderr
+    for more in ([], ['--cards', str(tmp_path / 'cards')]):
+        done = run(str(digits), '--name', 'mine', '--summary', 'Mine.', *more)
+        assert done.returncode == 2 and 'belongs to the installed package' in done.stderr
+        assert 'set A2SG_ZOO_INDEX to a file of yours' in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['site']
+
+
 def test_weights_that_lie_elsewhere(digits, zoo):
     path, entry = publish(digits / 'iter_2.pth', 'last', 'Last.', location='https://example.org/last.safetensors',
                           cards_folder=zoo / 'cards')
@@ -360,6 +401,7 @@ def test_weights_that_lie_elsewhere(digits, zoo):
     (dict(name='../up'), 'cannot be a name'), (dict(facts=dict(metrics=dict(top1=100))), 'metrics cannot be given'),
     (dict(facts=dict(limits='x')), r'limits must be a list'), (dict(location='x.pth'), r'of a \.safetensors file'),
     (dict(command='python train.py configs/resnet19_cifar10_tri.py'), 'was not trained with the network or the data'),
+    (dict(run='work_dirs/none'), 'work_dirs/none does not exist; name the folder of a run'),
     (dict(command='make'), 'is none of tools/train.py'), (dict(command='python tools/train.py'), 'is none of'),
 ])
 def test_mistakes_leave_nothing_behind(digits, zoo, arguments, message):
