@@ -11,13 +11,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from filelock import FileLock
-from mmengine.config import DictAction
 
 import a2sg_zoo
 from a2sg_zoo.analysis.energy import PJ_MAC, PJ_SOP, activity, ann_energy
 from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.checkpoint import read_checkpoint
-from a2sg_zoo.engine.launch import find_checkpoint, prepare_config, test
+from a2sg_zoo.engine.launch import add_train_arguments, find_checkpoint, prepare_config, test
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.files import write_atomically
 from a2sg_zoo.zoo import cards
@@ -90,10 +89,10 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
     folder = run if run.is_dir() else run.parent
     notes = _notes(folder)
     curves = _curves(folder, notes['start_iter'])
-    args, options = _parse(command or notes['command'], folder)
+    args = _parse(command or notes['command'], folder)
     _require_repeatable(folder, notes, args, any_commit)
     with tempfile.TemporaryDirectory() as scratch:
-        cfg = prepare_config(args.config, options, args.demo, work_dir=scratch)
+        cfg = prepare_config(args.config, args.cfg_options, args.demo, work_dir=scratch)
         if checkpoint.name.startswith('best_') and cfg.val_dataloader.dataset == cfg.test_dataloader.dataset:
             given['limits'] = [*given.get('limits', []), _CHOSEN]
         weights, description = read(checkpoint)
@@ -208,38 +207,40 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(command, folder):
-    """(arguments, options) of a command line of tools/train.py, a text or a list."""
+    """The arguments of a command line of tools/train.py, a text or a list."""
     words = shlex.split(command) if isinstance(command, str) else command
-    tool = next((i for i, word in enumerate(words) if Path(word).name == 'train.py'), None)
     parser = _Parser(add_help=False)
-    parser.add_argument('config')
-    parser.add_argument('--demo', action='store_true')
-    parser.add_argument('--work-dir')
-    parser.add_argument('--resume', nargs='?', const='auto')
-    parser.add_argument('--cfg-options', nargs='+', default=[])
+    add_train_arguments(parser)
     try:
-        if tool is None:
-            raise ValueError('it names no train.py')
-        args, args.others = parser.parse_known_args(words[tool + 1:])
-        options = argparse.Namespace(cfg_options=None)
-        if args.cfg_options:
-            DictAction('--cfg-options', 'cfg_options', nargs='+')(parser, options, args.cfg_options)
+        return parser.parse_args(_after_the_tool(words))
     except ValueError as error:
         raise ConfigError(f'the command of {folder}, {shlex.join(words)!r:.200}, is none of tools/train.py ({error}); '
                           "give it with --command 'python tools/train.py CONFIG ...'") from error
-    return args, options.cfg_options
+
+
+def _after_the_tool(words):
+    for i, word in enumerate(words):
+        if Path(word).name == 'train.py' or word == 'a2sg_zoo.tools.train':
+            return words[i + 1:]
+        if Path(word).name == 'a2sg-zoo' and words[i + 1:i + 2] == ['train']:
+            return words[i + 2:]
+    raise ValueError('it names no train.py')
 
 
 def _from_run(cfg, args, notes, meta, name):
     """The fields of an entry that the run tells."""
     options = [option.partition('=')[0] + '=PATH' if option.partition('=')[2].startswith('/') else option
-               for option in args.cfg_options]
+               for option in args.written_options]
     config = Path(args.config)
     if config.is_absolute():  # as seen from the checkout
         parts = config.parts
         config = Path(*parts[parts.index('configs'):]) if 'configs' in parts else Path(config.name)
-    # from the newest checkpoint of the run itself the same comes out as without
-    resumed = [] if args.resume in (None, 'auto') else ['--resume', Path(args.resume).name]
+    processes = notes.get('world_size', 1)
+    start = ['torchrun', '--nproc-per-node', str(processes)] if args.launcher == 'pytorch' else ['python']
+    own = [*(['--amp'] if args.amp else []), *([] if args.seed is None else ['--seed', str(args.seed)]),
+           *([] if args.launcher == 'none' else ['--launcher', args.launcher]),
+           # from the newest checkpoint of the run itself the same comes out as without
+           *([] if args.resume in (None, 'auto') else ['--resume', Path(args.resume).name])]
     shared = [*(['--demo'] if args.demo else []), *(['--cfg-options', *options] if options else [])]
     policy = next((hook['policy'] for hook in cfg.get('custom_hooks', []) if 'policy' in hook), None)
     dataset = cfg.test_dataloader.dataset
@@ -247,9 +248,9 @@ def _from_run(cfg, args, notes, meta, name):
     return dict(
         config=config.as_posix(), licence='Apache-2.0', code_version=a2sg_zoo.__version__,
         data=_DATA.get(kind, dict(name=kind)), recipe=dict(
-            command=shlex.join(['python', 'tools/train.py', config.as_posix(), *args.others, *resumed, *shared]),
+            command=shlex.join([*start, 'tools/train.py', config.as_posix(), *own, *shared]),
             evaluation=shlex.join(['python', 'tools/test.py', config.as_posix(), f'zoo:{name}', *shared]),
-            **_settings(cfg, notes.get('world_size', 1)), method=_method(policy), seed=meta['seed'],
+            **_settings(cfg, processes), method=_method(policy), seed=meta['seed'],
             iterations=meta['iter'], **({'resumed_at': notes['start_iter']} if notes.get('start_iter') else {}),
             device=notes['device'], commit=str(notes.get('commit')), torch=notes['torch']))
 

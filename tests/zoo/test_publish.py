@@ -24,7 +24,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.zoo import cards
 from a2sg_zoo.zoo.cards import beta_picture, card, check
 from a2sg_zoo.zoo.index import SHIPPED, Entry, read_index, write_index
-from a2sg_zoo.zoo.publish import publish
+from a2sg_zoo.zoo.publish import _parse, publish
 from tests.tools import test_classification as classification
 from tests.tools import test_train_and_test as segmentation
 from tests.zoo.tiny import facts as tiny_facts
@@ -273,6 +273,31 @@ def test_what_is_published_all_the_same_says_so(digits, zoo, tmp_path):
     assert '--resume iter_2.pth' in recipe['command'] and '| resumed at | 2 |' in card(entry)
 
 
+ARGUMENTS = '--seed 0 --amp --launcher pytorch --local_rank 1 x.py --cfg-options a.b=1 c=[2,3] --cfg-options d=e'
+
+
+@pytest.mark.parametrize('command', [
+    f'python tools/train.py {ARGUMENTS}', f'torchrun --nproc-per-node 2 /there/tools/train.py {ARGUMENTS}',
+    f'python -m a2sg_zoo.tools.train {ARGUMENTS}', f'a2sg-zoo train {ARGUMENTS}', f'/bin/a2sg-zoo train {ARGUMENTS}',
+    ['/bin/python', '/site packages/a2sg_zoo/tools/train.py', *shlex.split(ARGUMENTS)]], ids=str)
+def test_spellings_of_the_command(command):
+    found = _parse(command, 'x')
+    assert (found.config, found.seed, found.amp, found.launcher) == ('x.py', 0, True, 'pytorch')
+    assert found.cfg_options == {'a.b': 1, 'c': [2, 3], 'd': 'e'} and not found.demo and found.resume is None
+    assert found.written_options == ['a.b=1', 'c=[2,3]', 'd=e']
+
+
+def test_the_command_of_several_processes(digits, zoo, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    words = json.loads((run / 'run.json').read_text())['command']
+    note(run, world_size=2, command=[*words[:2], '--launcher', 'pytorch', '--local-rank', '1', *words[2:]])
+    recipe = publish(run, 'x', 'X.', cards_folder=zoo / 'cards')[1]['recipe']
+    assert recipe['batch_size'] == 16 and shlex.split(recipe['command'])[:10] == [
+        'torchrun', '--nproc-per-node', '2', 'tools/train.py', classification.CONFIG, '--seed', '3', '--launcher',
+        'pytorch', '--demo']
+
+
 def logged(run, zoo):
     """{iteration: loss}, and the iterations of evaluations, as they are published."""
     publish(run, 'x', 'X.', cards_folder=zoo / 'cards')
@@ -402,7 +427,9 @@ def test_weights_that_lie_elsewhere(digits, zoo):
     (dict(facts=dict(limits='x')), r'limits must be a list'), (dict(location='x.pth'), r'of a \.safetensors file'),
     (dict(command='python train.py configs/resnet19_cifar10_tri.py'), 'was not trained with the network or the data'),
     (dict(run='work_dirs/none'), 'work_dirs/none does not exist; name the folder of a run'),
-    (dict(command='make'), 'is none of tools/train.py'), (dict(command='python tools/train.py'), 'is none of'),
+    (dict(command='make'), 'is none of tools/train.py'), (dict(command='a2sg-zoo test x.py'), 'is none of'),
+    (dict(command='python tools/train.py x.py --sed 3'), 'unrecognized arguments: --sed 3'),
+    (dict(command='python tools/train.py'), 'is none of'),
 ])
 def test_mistakes_leave_nothing_behind(digits, zoo, arguments, message):
     with pytest.raises(ConfigError, match=message):
