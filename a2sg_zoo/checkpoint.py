@@ -197,7 +197,8 @@ def require_match(model, state_dict, path, meta=None, *, allow_missing=(), allow
     unexpected = [k for k in state_dict if k not in own and not _matches(k, allow_unexpected)]
     # a neuron's surrogate window takes the length that the checkpoint gives it
     reshaped = [f'{k} {_shape(state_dict[k])} here {_shape(own[k])}' for k in own
-                if k in state_dict and _shape(state_dict[k]) != _shape(own[k]) and k.rpartition('.')[2] != 'beta']
+                if k in state_dict and _shape(state_dict[k]) != _shape(own[k])
+                and not (k.rpartition('.')[2] == 'beta' and len(_shape(state_dict[k])) == 1)]
     if not (missing or unexpected or reshaped):
         return
     lines = [f'{len(names)} {what}: {", ".join(names[:_SHOWN])}' + (', ...' if len(names) > _SHOWN else '')

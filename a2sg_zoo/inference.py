@@ -80,11 +80,7 @@ class Inferencer(BaseInferencer):
         return super().__call__(sources, batch_size=batch_size)
 
     def _init_model(self, cfg, weights, device):
-        path = locate(weights)
-        try:
-            model, self.description = load(path, device)
-        except (RuntimeError, AssertionError) as error:  # PyTorch, of a device that is not there
-            raise ConfigError(f'device {device!r} cannot be used: {str(error).splitlines()[0]}') from error
+        model, self.description = load(locate(weights), device)
         if self.description.task != self.task:
             raise ConfigError(f'{weights} is for {self.description.task}, but {type(self).__name__} does {self.task}')
         return model

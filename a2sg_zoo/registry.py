@@ -42,6 +42,11 @@ class Registry(_Registry):
             registry = registry.parent
         return super().get(key)
 
+    def own_names(self):
+        """The names that are registered here, not those of the parents."""
+        self.import_from_location()
+        return list(self.module_dict)
+
     def names(self):
         """All names that a config may use here, this registry's own first."""
         names, registry = [], self

@@ -1,5 +1,7 @@
 """Every config of the zoo: it is valid, and its network trains for a step."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from a2sg_zoo.adaptation import attach
 from a2sg_zoo.engine import load_config, validate_config
 from a2sg_zoo.engine.launch import check_channels, check_classes
 from a2sg_zoo.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
+from a2sg_zoo.zoo.published import build, describe
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -89,6 +92,17 @@ def test_trains_for_a_step(path):
     assert bool(neurons) == (method != 'ilif')
     adapted = method not in ('tri', 'box', 'asy')
     assert all(len(neuron.beta) == (cfg.model.backbone.T if adapted else 1) for neuron in neurons.values())
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_is_built_from_its_description(path):
+    """What a weight file may name is enough for every config."""
+    cfg = load_config(path)
+    shrink(cfg)
+    number = (cfg.model.get('decode_head') or cfg.model.get('head')).num_classes
+    meta = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
+    description = json.loads(json.dumps(asdict(describe(cfg, meta, path))))
+    assert type(build(description['model'], path).backbone).__name__ == cfg.model.backbone.type
 
 
 @pytest.mark.parametrize('method', METHODS, ids=lambda path: path.stem)

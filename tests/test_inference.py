@@ -9,13 +9,14 @@ import mmcv
 import numpy as np
 import pooch
 import pytest
+import safetensors.torch
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
 import a2sg_zoo
-from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
 from a2sg_zoo.inference import ImageClassifierInferencer, SegmentationInferencer, inferencer, read_image
 from tests.zoo.misbehaving import server  # noqa: F401
 from tests.zoo.tiny import CLASSES, PALETTE, publish
@@ -406,6 +407,27 @@ def test_mistakes(weights, tmp_path, folder):
     (tmp_path / 'file').write_text('')
     with pytest.raises(DataError, match='no pictures can be written to'):
         infer(folder, out_dir=tmp_path / 'file' / 'out')
+
+
+@task('classification')
+def test_weights_that_do_not_fit_are_no_fault_of_the_device(weights):
+    """A window in two dimensions, which no neuron takes."""
+    found = safetensors.torch.load_file(weights[1])
+    name = next(name for name in found if name.endswith('.beta'))
+    path = weights[1].with_name('other.safetensors')
+    metadata = safetensors.safe_open(weights[1], 'pt').metadata()
+    safetensors.torch.save_file({**found, name: torch.ones(2, 2)}, path, metadata)
+    with pytest.raises(CheckpointError, match=rf'of another shape: {re.escape(name)} \(2, 2\)'):
+        ImageClassifierInferencer(path, 'cpu')
+
+
+@task('classification')
+def test_errors_of_loading_are_no_fault_of_the_device(weights, monkeypatch):
+    def fails(*args):
+        raise RuntimeError('of something else')
+    monkeypatch.setattr('a2sg_zoo.zoo.published.load_into', fails)
+    with pytest.raises(RuntimeError, match='^of something else$'):
+        ImageClassifierInferencer('tiny', 'cpu')
 
 
 @task('classification', 'segmentation')

@@ -74,6 +74,7 @@ def test_from_the_list_to_the_accuracy_on_the_card(installed):
     command, elsewhere = installed
     assert f'\n{NAME}  ' in f'\n{command("a2sg-zoo", "download", "--list")}'
     assert f'{NAME}.safetensors' in command('a2sg-zoo', 'download', NAME)
+    assert f'{len(read_index(SHIPPED))} weights, all in order' in command('a2sg-zoo', 'publish', '--check')
     data = Digits(train=False, size=8)
     Image.fromarray(data.images[0].permute(1, 2, 0).numpy()).save(elsewhere / 'digit.png')
     assert f'\ndigit.png: {int(data.labels[0])} ' in f'\n{command("a2sg-zoo", "predict", NAME, "digit.png")}'

@@ -4,7 +4,8 @@
     python tools/publish.py --check
 
 The published file is evaluated on the run's test data, and that is what index and card say. --check makes every card
-anew, compares it, and compares the shipped files with the index; it changes nothing.
+anew, compares it, and compares the shipped files with the index; it changes nothing. A2SG_ZOO_INDEX names an index of
+one's own, beside which weights and cards lie, and which the first publication begins.
 """
 
 import argparse
@@ -14,22 +15,21 @@ from pathlib import Path
 from a2sg_zoo.engine.launch import errors_for_people
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.zoo.cards import check
-from a2sg_zoo.zoo.index import read_index
+from a2sg_zoo.zoo.index import cards_path, read_index
 from a2sg_zoo.zoo.publish import publish
-
-CARDS = Path(__file__).resolve().parents[1] / 'model_cards'
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('run', nargs='?', help='folder of the run (its best checkpoint), or a checkpoint in it')
+    parser.add_argument('run', nargs='?', help='folder of the run (its last checkpoint), or a checkpoint in it')
     parser.add_argument('--name', help='for the weights, lower case')
     parser.add_argument('--summary', help='a sentence on what they are')
     parser.add_argument('--facts', type=Path, metavar='JSON',
                         help='file with more fields of the entry: data, uses, not_for, limits, flatness...')
     parser.add_argument('--command', help="of the training (default: the run's note, run.json)")
     parser.add_argument('--location', help='where the file will lie, file:, https: or hf: (default: it is shipped)')
-    parser.add_argument('--cards', type=Path, default=CARDS, metavar='FOLDER', help='of the cards')
+    parser.add_argument('--cards', type=Path, default=cards_path(), metavar='FOLDER',
+                        help='of the cards (default: model_cards in the checkout, or beside the index of one\'s own)')
     parser.add_argument('--replace', action='store_true', help='also under a name that the index has already')
     parser.add_argument('--any-commit', action='store_true',
                         help='publish even what was trained by code that is at no commit, or differs from it')
@@ -43,7 +43,7 @@ def main(argv=None):
             problems = check(entries, args.cards)
             if problems:
                 raise ConfigError('the zoo is not in order:' + ''.join(f'\n    {problem}' for problem in problems))
-            print(f'{len(entries)} weights, all in order')
+            print(f'{len(entries)} weights, all in order' + ('' if args.cards else '; their cards are not installed'))
             return
         path, entry = publish(args.run, args.name, args.summary, _facts(args.facts), args.command, args.location,
                               args.cards, args.replace, args.any_commit)

@@ -1,5 +1,6 @@
 """From a config file to a run: what `tools/train.py` and `tools/test.py` call."""
 
+import argparse
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 import torch
+from mmengine.config import DictAction
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -35,6 +37,29 @@ def errors_for_people():
         message = str(error).rsplit(f'{type(error).__name__}: ', 1)[-1].strip()
         print(f'\nerror: {with_commands_of_here(message)}', file=sys.stderr)
         sys.exit(2)
+
+
+class _Options(DictAction):
+    """MMEngine's, which keeps the options as they were written, too, in `written_options`."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        super().__call__(parser, namespace, values, option_string)
+        namespace.written_options = [*namespace.written_options, *values]
+
+
+def add_train_arguments(parser):
+    """Lets an argument parser read the command lines of `tools/train.py`."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of the run (default: work_dirs/NAME)')
+    parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+                        help='go on from a checkpoint, or from the newest one in the work dir')
+    parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on a CPU')
+    parser.add_argument('--demo', action='store_true', help='embedded miniature data and a short schedule')
+    parser.add_argument('--seed', type=int, help='of all random generators (default: the config\'s)')
+    parser.add_argument('--cfg-options', nargs='+', action=_Options, metavar='KEY=VALUE', help='override the config')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.set_defaults(written_options=[])
 
 
 def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none'):

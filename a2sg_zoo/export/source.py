@@ -35,7 +35,7 @@ def load(model, checkpoint=None):
         number = (cfg.model.get('decode_head') or cfg.model.get('head'))['num_classes']
         known = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
     description = published.describe(cfg, known, model)
-    network = published.build(description.model, model)
+    network = published.construct(description.model, model)
     load_into(network, weights, checkpoint)
     return network.eval(), description, Path(model).stem
 

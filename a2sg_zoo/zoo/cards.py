@@ -184,20 +184,23 @@ def check(entries, folder):
 
     Args:
         entries: of `read_index`.
-        folder: of the cards.
+        folder: of the cards; None where they are not at hand, and so not looked at.
     """
-    problems, expected = [], {}
-    for entry in entries.values():
-        expected.update(files_of(entry), **{f'{entry.name}.log.jsonl': None})
-        if entry.shipped is not None:
-            problems += _check_weights(entry)
+    problems = [problem for entry in entries.values() if entry.shipped is not None for problem in _check_weights(entry)]
     sizes = [entry['size'] for entry in entries.values() if entry.shipped is not None]
     if sum(sizes) > MEGABYTES_TOGETHER * 10 ** 6:
         problems.append(f'the shipped weights take {sum(sizes) / 1e6:.1f} MB; at most {MEGABYTES_TOGETHER} are to be')
     problems += [f'{location} is the location of {count} entries' for location, count in Counter(
         entry['location'] for entry in entries.values()).items() if count > 1]
-    found = {path.name for path in Path(folder).glob('*')} if Path(folder).is_dir() else set()
-    problems += [f'{Path(folder, name)} belongs to no entry of the index' for name in sorted(found - expected.keys())]
+    return problems if folder is None else problems + _check_cards(entries, Path(folder))
+
+
+def _check_cards(entries, folder):
+    expected = {}
+    for entry in entries.values():
+        expected.update(files_of(entry), **{f'{entry.name}.log.jsonl': None})
+    found = {path.name for path in folder.glob('*')} if folder.is_dir() else set()
+    problems = [f'{Path(folder, name)} belongs to no entry of the index' for name in sorted(found - expected.keys())]
     for name, text in expected.items():
         path = Path(folder, name)
         if name not in found:

@@ -157,6 +157,15 @@ def index_path():
     return Path(os.environ.get('A2SG_ZOO_INDEX') or SHIPPED).expanduser()
 
 
+def cards_path():
+    """Folder of the cards of the index in use: `model_cards` beside an index of one's own, and in the checkout for the
+    one that the package ships. None for that where there is no checkout."""
+    if index_path() != SHIPPED:
+        return index_path().parent / 'model_cards'
+    folder = SHIPPED.parents[2] / 'model_cards'
+    return folder if folder.is_dir() else None
+
+
 def read_index(path=None):
     """{name: Entry} of an index file, all of it checked.
 

@@ -11,17 +11,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from filelock import FileLock
-from mmengine.config import DictAction
 
 import a2sg_zoo
 from a2sg_zoo.analysis.energy import PJ_MAC, PJ_SOP, activity, ann_energy
 from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.checkpoint import read_checkpoint
-from a2sg_zoo.engine.launch import find_checkpoint, prepare_config, test
-from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.engine.launch import add_train_arguments, find_checkpoint, prepare_config, test
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.files import write_atomically
 from a2sg_zoo.zoo import cards
-from a2sg_zoo.zoo.index import Entry, check_entry, index_path, read_index, write_index
+from a2sg_zoo.zoo.index import Entry, cards_path, check_entry, index_path, read_index, write_index
 from a2sg_zoo.zoo.published import describe, load, read, save
 
 _NOT_STATED = 'none is stated at the source'
@@ -42,11 +41,13 @@ _DATA = {
 # what the run does not tell; all else in an entry is read off it
 OF_THE_PUBLISHER = ('data', 'licence', 'converted_from', 'flatness', 'uses', 'not_for', 'limits')
 
+_CHOSEN = ('The checkpoint was chosen among those of the run by its score on the test images, which flatters its '
+           'figures on them.')
 # test images of which spikes are counted
 _COUNTED = 64
 
 
-def publish(run, name, summary, facts=None, command=None, location=None, cards_folder='model_cards', replace=False,
+def publish(run, name, summary, facts=None, command=None, location=None, cards_folder=None, replace=False,
             any_commit=False):
     """Publishes a training run.
 
@@ -54,23 +55,28 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
     counted too; only then are file, index and card written.
 
     Args:
-        run: folder of the run, of which the best checkpoint is taken, or else the last; or a checkpoint in it.
+        run: folder of the run, of which the last checkpoint is taken; or a checkpoint in it. If that is one which was
+            saved as the best on the test images, the card says so.
         name: for the weights.
         summary: a sentence on what they are.
         facts: fields of the entry, of those in `OF_THE_PUBLISHER`.
         command: of the training; by default what the run noted in run.json.
         location: where the file will lie, an address; by default it is shipped, in `weights` beside the index.
-        cards_folder: for the card and the curves.
+        cards_folder: for the card and the curves; by default `cards_path()`.
         replace: whether a name that the index has already gets these weights.
         any_commit: whether code that is at no commit, or differs from it, will do. The card says so.
 
     Returns:
-        (path of the file, the new `Entry`).
+        (path of the file, the new `Entry`). An index of one's own that is not there yet begins with it.
 
     Raises:
         ConfigError, CheckpointError: the run is not complete, cannot be repeated by its command, does not belong to its
-            config, or is too large to ship; or the name is taken.
+            config, or is too large to ship; the name is taken; or the index is that of an installed package.
     """
+    if cards_path() is None:
+        raise ConfigError(f'{index_path()} belongs to the installed package, to which nothing is published; set '
+                          'A2SG_ZOO_INDEX to a file of yours, which need not be there yet')
+    cards_folder = cards_folder or cards_path()
     run, shipped = Path(run), Path('weights', f'{name}.safetensors')
     given = dict(facts or {}, summary=summary, location=location or shipped.as_posix())
     wrong = given.keys() - {*OF_THE_PUBLISHER, 'summary', 'location'}
@@ -80,12 +86,15 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
     check_entry(name, given, 'the new entry', complete=False)
     entries = _others(name, replace)
     checkpoint = _checkpoint(run)
-    folder = checkpoint.parent
-    notes, curves = _notes(folder), _curves(folder)
-    args, options = _parse(command or notes['command'], folder)
+    folder = run if run.is_dir() else run.parent
+    notes = _notes(folder)
+    curves = _curves(folder, notes['start_iter'])
+    args = _parse(command or notes['command'], folder)
     _require_repeatable(folder, notes, args, any_commit)
     with tempfile.TemporaryDirectory() as scratch:
-        cfg = prepare_config(args.config, options, args.demo, work_dir=scratch)
+        cfg = prepare_config(args.config, args.cfg_options, args.demo, work_dir=scratch)
+        if checkpoint.name.startswith('best_') and cfg.val_dataloader.dataset == cfg.test_dataloader.dataset:
+            given['limits'] = [*given.get('limits', []), _CHOSEN]
         weights, description = read(checkpoint)
         meta = read_checkpoint(checkpoint)['meta']
         if describe(cfg, meta['dataset_meta'], args.config) != description:
@@ -105,6 +114,10 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
         **given}, index_path())
     target = folder / file.name if location else index_path().parent / shipped
     files = cards.files_of(entry)
+    try:
+        index_path().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f'{index_path()} cannot be there: {error.strerror}; set A2SG_ZOO_INDEX to another') from error
     with FileLock(f'{index_path()}.lock'):
         entries = _others(name, replace)  # another may have published meanwhile
         if location is None:
@@ -117,8 +130,8 @@ def publish(run, name, summary, facts=None, command=None, location=None, cards_f
 
 
 def _others(name, replace):
-    """{name: facts} of the other entries of the index."""
-    entries = {key: entry.facts for key, entry in read_index().items()}
+    """{name: facts} of the other entries of the index, which need not be there yet."""
+    entries = {key: entry.facts for key, entry in read_index().items()} if index_path().exists() else {}
     if entries.pop(name, None) is not None and not replace:
         raise ConfigError(f'{index_path()} has weights named {name} already; choose another name, or pass --replace')
     return entries
@@ -170,12 +183,13 @@ def _from_weights(weights, model):
 
 
 def _checkpoint(run):
+    if not run.exists():
+        raise ConfigError(f'{run} does not exist; name the folder of a run, or a checkpoint in it')
     if not run.is_dir():
         return run
-    try:
-        return Path(find_checkpoint(run, 'best'))
-    except CheckpointError:
-        return Path(find_checkpoint(run, 'last'))
+    last = Path(find_checkpoint(run, 'last'))
+    own = run / last.name  # where the folder is a copy, what the run noted is the one in the first folder
+    return own if own.is_file() else last
 
 
 def _notes(folder):
@@ -193,38 +207,40 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parse(command, folder):
-    """(arguments, options) of a command line of tools/train.py, a text or a list."""
+    """The arguments of a command line of tools/train.py, a text or a list."""
     words = shlex.split(command) if isinstance(command, str) else command
-    tool = next((i for i, word in enumerate(words) if Path(word).name == 'train.py'), None)
     parser = _Parser(add_help=False)
-    parser.add_argument('config')
-    parser.add_argument('--demo', action='store_true')
-    parser.add_argument('--work-dir')
-    parser.add_argument('--resume', nargs='?', const='auto')
-    parser.add_argument('--cfg-options', nargs='+', default=[])
+    add_train_arguments(parser)
     try:
-        if tool is None:
-            raise ValueError('it names no train.py')
-        args, args.others = parser.parse_known_args(words[tool + 1:])
-        options = argparse.Namespace(cfg_options=None)
-        if args.cfg_options:
-            DictAction('--cfg-options', 'cfg_options', nargs='+')(parser, options, args.cfg_options)
+        return parser.parse_args(_after_the_tool(words))
     except ValueError as error:
         raise ConfigError(f'the command of {folder}, {shlex.join(words)!r:.200}, is none of tools/train.py ({error}); '
                           "give it with --command 'python tools/train.py CONFIG ...'") from error
-    return args, options.cfg_options
+
+
+def _after_the_tool(words):
+    for i, word in enumerate(words):
+        if Path(word).name == 'train.py' or word == 'a2sg_zoo.tools.train':
+            return words[i + 1:]
+        if Path(word).name == 'a2sg-zoo' and words[i + 1:i + 2] == ['train']:
+            return words[i + 2:]
+    raise ValueError('it names no train.py')
 
 
 def _from_run(cfg, args, notes, meta, name):
     """The fields of an entry that the run tells."""
     options = [option.partition('=')[0] + '=PATH' if option.partition('=')[2].startswith('/') else option
-               for option in args.cfg_options]
+               for option in args.written_options]
     config = Path(args.config)
     if config.is_absolute():  # as seen from the checkout
         parts = config.parts
         config = Path(*parts[parts.index('configs'):]) if 'configs' in parts else Path(config.name)
-    # from the newest checkpoint of the run itself the same comes out as without
-    resumed = [] if args.resume in (None, 'auto') else ['--resume', Path(args.resume).name]
+    processes = notes.get('world_size', 1)
+    start = ['torchrun', '--nproc-per-node', str(processes)] if args.launcher == 'pytorch' else ['python']
+    own = [*(['--amp'] if args.amp else []), *([] if args.seed is None else ['--seed', str(args.seed)]),
+           *([] if args.launcher == 'none' else ['--launcher', args.launcher]),
+           # from the newest checkpoint of the run itself the same comes out as without
+           *([] if args.resume in (None, 'auto') else ['--resume', Path(args.resume).name])]
     shared = [*(['--demo'] if args.demo else []), *(['--cfg-options', *options] if options else [])]
     policy = next((hook['policy'] for hook in cfg.get('custom_hooks', []) if 'policy' in hook), None)
     dataset = cfg.test_dataloader.dataset
@@ -232,9 +248,9 @@ def _from_run(cfg, args, notes, meta, name):
     return dict(
         config=config.as_posix(), licence='Apache-2.0', code_version=a2sg_zoo.__version__,
         data=_DATA.get(kind, dict(name=kind)), recipe=dict(
-            command=shlex.join(['python', 'tools/train.py', config.as_posix(), *args.others, *resumed, *shared]),
+            command=shlex.join([*start, 'tools/train.py', config.as_posix(), *own, *shared]),
             evaluation=shlex.join(['python', 'tools/test.py', config.as_posix(), f'zoo:{name}', *shared]),
-            **_settings(cfg, notes.get('world_size', 1)), method=_method(policy), seed=meta['seed'],
+            **_settings(cfg, processes), method=_method(policy), seed=meta['seed'],
             iterations=meta['iter'], **({'resumed_at': notes['start_iter']} if notes.get('start_iter') else {}),
             device=notes['device'], commit=str(notes.get('commit')), torch=notes['torch']))
 
@@ -265,20 +281,28 @@ def _require_room(name, size, others):
                           'where else you will put the file')
 
 
-def _curves(folder):
+def _curves(folder, start_iter):
     """The log of a run without what it tells of single layers, JSON lines.
 
-    A run that was killed and resumed has a log of each time. What a later one tells again counts, and a line that the
-    kill cut short is left out.
+    A run that was killed and resumed has a log of each time; what came before counts up to the iteration at which the
+    next one began, so that nothing is left of other runs in the same folder. A line that a kill cut short is left out.
+
+    Args:
+        start_iter: iteration at which the last log began; that of the others is seen in what they tell first.
     """
     logs = sorted(folder.glob('*/vis_data/scalars.json'))
     if not logs:
         raise ConfigError(f'{folder} has no */vis_data/scalars.json; weights are published only with the log of their '
                           'run')
-    records = {}
-    for line in (line for log in logs for line in log.read_text().splitlines(keepends=True) if line.endswith('\n')):
-        record = {key: value for key, value in json.loads(line).items() if '/' not in key}
-        if record.keys() - {'step', 'iter'}:
-            # of a training in epochs, the steps of evaluations are epochs
-            records['iter' in record, record['step']] = record
-    return ''.join(json.dumps(record) + '\n' for record in records.values()).encode()
+    kept = {}
+    for log in logs:
+        lines = [json.loads(line) for line in log.read_text().splitlines(keepends=True) if line.endswith('\n')]
+        began = start_iter if log == logs[-1] else next((line['iter'] - 1 for line in lines if 'iter' in line), None)
+        if began is not None:
+            kept = {key: record for key, record in kept.items() if record['step'] <= began}
+        for line in lines:
+            record = {key: value for key, value in line.items() if '/' not in key}
+            if record.keys() - {'step', 'iter'}:
+                # of a training in epochs, the steps of evaluations are epochs
+                kept['iter' in record, record['step']] = record
+    return ''.join(json.dumps(record) + '\n' for record in kept.values()).encode()

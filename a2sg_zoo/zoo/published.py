@@ -20,6 +20,9 @@ from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 _KEY = 'a2sg_zoo'
 # what a published network needs no more, and what would make its construction read other files
 _LEFT_OUT = ('init_cfg', 'pretrained', 'mixing', '_scope_')
+# what configs of this package name of MMSegmentation, MMEngine and PyTorch; constructors of others there take paths and
+# addresses, and load from them what may run code
+_FOREIGN = ('EncoderDecoder', 'FPN', 'FPNHead', 'CrossEntropyLoss', 'SegDataPreProcessor', 'ImgDataPreprocessor', 'BN')
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,29 @@ def build(config, where):
     """The network of a config from anywhere, with initial weights.
 
     Raises:
-        CheckpointError: the config names something that is not registered, or it cannot be built.
+        CheckpointError: the config names something that is not allowed, or it cannot be built.
     """
-    known = {*MODELS.names(), *NEURONS.names(), *SURROGATES.names()}
+    allowed = {*_FOREIGN, *(name for registry in (MODELS, NEURONS, SURROGATES) for name in registry.own_names())}
     for path, key, value in _items(config, 'model'):
         if key in _LEFT_OUT:
             raise CheckpointError(f'{where}: its config has {path}, which a published network must not have')
+        if key == 'class_weight' and isinstance(value, str):  # the losses would unpickle what is there
+            raise CheckpointError(f'{where}: its config has {path} = {value!r}, a file; nothing of it was read. Class '
+                                  'weights must be a list of numbers')
         # MMEngine imports whatever module an unregistered name names, and calls what is in it
-        if key == 'type' and (not isinstance(value, str) or value not in known):
-            raise CheckpointError(f'{where}: its config has {path} = {value!r}, which is not registered; nothing of it '
-                                  'was run. If it is a class of yours, import its module first')
+        if key == 'type' and (not isinstance(value, str) or value not in allowed):
+            raise CheckpointError(f'{where}: its config has {path} = {value!r}, which is not registered in '
+                                  f'a2sg_zoo.registry, nor one of {", ".join(_FOREIGN)}; nothing of it was run. If '
+                                  'it is a class of yours, register it there, and import its module first')
+    return construct(config, where)
+
+
+def construct(config, where):
+    """The network of a config that may run code, such as one from a config file; see `build` for any other.
+
+    Raises:
+        CheckpointError: it cannot be built.
+    """
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
             return MODELS.build(ConfigDict(deepcopy(config)))

@@ -13,16 +13,18 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import a2sg_zoo
+from a2sg_zoo.checkpoint import read_checkpoint
 from a2sg_zoo.datasets import Digits, write_scenes
 from a2sg_zoo.engine.validate import load_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.zoo import cards
 from a2sg_zoo.zoo.cards import beta_picture, card, check
 from a2sg_zoo.zoo.index import SHIPPED, Entry, read_index, write_index
-from a2sg_zoo.zoo.publish import publish
+from a2sg_zoo.zoo.publish import _parse, publish
 from a2sg_zoo.zoo.published import describe, read
 from tests.tools import test_classification as classification
 from tests.tools import test_train_and_test as segmentation
@@ -132,10 +134,36 @@ def test_pictures_give_the_accuracy_on_the_card(published, tmp_path):
 def test_a_checkpoint_of_a_run_predicts_too(published, digits):
     """Its config is parsed, not run; the published file differs from it by rounding alone."""
     image = Digits(train=False, size=8).images[5].permute(1, 2, 0).numpy()
-    checkpoint, = digits.glob('best_*.pth')
     ours, theirs = (a2sg_zoo.ImageClassifierInferencer(model, 'cpu')(image)['predictions'][0]['scores']
-                    for model in ('small_digits', checkpoint))
+                    for model in ('small_digits', digits / 'iter_4.pth'))
     assert np.allclose(ours, theirs, atol=.05)
+
+
+def test_a_checkpoint_that_was_chosen_on_the_test_images(digits, zoo, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run, ignore=shutil.ignore_patterns('best_*'))
+    best = shutil.copy(run / 'iter_2.pth', run / 'best_top1_iter_2.pth')
+    os.utime(best)  # the newest
+    arguments = dict(summary='X.', facts=dict(limits=['Too short.']), cards_folder=zoo / 'cards')
+    last = publish(run, 'last', **arguments)[1]
+    assert last['recipe']['iterations'] == 4 and last['limits'] == ['Too short.']
+    chosen = publish(best, 'best', **arguments)[1]
+    assert chosen['recipe']['iterations'] == 2 and chosen['limits'][0] == 'Too short.'
+    assert 'chosen among those of the run by its score on the test images' in chosen['limits'][1]
+    assert f'- {chosen["limits"][1]}\n' in (zoo / 'cards' / 'best.md').read_text()
+    command = [*json.loads((run / 'run.json').read_text())['command'], 'val_dataloader.dataset.train=True']
+    elsewhere = publish(best, 'elsewhere', command=command, **arguments)[1]
+    assert elsewhere['limits'] == ['Too short.']
+
+
+def test_a_run_in_a_copied_folder(digits, zoo, tmp_path):
+    """Its `last_checkpoint` names the file in the first folder."""
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    contents = read_checkpoint(run / 'iter_4.pth')
+    contents['meta']['seed'] = 5
+    torch.save(contents, run / 'iter_4.pth')
+    assert publish(run, 'x', 'X.', cards_folder=zoo / 'cards')[1]['recipe']['seed'] == 5
 
 
 def test_the_entry_of_a_segmentor(scenes, zoo, tool):
@@ -254,15 +282,78 @@ def test_what_is_published_all_the_same_says_so(digits, zoo, tmp_path):
     assert '--resume iter_2.pth' in recipe['command'] and '| resumed at | 2 |' in card(entry)
 
 
-def test_the_log_of_a_run_that_was_killed_and_resumed(digits, zoo, tmp_path):
+ARGUMENTS = '--seed 0 --amp --launcher pytorch --local_rank 1 x.py --cfg-options a.b=1 c=[2,3] --cfg-options d=e'
+
+
+@pytest.mark.parametrize('command', [
+    f'python tools/train.py {ARGUMENTS}', f'torchrun --nproc-per-node 2 /there/tools/train.py {ARGUMENTS}',
+    f'python -m a2sg_zoo.tools.train {ARGUMENTS}', f'a2sg-zoo train {ARGUMENTS}', f'/bin/a2sg-zoo train {ARGUMENTS}',
+    ['/bin/python', '/site packages/a2sg_zoo/tools/train.py', *shlex.split(ARGUMENTS)]], ids=str)
+def test_spellings_of_the_command(command):
+    found = _parse(command, 'x')
+    assert (found.config, found.seed, found.amp, found.launcher) == ('x.py', 0, True, 'pytorch')
+    assert found.cfg_options == {'a.b': 1, 'c': [2, 3], 'd': 'e'} and not found.demo and found.resume is None
+    assert found.written_options == ['a.b=1', 'c=[2,3]', 'd=e']
+
+
+def test_the_command_of_several_processes(digits, zoo, tmp_path):
     run = tmp_path / 'run'
     shutil.copytree(digits, run)
-    killed = run / '00000000_000000' / 'vis_data' / 'scalars.json'
-    killed.parent.mkdir(parents=True)
-    killed.write_text('{"loss": 99.0, "iter": 3, "step": 3}\n{"loss": 98.0, "iter": 4, "st')
+    words = json.loads((run / 'run.json').read_text())['command']
+    note(run, world_size=2, command=[*words[:2], '--launcher', 'pytorch', '--local-rank', '1', *words[2:]])
+    recipe = publish(run, 'x', 'X.', cards_folder=zoo / 'cards')[1]['recipe']
+    assert recipe['batch_size'] == 16 and shlex.split(recipe['command'])[:10] == [
+        'torchrun', '--nproc-per-node', '2', 'tools/train.py', classification.CONFIG, '--seed', '3', '--launcher',
+        'pytorch', '--demo']
+
+
+def logged(run, zoo):
+    """{iteration: loss}, and the iterations of evaluations, as they are published."""
     publish(run, 'x', 'X.', cards_folder=zoo / 'cards')
     log = [json.loads(line) for line in (zoo / 'cards' / 'x.log.jsonl').read_text().splitlines()]
-    assert {record['iter']: record['loss'] for record in log if 'loss' in record} == classification.losses(digits)
+    return ({line['iter']: line['loss'] for line in log if 'iter' in line},
+            [line['step'] for line in log if 'top1' in line])
+
+
+@pytest.fixture
+def again(digits, tmp_path):
+    """`again(before, start_iter)`: the run, in a folder where another left a log of the iterations `before`; its own
+    log begins after `start_iter`."""
+    run = tmp_path / 'run'
+    shutil.copytree(digits, run)
+    own, = run.glob('*/vis_data/scalars.json')
+
+    def make(before, start_iter):
+        log = run / '00000000_000000' / 'vis_data' / 'scalars.json'
+        log.parent.mkdir(parents=True)
+        log.write_text(''.join(f'{{"loss": {99 - i}.0, "iter": {i}, "step": {i}}}\n{{"top1": 1.0, "step": {i}}}\n'
+                               for i in before) + '{"loss": 90.0, "iter": 4, "st')
+        own.write_text(''.join(line for line in own.read_text().splitlines(keepends=True)
+                               if json.loads(line)['step'] > start_iter))
+        command = json.loads((run / 'run.json').read_text())['command']
+        note(run, start_iter=start_iter, command=[*command, '--resume'] if start_iter else command)
+        return run
+    return make
+
+
+def test_the_log_of_a_run_that_was_killed_and_resumed(digits, again, zoo):
+    losses, evaluations = logged(again(before=[1, 2, 3], start_iter=2), zoo)
+    assert losses == {1: 98.0, 2: 97.0, **{i: x for i, x in classification.losses(digits).items() if i > 2}}
+    assert evaluations == [1, 2, 4]
+
+
+def test_the_log_of_a_run_after_another_in_the_same_folder(digits, again, zoo):
+    losses, evaluations = logged(again(before=[1, 3, 5], start_iter=0), zoo)
+    assert losses == classification.losses(digits) and evaluations == [2, 4]
+
+
+def test_a_run_after_another_that_was_itself_resumed(digits, again, zoo):
+    run = again(before=[1, 2, 3], start_iter=2)
+    oldest = run / '00000000' / 'vis_data' / 'scalars.json'
+    oldest.parent.mkdir(parents=True)
+    oldest.write_text('{"loss": 1.0, "iter": 1, "step": 1}\n{"loss": 1.0, "iter": 5, "step": 5}\n')
+    losses, _ = logged(run, zoo)
+    assert list(losses) == [1, 2, 3, 4] and losses[1] == 98.0
 
 
 def test_check_finds_what_is_not_in_order(published, tool, capsys):
@@ -291,6 +382,47 @@ def test_check_finds_what_is_not_in_order(published, tool, capsys):
     assert any('small_digits.safetensors cannot be read: No such file' in problem for problem in check(entries, folder))
 
 
+def test_an_index_of_ones_own_begins_with_its_first_weights(digits, zoo, tool, monkeypatch, capsys):
+    index = zoo / 'deep' / 'mine.json'
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(index))
+    arguments = [str(digits), '--name', 'mine', '--summary', 'Mine.']
+    shipped = sorted((ROOT / 'model_cards').iterdir())
+    with pytest.raises(SystemExit):  # what is not there cannot be read
+        tool.main(['--check'])
+    assert f'index of weights {index} cannot be read: No such file' in capsys.readouterr().err
+    tool.main(arguments)
+    assert f'card: {zoo / "deep" / "model_cards" / "mine.md"}' in capsys.readouterr().out
+    assert sorted(path.name for path in (zoo / 'deep' / 'model_cards').iterdir()) == [
+        'mine.log.jsonl', 'mine.md', 'mine.svg']
+    assert a2sg_zoo.list_models() == ['mine'] and sorted((ROOT / 'model_cards').iterdir()) == shipped
+    tool.main(['--check'])
+    (zoo / 'file').write_text('')
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(zoo / 'file' / 'mine.json'))
+    with pytest.raises(SystemExit):
+        tool.main(arguments)
+    assert f'{zoo / "file" / "mine.json"} cannot be' in capsys.readouterr().err
+
+
+def test_an_installed_package_is_checked_but_not_published_to(digits, tmp_path):
+    """Laid out as the wheel does, without the checkout's cards."""
+    package = tmp_path / 'site' / 'a2sg_zoo'
+    package.mkdir(parents=True)
+    for path in [*(ROOT / 'a2sg_zoo').iterdir(), ROOT / 'tools']:
+        (package / path.name).symlink_to(path)
+    env = {key: value for key, value in os.environ.items() if key != 'A2SG_ZOO_INDEX'}
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, '-m', 'a2sg_zoo.tools.publish', *arguments], cwd=tmp_path, text=True,
+                              capture_output=True, env={**env, 'PYTHONPATH': str(tmp_path / 'site')})
+    done = run('--check')
+    assert '4 weights, all in order; their cards are not installed' in done.stdout, done.stderr
+    for more in ([], ['--cards', str(tmp_path / 'cards')]):
+        done = run(str(digits), '--name', 'mine', '--summary', 'Mine.', *more)
+        assert done.returncode == 2 and 'belongs to the installed package' in done.stderr
+        assert 'set A2SG_ZOO_INDEX to a file of yours' in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['site']
+
+
 def test_weights_that_lie_elsewhere(digits, zoo):
     path, entry = publish(digits / 'iter_2.pth', 'last', 'Last.', location='https://example.org/last.safetensors',
                           cards_folder=zoo / 'cards')
@@ -303,7 +435,10 @@ def test_weights_that_lie_elsewhere(digits, zoo):
     (dict(name='../up'), 'cannot be a name'), (dict(facts=dict(metrics=dict(top1=100))), 'metrics cannot be given'),
     (dict(facts=dict(limits='x')), r'limits must be a list'), (dict(location='x.pth'), r'of a \.safetensors file'),
     (dict(command='python train.py configs/resnet19_cifar10_tri.py'), 'was not trained with the network or the data'),
-    (dict(command='make'), 'is none of tools/train.py'), (dict(command='python tools/train.py'), 'is none of'),
+    (dict(run='work_dirs/none'), 'work_dirs/none does not exist; name the folder of a run'),
+    (dict(command='make'), 'is none of tools/train.py'), (dict(command='a2sg-zoo test x.py'), 'is none of'),
+    (dict(command='python tools/train.py x.py --sed 3'), 'unrecognized arguments: --sed 3'),
+    (dict(command='python tools/train.py'), 'is none of'),
 ])
 def test_mistakes_leave_nothing_behind(digits, zoo, arguments, message):
     with pytest.raises(ConfigError, match=message):

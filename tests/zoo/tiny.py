@@ -17,7 +17,7 @@ SEGMENTOR = dict(
     data_preprocessor=dict(type='SegDataPreProcessor', mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 70.0],
                            bgr_to_rgb=True, pad_val=0, seg_pad_val=255, test_cfg=dict(size_divisor=16)),
     backbone=dict(type='Spikformer', form='cifar', embed_dims=16, depth=1, num_heads=2, T=2, out_indices=[-1]),
-    decode_head=dict(type='FCNHead', in_channels=16, in_index=0, channels=8, num_classes=3, num_convs=1,
+    decode_head=dict(type='FPNHead', feature_strides=[1], in_channels=[16], in_index=[0], channels=8, num_classes=3,
                      norm_cfg=dict(type='BN'), align_corners=False),
     train_cfg={}, test_cfg=dict(mode='whole'))
 CLASSES = ['ant', 'bee', 'cat']
