@@ -10,6 +10,7 @@ alone meanwhile.
 
 import argparse
 import json
+import math
 import platform
 import shlex
 import sys
@@ -63,7 +64,8 @@ def main(argv=None):
         print(text)
         if args.out is not None:
             write_atomically(text.encode(), args.out.with_suffix('.md'))
-            data = dict(facts=facts, rows=[row._asdict() for row in rows], profiles=profiles)
+            rows = [row._asdict() | dict(ratio=row.ratio if math.isfinite(row.ratio) else None) for row in rows]
+            data = dict(facts=facts, rows=rows, profiles=profiles)
             write_atomically(json.dumps(data, indent=1).encode(), args.out.with_suffix('.json'))
 
 

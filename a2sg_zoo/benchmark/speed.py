@@ -4,6 +4,7 @@ Every row is a ratio of medians of interleaved runs, with what it is compared wi
 """
 
 import copy
+import math
 import statistics
 from functools import partial
 from typing import NamedTuple
@@ -171,13 +172,27 @@ def time_rows(setting):
             ('ResNet-19, a quarter as wide', {T: network(T) for T in steps}, setting.rounds)):
         runs = interleaved(actions, setting.device, rounds, label=f'{what}, T')
         found = medians(runs)
-        slopes = [(found[b] - found[a]) / (b - a) for a, b in zip(steps, steps[1:])]
-        mean = (found[steps[-1]] - found[1]) / (steps[-1] - 1)
-        off = max(max(slope / mean, mean / slope) for slope in slopes)
         rows.append(Row(f'{what}: cost of a further time step between T = 1, 2, 4, 8, 16, farthest from the mean',
-                        'the mean', off, 1.1, {f'T = {T}': value for T, value in found.items()},
+                        'the mean', _unevenness(found), 1.1, {f'T = {T}': value for T, value in found.items()},
                         {f'T = {T}': values for T, values in runs.items()}))
     return rows
+
+
+def _unevenness(seconds):
+    """The factor between what a further time step costs on average and where it is farthest from that.
+
+    Args:
+        seconds: {T: seconds}, T ascending.
+
+    Returns:
+        At least 1; inf where a further step costs nothing, or less.
+    """
+    points = list(seconds.items())
+    slopes = [(y - x) / (b - a) for (a, x), (b, y) in zip(points, points[1:])]
+    if min(slopes) <= 0:
+        return math.inf
+    mean = (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0])
+    return max(max(slope / mean, mean / slope) for slope in slopes)
 
 
 def where_time_goes(setting, top=10):

@@ -3,13 +3,14 @@
 import copy
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
 import a2sg_zoo
-from a2sg_zoo.benchmark import peers
+from a2sg_zoo.benchmark import peers, speed
 from a2sg_zoo.benchmark.speed import RESNET19, Row, _with_relu, document
 from a2sg_zoo.benchmark.timing import interleaved, medians, peak_memory
 from a2sg_zoo.errors import A2SGError, ConfigError
@@ -83,6 +84,23 @@ def test_peak_memory():
         peak_memory(fail, CPU, threads=1)
 
 
+@pytest.mark.parametrize('seconds, off', [
+    ([1, 2, 4, 8, 16], 1),                      # each step costs 1
+    ([1, 1.5, 3.5, 7.5, 15.625], 1.95),         # 0.5, 1, 1, 1.015625 about 0.975
+    ([1, 2, 4, 8, 24], 23 / 15),                # 1, 1, 1, 2 about 23 / 15
+    ([1.00, 0.98, 3.10, 7.34, 15.82], math.inf),
+    ([1, 1, 2, 4, 8], math.inf), ([5, 4, 3, 2, 1], math.inf)])
+def test_a_further_time_step(seconds, off, monkeypatch):
+    """A step that costs nothing is infinitely far from the mean, and no aim is reached."""
+    steps = (1, 2, 4, 8, 16)
+    monkeypatch.setattr(speed, '_training_step', lambda *args, **kwargs: None)
+    monkeypatch.setattr(speed, 'interleaved', lambda actions, *args, **kwargs: {
+        T: [x] for T, x in zip(steps, seconds) if T in actions})
+    rows = speed.time_rows(speed.Setting(CPU, None, 1, 1, 1, False))
+    assert [row.ratio for row in rows] == pytest.approx([off] * 2)
+    assert document(rows, dict(machine='M', command='C')).count('| missed |') == 2 * (off > 1.1)
+
+
 def test_document():
     runs = dict(ours=[1.0, 2.0, 3.0], theirs=[4.0, 5.0, 6.0])
     rows = [Row('Layer', 'theirs', .4, .5, medians(runs), runs),
@@ -94,10 +112,24 @@ def test_document():
         assert expected in text
 
 
-def test_command_line(tmp_path, capsys):
+@pytest.fixture
+def tool():
     spec = importlib.util.spec_from_file_location('benchmark_speed_tool', ROOT / 'tools' / 'benchmark_speed.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_ratio_without_a_value_is_null_in_json(tool, tmp_path, monkeypatch):
+    monkeypatch.setitem(speed.PARTS, 'time', lambda setting: [Row('Layer', 'the mean', math.inf, 1.1, dict(ours=1.0))])
+    monkeypatch.setattr(torch, 'set_num_threads', lambda threads: None)
+    tool.main(['time', '--no-peers', '--device', 'cpu', '--out', str(tmp_path / 'speed')])
+    assert '| Layer | the mean | inf | 1.10 | missed |' in (tmp_path / 'speed.md').read_text()
+    data = json.loads((tmp_path / 'speed.json').read_text(), parse_constant=pytest.fail)
+    assert data['rows'][0]['ratio'] is None
+
+
+def test_command_line(tool, tmp_path, capsys):
     threads = torch.get_num_threads()
     try:
         tool.main(['neuron', '--no-peers', '--rounds', '1', '--threads', '1', '--device', 'cpu', '--out',
