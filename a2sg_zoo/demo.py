@@ -10,6 +10,8 @@ from a2sg_zoo.analysis.activity_plots import feature_figure, rate_figure
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.inference import inferencer, read_image
 
+_SHOWN = 1600  # pixels of a side; there is a mask of all pixels for each class
+
 
 class Viewer:
     """Networks by name, and what they say of a picture. Each is loaded when it is first asked for.
@@ -31,7 +33,7 @@ class Viewer:
             source: path of a picture, or anything else that an inferencer takes.
 
         Returns:
-            dict(image=uint8 (H, W, 3); areas=[(mask (H, W) of 0 and 1, class)] of a segmentation, the largest first,
+            dict(image=uint8 (H, W, 3), of a large picture every n-th pixel; areas=[(mask (H, W) of 0 and 1, class)] of a segmentation, the largest first,
             else []; colours={class: '#rrggbb'} of these; shares={class: probability, or share of the pixels};
             spikes={layer: (T, ...)}, on the CPU).
 
@@ -50,8 +52,9 @@ class Viewer:
         if 'mask' not in prediction:
             return dict(image=image, areas=[], colours={}, shares=dict(zip(classes, prediction['scores'])),
                         spikes=spikes)
-        shares = prediction['shares']
-        areas = [((prediction['mask'] == classes.index(name)).astype(np.float32), name) for name in shares]
+        shares, step = prediction['shares'], -(-max(image.shape) // _SHOWN)
+        image, mask = image[::step, ::step], prediction['mask'][::step, ::step]
+        areas = [((mask == classes.index(name)).astype(np.float32), name) for name in shares]
         colours = {name: '#{:02x}{:02x}{:02x}'.format(*infer.description.palette[classes.index(name)])
                    for name in shares}
         return dict(image=image, areas=areas, colours=colours, shares=shares, spikes=spikes)

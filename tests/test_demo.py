@@ -49,6 +49,14 @@ def test_what_a_segmentor_sees():
     assert {name: pytest.approx(mask.mean()) for mask, name in found['areas']} == found['shares']
 
 
+def test_a_photograph_is_shown_smaller():
+    image = np.random.default_rng(0).integers(0, 255, (1900, 2500, 3), dtype=np.uint8)
+    found = Viewer('cpu').look(SEGMENTOR, image)
+    assert np.array_equal(found['image'], image[::2, ::2])
+    assert {mask.shape for mask, _ in found['areas']} == {(950, 1250)}
+    assert sum(mask for mask, _ in found['areas']).min() == 1 and sum(found['shares'].values()) == pytest.approx(1)
+
+
 def test_mistakes(tmp_path):
     (tmp_path / 'text.png').write_text('no picture')
     viewer = Viewer('cpu')
