@@ -33,9 +33,9 @@ class Viewer:
             source: path of a picture, or anything else that an inferencer takes.
 
         Returns:
-            dict(image=uint8 (H, W, 3), of a large picture every n-th pixel; areas=[(mask (H, W) of 0 and 1, class)] of a segmentation, the largest first,
-            else []; colours={class: '#rrggbb'} of these; shares={class: probability, or share of the pixels};
-            spikes={layer: (T, ...)}, on the CPU).
+            dict(image=uint8 (H, W, 3), of a large picture each n-th pixel; areas=[(mask (H, W) of 0 and 1, class)] of a
+            segmentation, the largest first, else []; colours={class: '#rrggbb'} of these; shares={class: probability,
+            or share of the pixels}; spikes={layer: (T, ...)}, on the CPU).
 
         Raises:
             A2SGError: the network or the picture cannot be had or read.
