@@ -28,7 +28,7 @@ _AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processe
 def find_run(path, config=None, which='last'):
     """(checkpoint, config file, folder) of the folder of a run, a checkpoint in it, or a name in the zoo.
 
-    The folder is that of the run; for weights of the zoo, the one where a run of that name would lie.
+    The folder is that of the run; for weights of the zoo, one apart from a run of that name in work_dirs.
 
     Args:
         path: the folder, a checkpoint file, or the name.
@@ -39,14 +39,15 @@ def find_run(path, config=None, which='last'):
         CheckpointError: there is no such path, or no checkpoint in the folder.
         ConfigError: there is no config, or more than one.
     """
-    folder = Path(path).is_dir()
-    checkpoint = Path(find_checkpoint(path, which)) if folder else locate(path)
-    if not folder and checkpoint != Path(path):
+    given = Path(path).expanduser()
+    folder = given.is_dir()
+    checkpoint = Path(find_checkpoint(given, which)) if folder else locate(path)
+    if not folder and checkpoint != given:
         name = str(path).removeprefix(ZOO)
-        return checkpoint, Path(config or find(name)['config']), Path('work_dirs', name)
+        return checkpoint, Path(config or find(name)['config']), Path('work_dirs', 'zoo', name)
     if not checkpoint.exists():
         raise CheckpointError(f'{path} does not exist; name the folder of a run, a checkpoint or weights of the zoo')
-    run = Path(path) if folder else checkpoint.parent
+    run = given if folder else checkpoint.parent
     if config is None:
         # a config is run, so a file beside any checkpoint will not do: a run names its last one there
         found = sorted(run.glob('*.py')) if folder or (run / 'last_checkpoint').is_file() else []

@@ -124,8 +124,14 @@ def test_weights_that_are_finite_but_too_large(run, tmp_path):
 def test_weights_of_the_zoo():
     name = 'resnet_small_digits_tri'
     for said in (name, f'zoo:{name}'):
-        assert find_run(said) == (fetch(name), Path(a2sg_zoo.info(name)['config']), Path('work_dirs', name))
+        assert find_run(said) == (fetch(name), Path(a2sg_zoo.info(name)['config']), Path('work_dirs', 'zoo', name))
     assert find_run(name, 'mine.py')[1] == Path('mine.py')
+
+
+def test_a_path_from_the_home_folder(run, monkeypatch):
+    monkeypatch.setenv('HOME', str(run.parent))
+    for said, checkpoint in ((f'~/{run.name}', run / 'iter_4.pth'), (f'~/{run.name}/iter_4.pth', run / 'iter_4.pth')):
+        assert find_run(said)[0] == checkpoint and find_run(said)[2] == run
 
 
 def test_a_file_beside_a_checkpoint_is_no_config(tmp_path):
