@@ -2,6 +2,6 @@
 
 from setuptools import find_packages, setup
 
-ELSEWHERE = {'a2sg_zoo.tools': 'tools', 'a2sg_zoo.configs': 'configs'}
+ELSEWHERE = {'a2sg_zoo.configs': 'configs'}
 
 setup(packages=[*find_packages(include=['a2sg_zoo*']), *ELSEWHERE], package_dir=ELSEWHERE)

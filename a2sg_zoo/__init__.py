@@ -8,13 +8,18 @@ check_distributions()
 
 # imported when asked for, so that `import a2sg_zoo` itself stays quick
 _LAZY = {
-    'list_models': 'a2sg_zoo.apis', 'info': 'a2sg_zoo.apis', 'get_model': 'a2sg_zoo.apis',
-    'ImageClassifierInferencer': 'a2sg_zoo.inference', 'SegmentationInferencer': 'a2sg_zoo.inference'}
+    'list_models': 'a2sg_zoo.apis.models',
+    'info': 'a2sg_zoo.apis.models',
+    'get_model': 'a2sg_zoo.apis.models',
+    'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
+    'SegmentationInferencer': 'a2sg_zoo.apis.inference',
+}
 
 
 def __getattr__(name):
     if name in _LAZY:
         from importlib import import_module
+
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 

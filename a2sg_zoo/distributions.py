@@ -31,10 +31,13 @@ def check_distributions():
             'a2sg_zoo needs the maintained continuations of the OpenMMLab packages, and the originals, which install '
             f'the same import packages over them, are here too. Installed: {installed}. Repair it with\n'
             f'    pip uninstall -y {" ".join(remove)}\n'
-            f'    pip install --force-reinstall --no-deps {" ".join(sorted({*damaged, *missing}))}')
+            f'    pip install --force-reinstall --no-deps {" ".join(sorted({*damaged, *missing}))}'
+        )
     if missing:
-        raise ImportError(f'a2sg_zoo needs {", ".join(missing)}, not installed here. Install with\n'
-                          f'    pip install {" ".join(missing)}')
+        raise ImportError(
+            f'a2sg_zoo needs {", ".join(missing)}, not installed here. Install with\n'
+            f'    pip install {" ".join(missing)}'
+        )
 
 
 def _version(name):

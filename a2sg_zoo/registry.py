@@ -61,8 +61,10 @@ class Registry(_Registry):
         lower = {name.lower(): name for name in reversed(self.names())}
         near = [lower[name] for name in difflib.get_close_matches(str(key).lower(), lower, n=3)]
         hint = f'did you mean {" or ".join(map(repr, near))}?' if near else f'known: {", ".join(sorted(self.names()))}'
-        return ConfigError(f'{key!r} is not a registered {self.name}; {hint} '
-                           '(a class of your own must be imported first: name its module in `custom_imports`)')
+        return ConfigError(
+            f'{key!r} is not a registered {self.name}; {hint} '
+            '(a class of your own must be imported first: name its module in `custom_imports`)'
+        )
 
     def build(self, cfg, *args, **kwargs):
         if isinstance(cfg, dict) and isinstance(cfg.get('type'), str) and self.get(cfg['type']) is None:
@@ -79,15 +81,15 @@ NEURONS = _child('neuron', None, 'neurons')
 POLICIES = _child('policy', None, 'adaptation')
 SEARCHERS = _child('searcher', None, 'adaptation')
 
-MODELS = _child('model', mmseg.MODELS, 'backbones', 'segmentors', 'classifiers', 'losses')
+MODELS = _child('model', mmseg.MODELS, 'models.backbones', 'models.segmentors', 'models.classifiers', 'models.losses')
 DATASETS = _child('dataset', mmseg.DATASETS, 'datasets')
 TRANSFORMS = _child('transform', mmseg.TRANSFORMS, 'datasets')
-DATA_SAMPLERS = _child('data sampler', mmseg.DATA_SAMPLERS, 'engine')
-HOOKS = _child('hook', mmseg.HOOKS, 'adaptation', 'classifiers', 'engine', 'losses')
-METRICS = _child('metric', mmseg.METRICS, 'engine')
+DATA_SAMPLERS = _child('data sampler', mmseg.DATA_SAMPLERS, 'engine.samplers')
+HOOKS = _child('hook', mmseg.HOOKS, 'engine.hooks')
+METRICS = _child('metric', mmseg.METRICS, 'engine.metrics')
 LOOPS = _child('loop', mmseg.LOOPS)
 OPTIMIZERS = _child('optimizer', mmseg.OPTIMIZERS)
-OPTIM_WRAPPERS = _child('optim_wrapper', mmseg.OPTIM_WRAPPERS, 'optim')
+OPTIM_WRAPPERS = _child('optim_wrapper', mmseg.OPTIM_WRAPPERS, 'engine.optimizers')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', mmseg.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child('parameter scheduler', mmseg.PARAM_SCHEDULERS)
 EVALUATOR = _child('evaluator', mmseg.EVALUATOR)

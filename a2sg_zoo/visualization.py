@@ -12,7 +12,7 @@ def overlay(image, labels, palette, opacity=0.6):
     """The image (H, W, 3, uint8 RGB) tinted with its labels' colours; ignored pixels stay as they are. Where there are
     so many classes that 255 is one of them, none are ignored."""
     colours = np.zeros((max(256, len(palette)), 3), np.float32)
-    colours[:len(palette)] = palette
+    colours[: len(palette)] = palette
     tinted = (1 - opacity) * image + opacity * colours[labels.astype(np.int64)]
     ignored = (labels == IGNORED) & (len(palette) <= IGNORED)
     return np.where(ignored[..., None], image, tinted).astype(np.uint8)
@@ -38,7 +38,7 @@ def contact_sheet(panels, legend, width=1152, columns=2):
     columns = min(columns, len(panels))
     cell = (width - MARGIN * (columns + 1)) // columns
     images = [Image.fromarray(p).resize((cell, round(cell * p.shape[0] / p.shape[1]))) for p in panels]
-    rows = [images[i:i + columns] for i in range(0, len(images), columns)]
+    rows = [images[i : i + columns] for i in range(0, len(images), columns)]
     tops = np.cumsum([LINE + MARGIN] + [max(i.height for i in row) + MARGIN for row in rows])
     font = ImageFont.load_default(13)
     per_line = max(1, (width - MARGIN) // 150)

@@ -20,7 +20,6 @@ def fake_gpu():
 
 
 class _Crossings(TorchDispatchMode):
-
     def __init__(self):
         super().__init__()
         self.found = []

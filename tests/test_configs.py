@@ -13,10 +13,10 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from a2sg_zoo.adaptation import attach
-from a2sg_zoo.engine import load_config, validate_config
-from a2sg_zoo.engine.launch import check_channels, check_classes
+from a2sg_zoo.engine.config import load_config, validate_config
+from a2sg_zoo.engine.run import check_channels, check_classes
+from a2sg_zoo.hub.published import build, describe
 from a2sg_zoo.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
-from a2sg_zoo.zoo.published import build, describe
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
@@ -30,7 +30,8 @@ SMALL = dict(
     QKFormer=(dict(embed_dims=32, depth=4, num_heads=4), [8, 16, 32]),
     SEWResNet=(dict(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16)), [8, 8, 16, 16]),
     SpikingResNet=(dict(stem=8), None),
-    VGGSNN=(dict(widths=(8,) * 8), [8] * 4))
+    VGGSNN=(dict(widths=(8,) * 8), [8] * 4),
+)
 
 
 def shrink(cfg):
@@ -50,13 +51,17 @@ def batch(model, size=2):
     """Random data in the form in which the config's loader hands it out."""
     if hasattr(model, 'head'):
         events = next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d)).in_channels == 2
-        images = torch.rand(size, model.backbone.T, 2, 32, 32) if events else torch.randint(
-            256, (size, 3, 32, 32), dtype=torch.uint8)
-        return dict(inputs=images,
-                    data_samples=torch.randint(model.head.num_classes, (size,)))
+        images = (
+            torch.rand(size, model.backbone.T, 2, 32, 32)
+            if events
+            else torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)
+        )
+        return dict(inputs=images, data_samples=torch.randint(model.head.num_classes, (size,)))
     truth = torch.randint(model.decode_head.num_classes, (size, 1, 32, 32))
-    return dict(inputs=list(torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)),
-                data_samples=[SegDataSample(gt_sem_seg=PixelData(data=x)) for x in truth])
+    return dict(
+        inputs=list(torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)),
+        data_samples=[SegDataSample(gt_sem_seg=PixelData(data=x)) for x in truth],
+    )
 
 
 def step(cfg):
@@ -133,8 +138,9 @@ def test_methods_are_compared_on_one_recipe(path):
         assert ours[part] == theirs[part]
 
 
-@pytest.mark.parametrize('name, neck', [
-    ('spikformer_ade20k_tri', 2), ('meta_spikeformer_ade20k_tri', 2), ('e_spikeformer_ade20k_ilif', 1)])
+@pytest.mark.parametrize(
+    'name, neck', [('spikformer_ade20k_tri', 2), ('meta_spikeformer_ade20k_tri', 2), ('e_spikeformer_ade20k_ilif', 1)]
+)
 def test_learning_rates_of_segmentors(name, neck):
     cfg = load_config(ROOT / 'configs' / f'{name}.py')
     shrink(cfg)

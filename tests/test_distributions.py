@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / 'a2sg_zoo'
 CONTINUATIONS = ['onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation']
 # sees only the folder given, like an environment in which nothing else is installed
-CODE = '''
+CODE = """
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location('distributions', sys.argv[1])
 module = importlib.util.module_from_spec(spec)
@@ -17,7 +17,7 @@ spec.loader.exec_module(module)
 sys.path[:] = [sys.argv[2]]
 module.check_distributions()
 assert 'torch' not in sys.modules
-'''
+"""
 
 
 def check(folder, *names):
@@ -25,17 +25,24 @@ def check(folder, *names):
         info = folder / f'{name.replace("-", "_")}-1.2.dist-info'
         info.mkdir()
         (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n')
-    return subprocess.run([sys.executable, '-S', '-c', CODE, PACKAGE / 'distributions.py', folder],
-                          capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, '-S', '-c', CODE, PACKAGE / 'distributions.py', folder], capture_output=True, text=True
+    )
 
 
 def test_the_continuations_alone_pass(tmp_path):
     assert check(tmp_path, *CONTINUATIONS).returncode == 0
 
 
-@pytest.mark.parametrize('original, continuation', [
-    ('mmengine', 'onedl-mmengine'), ('mmcv', 'onedl-mmcv'), ('mmcv-lite', 'onedl-mmcv'),
-    ('mmsegmentation', 'onedl-mmsegmentation')])
+@pytest.mark.parametrize(
+    'original, continuation',
+    [
+        ('mmengine', 'onedl-mmengine'),
+        ('mmcv', 'onedl-mmcv'),
+        ('mmcv-lite', 'onedl-mmcv'),
+        ('mmsegmentation', 'onedl-mmsegmentation'),
+    ],
+)
 def test_an_original_over_its_continuation(tmp_path, original, continuation):
     said = check(tmp_path, original, *CONTINUATIONS).stderr
     assert 'ImportError: ' in said and f'{original} 1.2' in said
@@ -55,6 +62,7 @@ def test_missing_continuations(tmp_path):
 
 def test_importing_the_package_is_cheap():
     code = 'import sys, a2sg_zoo; print(*sys.modules)'
-    imported = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
-                              cwd=PACKAGE.parent).stdout.split()
+    imported = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    ).stdout.split()
     assert 'a2sg_zoo' in imported and not {'torch', 'mmengine', 'numpy'} & {*imported}

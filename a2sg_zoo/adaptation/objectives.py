@@ -105,7 +105,7 @@ class MomentObjective(Objective):
         binned = _histograms(bins, rows, K + 1)
         scalar = torch.stack([s.sum(dtype=torch.float64) for s in scalars])
         packed = summed_over_processes(torch.cat([binned.flatten(), scalar]))
-        return packed[:binned.numel()].view_as(binned), packed[binned.numel():]
+        return packed[: binned.numel()].view_as(binned), packed[binned.numel() :]
 
     def curve(self):
         finite = self.sums.sum().isfinite() & self.scalars.sum().isfinite()

@@ -14,7 +14,7 @@ Where the paper is silent, these are this project's choices, all of them paramet
 resolution, S-ASG's window at earlier steps, h, the sample of elements that a search looks at, and that under
 gradient accumulation the first micro-batch decides.
 
-Other groups' methods are in `a2sg_zoo.adaptation.rivals`.
+Other groups' methods are in `a2sg_zoo.adaptation.baselines`.
 """
 
 import torch
@@ -127,7 +127,8 @@ class Policy:
             cv=torch.stack([coefficient_of_variation(d) for d in delta]),
             rate=(u >= neuron.v_threshold).float().mean(),
             u_mean=wide(u).mean(1),
-            u_std=wide(u).std(1, correction=0))
+            u_std=wide(u).std(1, correction=0),
+        )
 
 
 class _Window:
@@ -183,8 +184,18 @@ class AdaptivePolicy(Policy):
     spatial = True
     temporal = True
 
-    def __init__(self, surrogate=dict(type='TRI', normalize='peak'), searcher=dict(type='TPESearcher'), beta_min=0.1,
-                 beta_max=2.0, candidates=128, objective='sgv', interval=1, sample=65536, gain='shape'):
+    def __init__(
+        self,
+        surrogate=dict(type='TRI', normalize='peak'),
+        searcher=dict(type='TPESearcher'),
+        beta_min=0.1,
+        beta_max=2.0,
+        candidates=128,
+        objective='sgv',
+        interval=1,
+        sample=65536,
+        gain='shape',
+    ):
         super().__init__(surrogate)
         name = type(self).__name__
         if gain not in ('shape', 'area'):
@@ -251,7 +262,8 @@ class AdaptivePolicy(Policy):
         shape = self.searched if spatial else self.surrogate
         by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not spatial)
         objective = (MomentObjective if by_moments else DirectObjective)(
-            shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free)
+            shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free
+        )
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
         found = found & finite
         # an index in brackets would be read by the host
@@ -266,8 +278,9 @@ class AdaptivePolicy(Policy):
         length = min(_RUN, self.sample)
         if key not in self._samples:
             generator = torch.Generator(u.device).manual_seed(hash((*self._seed, u.shape[1])) % 2**63)
-            self._samples[key] = torch.randint(u.shape[1] // length, (self.sample // length,), generator=generator,
-                                               device=u.device)
+            self._samples[key] = torch.randint(
+                u.shape[1] // length, (self.sample // length,), generator=generator, device=u.device
+            )
         return self._samples[key], length
 
     def _grid_for(self, neuron, device):

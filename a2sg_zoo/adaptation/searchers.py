@@ -76,9 +76,10 @@ class TPESearcher(Searcher):
         low, high = grid[0], grid[-1]
         state, seen, tried, losses = np.random.default_rng(seed), {}, [], []
         for trial in range(self.trials):
-            generator = np.random.default_rng(state.integers(2 ** 31 - 1))
-            beta = generator.uniform(low, high) if trial < self.startup else _suggest(
-                tried, losses, low, high, generator)
+            generator = np.random.default_rng(state.integers(2**31 - 1))
+            beta = (
+                generator.uniform(low, high) if trial < self.startup else _suggest(tried, losses, low, high, generator)
+            )
             index = int(np.abs(grid - beta).argmin())
             if index not in seen:
                 seen[index] = objective.at(index)
@@ -94,8 +95,10 @@ def _suggest(tried, losses, low, high, generator, gamma=0.25, prior_weight=1.0, 
     """The next value by TPE, with the constants of `hyperopt.tpe.suggest`: of some draws from the estimated density of
     the better trials, the one that is likeliest there relative to the others' density."""
     trials = np.arange(len(tried))
-    better, worse = (tpe.adaptive_parzen_normal(values, prior_weight, (high + low) / 2, high - low)
-                     for values in tpe.ap_split_trials(trials, tried, trials, losses, gamma))
+    better, worse = (
+        tpe.adaptive_parzen_normal(values, prior_weight, (high + low) / 2, high - low)
+        for values in tpe.ap_split_trials(trials, tried, trials, losses, gamma)
+    )
     draws = tpe.GMM1(*better, low=low, high=high, rng=generator, size=(candidates,))
     score = tpe.GMM1_lpdf(draws, *better, low=low, high=high) - tpe.GMM1_lpdf(draws, *worse, low=low, high=high)
     return draws[score.argmax()]

@@ -14,30 +14,65 @@ from pathlib import Path
 import torch
 from scipy import stats
 
-from a2sg_zoo.analysis.measures import SECTIONS, measure_run, measure_training
+from a2sg_zoo.analysis.compare_measures import SECTIONS, measure_run, measure_training
 from a2sg_zoo.errors import A2SGError, ConfigError
 
 # {title of a table: (section, {measure: head of its column})}
 COLUMNS = {
-    'Generalisation': ('accuracy', dict(accuracy='test accuracy, %', train_accuracy='training accuracy, %',
-                                        train_loss='training loss', test_loss='test loss', gap='test - training loss')),
-    'Local gradients over training': ('training', dict(
-        cv_training='CV, mean', sgv_training='SGV, mean', variance_training='variance, mean',
-        tgc_training='TGC, mean', cv_end='CV, end', sgv_end='SGV, end', tgc_end='TGC, end')),
+    'Generalisation': (
+        'accuracy',
+        dict(
+            accuracy='test accuracy, %',
+            train_accuracy='training accuracy, %',
+            train_loss='training loss',
+            test_loss='test loss',
+            gap='test - training loss',
+        ),
+    ),
+    'Local gradients over training': (
+        'training',
+        dict(
+            cv_training='CV, mean',
+            sgv_training='SGV, mean',
+            variance_training='variance, mean',
+            tgc_training='TGC, mean',
+            cv_end='CV, end',
+            sgv_end='SGV, end',
+            tgc_end='TGC, end',
+        ),
+    ),
     'Local gradients after training': ('variation', dict(cv='CV', sgv='SGV', tgc='TGC')),
     'Flatness: the empirical Fisher': ('fisher', dict(fisher='largest eigenvalue', fisher_trace='trace')),
-    'Flatness: the Hessian and SAM': ('hessian', dict(hessian='largest Hessian eigenvalue', hessian_trace='its trace',
-                                                      sam='SAM sharpness')),
-    'Flatness with the same surrogate for all: TRI, beta = 1': ('common', dict(
-        fisher_common='largest Fisher eigenvalue', hessian_common='largest Hessian eigenvalue')),
+    'Flatness: the Hessian and SAM': (
+        'hessian',
+        dict(hessian='largest Hessian eigenvalue', hessian_trace='its trace', sam='SAM sharpness'),
+    ),
+    'Flatness with the same surrogate for all: TRI, beta = 1': (
+        'common',
+        dict(fisher_common='largest Fisher eigenvalue', hessian_common='largest Hessian eigenvalue'),
+    ),
     'Flatness without a surrogate': ('landscape', dict(rise='rise of the loss')),
-    'Energy': ('energy', dict(energy_nj='energy an image, nJ', firing_rate='firing rate', sparsity='sparsity',
-                              sops='SOPs', macs='MACs', ann_nj='as an ANN, nJ')),
+    'Energy': (
+        'energy',
+        dict(
+            energy_nj='energy an image, nJ',
+            firing_rate='firing rate',
+            sparsity='sparsity',
+            sops='SOPs',
+            macs='MACs',
+            ann_nj='as an ANN, nJ',
+        ),
+    ),
 }
-SHARPNESS = dict(fisher='largest Fisher eigenvalue', hessian='largest Hessian eigenvalue',
-                 hessian_trace='Hessian trace', sam='SAM sharpness',
-                 fisher_common='largest Fisher eigenvalue, same surrogate',
-                 hessian_common='largest Hessian eigenvalue, same surrogate', rise='rise of the loss')
+SHARPNESS = dict(
+    fisher='largest Fisher eigenvalue',
+    hessian='largest Hessian eigenvalue',
+    hessian_trace='Hessian trace',
+    sam='SAM sharpness',
+    fisher_common='largest Fisher eigenvalue, same surrogate',
+    hessian_common='largest Hessian eigenvalue, same surrogate',
+    rise='rise of the loss',
+)
 # with fewer, quantities that have nothing to do with each other show |rho| > 0.75 in more than one of 20 cases
 LEAST_RUNS = 8
 
@@ -115,10 +150,18 @@ def cell_of(entries, measure):
     """The `Cell` of a measure over some entries."""
     values = [entry.values.get(measure) for entry in entries]
     found = [value for value in values if value is not None]
-    why = '; '.join(dict.fromkeys(entry.undefined.get(measure, 'not measured') for entry, value in zip(entries, values)
-                                  if value is None))
-    return Cell(statistics.fmean(found) if found else None, statistics.stdev(found) if len(found) > 1 else None,
-                len(found), len(values), why)
+    why = '; '.join(
+        dict.fromkeys(
+            entry.undefined.get(measure, 'not measured') for entry, value in zip(entries, values) if value is None
+        )
+    )
+    return Cell(
+        statistics.fmean(found) if found else None,
+        statistics.stdev(found) if len(found) > 1 else None,
+        len(found),
+        len(values),
+        why,
+    )
 
 
 def spearman(group, measure, against='test_error'):
@@ -169,8 +212,13 @@ def compare(runs, what, folder, settings=None, workers=1, report=None):
             entry = Entry(run, {**result['sections'], 'training': measure_training(run)}, result['parameters'])
             groups.setdefault((run.title, result['samples'], entry.parameters), []).append(entry)
     titles = [title for title, _, _ in groups]
-    return [Group(title if titles.count(title) == 1 else f'{title} ({parameters:,} parameters, samples {samples[:6]})',
-                  entries) for (title, samples, parameters), entries in groups.items()], failed
+    return [
+        Group(
+            title if titles.count(title) == 1 else f'{title} ({parameters:,} parameters, samples {samples[:6]})',
+            entries,
+        )
+        for (title, samples, parameters), entries in groups.items()
+    ], failed
 
 
 def _measured(runs, what, folder, settings, workers):
@@ -186,8 +234,10 @@ def _measured(runs, what, folder, settings, workers):
         for job in as_completed(jobs):
             yield jobs[job], job.result()
     except BrokenProcessPool as error:
-        raise A2SGError('a process that measured a run died (out of memory?); what is done is kept. Run it again, with '
-                        'fewer workers or samples') from error
+        raise A2SGError(
+            'a process that measured a run died (out of memory?); what is done is kept. Run it again, with '
+            'fewer workers or samples'
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -206,19 +256,25 @@ def tables(group):
     for title, (section, columns) in COLUMNS.items():
         if not any(section in entry.sections for entry in group.entries):
             continue
-        rows = [{'method': method, 'runs': len(entries),
-                 **{head: str(cell_of(entries, measure)) for measure, head in columns.items()}}
-                for method, entries in group.methods.items()]
+        rows = [
+            {
+                'method': method,
+                'runs': len(entries),
+                **{head: str(cell_of(entries, measure)) for measure, head in columns.items()},
+            }
+            for method, entries in group.methods.items()
+        ]
         result.append((title, rows))
     if any('accuracy' in entry.sections for entry in group.entries):
         rows = []
         for measure, head in SHARPNESS.items():
             if any(measure in entry.values for entry in group.entries):
                 found = spearman(group, measure)
-                rows.append({'sharpness': head, 'rho': found['rho'], 'p': found['p'], 'n': found['n'],
-                             'remark': found['why']})
+                rows.append(
+                    {'sharpness': head, 'rho': found['rho'], 'p': found['p'], 'n': found['n'], 'remark': found['why']}
+                )
         if rows:
-            result.append(('Spearman\'s rank correlation with the test error, over runs', rows))
+            result.append(("Spearman's rank correlation with the test error, over runs", rows))
     return result
 
 
@@ -239,18 +295,43 @@ def as_csv(groups):
     for group in groups:
         for entry in group.entries:
             for measure, value in entry.values.items():
-                writer.writerow([group.title, entry.run.method, entry.run.seed, entry.run.path, measure,
-                                 '' if value is None else repr(value), entry.undefined.get(measure, '')])
+                writer.writerow(
+                    [
+                        group.title,
+                        entry.run.method,
+                        entry.run.seed,
+                        entry.run.path,
+                        measure,
+                        '' if value is None else repr(value),
+                        entry.undefined.get(measure, ''),
+                    ]
+                )
     return file.getvalue()
 
 
 def as_json(groups, failed):
     """Means, spreads and correlations as text."""
-    data = [dict(title=group.title, methods={
-        method: dict(seeds=[entry.run.seed for entry in entries], runs=[str(entry.run.path) for entry in entries],
-                     measures={measure: vars(cell_of(entries, measure))
-                               for measure in dict.fromkeys(key for entry in entries for key in entry.values)})
-        for method, entries in group.methods.items()},
-        spearman={measure: spearman(group, measure) for measure in SHARPNESS}) for group in groups]
-    return json.dumps(dict(groups=data, failed={str(path): why for path, why in failed.items()}), indent=1,
-                      allow_nan=False) + '\n'
+    data = [
+        dict(
+            title=group.title,
+            methods={
+                method: dict(
+                    seeds=[entry.run.seed for entry in entries],
+                    runs=[str(entry.run.path) for entry in entries],
+                    measures={
+                        measure: vars(cell_of(entries, measure))
+                        for measure in dict.fromkeys(key for entry in entries for key in entry.values)
+                    },
+                )
+                for method, entries in group.methods.items()
+            },
+            spearman={measure: spearman(group, measure) for measure in SHARPNESS},
+        )
+        for group in groups
+    ]
+    return (
+        json.dumps(
+            dict(groups=data, failed={str(path): why for path, why in failed.items()}), indent=1, allow_nan=False
+        )
+        + '\n'
+    )

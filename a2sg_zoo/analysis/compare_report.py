@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from a2sg_zoo.analysis import plots
 from a2sg_zoo.analysis.compare import LEAST_RUNS, as_csv, as_json, notes, tables
-from a2sg_zoo.analysis.compare_plots import group_figures
+from a2sg_zoo.analysis.figures import plots
+from a2sg_zoo.analysis.figures.comparison import group_figures
 from a2sg_zoo.analysis.tables import table
-from a2sg_zoo.files import write_atomically
+from a2sg_zoo.hub.files import write_atomically
 
 _INTRODUCTION = f"""Mean ± sample standard deviation over a method's runs, all of which are measured on the same
 samples. CV = Std / Mean(|.|), SGV = Var / Mean(|.|) and TGC = cosine of neighbouring steps are those of the local

@@ -8,18 +8,18 @@ import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from a2sg_zoo.adaptation.hook import AdaptationHook
 from a2sg_zoo.adaptation.policies import attach
-from a2sg_zoo.analysis import plots
-from a2sg_zoo.analysis.objective import NotApplicable, Objective, check_finite
+from a2sg_zoo.analysis.figures import plots
+from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective, check_finite
 from a2sg_zoo.analysis.sections import SECTIONS
 from a2sg_zoo.analysis.tables import as_json, cell, table
-from a2sg_zoo.checkpoint import load_into, read_checkpoint, weights_of
-from a2sg_zoo.engine.launch import build_runner, check_classes, find_checkpoint
+from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
+from a2sg_zoo.engine.run import build_runner, check_classes, find_checkpoint
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
-from a2sg_zoo.files import write_atomically
-from a2sg_zoo.zoo.fetch import locate
-from a2sg_zoo.zoo.index import ZOO, find
+from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
+from a2sg_zoo.hub.fetch import locate
+from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.hub.index import ZOO, find
 
 SETTINGS = dict(rho=0.05, vectors=16, steps=40, points=21, span=1.0, dimensions=2, processes=1, memory=4e9, seed=0)
 _AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processes=1)
@@ -52,8 +52,10 @@ def find_run(path, config=None, which='last'):
         # a config is run, so a file beside any checkpoint will not do: a run names its last one there
         found = sorted(run.glob('*.py')) if folder or (run / 'last_checkpoint').is_file() else []
         if len(found) != 1:
-            raise ConfigError(f'{run} holds {"no config" if not found else f"{len(found)} configs"} of a run; name the '
-                              'one of the checkpoint with --config')
+            raise ConfigError(
+                f'{run} holds {"no config" if not found else f"{len(found)} configs"} of a run; name the '
+                'one of the checkpoint with --config'
+            )
         config = found[0]
     return checkpoint, Path(config), run
 
@@ -102,7 +104,7 @@ def load_batches(cfg, model, split='train', samples=256, batch_size=64, seed=0):
     chosen = torch.randperm(len(loader.dataset), generator=torch.Generator().manual_seed(seed))[:samples].tolist()
     batches = []
     for start in range(0, len(chosen), batch_size):
-        data = loader.collate_fn([loader.dataset[i] for i in chosen[start:start + batch_size]])
+        data = loader.collate_fn([loader.dataset[i] for i in chosen[start : start + batch_size]])
         # only in training does MMSegmentation's preprocessor pad the truth to the images
         data = model.data_preprocessor(data, training=segmentation)
         batches.append((data['inputs'], data['data_samples']))
@@ -153,8 +155,16 @@ class Report:
         return self._save(name, content, text)
 
     def _save(self, name, content, text):
-        data = dict(samples=self.objective.samples, parameters=self.objective.size, loss=self.loss,
-                    accuracy=self.accuracy, guessing=self.guessing) | content
+        data = (
+            dict(
+                samples=self.objective.samples,
+                parameters=self.objective.size,
+                loss=self.loss,
+                accuracy=self.accuracy,
+                guessing=self.guessing,
+            )
+            | content
+        )
         text = f'## {name}\n\n{self.head()}\n\n{text}'
         write_atomically(as_json(data).encode(), self.out / f'{name}.json')
         write_atomically(text.encode(), self.out / f'{name}.md')
@@ -167,8 +177,10 @@ class Report:
             return f'{text}.'
         text += f', accuracy {self.accuracy:.1%}.'
         if self.guessing:
-            text += (' **At the level of guessing: an untrained or diverged network; what follows says little about '
-                     'trained ones.**')
+            text += (
+                ' **At the level of guessing: an untrained or diverged network; what follows says little about '
+                'trained ones.**'
+            )
         return text
 
     @property
@@ -201,8 +213,9 @@ def _memory_for_people(name, device):
     except RuntimeError as error:  # on a CPU it has no class of its own
         if not isinstance(error, torch.OutOfMemoryError) and 'DefaultCPUAllocator' not in str(error):
             raise
-        raise A2SGError(f'{name}: out of memory on {device}; take a smaller --batch-size or --memory, or fewer '
-                        '--samples') from error
+        raise A2SGError(
+            f'{name}: out of memory on {device}; take a smaller --batch-size or --memory, or fewer --samples'
+        ) from error
 
 
 def analyse(cfg, checkpoint, what, out, run=None, split='train', samples=256, batch_size=64, settings=None, say=print):
@@ -236,8 +249,10 @@ def analyse(cfg, checkpoint, what, out, run=None, split='train', samples=256, ba
     with _memory_for_people('loss', device):
         report = Report(objective, out, run, settings)
     if not math.isfinite(report.loss):
-        raise A2SGError(f'{checkpoint}: its weights are finite, but its loss on the {split} data is {report.loss}: the '
-                        'run diverged; take an earlier checkpoint')
+        raise A2SGError(
+            f'{checkpoint}: its weights are finite, but its loss on the {split} data is {report.loss}: the '
+            'run diverged; take an earlier checkpoint'
+        )
     missing = []
     for name in what:
         with _memory_for_people(name, device):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a2sg_zoo.analysis.report import find_run
-from a2sg_zoo.engine.launch import prepare_config
+from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 
 # what tells one run from another, of its config
@@ -18,14 +18,14 @@ _NAMES = dict(SASG='S-ASG', TASG='T-ASG', STASG='ST-ASG')
 @dataclass(frozen=True)
 class RunFolder:
     """Attributes:
-        path: folder of the run.
-        checkpoint: file.
-        config: file.
-        method: label; where runs of one label differ in more than the seed, `read_runs` adds in what.
-        choices: {dotted key: value} of all that makes the method.
-        seed: an integer; None if neither the config nor run.json says it.
-        title: 'NETWORK on DATA'.
-        digest: of the checkpoint's bytes and of the config: network, data, method.
+    path: folder of the run.
+    checkpoint: file.
+    config: file.
+    method: label; where runs of one label differ in more than the seed, `read_runs` adds in what.
+    choices: {dotted key: value} of all that makes the method.
+    seed: an integer; None if neither the config nor run.json says it.
+    title: 'NETWORK on DATA'.
+    digest: of the checkpoint's bytes and of the config: network, data, method.
     """
 
     path: Path
@@ -59,8 +59,10 @@ def read_runs(paths, which='last'):
     for path in paths:
         run = _read(Path(path), which)
         if run.digest in seen:
-            raise ConfigError(f'{run.path} and {seen[run.digest]} hold the same checkpoint of the same config: one run '
-                              'would count twice; name it once')
+            raise ConfigError(
+                f'{run.path} and {seen[run.digest]} hold the same checkpoint of the same config: one run '
+                'would count twice; name it once'
+            )
         seen[run.digest] = run.path
         runs.append(run)
     return _told_apart(runs)
@@ -72,8 +74,9 @@ def _read(path, which):
     checkpoint, config, _ = find_run(path, which=which)
     cfg = prepare_config(config)
     hooks = [hook for hook in cfg.get('custom_hooks', []) if 'policy' in hook or 'loss' in hook]
-    choices = dict(_flat(dict(hooks=hooks, optim_wrapper=cfg.get('optim_wrapper', {}),
-                              loss=_head(cfg.model).get('loss', {}))))
+    choices = dict(
+        _flat(dict(hooks=hooks, optim_wrapper=cfg.get('optim_wrapper', {}), loss=_head(cfg.model).get('loss', {})))
+    )
     digest = hashlib.sha256(json.dumps({key: cfg.get(key) for key in _PARTS}, sort_keys=True, default=str).encode())
     digest.update(checkpoint.read_bytes())
     return RunFolder(path, checkpoint, config, _label(cfg), choices, _seed(cfg, path), _title(cfg), digest.hexdigest())
@@ -140,8 +143,14 @@ def _told_apart(runs):
     result = []
     for run in runs:
         alike = labels[run.title, run.method]
-        keys = sorted({key for other in alike for key in other.choices.keys() | run.choices.keys()
-                       if any(x.choices.get(key) != run.choices.get(key) for x in alike)})
+        keys = sorted(
+            {
+                key
+                for other in alike
+                for key in other.choices.keys() | run.choices.keys()
+                if any(x.choices.get(key) != run.choices.get(key) for x in alike)
+            }
+        )
         more = ', '.join(f'{".".join(key.split(".")[-2:])} = {run.choices.get(key, "none")}' for key in keys)
         result.append(RunFolder(**{**vars(run), 'method': f'{run.method} [{more}]' if more else run.method}))
     return result

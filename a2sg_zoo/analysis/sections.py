@@ -4,18 +4,26 @@ from dataclasses import asdict
 
 import torch
 
-from a2sg_zoo.analysis import plots, variation
-from a2sg_zoo.analysis.activity import record_spikes
-from a2sg_zoo.analysis.activity_plots import energy_figure, feature_figure
-from a2sg_zoo.analysis.bridge import as_dicts, bridge
-from a2sg_zoo.analysis.energy import PJ_MAC, PJ_SOP, activity, ann_energy
-from a2sg_zoo.analysis.fisher import fisher
-from a2sg_zoo.analysis.growth import hessian_growth
-from a2sg_zoo.analysis.hessian import KINDS, Hessian, hessian_spectrum, hessian_trace, in_bounded_batches, sam_sharpness
-from a2sg_zoo.analysis.landscape import landscape
-from a2sg_zoo.analysis.objective import NotApplicable
+from a2sg_zoo.analysis.compare_measures import variation
+from a2sg_zoo.analysis.figures import plots
+from a2sg_zoo.analysis.figures.activity import energy_figure, feature_figure
+from a2sg_zoo.analysis.measures.activity import record_spikes
+from a2sg_zoo.analysis.measures.bridge import as_dicts, bridge
+from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, activity, ann_energy
+from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.growth import hessian_growth
+from a2sg_zoo.analysis.measures.hessian import (
+    KINDS,
+    Hessian,
+    hessian_spectrum,
+    hessian_trace,
+    in_bounded_batches,
+    sam_sharpness,
+)
+from a2sg_zoo.analysis.measures.landscape import landscape
+from a2sg_zoo.analysis.measures.objective import NotApplicable
+from a2sg_zoo.analysis.measures.theory import layers_under_theory, theorem_4_1, theorem_4_2
 from a2sg_zoo.analysis.tables import cell
-from a2sg_zoo.analysis.theory import layers_under_theory, theorem_4_1, theorem_4_2
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.surrogates import BOX, TRI
@@ -25,16 +33,24 @@ _RESIDUAL = 0.05  # of an eigenvalue of the Hessian: from here on it is said in 
 
 
 def _fisher(report):
-    result = fisher(report.objective, tolerance=_FISHER_CHANGE, memory=report.settings['memory'],
-                    seed=report.settings['seed'])
-    rows = [dict(layer=name, largest_eigenvalue=value, trace=result.traces[name])
-            for name, value in result.eigenvalues.items()]
+    result = fisher(
+        report.objective, tolerance=_FISHER_CHANGE, memory=report.settings['memory'], seed=report.settings['seed']
+    )
+    rows = [
+        dict(layer=name, largest_eigenvalue=value, trace=result.traces[name])
+        for name, value in result.eigenvalues.items()
+    ]
     title = f'Empirical Fisher, by {result.method}, {result.passes} passes. 0: no gradient reaches the layer.'
     if result.change > _FISHER_CHANGE:
-        title += (f' **Not converged: an eigenvalue still changed by {result.change:.2g} of itself in the last pass, '
-                  'and may be larger than shown. More --memory lets the exact Gram matrix take its place.**')
-    return asdict(result), [(title, rows)], dict(fisher=plots.layer_figure(
-        {'Fisher': result.eigenvalues}, 'largest eigenvalue of the Fisher'))
+        title += (
+            f' **Not converged: an eigenvalue still changed by {result.change:.2g} of itself in the last pass, '
+            'and may be larger than shown. More --memory lets the exact Gram matrix take its place.**'
+        )
+    return (
+        asdict(result),
+        [(title, rows)],
+        dict(fisher=plots.layer_figure({'Fisher': result.eigenvalues}, 'largest eigenvalue of the Fisher')),
+    )
 
 
 def _hessian(report):
@@ -43,14 +59,30 @@ def _hessian(report):
     for kind in KINDS:
         found = hessian_spectrum(objective, kind, steps=s['steps'], seed=s['seed'])
         trace, error = hessian_trace(objective, kind, s['vectors'], s['seed'])
-        rows.append(dict(kind=kind, **asdict(found), trace=trace, trace_error=error,
-                         asymmetry=Hessian(objective, kind).asymmetry(seed=s['seed'])))
+        rows.append(
+            dict(
+                kind=kind,
+                **asdict(found),
+                trace=trace,
+                trace_error=error,
+                asymmetry=Hessian(objective, kind).asymmetry(seed=s['seed']),
+            )
+        )
     sharpness = sam_sharpness(objective, s['rho'])
-    rough = [f'{row["kind"]}: {end}, residual {row[f"residual_{end}"]:.2g}' for row in rows
-             for end in ('largest', 'smallest') if (row[f'residual_{end}'] or 0) > _RESIDUAL]
-    titles = [('Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.hessian`. Residuals are '
-               'relative; `trace_error` is a standard error; `asymmetry` = |H - H^T| / |H + H^T|.', rows),
-              (f'SAM sharpness, rho = {s["rho"]:g}: {cell(sharpness)}; loss {cell(objective.loss())}', [])]
+    rough = [
+        f'{row["kind"]}: {end}, residual {row[f"residual_{end}"]:.2g}'
+        for row in rows
+        for end in ('largest', 'smallest')
+        if (row[f'residual_{end}'] or 0) > _RESIDUAL
+    ]
+    titles = [
+        (
+            'Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.measures.hessian`. '
+            'Residuals are relative; `trace_error` is a standard error; `asymmetry` = |H - H^T| / |H + H^T|.',
+            rows,
+        ),
+        (f'SAM sharpness, rho = {s["rho"]:g}: {cell(sharpness)}; loss {cell(objective.loss())}', []),
+    ]
     if rough:
         titles.insert(1, (f'**Not converged after {s["steps"]} steps: {"; ".join(rough)}. Take more --steps.**', []))
     return dict(kinds=rows, sam_sharpness=sharpness, rho=s['rho']), titles, {}
@@ -61,14 +93,25 @@ def _landscape(report):
     axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
     # named after what its points belong to: another checkpoint in the same folder begins another file
     of = '_'.join([report.objective.fingerprint()[:8], *(f'{s[key]:g}' for key in ('points', 'span', 'seed'))])
-    found = landscape(report.objective, report.out / f'landscape_{s["dimensions"]}d_{of}.jsonl', axis,
-                      axis if s['dimensions'] == 2 else (0.0,), s['seed'], s['processes'])
+    found = landscape(
+        report.objective,
+        report.out / f'landscape_{s["dimensions"]}d_{of}.jsonl',
+        axis,
+        axis if s['dimensions'] == 2 else (0.0,),
+        s['seed'],
+        s['processes'],
+    )
     losses = [x for x in found.loss.values() if x is not None]
-    title = (f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss; loss here '
-             f'{cell(report.objective.loss())}, from {cell(min(losses, default=None))} to '
-             f'{cell(max(losses, default=None))}')
-    data = dict(x=found.x, y=found.y, points=[dict(i=i, j=j, loss=loss, accuracy=found.accuracy[i, j])
-                                              for (i, j), loss in found.loss.items()])
+    title = (
+        f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss; loss here '
+        f'{cell(report.objective.loss())}, from {cell(min(losses, default=None))} to '
+        f'{cell(max(losses, default=None))}'
+    )
+    data = dict(
+        x=found.x,
+        y=found.y,
+        points=[dict(i=i, j=j, loss=loss, accuracy=found.accuracy[i, j]) for (i, j), loss in found.loss.items()],
+    )
     return data, [(title, [])], {f'landscape_{s["dimensions"]}d': plots.landscape_figure(found)}
 
 
@@ -101,19 +144,28 @@ def _bridge(report):
     if not rows:
         raise NotApplicable('the network has no linear and no convolutional layers that are trained')
     data = as_dicts(rows)
-    title = ('`bound` is the claim with the one constant, relative to Lambda, that makes it hold in every layer. '
-             '`triangle` needs none.')
+    title = (
+        '`bound` is the claim with the one constant, relative to Lambda, that makes it hold in every layer. '
+        '`triangle` needs none.'
+    )
     return dict(layers=data), [(title, data)], dict(bridge=plots.bridge_figure(rows))
 
 
 def _theory(report):
     rows = layers_under_theory(_membranes(report))
-    flat = [{**{k: v for k, v in row.items() if k != 'cv_asy'},
-             **{f'cv_asy (h = {h:g})': cv for h, cv in row['cv_asy'].items()}} for row in rows]
+    flat = [
+        {
+            **{k: v for k, v in row.items() if k != 'cv_asy'},
+            **{f'cv_asy (h = {h:g})': cv for h, cv in row['cv_asy'].items()},
+        }
+        for row in rows
+    ]
     one, two = theorem_4_1(seed=report.settings['seed']), theorem_4_2(seed=report.settings['seed'])
-    tables = [('Layers, with a Gaussian fitted to their potentials; `holds`: L kappa > sigma²', flat),
-              ('Theorem 4.2: share of random cases with CV_asy < CV_sym', two),
-              ('Theorem 4.1: share of random cases with CV_tri < CV of the shape', one)]
+    tables = [
+        ('Layers, with a Gaussian fitted to their potentials; `holds`: L kappa > sigma²', flat),
+        ('Theorem 4.2: share of random cases with CV_asy < CV_sym', two),
+        ('Theorem 4.1: share of random cases with CV_tri < CV of the shape', one),
+    ]
     return dict(layers=flat, theorem_4_1=one, theorem_4_2=two), tables, dict(theory=plots.theory_figure(rows))
 
 
@@ -129,16 +181,25 @@ def _growth(report):
     x = x.flatten(1)
     x = (x - x.mean(0)).cpu()
     try:
-        found = {shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=report.settings['seed'])
-                 for shape in (TRI, BOX)}
+        found = {
+            shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=report.settings['seed'])
+            for shape in (TRI, BOX)
+        }
     except A2SGError as error:
         raise NotApplicable(f'small perceptrons on these samples have no Hessian to follow: {error}') from error
-    rows = [dict(shape=name, beta=beta, snn=value, relu=growth.relu)
-            for name, growth in found.items() for beta, value in zip(growth.betas, growth.snn)]
+    rows = [
+        dict(shape=name, beta=beta, snn=value, relu=growth.relu)
+        for name, growth in found.items()
+        for beta, value in zip(growth.betas, growth.snn)
+    ]
     title = 'Spectral norm of the Hessian of small perceptrons; fitted exponents: ' + ', '.join(
-        f'{name} {growth.exponent:.2f}' for name, growth in found.items())
-    return {name: asdict(growth) for name, growth in found.items()}, [(title, rows)], dict(
-        growth=plots.growth_figure(found))
+        f'{name} {growth.exponent:.2f}' for name, growth in found.items()
+    )
+    return (
+        {name: asdict(growth) for name, growth in found.items()},
+        [(title, rows)],
+        dict(growth=plots.growth_figure(found)),
+    )
 
 
 def _energy(report):
@@ -147,24 +208,42 @@ def _energy(report):
     except ConfigError as error:  # a network whose operations cannot be counted
         raise NotApplicable(str(error)) from error
     ann = ann_energy(found)
-    layers = [dict(layer=x['name'], kind=x['kind'], input=x['input'], MACs=round(x['macs']), steps=x['steps'],
-                   spikes_an_input='-' if x['input'] == 'real' else x['input_rate'], SOPs=round(x['sops']),
-                   energy_nJ=x['energy_pj'] / 1e3, ANN_nJ=ann[x['name']] / 1e3) for x in found['layers']]
+    layers = [
+        dict(
+            layer=x['name'],
+            kind=x['kind'],
+            input=x['input'],
+            MACs=round(x['macs']),
+            steps=x['steps'],
+            spikes_an_input='-' if x['input'] == 'real' else x['input_rate'],
+            SOPs=round(x['sops']),
+            energy_nJ=x['energy_pj'] / 1e3,
+            ANN_nJ=ann[x['name']] / 1e3,
+        )
+        for x in found['layers']
+    ]
     neurons = [dict(layer=name, firing_rate=rate, silent=rate == 0) for name, rate in found['rates'].items()]
     dense = sum(ann.values())
-    whole = [dict(quantity='firing rate, spikes a neuron and step', value=found['firing_rate']),
-             dict(quantity='sparsity, share of zeros', value=found['sparsity']),
-             dict(quantity='T', value=found['T']),
-             dict(quantity=f'MACs, at {PJ_MAC} pJ', value=f'{found["macs"]:,.0f}'),
-             dict(quantity=f'SOPs, at {PJ_SOP} pJ', value=f'{found["sops"]:,.0f}'),
-             dict(quantity='energy an image, nJ', value=found['energy_pj'] / 1e3),
-             dict(quantity='the same network as an ANN, nJ', value=dense / 1e3),
-             dict(quantity='ANN / SNN', value=dense / found['energy_pj'] if found['energy_pj'] else None)]
-    tables = [(f'Means over images. E = {PJ_MAC} pJ x MACs (layers with real-valued input) + {PJ_SOP} pJ x SOPs (layers'
-               ' that spikes enter; SOPs = MACs x spikes an input value and step x T): arithmetic of 32 bits at 45 nm '
-               '(Horowitz, ISSCC 2014), without memory and neurons. The ANN runs every layer once, with MACs.', whole),
-              ('Layers with weights, and products of attention. MACs: dense, of one time step.', layers),
-              ('Neurons', neurons)]
+    whole = [
+        dict(quantity='firing rate, spikes a neuron and step', value=found['firing_rate']),
+        dict(quantity='sparsity, share of zeros', value=found['sparsity']),
+        dict(quantity='T', value=found['T']),
+        dict(quantity=f'MACs, at {PJ_MAC} pJ', value=f'{found["macs"]:,.0f}'),
+        dict(quantity=f'SOPs, at {PJ_SOP} pJ', value=f'{found["sops"]:,.0f}'),
+        dict(quantity='energy an image, nJ', value=found['energy_pj'] / 1e3),
+        dict(quantity='the same network as an ANN, nJ', value=dense / 1e3),
+        dict(quantity='ANN / SNN', value=dense / found['energy_pj'] if found['energy_pj'] else None),
+    ]
+    tables = [
+        (
+            f'Means over images. E = {PJ_MAC} pJ x MACs (layers with real-valued input) + {PJ_SOP} pJ x SOPs (layers'
+            ' that spikes enter; SOPs = MACs x spikes an input value and step x T): arithmetic of 32 bits at 45 nm '
+            '(Horowitz, ISSCC 2014), without memory and neurons. The ANN runs every layer once, with MACs.',
+            whole,
+        ),
+        ('Layers with weights, and products of attention. MACs: dense, of one time step.', layers),
+        ('Neurons', neurons),
+    ]
     data = {**found, 'pj_mac': PJ_MAC, 'pj_sop': PJ_SOP, 'ann_energy_pj': dense}
     return data, tables, dict(energy=energy_figure(found))
 
@@ -176,8 +255,16 @@ def _rasters(report):
     if not found:
         raise NotApplicable('the network has no spiking neurons')
     spikes = {layer: s[:, 0].float().cpu() for layer, s in found.items()}
-    rows = [dict(layer=layer, neurons=s[0].numel(), spikes=int(s.count_nonzero()), rate=float(s.mean()),
-                 **{f't = {t}': float(step.mean()) for t, step in enumerate(s, 1)}) for layer, s in spikes.items()]
+    rows = [
+        dict(
+            layer=layer,
+            neurons=s[0].numel(),
+            spikes=int(s.count_nonzero()),
+            rate=float(s.mean()),
+            **{f't = {t}': float(step.mean()) for t, step in enumerate(s, 1)},
+        )
+        for layer, s in spikes.items()
+    ]
     figures = dict(rasters=plots.raster_figure({layer: s.flatten(1) for layer, s in spikes.items()}))
     maps = {layer: s for layer, s in spikes.items() if s.dim() == 4}
     if maps:
@@ -186,5 +273,14 @@ def _rasters(report):
     return dict(layers=rows), [(title, rows)], figures
 
 
-SECTIONS = dict(variation=_variation, fisher=_fisher, hessian=_hessian, landscape=_landscape, bridge=_bridge,
-                theory=_theory, growth=_growth, energy=_energy, rasters=_rasters)
+SECTIONS = dict(
+    variation=_variation,
+    fisher=_fisher,
+    hessian=_hessian,
+    landscape=_landscape,
+    bridge=_bridge,
+    theory=_theory,
+    growth=_growth,
+    energy=_energy,
+    rasters=_rasters,
+)

@@ -6,15 +6,35 @@ from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchErasing, Batc
 from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
 from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
 from a2sg_zoo.datasets.event_augment import BatchEventAugment
-from a2sg_zoo.datasets.event_digits import EventDigits
 from a2sg_zoo.datasets.events import CIFAR10DVS
 from a2sg_zoo.datasets.imagenet import ImageNet
-from a2sg_zoo.datasets.miniature import MiniatureADE20K
-from a2sg_zoo.datasets.scenes import draw_scene, write_scenes
+from a2sg_zoo.datasets.miniature.ade20k import MiniatureADE20K
+from a2sg_zoo.datasets.miniature.event_digits import EventDigits
+from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
 
 __all__ = [
-    'ADE20K', 'BatchAutoAugment', 'BatchCrop', 'BatchCutout', 'BatchErasing', 'BatchEventAugment', 'BatchFlip',
-    'BatchRandAugment', 'CIFAR', 'CIFAR10DVS', 'Digits', 'Draws', 'EventDigits', 'ImageFolder', 'ImageNet',
-    'LoadImage', 'LoadSegAnnotations', 'MiniatureADE20K', 'SeededIndex', 'SeededItems', 'draw_scene', 'seeded',
-    'write_scenes']
+    'ADE20K',
+    'BatchAutoAugment',
+    'BatchCrop',
+    'BatchCutout',
+    'BatchErasing',
+    'BatchEventAugment',
+    'BatchFlip',
+    'BatchRandAugment',
+    'CIFAR',
+    'CIFAR10DVS',
+    'Digits',
+    'Draws',
+    'EventDigits',
+    'ImageFolder',
+    'ImageNet',
+    'LoadImage',
+    'LoadSegAnnotations',
+    'MiniatureADE20K',
+    'SeededIndex',
+    'SeededItems',
+    'draw_scene',
+    'seeded',
+    'write_scenes',
+]

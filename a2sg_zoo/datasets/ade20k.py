@@ -59,14 +59,17 @@ class ADE20K(SeededItems, ADE20KDataset):
                 raise DataError(f'ADE20K is not there: no {what} folder at {os.path.abspath(folder)}\n{_HOW_TO_GET}')
         data_list = super().load_data_list()
         if not data_list:
-            raise DataError(f'ADE20K is empty: no image NAME{self.img_suffix} in '
-                            f'{os.path.abspath(folders[0][1])}\n{_HOW_TO_GET}')
+            raise DataError(
+                f'ADE20K is empty: no image NAME{self.img_suffix} in {os.path.abspath(folders[0][1])}\n{_HOW_TO_GET}'
+            )
         for what, key in (('image', 'img_path'), ('annotation', 'seg_map_path')):
             missing = _missing([item[key] for item in data_list])
             if missing:
                 named = ', '.join(map(os.path.abspath, missing[:3])) + (', ...' if len(missing) > 3 else '')
-                raise DataError(f'ADE20K is incomplete: {len(missing)} of {len(data_list)} {what} files are missing: '
-                                f'{named}\n{_HOW_TO_GET}')
+                raise DataError(
+                    f'ADE20K is incomplete: {len(missing)} of {len(data_list)} {what} files are missing: '
+                    f'{named}\n{_HOW_TO_GET}'
+                )
         return data_list
 
 
@@ -128,8 +131,10 @@ class LoadSegAnnotations(LoadAnnotations):
         labels = self._decode(path)
         expected = results.get('ori_shape', labels.shape)
         if labels.shape != tuple(expected):
-            raise DataError(f'annotation {path} is {_size(labels.shape)} (width x height), but its image '
-                            f'{results["img_path"]} is {_size(expected)}; they do not belong together')
+            raise DataError(
+                f'annotation {path} is {_size(labels.shape)} (width x height), but its image '
+                f'{results["img_path"]} is {_size(expected)}; they do not belong together'
+            )
 
         shift = int(results['reduce_zero_label'])
         # uint8 arithmetic on purpose: 0 - 1 is 255
@@ -138,8 +143,10 @@ class LoadSegAnnotations(LoadAnnotations):
         wrong = (labels >= self.num_classes) & (labels != IGNORED)
         if wrong.any():
             values = ', '.join(str(value + shift) for value in np.unique(labels[wrong])[:10].tolist())
-            raise DataError(f'annotation {path} holds the label {values}; the {self.num_classes} classes are '
-                            f'{shift}..{self.num_classes - 1 + shift}, and {IGNORED} is ignored')
+            raise DataError(
+                f'annotation {path} holds the label {values}; the {self.num_classes} classes are '
+                f'{shift}..{self.num_classes - 1 + shift}, and {IGNORED} is ignored'
+            )
 
         if results.get('label_map') is not None:
             table = np.arange(256, dtype=np.uint8)
@@ -159,8 +166,10 @@ class LoadSegAnnotations(LoadAnnotations):
         except Exception as error:
             raise _damaged(path, 'annotation', error) from error
         if mode not in ('P', 'L'):
-            raise DataError(f'annotation {path} has pixels of mode {mode}; needed is one 8-bit channel of class ids '
-                            '(Pillow\'s mode P or L)')
+            raise DataError(
+                f'annotation {path} has pixels of mode {mode}; needed is one 8-bit channel of class ids '
+                "(Pillow's mode P or L)"
+            )
         return labels
 
 

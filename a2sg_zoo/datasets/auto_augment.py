@@ -15,13 +15,22 @@ NEAREST = InterpolationMode.NEAREST
 
 def _shear(images, fill, x=0.0, y=0.0):
     # about the corner, as Pillow does it and as the policies were found
-    return TF.affine(images, angle=0.0, translate=[0, 0], scale=1.0, shear=[degrees(atan(x)), degrees(atan(y))],
-                     center=[0, 0], interpolation=NEAREST, fill=fill)
+    return TF.affine(
+        images,
+        angle=0.0,
+        translate=[0, 0],
+        scale=1.0,
+        shear=[degrees(atan(x)), degrees(atan(y))],
+        center=[0, 0],
+        interpolation=NEAREST,
+        fill=fill,
+    )
 
 
 def _translate(images, fill, x=0.0, y=0.0):
-    return TF.affine(images, angle=0.0, translate=[int(x), int(y)], scale=1.0, shear=[0.0, 0.0],
-                     interpolation=NEAREST, fill=fill)
+    return TF.affine(
+        images, angle=0.0, translate=[int(x), int(y)], scale=1.0, shear=[0.0, 0.0], interpolation=NEAREST, fill=fill
+    )
 
 
 # name: (images, signed strength from -1 to 1, fill) -> images
@@ -34,29 +43,43 @@ _SIGNED = dict(
     Brightness=lambda x, s, fill: TF.adjust_brightness(x, 1 + 0.9 * s),
     Color=lambda x, s, fill: TF.adjust_saturation(x, 1 + 0.9 * s),
     Contrast=lambda x, s, fill: TF.adjust_contrast(x, 1 + 0.9 * s),
-    Sharpness=lambda x, s, fill: TF.adjust_sharpness(x, 1 + 0.9 * s))
+    Sharpness=lambda x, s, fill: TF.adjust_sharpness(x, 1 + 0.9 * s),
+)
 _UNSIGNED = dict(
     Posterize=lambda x, s, fill: TF.posterize(x, 8 - round(4 * s)),
     Solarize=lambda x, s, fill: TF.solarize(x, 255 * (1 - s)),
     AutoContrast=lambda x, s, fill: TF.autocontrast(x),
     Equalize=lambda x, s, fill: TF.equalize(x),
-    Invert=lambda x, s, fill: TF.invert(x))
+    Invert=lambda x, s, fill: TF.invert(x),
+)
 _OPERATIONS = {**_SIGNED, **_UNSIGNED}
 
 # (operation, probability, magnitude of 9) twice: what the search on CIFAR-10 found
 _CIFAR10 = [
-    (('Invert', 0.1, 7), ('Contrast', 0.2, 6)), (('Rotate', 0.7, 2), ('TranslateX', 0.3, 9)),
-    (('Sharpness', 0.8, 1), ('Sharpness', 0.9, 3)), (('ShearY', 0.5, 8), ('TranslateY', 0.7, 9)),
-    (('AutoContrast', 0.5, 8), ('Equalize', 0.9, 2)), (('ShearY', 0.2, 7), ('Posterize', 0.3, 7)),
-    (('Color', 0.4, 3), ('Brightness', 0.6, 7)), (('Sharpness', 0.3, 9), ('Brightness', 0.7, 9)),
-    (('Equalize', 0.6, 5), ('Equalize', 0.5, 1)), (('Contrast', 0.6, 7), ('Sharpness', 0.6, 5)),
-    (('Color', 0.7, 7), ('TranslateX', 0.5, 8)), (('Equalize', 0.3, 7), ('AutoContrast', 0.4, 8)),
-    (('TranslateY', 0.4, 3), ('Sharpness', 0.2, 6)), (('Brightness', 0.9, 6), ('Color', 0.2, 8)),
-    (('Solarize', 0.5, 2), ('Invert', 0.0, 3)), (('Equalize', 0.2, 0), ('AutoContrast', 0.6, 0)),
-    (('Equalize', 0.2, 8), ('Equalize', 0.6, 4)), (('Color', 0.9, 9), ('Equalize', 0.6, 6)),
-    (('AutoContrast', 0.8, 4), ('Solarize', 0.2, 8)), (('Brightness', 0.1, 3), ('Color', 0.7, 0)),
-    (('Solarize', 0.4, 5), ('AutoContrast', 0.9, 3)), (('TranslateY', 0.9, 9), ('TranslateY', 0.7, 9)),
-    (('AutoContrast', 0.9, 2), ('Solarize', 0.8, 3)), (('Equalize', 0.8, 8), ('Invert', 0.1, 3)),
+    (('Invert', 0.1, 7), ('Contrast', 0.2, 6)),
+    (('Rotate', 0.7, 2), ('TranslateX', 0.3, 9)),
+    (('Sharpness', 0.8, 1), ('Sharpness', 0.9, 3)),
+    (('ShearY', 0.5, 8), ('TranslateY', 0.7, 9)),
+    (('AutoContrast', 0.5, 8), ('Equalize', 0.9, 2)),
+    (('ShearY', 0.2, 7), ('Posterize', 0.3, 7)),
+    (('Color', 0.4, 3), ('Brightness', 0.6, 7)),
+    (('Sharpness', 0.3, 9), ('Brightness', 0.7, 9)),
+    (('Equalize', 0.6, 5), ('Equalize', 0.5, 1)),
+    (('Contrast', 0.6, 7), ('Sharpness', 0.6, 5)),
+    (('Color', 0.7, 7), ('TranslateX', 0.5, 8)),
+    (('Equalize', 0.3, 7), ('AutoContrast', 0.4, 8)),
+    (('TranslateY', 0.4, 3), ('Sharpness', 0.2, 6)),
+    (('Brightness', 0.9, 6), ('Color', 0.2, 8)),
+    (('Solarize', 0.5, 2), ('Invert', 0.0, 3)),
+    (('Equalize', 0.2, 0), ('AutoContrast', 0.6, 0)),
+    (('Equalize', 0.2, 8), ('Equalize', 0.6, 4)),
+    (('Color', 0.9, 9), ('Equalize', 0.6, 6)),
+    (('AutoContrast', 0.8, 4), ('Solarize', 0.2, 8)),
+    (('Brightness', 0.1, 3), ('Color', 0.7, 0)),
+    (('Solarize', 0.4, 5), ('AutoContrast', 0.9, 3)),
+    (('TranslateY', 0.9, 9), ('TranslateY', 0.7, 9)),
+    (('AutoContrast', 0.9, 2), ('Solarize', 0.8, 3)),
+    (('Equalize', 0.8, 8), ('Invert', 0.1, 3)),
     (('TranslateY', 0.7, 9), ('AutoContrast', 0.9, 1)),
 ]
 
@@ -69,7 +92,8 @@ def _apply(images, kinds, choice, negative, fill):
         if i >= 0 and chosen.any():
             name, strength = kinds[i]
             images[chosen] = _OPERATIONS[name](
-                images[chosen], -strength if sign and name in _SIGNED else strength, fill)
+                images[chosen], -strength if sign and name in _SIGNED else strength, fill
+            )
     return images
 
 
@@ -123,8 +147,9 @@ class BatchRandAugment:
             raise ConfigError(f'BatchRandAugment: magnitude must be from 0 to 10, got {magnitude!r}')
         self.num_ops, self.magnitude, self.magnitude_std, self.prob = num_ops, magnitude, magnitude_std, prob
         self.fill = list(fill)
-        self.kinds = [(name, level / 10) for level in (range(11) if magnitude_std else [magnitude])
-                      for name in _OPERATIONS]
+        self.kinds = [
+            (name, level / 10) for level in (range(11) if magnitude_std else [magnitude]) for name in _OPERATIONS
+        ]
 
     def __call__(self, images, draws):
         for _ in range(self.num_ops):

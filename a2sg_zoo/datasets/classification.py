@@ -37,11 +37,14 @@ class ImagesInMemory:
     def __init__(self, images, labels, classes, pipeline=(), per_class=None):
         labels = np.asarray(labels, dtype=np.int64)
         if per_class is not None:
-            kept = np.sort(np.concatenate(
-                [np.flatnonzero(labels == label)[slice(*per_class)] for label in range(len(classes))]))
+            kept = np.sort(
+                np.concatenate([np.flatnonzero(labels == label)[slice(*per_class)] for label in range(len(classes))])
+            )
             if not len(kept):
-                raise ConfigError(f'{type(self).__name__}: per_class = {per_class} leaves no image; the smallest class '
-                                  f'has {np.bincount(labels, minlength=len(classes)).min()}')
+                raise ConfigError(
+                    f'{type(self).__name__}: per_class = {per_class} leaves no image; the smallest class '
+                    f'has {np.bincount(labels, minlength=len(classes)).min()}'
+                )
             images, labels = images[kept], labels[kept]
         self.images, self.labels = images, labels.tolist()
         self.metainfo = dict(classes=tuple(classes))
@@ -56,8 +59,9 @@ class ImagesInMemory:
     def __getitems__(self, indices):
         images = self.images[[int(i) for i in indices]]
         if self.pipeline:
-            draws = Draws([i.seed if isinstance(i, SeededIndex) else int(torch.randint(2 ** 63 - 1, ()))
-                           for i in indices])
+            draws = Draws(
+                [i.seed if isinstance(i, SeededIndex) else int(torch.randint(2**63 - 1, ())) for i in indices]
+            )
             for step in self.pipeline:
                 images = step(images, draws)
         return [dict(inputs=image, data_samples=self.labels[i]) for image, i in zip(images, indices)]
@@ -91,8 +95,10 @@ class CIFAR(ImagesInMemory):
         try:
             data = source(self.data_root, train=train)
         except Exception as error:  # it unpickles files, once their checksums are right
-            raise DataError(f'CIFAR-{num_classes} in {folder} is incomplete or damaged ({error}); remove that folder\n'
-                            f'{self._how_to_get(num_classes)}') from error
+            raise DataError(
+                f'CIFAR-{num_classes} in {folder} is incomplete or damaged ({error}); remove that folder\n'
+                f'{self._how_to_get(num_classes)}'
+            ) from error
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
         super().__init__(images, data.targets, data.classes, pipeline, per_class)
 
@@ -131,8 +137,10 @@ class ImageFolder(ImagesInMemory):
         split = 'train' if train else 'test'
         strange = set(self._folders(split)) - set(classes)
         if strange:
-            raise DataError(f'{Path(data_root, split).absolute()} has folders that {Path(data_root, "train")} has not: '
-                            f'{", ".join(sorted(strange))}; the classes are the folders of train')
+            raise DataError(
+                f'{Path(data_root, split).absolute()} has folders that {Path(data_root, "train")} has not: '
+                f'{", ".join(sorted(strange))}; the classes are the folders of train'
+            )
         images, labels = [], []
         for label, name in enumerate(classes):
             paths = sorted(path for path in Path(data_root, split, name).glob('*') if path.suffix.lower() in _SUFFIXES)
@@ -146,15 +154,19 @@ class ImageFolder(ImagesInMemory):
                 else:
                     labels.append(label)
         if not images:
-            raise DataError(f'{Path(data_root, split).absolute()} holds no image CLASS/NAME{"|".join(_SUFFIXES)}'
-                            + (f' at the places per_class = {per_class}' if per_class else ''))
+            raise DataError(
+                f'{Path(data_root, split).absolute()} holds no image CLASS/NAME{"|".join(_SUFFIXES)}'
+                + (f' at the places per_class = {per_class}' if per_class else '')
+            )
         super().__init__(torch.stack(images), labels, classes, pipeline)
 
     def _folders(self, split):
         folder = Path(self.data_root, split)
         if not folder.is_dir():
-            raise DataError(f'no folder {folder.absolute()}; expected are images in '
-                            f'{self.data_root}/{{train,test}}/CLASS/; pass --cfg-options data_root=PATH')
+            raise DataError(
+                f'no folder {folder.absolute()}; expected are images in '
+                f'{self.data_root}/{{train,test}}/CLASS/; pass --cfg-options data_root=PATH'
+            )
         return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
 
 

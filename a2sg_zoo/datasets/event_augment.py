@@ -36,8 +36,10 @@ class BatchEventAugment:
     def __init__(self, operations=('roll', 'rotate', 'shear'), flip=0.5, roll=5, rotate=30, shear=30, cutout=16):
         unknown = set(operations) - set(_OPERATIONS)
         if unknown or not operations:
-            raise ConfigError(f'BatchEventAugment: operations must be some of {", ".join(_OPERATIONS)}, got '
-                              f'{", ".join(sorted(unknown)) or "none"}')
+            raise ConfigError(
+                f'BatchEventAugment: operations must be some of {", ".join(_OPERATIONS)}, got '
+                f'{", ".join(sorted(unknown)) or "none"}'
+            )
         self.operations, self.flip = list(operations), flip
         self.roll, self.rotate, self.shear, self.cutout = roll, rotate, shear, cutout
 
@@ -58,8 +60,9 @@ class BatchEventAugment:
         side = strength('cutout', torch.full_like(u, self.cutout))
 
         # where each pixel comes from, as coordinates about the centre, then as rows and columns
-        y, x = torch.meshgrid(torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2,
-                              indexing='ij')
+        y, x = torch.meshgrid(
+            torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing='ij'
+        )
         sources_y = rotation.cos() * y + rotation.sin() * x
         sources_x = rotation.cos() * x - rotation.sin() * y + slope * y
         rows = (sources_y + (height - 1) / 2).round().long()

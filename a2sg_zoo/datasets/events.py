@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from a2sg_zoo.datasets.classification import ImagesInMemory
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
-from a2sg_zoo.files import write_atomically
+from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.registry import DATASETS
 
 _SENSOR = 128
@@ -38,11 +38,13 @@ def read_events(path):
     """
     try:
         from tonic.io import read_aedat4  # seconds, which only a data set without its cache shall cost
+
         events = read_aedat4(path)
     except ImportError as error:
         package = (error.name or 'tonic').split('.')[0]
-        raise ConfigError(f'reading event recordings needs the package {package}; pip install "a2sg-zoo[events]"'
-                          ) from error
+        raise ConfigError(
+            f'reading event recordings needs the package {package}; pip install "a2sg-zoo[events]"'
+        ) from error
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of the decoder, which is written in Rust, is no Exception
@@ -52,8 +54,10 @@ def read_events(path):
 
 
 def _damaged(path, why):
-    return f'recording {path} is cut short or damaged ({why}); unpack or download this file again, or leave such ' \
-           "files out with on_error='skip'"
+    return (
+        f'recording {path} is cut short or damaged ({why}); unpack or download this file again, or leave such '
+        "files out with on_error='skip'"
+    )
 
 
 def frames_of(events, T, split_by='count', size=None):
@@ -150,8 +154,10 @@ class FrameCache:
         try:
             write_atomically(buffer.getbuffer(), file)
         except CheckpointError as error:
-            raise DataError(f'frames could not be kept in {file.parent} ({error.__cause__.strerror}); make space, or '
-                            'set cache_root to a folder for them') from error
+            raise DataError(
+                f'frames could not be kept in {file.parent} ({error.__cause__.strerror}); make space, or '
+                'set cache_root to a folder for them'
+            ) from error
         return frames
 
 
@@ -184,8 +190,17 @@ class CIFAR10DVS(ImagesInMemory):
 
     per_class = 1000
 
-    def __init__(self, data_root=None, train=True, T=10, split_by='count', size=None, cache_root=None,
-                 on_error='raise', pipeline=()):
+    def __init__(
+        self,
+        data_root=None,
+        train=True,
+        T=10,
+        split_by='count',
+        size=None,
+        cache_root=None,
+        on_error='raise',
+        pipeline=(),
+    ):
         _check(self, 'split_by', split_by, ('count', 'time'))
         _check(self, 'on_error', on_error, ('raise', 'skip'))
         for name, value in dict(T=T, size=_SENSOR if size is None else size).items():
@@ -195,8 +210,9 @@ class CIFAR10DVS(ImagesInMemory):
         folder = Path(self.data_root, 'CIFAR10DVS')
         paths, labels = self._recordings(folder, train, on_error)
         name = f'{split_by}_T{T}_{size or _SENSOR}'
-        frames = FrameCache(Path(cache_root or folder / 'frames', name), paths,
-                            partial(frames_of, T=T, split_by=split_by, size=size))
+        frames = FrameCache(
+            Path(cache_root or folder / 'frames', name), paths, partial(frames_of, T=T, split_by=split_by, size=size)
+        )
         sound = frames.fill(on_error)
         frames.paths = [paths[i] for i in sound]
         super().__init__(frames, [labels[i] for i in sound], _CLASSES, pipeline)
@@ -206,17 +222,23 @@ class CIFAR10DVS(ImagesInMemory):
         found = {name: sorted(folder.rglob(f'{name}/*.aedat4'), key=_number) for name in _CLASSES}
         total, expected = sum(map(len, found.values())), self.per_class * len(_CLASSES)
         if total == 0:
-            raise DataError(f'CIFAR10-DVS is not there: no recordings CLASS/*.aedat4 in {folder.absolute()}\n'
-                            f'{self._how_to_get()}')
+            raise DataError(
+                f'CIFAR10-DVS is not there: no recordings CLASS/*.aedat4 in {folder.absolute()}\n{self._how_to_get()}'
+            )
         if total != expected:
             problem = f'CIFAR10-DVS in {folder.absolute()} has {total:,} of {expected:,} recordings'
             if on_error == 'raise':
-                raise DataError(f"{problem}; unpack it again, or take what there is with on_error='skip'\n"
-                                f'{self._how_to_get()}')
+                raise DataError(
+                    f"{problem}; unpack it again, or take what there is with on_error='skip'\n{self._how_to_get()}"
+                )
             print_log(problem, logger='current', level='WARNING')
         first_test = self.per_class * 9 // 10
-        chosen = [(path, label) for label, name in enumerate(_CLASSES) for path in found[name]
-                  if (_number(path) < first_test) == train]
+        chosen = [
+            (path, label)
+            for label, name in enumerate(_CLASSES)
+            for path in found[name]
+            if (_number(path) < first_test) == train
+        ]
         return [path for path, _ in chosen], [label for _, label in chosen]
 
     def _how_to_get(self):

@@ -15,9 +15,23 @@ from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
 
 # torchvision's transforms under their own names, as dict(type='torchvision/RandAugment', ...)
-for _name in ('AugMix', 'AutoAugment', 'CenterCrop', 'ColorJitter', 'CutMix', 'GaussianBlur', 'MixUp', 'PILToTensor',
-              'RandAugment', 'RandomCrop', 'RandomErasing', 'RandomHorizontalFlip', 'RandomResizedCrop', 'Resize',
-              'TrivialAugmentWide'):
+for _name in (
+    'AugMix',
+    'AutoAugment',
+    'CenterCrop',
+    'ColorJitter',
+    'CutMix',
+    'GaussianBlur',
+    'MixUp',
+    'PILToTensor',
+    'RandAugment',
+    'RandomCrop',
+    'RandomErasing',
+    'RandomHorizontalFlip',
+    'RandomResizedCrop',
+    'Resize',
+    'TrivialAugmentWide',
+):
     TRANSFORMS.register_module(name=f'torchvision/{_name}', module=getattr(v2, _name))
 
 
@@ -83,8 +97,10 @@ class ImageNet(SeededItems, _Files):
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageNet: on_error must be 'raise' or 'skip', got {on_error!r}")
         if on_error == 'skip' and not train:
-            raise ConfigError("ImageNet: on_error = 'skip' would score another image in place of a damaged one; set it "
-                              'for the training data alone')
+            raise ConfigError(
+                "ImageNet: on_error = 'skip' would score another image in place of a damaged one; set it "
+                'for the training data alone'
+            )
         self.data_root = data_root or os.environ.get('IMAGENET_ROOT') or 'data/imagenet'
         folder = Path(self.data_root, 'train' if train else 'val').absolute()
         try:

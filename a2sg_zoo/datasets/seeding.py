@@ -33,7 +33,7 @@ class SeededIndex(int):
 def seeded(seed):
     """Within the block, `random`, `numpy.random` and torch's CPU generator run from `seed`; afterwards they go
     on as if the block had not been. Generators of accelerators are not touched."""
-    seed %= 2 ** 32  # numpy takes no more
+    seed %= 2**32  # numpy takes no more
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         random.seed(seed)

@@ -83,16 +83,23 @@ def _is_next_constructor(call, function):
         return False
     bound = call.func.value
     owner = function.__qualname__.split('.')[-2:][0]
-    return isinstance(bound, ast.Call) and getattr(bound.func, 'id', None) == 'super' and (
-        not bound.args or getattr(bound.args[0], 'id', None) == owner)
+    return (
+        isinstance(bound, ast.Call)
+        and getattr(bound.func, 'id', None) == 'super'
+        and (not bound.args or getattr(bound.args[0], 'id', None) == owner)
+    )
 
 
 def _looked_up(node, parent, call):
     """The key in kwargs['key'], kwargs.pop('key', ...) and the like, or 'key' in kwargs."""
     if isinstance(parent, ast.Subscript):
         key = parent.slice
-    elif isinstance(parent, ast.Attribute) and parent.attr in ('get', 'pop', 'setdefault') and isinstance(
-            call, ast.Call) and call.args:
+    elif (
+        isinstance(parent, ast.Attribute)
+        and parent.attr in ('get', 'pop', 'setdefault')
+        and isinstance(call, ast.Call)
+        and call.args
+    ):
         key = call.args[0]
     elif isinstance(parent, ast.Compare) and parent.comparators == [node]:
         key = parent.left

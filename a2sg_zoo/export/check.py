@@ -10,8 +10,8 @@ import torch
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from a2sg_zoo.apis.inference import fit, read_image
 from a2sg_zoo.errors import ConfigError, DataError
-from a2sg_zoo.inference import fit, read_image
 
 
 class Row(NamedTuple):
@@ -56,15 +56,23 @@ def compare(contents, kind, network, deployed, sources):
         image = torch.from_numpy(_sized(read_image(source), deployed)).permute(2, 0, 1)[None]
         ours, theirs = _own(network, deployed, image), run(image)
         labels, others = ours.argmax(0), theirs.argmax(0)
-        rows.append(Row(str(source), *(classes[np.bincount(x.ravel()).argmax()] for x in (labels, others)),
-                        float((labels == others).mean()), float(np.abs(ours - theirs).max())))
+        rows.append(
+            Row(
+                str(source),
+                *(classes[np.bincount(x.ravel()).argmax()] for x in (labels, others)),
+                float((labels == others).mean()),
+                float(np.abs(ours - theirs).max()),
+            )
+        )
     return rows
 
 
 def table(rows):
     """The rows as text."""
-    lines = [('picture', 'ours', 'exported', 'agreement', 'max |difference|'),
-             *((row.picture, row.ours, row.theirs, f'{row.agreement:.1%}', f'{row.difference:.1e}') for row in rows)]
+    lines = [
+        ('picture', 'ours', 'exported', 'agreement', 'max |difference|'),
+        *((row.picture, row.ours, row.theirs, f'{row.agreement:.1%}', f'{row.difference:.1e}') for row in rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
@@ -81,12 +89,12 @@ def _sized(image, deployed):
 def _own(network, deployed, image):
     """Logits (classes,) or (classes, H, W)."""
     if deployed.task == 'classification':
-        found, = network.test_step(dict(inputs=image, data_samples=torch.tensor([-1])))
+        (found,) = network.test_step(dict(inputs=image, data_samples=torch.tensor([-1])))
         return found['logits'].mean(0).numpy()
     size = tuple(image.shape[-2:])
     sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))
     # data sets for segmentation load blue first
-    found, = network.test_step(dict(inputs=[image[0].flip(0)], data_samples=[sample]))
+    (found,) = network.test_step(dict(inputs=[image[0].flip(0)], data_samples=[sample]))
     return found.seg_logits.data.numpy()
 
 
@@ -104,8 +112,9 @@ def _nir(contents, deployed):
         import nir
         from spikingjelly.activation_based.nir_exchange import import_from_nir
     except ImportError as error:
-        raise ConfigError(f'to check the file by SpikingJelly, {error.name} is needed: '
-                          'pip install "a2sg-zoo[peers]"') from error
+        raise ConfigError(
+            f'to check the file by SpikingJelly, {error.name} is needed: pip install "a2sg-zoo[peers]"'
+        ) from error
     graph = nir.read(io.BytesIO(contents))
     with _quiet():
         try:
@@ -117,6 +126,7 @@ def _nir(contents, deployed):
     def run(image):
         x = deployed.normalise(image)
         return simulated(x.expand(deployed.T, *x.shape))[0].mean(0)[0].numpy()
+
     return run
 
 

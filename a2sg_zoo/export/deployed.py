@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from a2sg_zoo.backbones.qkformer import AcrossBatch
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.export.fold import fold_batch_norms
+from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import ILIF, Neuron
 
 
@@ -64,8 +64,10 @@ class Deployed(nn.Module):
         if size is None:
             side = resize.get('size') or resize.get('crop')
             if self.task != 'classification' or side is None:
-                raise ConfigError('the size of the input is not known: the weights resize pictures by '
-                                  f'{resize or "nothing"}; give it (--size HEIGHT WIDTH)')
+                raise ConfigError(
+                    'the size of the input is not known: the weights resize pictures by '
+                    f'{resize or "nothing"}; give it (--size HEIGHT WIDTH)'
+                )
             size = (side, side)
         if min(size) < 1:
             raise ConfigError(f'the input must have a height and a width of at least 1; got {size[0]} x {size[1]}')
@@ -73,8 +75,10 @@ class Deployed(nn.Module):
         test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
         divisor = test_cfg.get('size_divisor') or getattr(preprocessor, 'pad_size_divisor', None) or 1
         if any(n % divisor for n in size):
-            raise ConfigError(f'the network pads pictures to multiples of {divisor}, which an exported one does not; '
-                              f'give a size of such multiples instead of {size[0]} x {size[1]}')
+            raise ConfigError(
+                f'the network pads pictures to multiples of {divisor}, which an exported one does not; '
+                f'give a size of such multiples instead of {size[0]} x {size[1]}'
+            )
         return tuple(size)
 
     def normalise(self, inputs):
@@ -98,8 +102,14 @@ def exportable(network):
     """
     swapped = []
     for module in network.modules():
-        plain = next((plain for kind, plain in _PLAIN.items() if isinstance(module, kind)
-                      and type(module).forward is kind.forward), None)
+        plain = next(
+            (
+                plain
+                for kind, plain in _PLAIN.items()
+                if isinstance(module, kind) and type(module).forward is kind.forward
+            ),
+            None,
+        )
         if plain is not None:
             module.forward = partial(plain, module)
             swapped.append(module)

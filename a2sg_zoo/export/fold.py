@@ -6,7 +6,7 @@ from mmcv.cnn import ConvModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from a2sg_zoo.backbones.meta_spikeformer import RepConv
+from a2sg_zoo.models.backbones.meta_spikeformer import RepConv
 
 
 def fold_batch_norms(network):

@@ -46,8 +46,22 @@ from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.to_onnx import facts
 from a2sg_zoo.neurons import ILIF, Neuron
 
-_SAME = ('flatten', 'unflatten', 'unsqueeze', 'squeeze', 'expand', 'view', 'reshape', 'contiguous', 'clone', 'detach',
-         'dropout', 'to', 'float', 'double')
+_SAME = (
+    'flatten',
+    'unflatten',
+    'unsqueeze',
+    'squeeze',
+    'expand',
+    'view',
+    'reshape',
+    'contiguous',
+    'clone',
+    'detach',
+    'dropout',
+    'to',
+    'float',
+    'double',
+)
 _PRODUCTS = ('matmul', '__matmul__', 'mul', '__mul__', '__rmul__', 'bmm', 'einsum')
 
 
@@ -69,8 +83,10 @@ def to_nir(deployed, name, dt=1e-4):
     """
     nir = _nir()
     if deployed.task != 'classification':
-        raise ConfigError(f'{name}: only networks that classify are exported to NIR, and this one does '
-                          f'{deployed.task}; export it to ONNX')
+        raise ConfigError(
+            f'{name}: only networks that classify are exported to NIR, and this one does '
+            f'{deployed.task}; export it to ONNX'
+        )
     # one step of one sample
     shape = deployed.input_shape if deployed.takes_pictures else (1, *deployed.input_shape[1:])
     T, deployed.network.backbone.T = deployed.T, 1
@@ -79,10 +95,16 @@ def to_nir(deployed, name, dt=1e-4):
         tracer.trace(deployed.network, torch.zeros(1, *shape, dtype=deployed.dtype), shape[-3:])
     finally:
         deployed.network.backbone.T = T
-    preprocessing = dict(mean=deployed.mean.flatten().tolist(), std=deployed.std.flatten().tolist(),
-                         blue_first=deployed.flip)
-    known = dict(facts(deployed, name), dt=dt, preprocessing=preprocessing, output='logits, to be averaged over T',
-                 input=f'({", ".join(map(str, shape[-3:]))}): normalised, at each of T steps')
+    preprocessing = dict(
+        mean=deployed.mean.flatten().tolist(), std=deployed.std.flatten().tolist(), blue_first=deployed.flip
+    )
+    known = dict(
+        facts(deployed, name),
+        dt=dt,
+        preprocessing=preprocessing,
+        output='logits, to be averaged over T',
+        input=f'({", ".join(map(str, shape[-3:]))}): normalised, at each of T steps',
+    )
     try:
         return nir.NIRGraph(tracer.nodes, tracer.edges, {key: json.dumps(value) for key, value in known.items()})
     except (ValueError, AssertionError) as error:
@@ -122,9 +144,15 @@ class _Tracer(TorchFunctionMode):
         self.nodes, self.edges = {}, []
         self._values, self._tensors, self._path, self._inside = {}, [], [], False
         self._names = Counter()
-        self._makers = {nn.Conv2d: self._conv, nn.Linear: self._linear, nn.AvgPool2d: self._avg_pool,
-                        nn.MaxPool2d: self._max_pool, Neuron: self._neuron, ILIF: self._refuse_integers,
-                        _BatchNorm: self._refuse_batch_norm}
+        self._makers = {
+            nn.Conv2d: self._conv,
+            nn.Linear: self._linear,
+            nn.AvgPool2d: self._avg_pool,
+            nn.MaxPool2d: self._max_pool,
+            Neuron: self._neuron,
+            ILIF: self._refuse_integers,
+            _BatchNorm: self._refuse_batch_norm,
+        }
 
     def trace(self, network, x, shape):
         self.nodes['input'] = self.nir.Input({'input': np.array(shape)})
@@ -161,6 +189,7 @@ class _Tracer(TorchFunctionMode):
                 return y
             finally:
                 self._path.pop()
+
         return run
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -179,13 +208,18 @@ class _Tracer(TorchFunctionMode):
         if len(results) > 1:
             raise self._error(f"'{name}' takes a signal apart")
         if len(values) == 1 and (name in _SAME or name == 'transpose'):
-            if shape[len(shape) - len(value.shape):] == value.shape:
+            if shape[len(shape) - len(value.shape) :] == value.shape:
                 return value
             if shape[-1] == np.prod(shape) == np.prod(value.shape):
                 return self._flatten(self._new('flatten'), value)
             raise self._error(f"'{name}' arranges the values of a signal anew, as the heads of an attention need it")
-        if len(values) == 2 and name in ('add', '__add__', '__radd__', 'add_', '__iadd__') and len(args) == 2 \
-                and not kwargs and values[0].shape == values[1].shape:
+        if (
+            len(values) == 2
+            and name in ('add', '__add__', '__radd__', 'add_', '__iadd__')
+            and len(args) == 2
+            and not kwargs
+            and values[0].shape == values[1].shape
+        ):
             if set(values[0].sources) & set(values[1].sources):
                 raise self._error('a signal is added to itself')
             return _Value(values[0].sources + values[1].sources, value.shape)
@@ -202,23 +236,36 @@ class _Tracer(TorchFunctionMode):
     @staticmethod
     def _over_space(args, kwargs, dims):
         axes = args[1] if len(args) > 1 else kwargs.get('dim')
-        return isinstance(axes, (tuple, list)) and sorted(axis % dims for axis in axes) == [dims - 2, dims - 1] \
+        return (
+            isinstance(axes, (tuple, list))
+            and sorted(axis % dims for axis in axes) == [dims - 2, dims - 1]
             and not kwargs.get('keepdim')
+        )
 
     def _conv(self, name, conv, value, shape):
         if conv.padding_mode != 'zeros':
             raise self._error(f'its padding is {conv.padding_mode!r}')
         bias = torch.zeros(len(conv.weight), dtype=conv.weight.dtype) if conv.bias is None else conv.bias
         padding = conv.padding if isinstance(conv.padding, str) else tuple(conv.padding)
-        node = self.nir.Conv2d(value.shape[1:], _array(conv.weight), tuple(conv.stride), padding, tuple(conv.dilation),
-                               conv.groups, _array(bias))
+        node = self.nir.Conv2d(
+            value.shape[1:],
+            _array(conv.weight),
+            tuple(conv.stride),
+            padding,
+            tuple(conv.dilation),
+            conv.groups,
+            _array(bias),
+        )
         # a grouped kernel has fewer channels than its input
         node.input_type = {'input': np.array(value.shape)}
         return self._add(name, node, value, shape)
 
     def _linear(self, name, linear, value, shape):
-        node = self.nir.Linear(_array(linear.weight)) if linear.bias is None \
+        node = (
+            self.nir.Linear(_array(linear.weight))
+            if linear.bias is None
             else self.nir.Affine(_array(linear.weight), _array(linear.bias))
+        )
         return self._add(name, node, value, shape)
 
     def _avg_pool(self, name, pool, value, shape):
@@ -293,8 +340,10 @@ class _Tracer(TorchFunctionMode):
 
     def _error(self, reason):
         name, module = self._path[-1] if self._path else ('', None)
-        return A2SGError(f'layer {name or "the whole network"} ({type(module).__name__}) cannot be said in NIR: '
-                         f'{reason}. Export this network to ONNX')
+        return A2SGError(
+            f'layer {name or "the whole network"} ({type(module).__name__}) cannot be said in NIR: '
+            f'{reason}. Export this network to ONNX'
+        )
 
 
 def _array(x):

@@ -40,8 +40,14 @@ def to_onnx(deployed, name):
     try:
         with exportable(deployed), torch.no_grad(), _quiet():
             program = torch.onnx.export(
-                deployed, (example,), dynamo=True, input_names=[source], output_names=['logits'], verbose=False,
-                dynamic_shapes=({0: torch.export.Dim('batch', min=1)},))
+                deployed,
+                (example,),
+                dynamo=True,
+                input_names=[source],
+                output_names=['logits'],
+                verbose=False,
+                dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
+            )
     except (torch.onnx.errors.OnnxExporterError, torch.onnx.OnnxExporterError) as error:
         raise A2SGError(f'{name}: torch cannot export this network to ONNX: {_cause(error)}') from error
     model = program.model_proto
@@ -56,8 +62,14 @@ def facts(deployed, name):
     description, shape = deployed.description, deployed.input_shape
     values = 'uint8, 0..255, red first' if deployed.takes_pictures else 'event frames, as the network was trained on'
     return dict(
-        name=str(name), task=description.task, classes=description.classes, T=deployed.T, resize=description.resize,
-        input=f'(batch, {", ".join(map(str, shape))}): {values}', a2sg_zoo=__version__)
+        name=str(name),
+        task=description.task,
+        classes=description.classes,
+        T=deployed.T,
+        resize=description.resize,
+        input=f'(batch, {", ".join(map(str, shape))}): {values}',
+        a2sg_zoo=__version__,
+    )
 
 
 @contextmanager

@@ -6,6 +6,17 @@ from .lif import IF, LIF, PLIF, Neuron, named_neurons, recorded_potentials
 from .multistep import LayerGradients, multistep, multistep_potentials, multistep_reference
 
 __all__ = [
-    'Neuron', 'IF', 'LIF', 'PLIF', 'ILIF', 'Dynamics', 'LocalGradient', 'LayerGradients', 'multistep',
-    'multistep_potentials', 'multistep_reference', 'named_neurons', 'recorded_potentials'
+    'Neuron',
+    'IF',
+    'LIF',
+    'PLIF',
+    'ILIF',
+    'Dynamics',
+    'LocalGradient',
+    'LayerGradients',
+    'multistep',
+    'multistep_potentials',
+    'multistep_reference',
+    'named_neurons',
+    'recorded_potentials',
 ]

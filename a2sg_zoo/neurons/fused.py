@@ -22,7 +22,7 @@ from torch import Tensor
 from a2sg_zoo.neurons import dynamics as passes
 from a2sg_zoo.neurons import triton_kernels as kernels
 
-SMALL = 2 ** 17
+SMALL = 2**17
 MAX_STEPS = 32
 
 # whose errors may come late, too: what ran may be compiled again, for a layout that is new
@@ -51,10 +51,28 @@ def backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
     """`dynamics.backward_pass`."""
     if torch.compiler.is_compiling():
         return passes.backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta)
-    key = (u.device.type, u.dtype, len(u), dynamics, isinstance(rate, Tensor), grad_u is None, type(surrogate),
-           beta.numel())
-    return _run(passes.backward_pass, kernels.backward if kernels.supports(u, surrogate) else None, key, u, grad_s,
-                grad_u, rate, dynamics, surrogate, beta)
+    key = (
+        u.device.type,
+        u.dtype,
+        len(u),
+        dynamics,
+        isinstance(rate, Tensor),
+        grad_u is None,
+        type(surrogate),
+        beta.numel(),
+    )
+    return _run(
+        passes.backward_pass,
+        kernels.backward if kernels.supports(u, surrogate) else None,
+        key,
+        u,
+        grad_s,
+        grad_u,
+        rate,
+        dynamics,
+        surrogate,
+        beta,
+    )
 
 
 def _spikes(x, rate, dynamics):
@@ -76,8 +94,12 @@ def _run(function, kernel, key, first, *args):
             raise
         result, run = function(first, *args), function  # what is not the compiler's doing is raised again here
         lines = str(error).strip().splitlines()
-        print_log(f'{function.__name__.strip("_")} of a spiking layer could not be compiled and runs step by step, '
-                  f'several times as slow: {lines[0] if lines else type(error).__name__}', 'current', logging.WARNING)
+        print_log(
+            f'{function.__name__.strip("_")} of a spiking layer could not be compiled and runs step by step, '
+            f'several times as slow: {lines[0] if lines else type(error).__name__}',
+            'current',
+            logging.WARNING,
+        )
     _compiled[key] = run
     return result
 
@@ -87,8 +109,9 @@ def _compile(function):
     copy = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     # without the first option a rounding to half precision that is widened again would be left out; the second spares
     # a pool of processes that kernels as small as these gain nothing from
-    return torch.compile(copy, fullgraph=True, dynamic=True,
-                         options={'emulate_precision_casts': True, 'compile_threads': 1})
+    return torch.compile(
+        copy, fullgraph=True, dynamic=True, options={'emulate_precision_casts': True, 'compile_threads': 1}
+    )
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class _Count(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        x, = ctx.saved_tensors
+        (x,) = ctx.saved_tensors
         return grad * ((x >= 0) & (x <= ctx.levels)), None
 
 

@@ -69,9 +69,11 @@ class Neuron(nn.Module):
     def _window(self, T):
         if self.beta.numel() not in (1, T):
             if self.training:
-                raise ConfigError(f'the surrogate window of this {type(self).__name__} was adapted for '
-                                  f'T = {self.beta.numel()} time steps, but it is trained with T = {T}; train with the '
-                                  'T of the checkpoint, or reset `beta` to one element')
+                raise ConfigError(
+                    f'the surrogate window of this {type(self).__name__} was adapted for '
+                    f'T = {self.beta.numel()} time steps, but it is trained with T = {T}; train with the '
+                    'T of the checkpoint, or reset `beta` to one element'
+                )
             return FixedWindow(self.surrogate, self.beta[-1])
         if self.policy is None or not self.training:
             return FixedWindow(self.surrogate, self.beta)
@@ -84,7 +86,7 @@ class Neuron(nn.Module):
             self.beta = self.beta.new_empty(beta.shape)
         # what a policy keeps with the neuron means nothing without that policy
         for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
-            if key[len(prefix):] not in self._buffers:
+            if key[len(prefix) :] not in self._buffers:
                 del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 

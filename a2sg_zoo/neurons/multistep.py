@@ -13,7 +13,6 @@ from a2sg_zoo.neurons.dynamics import local_gradients, wide
 
 
 class _MultiStep(torch.autograd.Function):
-
     @staticmethod
     def forward(ctx, x, rate, dynamics, window):
         ctx.layout = _layout(x)
@@ -68,8 +67,10 @@ class LayerGradients:
     def sampled(self, runs, length):
         """The same for some of the N elements: runs of `length` neighbours in memory. runs: their indices, (n,)."""
         end = self.u.shape[1] // length * length
-        chosen = (None if x is None else x[:, :end].unflatten(1, (-1, length))[:, runs].flatten(1)
-                  for x in (self.u, self.grad_s, self.grad_u))
+        chosen = (
+            None if x is None else x[:, :end].unflatten(1, (-1, length))[:, runs].flatten(1)
+            for x in (self.u, self.grad_s, self.grad_u)
+        )
         return LayerGradients(*chosen, self.rate, self.dynamics)
 
     def scan(self, window):
@@ -175,7 +176,6 @@ def _shaped(x, layout):
 
 
 class _Spike(torch.autograd.Function):
-
     @staticmethod
     def forward(ctx, z, surrogate, beta):
         ctx.save_for_backward(z, beta if isinstance(beta, Tensor) else None)

@@ -40,8 +40,9 @@ def remember(s, u, v_threshold):
     """Says that spikes s, (T, N), are those of u, both packed; for the innermost `spikes_from_potentials`, if any."""
     if _tables and _tables[-1] is not None:
         storage = s.untyped_storage()
-        _tables[-1][storage.data_ptr()] = _Source(StorageWeakRef(storage), s._version, s.storage_offset(), u.detach(),
-                                                  v_threshold)
+        _tables[-1][storage.data_ptr()] = _Source(
+            StorageWeakRef(storage), s._version, s.storage_offset(), u.detach(), v_threshold
+        )
 
 
 def spikes_from_potentials():

@@ -30,8 +30,11 @@ def supports(x, surrogate=None):
     """
     if triton is None or not (x.is_cuda or triton.knobs.runtime.interpret):
         return False
-    return (len(x) <= MAX_STEPS and x.dtype in (torch.float32, torch.float16, torch.bfloat16)
-            and (surrogate is None or isinstance(surrogate, PiecewiseLinear)))
+    return (
+        len(x) <= MAX_STEPS
+        and x.dtype in (torch.float32, torch.float16, torch.bfloat16)
+        and (surrogate is None or isinstance(surrogate, PiecewiseLinear))
+    )
 
 
 def forward(x, rate, dynamics):
@@ -46,8 +49,9 @@ def spikes_alone(x, rate, dynamics):
     """The s of `forward`; u is not written."""
     s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if x.numel():
-        _forward[_grid(x)](x, s, None, x.shape[1], x.stride(0), *_constants(rate, dynamics),
-                           **_options(x, rate, dynamics))
+        _forward[_grid(x)](
+            x, s, None, x.shape[1], x.stride(0), *_constants(rate, dynamics), **_options(x, rate, dynamics)
+        )
     return s
 
 
@@ -59,9 +63,23 @@ def backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
     beta = beta.reshape(-1).float().contiguous()
     slope, offset = (_filled(value, beta).expand_as(beta).contiguous() for value in surrogate.coefficients(beta))
     _backward[_grid(u)](
-        u, grad_s, grad_u, grad_x, beta, slope, offset, u.shape[1], u.stride(0), grad_s.stride(0),
-        0 if grad_u is None else grad_u.stride(0), *_constants(rate, dynamics), EVEN=surrogate.even,
-        PER_STEP=beta.numel() > 1, DETACHED=dynamics.detach_reset, **_options(u, rate, dynamics))
+        u,
+        grad_s,
+        grad_u,
+        grad_x,
+        beta,
+        slope,
+        offset,
+        u.shape[1],
+        u.stride(0),
+        grad_s.stride(0),
+        0 if grad_u is None else grad_u.stride(0),
+        *_constants(rate, dynamics),
+        EVEN=surrogate.even,
+        PER_STEP=beta.numel() > 1,
+        DETACHED=dynamics.detach_reset,
+        **_options(u, rate, dynamics),
+    )
     return grad_x
 
 
@@ -84,16 +102,39 @@ def _filled(value, like):
 
 
 def _options(x, rate, dynamics):
-    return dict(T=len(x), DECAY_INPUT=dynamics.decay_input, HARD=dynamics.hard_reset, FROM_ZERO=dynamics.v_reset == 0,
-                LEARNED=isinstance(rate, Tensor), BLOCK=_BLOCK, enable_fp_fusion=False)
+    return dict(
+        T=len(x),
+        DECAY_INPUT=dynamics.decay_input,
+        HARD=dynamics.hard_reset,
+        FROM_ZERO=dynamics.v_reset == 0,
+        LEARNED=isinstance(rate, Tensor),
+        BLOCK=_BLOCK,
+        enable_fp_fusion=False,
+    )
 
 
 if triton is not None:
 
     @triton.jit
-    def _forward(x, s, u, N, stride, decay, gain, first, shift, v_threshold, v_reset, T: tl.constexpr,
-                 DECAY_INPUT: tl.constexpr, HARD: tl.constexpr, FROM_ZERO: tl.constexpr, LEARNED: tl.constexpr,
-                 BLOCK: tl.constexpr):
+    def _forward(
+        x,
+        s,
+        u,
+        N,
+        stride,
+        decay,
+        gain,
+        first,
+        shift,
+        v_threshold,
+        v_reset,
+        T: tl.constexpr,
+        DECAY_INPUT: tl.constexpr,
+        HARD: tl.constexpr,
+        FROM_ZERO: tl.constexpr,
+        LEARNED: tl.constexpr,
+        BLOCK: tl.constexpr,
+    ):
         if LEARNED:
             decay, gain, first, shift = tl.load(decay), tl.load(gain), tl.load(first), tl.load(shift)
         n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -101,7 +142,7 @@ if triton is not None:
         v = tl.zeros((BLOCK,), tl.float32)
         for t in tl.static_range(T):
             at = tl.cast(t, tl.int64)
-            current = tl.load(x + at * stride + n, mask=inside, other=0.)
+            current = tl.load(x + at * stride + n, mask=inside, other=0.0)
             potential = current.to(tl.float32)
             if DECAY_INPUT:
                 potential = potential * gain
@@ -125,10 +166,34 @@ if triton is not None:
                 tl.store(u + at * N + n, stored, mask=inside)
 
     @triton.jit
-    def _backward(u, grad_s, grad_u, grad_x, beta, slope, offset, N, stride_u, stride_s, stride_grad_u, decay, gain,
-                  first, shift, v_threshold, v_reset, T: tl.constexpr, DECAY_INPUT: tl.constexpr, HARD: tl.constexpr,
-                  FROM_ZERO: tl.constexpr, LEARNED: tl.constexpr, EVEN: tl.constexpr, PER_STEP: tl.constexpr,
-                  DETACHED: tl.constexpr, BLOCK: tl.constexpr):
+    def _backward(
+        u,
+        grad_s,
+        grad_u,
+        grad_x,
+        beta,
+        slope,
+        offset,
+        N,
+        stride_u,
+        stride_s,
+        stride_grad_u,
+        decay,
+        gain,
+        first,
+        shift,
+        v_threshold,
+        v_reset,
+        T: tl.constexpr,
+        DECAY_INPUT: tl.constexpr,
+        HARD: tl.constexpr,
+        FROM_ZERO: tl.constexpr,
+        LEARNED: tl.constexpr,
+        EVEN: tl.constexpr,
+        PER_STEP: tl.constexpr,
+        DETACHED: tl.constexpr,
+        BLOCK: tl.constexpr,
+    ):
         if LEARNED:
             decay, gain = tl.load(decay), tl.load(gain)
         n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -137,10 +202,10 @@ if triton is not None:
         for i in tl.static_range(T):
             t = T - 1 - i
             at = tl.cast(t, tl.int64)
-            stored = tl.load(u + at * stride_u + n, mask=inside, other=0.)
+            stored = tl.load(u + at * stride_u + n, mask=inside, other=0.0)
             potential = stored.to(tl.float32)
             z = potential - v_threshold
-            g = tl.load(grad_s + at * stride_s + n, mask=inside, other=0.).to(tl.float32)
+            g = tl.load(grad_s + at * stride_s + n, mask=inside, other=0.0).to(tl.float32)
             window = t if PER_STEP else 0
             distance = tl.abs(z)
             f = (distance if EVEN else z) * tl.load(slope + window) + tl.load(offset + window)
@@ -148,7 +213,7 @@ if triton is not None:
             if i == 0:
                 delta = g * f
                 if grad_u is not None:
-                    delta = delta + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.).to(tl.float32)
+                    delta = delta + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.0).to(tl.float32)
             else:
                 carry = delta * decay
                 if HARD:
@@ -160,7 +225,7 @@ if triton is not None:
                         g = g - carry * v_threshold
                     c = carry
                 if grad_u is not None:
-                    c = c + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.).to(tl.float32)
+                    c = c + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.0).to(tl.float32)
                 delta = g * f + c
             out = delta * gain if DECAY_INPUT else delta
             tl.store(grad_x + at * N + n, out.to(stored.dtype), mask=inside)

@@ -6,6 +6,17 @@ from .smooth import ATan, FastSigmoid, Gaussian, Sigmoid
 from .tanh import DspikeShape, Tanh
 
 __all__ = [
-    'Surrogate', 'PiecewiseLinear', 'ASY', 'TRI', 'BOX', 'PiecewiseQuadratic', 'UnitArea', 'Sigmoid', 'ATan',
-    'FastSigmoid', 'Gaussian', 'Tanh', 'DspikeShape'
+    'Surrogate',
+    'PiecewiseLinear',
+    'ASY',
+    'TRI',
+    'BOX',
+    'PiecewiseQuadratic',
+    'UnitArea',
+    'Sigmoid',
+    'ATan',
+    'FastSigmoid',
+    'Gaussian',
+    'Tanh',
+    'DspikeShape',
 ]

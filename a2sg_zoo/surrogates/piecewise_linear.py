@@ -32,7 +32,7 @@ class PiecewiseLinear(Surrogate):
     def area(self, beta):
         """The integral of f over z."""
         slope, offset = self.coefficients(beta)
-        return 2 * beta * offset + (slope * beta ** 2 if self.even else 0)
+        return 2 * beta * offset + (slope * beta**2 if self.even else 0)
 
     def coordinate(self, z):
         return z.abs() if self.even else z
@@ -67,8 +67,11 @@ class ASY(PiecewiseLinear):
         if isinstance(h, bool) or not isinstance(h, (int, float)) or not math.isfinite(h):
             raise TypeError(f'ASY: h must be a finite number, got {h!r}')
         if h < 0.5:
-            warnings.warn(f'ASY with h = {h} < 1/2 is negative for z < {-2 * h:g} beta: it reverses the sign of the '
-                          'gradient there', stacklevel=2)
+            warnings.warn(
+                f'ASY with h = {h} < 1/2 is negative for z < {-2 * h:g} beta: it reverses the sign of the '
+                'gradient there',
+                stacklevel=2,
+            )
         self.h = float(h)
 
     @property

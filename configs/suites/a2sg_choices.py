@@ -5,8 +5,9 @@ networks = dict(resnet=['../_base_/models/resnet_small.py'])
 datasets = dict(cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
 _a2sg = ['../_base_/methods/a2sg.py']
 methods = dict(tri=['../_base_/methods/tri.py'], asy=['../_base_/methods/asy.py'])
-methods.update(dict.fromkeys(
-    ('tpe_20', 'exact_1', 'narrow', 'wide', 'floor', 'cv', 'h_06', 'h_1', 'area', 'area_narrow'), _a2sg))
+methods.update(
+    dict.fromkeys(('tpe_20', 'exact_1', 'narrow', 'wide', 'floor', 'cv', 'h_06', 'h_1', 'area', 'area_narrow'), _a2sg)
+)
 methods.update(tri_adamw=methods['tri'], asy_adamw=methods['asy'], a2sg_adamw=_a2sg, area_adamw=_a2sg)
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
 seeds = [0, 1]
@@ -30,4 +31,5 @@ method_options = dict(
     tri_adamw=_adamw,
     asy_adamw=_adamw,
     a2sg_adamw={**_exact, **_adamw},
-    area_adamw={**_exact, **_adamw, f'{_policy}.gain': 'area'})
+    area_adamw={**_exact, **_adamw, f'{_policy}.gain': 'area'},
+)

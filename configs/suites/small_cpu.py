@@ -2,13 +2,29 @@
 # two CPU cores. Needs CIFAR-10 as image files, see ../_base_/datasets/cifar10_folder.py.
 name = 'small_cpu'
 networks = dict(resnet=['../_base_/models/resnet_small.py'])
-datasets = dict(
-    digits=['../_base_/datasets/digits.py'],
-    cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
+datasets = dict(digits=['../_base_/datasets/digits.py'], cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
 methods = {
     name: [f'../_base_/methods/{name}.py']
-    for name in ('tri', 'box', 'asy', 'atan', 'sasg', 'tasg', 'stasg', 'a2sg', 'dspike', 'lsg', 'cpng', 'mpd_agl',
-                 'im_loss', 'rmp_loss', 'membrane_kl', 'tet', 'sam', 'fisher')
+    for name in (
+        'tri',
+        'box',
+        'asy',
+        'atan',
+        'sasg',
+        'tasg',
+        'stasg',
+        'a2sg',
+        'dspike',
+        'lsg',
+        'cpng',
+        'mpd_agl',
+        'im_loss',
+        'rmp_loss',
+        'membrane_kl',
+        'tet',
+        'sam',
+        'fisher',
+    )
 }
 # A2SG's choices: the exact search more often; and that with the surrogate at unit area
 methods['a2sg_exact'] = methods['a2sg_area'] = methods['a2sg']
@@ -23,7 +39,8 @@ _exact = {f'{_policy}.searcher': dict(_delete_=True, type='ExactSearcher'), f'{_
 method_options = dict(
     a2sg_exact=_exact,
     a2sg_area={**_exact, f'{_policy}.gain': 'area'},
-    dspike={f'{_policy}.interval': 80, f'{_policy}.directions': 16})
+    dspike={f'{_policy}.interval': 80, f'{_policy}.directions': 16},
+)
 
 # The same search for each method: four trials over the learning rate and one parameter of its own, of nearly the full
 # length, judged by training images that no trial trains on. The file of `tuned` is what it found:
@@ -45,8 +62,14 @@ search = dict(
         'sam': {'optim_wrapper.rho': dict(type='loguniform', low=0.01, high=0.2)},
         'fisher': {'optim_wrapper.damping': dict(type='loguniform', low=1e-5, high=1e-2)},
     },
-    options={'train_cfg.max_iters': 160, 'train_cfg.val_interval': 160, 'param_scheduler.1.end': 160,
-             'val_dataloader.dataset.train': True},
+    options={
+        'train_cfg.max_iters': 160,
+        'train_cfg.val_interval': 160,
+        'param_scheduler.1.end': 160,
+        'val_dataloader.dataset.train': True,
+    },
     dataset_options=dict(
         digits={'train_dataloader.dataset.per_class': (0, 110), 'val_dataloader.dataset.per_class': (110, None)},
-        cifar10_subset={'val_dataloader.dataset.per_class': (500, 600)}))
+        cifar10_subset={'val_dataloader.dataset.per_class': (500, 600)},
+    ),
+)

@@ -4,9 +4,7 @@
 # configures it. Needs CIFAR-10 as image files, see ../_base_/datasets/cifar10_folder.py.
 name = 'why_it_works'
 networks = dict(resnet=['../_base_/models/resnet_small.py'])
-datasets = dict(
-    cifar10_subset=['../_base_/datasets/cifar10_subset.py'],
-    digits=['../_base_/datasets/digits.py'])
+datasets = dict(cifar10_subset=['../_base_/datasets/cifar10_subset.py'], digits=['../_base_/datasets/digits.py'])
 methods = {name: [f'../_base_/methods/{name}.py'] for name in ('tri', 'box', 'asy', 'stasg', 'a2sg')}
 methods['a2sg_rarely'] = methods['a2sg']
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
@@ -20,7 +18,10 @@ options = {
     'param_scheduler.1.end': 400,
     'default_hooks.checkpoint.interval': 400,
 }
-method_options = {name: {
-    'custom_hooks.0.policy.interval': 1,
-    'custom_hooks.0.policy.searcher': dict(_delete_=True, type='ExactSearcher'),
-} for name in ('stasg', 'a2sg')}
+method_options = {
+    name: {
+        'custom_hooks.0.policy.interval': 1,
+        'custom_hooks.0.policy.searcher': dict(_delete_=True, type='ExactSearcher'),
+    }
+    for name in ('stasg', 'a2sg')
+}

@@ -24,8 +24,9 @@ class Network(nn.Module):
     def reference(self, x, surrogates, betas):
         """The same in plain autograd, under given shapes and windows."""
         s = x
-        for fc, lif, gain, surrogate, beta in zip((self.fc1, self.fc2), (self.lif1, self.lif2), (2, 1), surrogates,
-                                                  betas):
+        for fc, lif, gain, surrogate, beta in zip(
+            (self.fc1, self.fc2), (self.lif1, self.lif2), (2, 1), surrogates, betas
+        ):
             s = multistep_reference(gain * fc(s), lif.rate, lif.dynamics, surrogate, beta)
         return self.readout(s)
 
@@ -90,5 +91,4 @@ class Classifier(BaseModel):
 
 def batch(size=64):
     generator = torch.Generator().manual_seed(3)
-    return dict(inputs=torch.randn(size, 6, generator=generator),
-                labels=torch.randint(5, (size,), generator=generator))
+    return dict(inputs=torch.randn(size, 6, generator=generator), labels=torch.randint(5, (size,), generator=generator))

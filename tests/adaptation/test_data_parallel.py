@@ -26,8 +26,10 @@ def data():
 
 
 def result(model):
-    return ({name: neuron.beta for name, neuron in named_neurons(model).items()},
-            [p.grad.clone() for p in model.parameters()])
+    return (
+        {name: neuron.beta for name, neuron in named_neurons(model).items()},
+        [p.grad.clone() for p in model.parameters()],
+    )
 
 
 def half(rank, folder, *arguments):
@@ -35,7 +37,7 @@ def half(rank, folder, *arguments):
     model = build(*arguments)
     # the loss is a sum, so that local gradients do not depend on the share of the batch
     parallel = DistributedDataParallel(model)
-    parallel(data()[:, 4 * rank:4 * rank + 4]).square().sum().backward()
+    parallel(data()[:, 4 * rank : 4 * rank + 4]).square().sum().backward()
     torch.save(result(model), f'{folder}/rank{rank}.pt')
     distributed.destroy_process_group()
 
@@ -52,8 +54,6 @@ def test_two_halves_equal_one_whole(searcher, surrogate, tmp_path):
         assert all(torch.equal(beta, their_betas[name]) for name, beta in betas.items())
         for ours, theirs in zip(gradients, their_gradients):
             torch.testing.assert_close(theirs * 2, ours)  # DDP averages
-
-
 
 
 @pytest.mark.parametrize('sample, as_one', [(320, True), (64, False)])

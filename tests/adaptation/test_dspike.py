@@ -83,8 +83,10 @@ def brute_force(model, data, candidates, eps):
                 weight[i, j] = w - h
                 true[i, j] = (above - loss()) / (2 * h)
                 weight[i, j] = w
-    return [float(torch.cosine_similarity(true.flatten(), torch.autograd.grad(loss(b), weight)[0].flatten(), dim=0))
-            for b in candidates]
+    return [
+        float(torch.cosine_similarity(true.flatten(), torch.autograd.grad(loss(b), weight)[0].flatten(), dim=0))
+        for b in candidates
+    ]
 
 
 @pytest.mark.parametrize('step', [0.5, 1.5])
@@ -116,7 +118,6 @@ def test_differences_are_those_of_the_loss():
     """Where the loss does not pass through a spike, a surrogate changes nothing, and the cosine is 1."""
 
     class Quadratic(Classifier):
-
         def forward(self, inputs, labels=None, mode='tensor'):
             return dict(loss=self.fc1(inputs).square().mean() + 0 * self.lif1(inputs.expand(2, -1, -1)).mean())
 
@@ -244,8 +245,13 @@ def test_does_not_cool_below_its_step(monkeypatch):
     assert [len(candidates) for candidates in tried] == [3, 2, 2, 2] and temperature(model) == 0.2
 
 
-@pytest.mark.parametrize('spoil', [lambda m: torch.nn.init.zeros_(m.readout.weight),         # a loss that stands still
-                                   lambda m: torch.nn.init.constant_(m.readout.bias, float('nan'))])
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        lambda m: torch.nn.init.zeros_(m.readout.weight),  # a loss that stands still
+        lambda m: torch.nn.init.constant_(m.readout.bias, float('nan')),
+    ],
+)
 def test_keeps_the_temperature_where_there_is_no_cosine(spoil):
     policy = Dspike()
     model = classifier(policy)
@@ -281,15 +287,18 @@ def test_needs_a_first_layer_in_the_loss():
         policy.prepare(model, batch(), 0)
 
 
-@pytest.mark.parametrize('arguments, error, message', [
-    (dict(b=0), ValueError, 'b must be positive'),
-    (dict(b=0.1), ConfigError, 'step = 0.2 must not exceed b = 0.1'),
-    (dict(step='small'), TypeError, 'Dspike: step must be a number'),
-    (dict(eps=-1), ValueError, 'Dspike: eps must be positive'),
-    (dict(interval=0), ConfigError, 'Dspike: interval must be an integer >= 1, got 0'),
-    (dict(interval=None), ConfigError, 'Dspike: interval must be an integer >= 1, got None'),
-    (dict(directions=True), ConfigError, 'Dspike: directions must be an integer >= 1 or None, got True'),
-])
+@pytest.mark.parametrize(
+    'arguments, error, message',
+    [
+        (dict(b=0), ValueError, 'b must be positive'),
+        (dict(b=0.1), ConfigError, 'step = 0.2 must not exceed b = 0.1'),
+        (dict(step='small'), TypeError, 'Dspike: step must be a number'),
+        (dict(eps=-1), ValueError, 'Dspike: eps must be positive'),
+        (dict(interval=0), ConfigError, 'Dspike: interval must be an integer >= 1, got 0'),
+        (dict(interval=None), ConfigError, 'Dspike: interval must be an integer >= 1, got None'),
+        (dict(directions=True), ConfigError, 'Dspike: directions must be an integer >= 1 or None, got True'),
+    ],
+)
 def test_wrong_arguments_are_explained(arguments, error, message):
     with pytest.raises(error, match=message):
         Dspike(**arguments)
@@ -297,19 +306,47 @@ def test_wrong_arguments_are_explained(arguments, error, message):
 
 def test_trains_in_a_run(tmp_path):
     base = ROOT / 'configs' / '_base_'
-    parts = ['models/resnet19_cifar.py', 'datasets/cifar10.py', 'schedules/cifar_sgd_300e.py', 'methods/dspike.py',
-             'default_runtime.py']
+    parts = [
+        'models/resnet19_cifar.py',
+        'datasets/cifar10.py',
+        'schedules/cifar_sgd_300e.py',
+        'methods/dspike.py',
+        'default_runtime.py',
+    ]
     (tmp_path / 'config.py').write_text(f'_base_ = {[str(base / part) for part in parts]}')
-    small = ['model.backbone.depths=[1,1,1]', 'model.backbone.widths=[8,8,16]', 'model.backbone.stem=8',
-             'model.backbone.T=2', 'model.head.in_channels=16', 'train_dataloader.batch_size=8',
-             'train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'default_hooks.logger.interval=1',
-             'custom_hooks.0.log_interval=1', 'custom_hooks.0.policy.interval=2', 'custom_hooks.0.policy.directions=4']
+    small = [
+        'model.backbone.depths=[1,1,1]',
+        'model.backbone.widths=[8,8,16]',
+        'model.backbone.stem=8',
+        'model.backbone.T=2',
+        'model.head.in_channels=16',
+        'train_dataloader.batch_size=8',
+        'train_cfg.max_iters=4',
+        'train_cfg.val_interval=4',
+        'default_hooks.logger.interval=1',
+        'custom_hooks.0.log_interval=1',
+        'custom_hooks.0.policy.interval=2',
+        'custom_hooks.0.policy.directions=4',
+    ]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
     environment.pop('CIFAR_ROOT', None)
     done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / 'train.py'), str(tmp_path / 'config.py'), '--demo', '--work-dir',
-         str(tmp_path / 'run'), '--cfg-options', *small], cwd=ROOT, capture_output=True, text=True, env=environment,
-        timeout=300)
+        [
+            sys.executable,
+            str(ROOT / 'tools' / 'train.py'),
+            str(tmp_path / 'config.py'),
+            '--demo',
+            '--work-dir',
+            str(tmp_path / 'run'),
+            '--cfg-options',
+            *small,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [json.loads(line) for line in (tmp_path / 'run' / 'adaptation.jsonl').read_text().splitlines()]
     b = [{round(2 / beta, 3) for layer in line['layers'].values() for beta in layer['beta']} for line in lines]

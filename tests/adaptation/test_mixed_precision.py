@@ -33,7 +33,7 @@ def current():
 def test_the_scale_of_the_loss_moves_no_window(searcher):
     """Powers of two change no bit of a gradient but its exponent."""
     found = []
-    for scale in (1, 2.0 ** 12):
+    for scale in (1, 2.0**12):
         net = network(searcher)
         (net(current()).square().mean() * scale).backward()
         found.append((windows(net), net[0].weight.grad / scale))
@@ -48,7 +48,7 @@ def test_autocast(searcher, dtype):
     with torch.autocast('cpu', dtype):
         y = net(current())
     assert y.dtype == dtype
-    scale = 2.0 ** 8
+    scale = 2.0**8
     (y.float().square().mean() * scale).backward()
     beta = windows(net)
     assert beta.dtype == torch.float32 and beta.isfinite().all() and len(beta.unique()) > 2
@@ -63,8 +63,8 @@ def test_autocast(searcher, dtype):
     single(current().to(dtype).float()).square().mean().backward()
     ours, theirs = (torch.cat([p.grad.flatten() for p in n.parameters()]) for n in (net, single))
     cosine = torch.nn.functional.cosine_similarity(ours, theirs, 0)
-    assert cosine > (.9 if dtype == torch.bfloat16 else .98)
-    assert .8 < float(ours.norm() / scale / theirs.norm()) < 1.25
+    assert cosine > (0.9 if dtype == torch.bfloat16 else 0.98)
+    assert 0.8 < float(ours.norm() / scale / theirs.norm()) < 1.25
 
 
 @pytest.mark.parametrize('searcher', SEARCHERS)
@@ -72,12 +72,12 @@ def test_a_step_that_the_scaler_skips_moves_no_window(searcher):
     """Overflow in float16 is infinity: windows stay, the scaler takes a smaller scale and leaves the weights."""
     net = network(searcher)
     before, weights = windows(net).clone(), net[0].weight.detach().clone()
-    scaler = torch.amp.GradScaler('cpu', init_scale=2.0 ** 60)
+    scaler = torch.amp.GradScaler('cpu', init_scale=2.0**60)
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     with torch.autocast('cpu', torch.float16):
         y = net(current())
     scaler.scale(y.float().square().mean()).backward()
     scaler.step(optimizer)
     scaler.update()
-    assert torch.equal(net[0].weight, weights) and scaler.get_scale() < 2.0 ** 60
+    assert torch.equal(net[0].weight, weights) and scaler.get_scale() < 2.0**60
     assert torch.equal(windows(net), before.expand_as(windows(net)))

@@ -86,7 +86,7 @@ def last_layer_objectives(model, x, beta):
         current = model.fc2(model.lif1(2 * model.fc1(x)))
     current.requires_grad_()
     s = multistep_reference(current, model.lif2.rate, model.lif2.dynamics, model.lif2.surrogate, beta)
-    grad, = torch.autograd.grad(model.readout(s).square().mean(), current)
+    (grad,) = torch.autograd.grad(model.readout(s).square().mean(), current)
     delta = grad * model.lif2.tau  # dL/dx = dL/du / tau
     return spatial_gradient_variation(delta[-1]), temporal_gradient_consistency(delta[-2], delta[-1])
 
@@ -109,8 +109,10 @@ def test_choices_are_the_best_of_the_grid(policy, gain, x):
 
 
 def test_spatial_alone_uses_one_window_and_temporal_alone_keeps_the_last(x):
-    for policy, check in ((SASG(searcher=EXACT), lambda b: (b == b[-1]).all()),
-                          (TASG(searcher=EXACT), lambda b: b[-1] == 1.0 and (b[:-1] != 1.0).any())):
+    for policy, check in (
+        (SASG(searcher=EXACT), lambda b: (b == b[-1]).all()),
+        (TASG(searcher=EXACT), lambda b: b[-1] == 1.0 and (b[:-1] != 1.0).any()),
+    ):
         model = network(policy)
         step(model, policy, x)
         assert all(len(beta) == T and check(beta) for beta in betas(model).values())
@@ -245,15 +247,18 @@ def test_half_precision(x):
     assert all(b.isfinite().all() for b in betas(model).values())
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(beta_min=1.0, beta_max=0.5), 'beta_min = 1.0 must be smaller than beta_max = 0.5'),
-    (dict(beta_min=1.0, beta_max=1.0), 'must be smaller'),
-    (dict(interval=0), 'interval must be an integer >= 1'),
-    (dict(candidates=1), 'candidates must be an integer >= 2'),
-    (dict(objective='sgd'), "objective must be 'sgv' or 'cv'"),
-    (dict(searcher=dict(type='ExactSearch')), "did you mean 'ExactSearcher'"),
-    (dict(surrogate=dict(type='AYS')), "did you mean 'ASY'"),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(beta_min=1.0, beta_max=0.5), 'beta_min = 1.0 must be smaller than beta_max = 0.5'),
+        (dict(beta_min=1.0, beta_max=1.0), 'must be smaller'),
+        (dict(interval=0), 'interval must be an integer >= 1'),
+        (dict(candidates=1), 'candidates must be an integer >= 2'),
+        (dict(objective='sgd'), "objective must be 'sgv' or 'cv'"),
+        (dict(searcher=dict(type='ExactSearch')), "did you mean 'ExactSearcher'"),
+        (dict(surrogate=dict(type='AYS')), "did you mean 'ASY'"),
+    ],
+)
 def test_wrong_arguments_are_explained(arguments, message):
     with pytest.raises(ConfigError, match=message):
         A2SG(**arguments)

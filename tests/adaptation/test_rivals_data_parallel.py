@@ -10,8 +10,11 @@ from a2sg_zoo.neurons import named_neurons
 from .rival_networks import Classifier, batch
 
 POLICIES = dict(
-    Dspike=lambda: Dspike(step=1.0, eps=0.5, directions=20), CPNG=lambda: CPNG(target=0.3, momentum=0),
-    CPNG_own=lambda: CPNG(warm_up=1, momentum=0), MPDAGL=lambda: MPDAGL())
+    Dspike=lambda: Dspike(step=1.0, eps=0.5, directions=20),
+    CPNG=lambda: CPNG(target=0.3, momentum=0),
+    CPNG_own=lambda: CPNG(warm_up=1, momentum=0),
+    MPDAGL=lambda: MPDAGL(),
+)
 
 
 def train(make, rows):

@@ -62,8 +62,12 @@ def test_moments_equal_direct_evaluation(surrogate, temporal):
 
 def test_scale_free_objective_is_the_coefficient_of_variation():
     gradient = local_gradient()
-    torch.testing.assert_close(MomentObjective(ASY(), GRID, gradient, scale_free=True).curve(),
-                               brute_force(ASY(), gradient, GRID, scale_free=True), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        MomentObjective(ASY(), GRID, gradient, scale_free=True).curve(),
+        brute_force(ASY(), gradient, GRID, scale_free=True),
+        rtol=1e-9,
+        atol=1e-11,
+    )
 
 
 def test_single_precision_agrees_to_a_millionth():
@@ -130,9 +134,15 @@ def test_tpe_tries_what_hyperopt_would(trials, startup, seed):
         return float(curve[theirs[-1]])
 
     index, _ = TPESearcher(trials, startup)(Objective(), (3, seed))
-    hyperopt.fmin(evaluate, hyperopt.hp.uniform('beta', float(GRID[0]), float(GRID[-1])),
-                  partial(hyperopt.tpe.suggest, n_startup_jobs=startup, verbose=False), trials,
-                  rstate=np.random.default_rng((3, seed)), verbose=False, show_progressbar=False)
+    hyperopt.fmin(
+        evaluate,
+        hyperopt.hp.uniform('beta', float(GRID[0]), float(GRID[-1])),
+        partial(hyperopt.tpe.suggest, n_startup_jobs=startup, verbose=False),
+        trials,
+        rstate=np.random.default_rng((3, seed)),
+        verbose=False,
+        show_progressbar=False,
+    )
     assert ours == list(dict.fromkeys(theirs)) and curve[index] == curve[theirs].min()
 
 
@@ -161,7 +171,7 @@ def test_an_exact_search_reads_nothing_on_the_host():
         attach(neuron, policy)
         policy.begin(0, observe=True)
         u, g = (torch.randn(3, 64, device='cuda') for _ in range(2))
-        beta = policy.choose(neuron, LayerGradients(u, g, None, .5, neuron.dynamics))
+        beta = policy.choose(neuron, LayerGradients(u, g, None, 0.5, neuron.dynamics))
         policy.observe(neuron, u, g)
         assert beta.shape == (3,) and beta.device.type == 'cuda'
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a2sg_zoo.adaptation import CPNG, LSG, MPDAGL, EvolvingTanh, attach
-from a2sg_zoo.checkpoint import load_into
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.checkpoint import load_into
 from a2sg_zoo.neurons import IF, LIF, PLIF, Dynamics, LayerGradients, multistep
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import BOX, TRI
@@ -25,8 +25,11 @@ from .rival_networks import (
 
 T = 4
 POLICIES_AND_NEURONS = [
-    (lambda: LSG(), PLIF), (lambda: LSG(dict(type='TRI')), PLIF), (lambda: MPDAGL(), LIF),
-    (lambda: EvolvingTanh(), LIF)]
+    (lambda: LSG(), PLIF),
+    (lambda: LSG(dict(type='TRI')), PLIF),
+    (lambda: MPDAGL(), LIF),
+    (lambda: EvolvingTanh(), LIF),
+]
 IDS = ['LSG', 'LSG-TRI', 'MPDAGL', 'EvolvingTanh']
 
 
@@ -54,10 +57,10 @@ def test_gradients_under_cpng_are_those_of_the_window_before_its_update(x):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15)
 
 
-@pytest.mark.parametrize('make, kind', [*POLICIES_AND_NEURONS, (lambda: CPNG(target=0.3), LIF), (CPNG, LIF)],
-                         ids=[*IDS, 'CPNG', 'CPNG-own'])
+@pytest.mark.parametrize(
+    'make, kind', [*POLICIES_AND_NEURONS, (lambda: CPNG(target=0.3), LIF), (CPNG, LIF)], ids=[*IDS, 'CPNG', 'CPNG-own']
+)
 class TestAll:
-
     def test_eval_mode_does_nothing(self, make, kind, x):
         assert_eval_mode_does_nothing(make(), x, kind)
 
@@ -114,19 +117,22 @@ class TestAll:
         assert all(torch.equal(a.beta, b.beta) for a, b in ((plain.lif1, model.lif1), (plain.lif2, model.lif2)))
 
 
-@pytest.mark.parametrize('config, error, message', [
-    (dict(type='LSG', tau=0.5), ConfigError, 'LSG: tau must be at least 1'),
-    (dict(type='LSG', surrogate=dict(type='BOXX')), ConfigError, "did you mean 'BOX'"),
-    (dict(type='CPNG', surrogate=dict(type='ATan')), ConfigError, 'CPNG: ATan has no edge'),
-    (dict(type='CPNG', target=1.0), ConfigError, 'CPNG: target must lie between 0 and 1'),
-    (dict(type='CPNG', target=-0.1), ValueError, 'CPNG: target must be positive'),
-    (dict(type='CPNG', warm_up=0), ConfigError, 'CPNG: warm_up must be an integer >= 1'),
-    (dict(type='CPNG', sample=1.5), ConfigError, 'CPNG: sample must be an integer >= 1'),
-    (dict(type='CPNG', momentum=1), ConfigError, r'CPNG: momentum must lie in \[0, 1\)'),
-    (dict(type='MPDAGL', scale=0), ValueError, 'MPDAGL: scale must be positive'),
-    (dict(type='EvolvingTanh', K_min=3, K_max=2), ConfigError, 'K_min = 3 must not exceed K_max = 2'),
-    (dict(type='EvolvingTanh', K_min=0), ValueError, 'K must be positive'),
-])
+@pytest.mark.parametrize(
+    'config, error, message',
+    [
+        (dict(type='LSG', tau=0.5), ConfigError, 'LSG: tau must be at least 1'),
+        (dict(type='LSG', surrogate=dict(type='BOXX')), ConfigError, "did you mean 'BOX'"),
+        (dict(type='CPNG', surrogate=dict(type='ATan')), ConfigError, 'CPNG: ATan has no edge'),
+        (dict(type='CPNG', target=1.0), ConfigError, 'CPNG: target must lie between 0 and 1'),
+        (dict(type='CPNG', target=-0.1), ValueError, 'CPNG: target must be positive'),
+        (dict(type='CPNG', warm_up=0), ConfigError, 'CPNG: warm_up must be an integer >= 1'),
+        (dict(type='CPNG', sample=1.5), ConfigError, 'CPNG: sample must be an integer >= 1'),
+        (dict(type='CPNG', momentum=1), ConfigError, r'CPNG: momentum must lie in \[0, 1\)'),
+        (dict(type='MPDAGL', scale=0), ValueError, 'MPDAGL: scale must be positive'),
+        (dict(type='EvolvingTanh', K_min=3, K_max=2), ConfigError, 'K_min = 3 must not exceed K_max = 2'),
+        (dict(type='EvolvingTanh', K_min=0), ValueError, 'K must be positive'),
+    ],
+)
 def test_wrong_arguments_are_explained(config, error, message):
     with pytest.raises(error, match=message):
         POLICIES.build(config)
@@ -156,11 +162,11 @@ def test_lsg_width_gradient_flows_through_the_decay(decay_input):
     policy, neuron = LSG(dict(type='BOX', beta=0.8)), PLIF(tau=3.0, decay_input=decay_input).double()
     attach(neuron, policy)
     width = policy.width(neuron)
-    gradient, = torch.autograd.grad(width, neuron.w)
+    (gradient,) = torch.autograd.grad(width, neuron.w)
     r = 1 / 3
     if decay_input:  # sqrt(r / (2 - r)): d log sigma / dr = 1 / (r (2 - r))
         slope, expected = 1 / (r * (2 - r)), 0.8 * math.sqrt((r / (2 - r)) / (0.5 / 1.5))
-    else:            # (r (2 - r))^(-1/2): d log sigma / dr = -(1 - r) / (r (2 - r))
+    else:  # (r (2 - r))^(-1/2): d log sigma / dr = -(1 - r) / (r (2 - r))
         slope, expected = -(1 - r) / (r * (2 - r)), 0.8 * math.sqrt((0.5 * 1.5) / (r * (2 - r)))
     assert width.item() == pytest.approx(expected)
     assert float(gradient) == pytest.approx(expected * slope * r * (1 - r))  # dr/dw = r (1 - r)
@@ -194,7 +200,7 @@ def chi(u, neuron):
     return float(((u - neuron.v_threshold).abs() <= neuron.beta).double().mean())
 
 
-def drift(policy, steps, start=0, spread=lambda i: 0.5 * 1.01 ** i, neuron=None):
+def drift(policy, steps, start=0, spread=lambda i: 0.5 * 1.01**i, neuron=None):
     """A layer whose potentials spread out, step by step; chi of each step, and of a window that stands still."""
     neuron = neuron or LIF(v_threshold=1.0)
     if neuron.policy is None:
@@ -264,9 +270,11 @@ def test_cpng_sampling_is_reproducible_and_close():
 
 
 def test_cpng_leaves_a_layer_alone_that_no_width_helps():
-    for policy, u in ((CPNG(target=0.3, momentum=0), torch.ones(2, 50)),     # all on the threshold
-                      (CPNG(warm_up=1, momentum=0), torch.full((2, 50), 9.0)),  # all far away: chi was 0
-                      (CPNG(target=0.3, momentum=0), torch.tensor([[1.0, float('inf')]]))):
+    for policy, u in (
+        (CPNG(target=0.3, momentum=0), torch.ones(2, 50)),  # all on the threshold
+        (CPNG(warm_up=1, momentum=0), torch.full((2, 50), 9.0)),  # all far away: chi was 0
+        (CPNG(target=0.3, momentum=0), torch.tensor([[1.0, float('inf')]])),
+    ):
         neuron = LIF()
         attach(neuron, policy)
         for i in range(3):
@@ -302,7 +310,7 @@ def test_mpdagl_agrees_with_the_closed_form_of_a_batch_norm():
     attach(neuron, policy)
     dynamics = Dynamics(v_threshold=100.0, decay_input=False)
     multistep(current, 0.5, dynamics, policy.window(neuron)).sum().backward()
-    expected = [gamma * v_threshold, gamma * v_threshold * math.sqrt(1 + decay ** 2)]
+    expected = [gamma * v_threshold, gamma * v_threshold * math.sqrt(1 + decay**2)]
     assert neuron.beta.tolist() == pytest.approx(expected, rel=0.01)
 
 

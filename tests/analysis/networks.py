@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from a2sg_zoo.analysis.objective import Objective
-from a2sg_zoo.classifiers import SpikingClassifier
+from a2sg_zoo.analysis.measures.objective import Objective
+from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.neurons import LIF
 
 
@@ -39,9 +39,19 @@ def perceptron(surrogate, sizes=(5, 4), scale=2.0, **kwargs):
 
 def classifier(**kwargs):
     return SpikingClassifier(
-        dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4, T=2, tdbn=True, time='keep',
-             neuron=dict(type='LIF', tau=2.0, decay_input=False)),
-        dict(type='LinearHead', in_channels=4, num_classes=3), **kwargs)
+        dict(
+            type='SpikingResNet',
+            depths=(1,),
+            widths=(4,),
+            stem=4,
+            T=2,
+            tdbn=True,
+            time='keep',
+            neuron=dict(type='LIF', tau=2.0, decay_input=False),
+        ),
+        dict(type='LinearHead', in_channels=4, num_classes=3),
+        **kwargs,
+    )
 
 
 def classifier_objective(dtype=torch.float64, sizes=(4, 3), **kwargs):

@@ -11,15 +11,15 @@ import torch
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from a2sg_zoo.analysis import measures
+from a2sg_zoo.analysis import compare_measures as measures
 from a2sg_zoo.analysis.compare import Entry, Group, as_csv, as_json, cell_of, compare, notes, spearman, tables
+from a2sg_zoo.analysis.compare_measures import measure_run, measure_training
 from a2sg_zoo.analysis.compare_report import write_comparison
-from a2sg_zoo.analysis.fisher import fisher
-from a2sg_zoo.analysis.measures import measure_run, measure_training
-from a2sg_zoo.analysis.objective import Objective
+from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import read_runs
-from a2sg_zoo.engine.launch import build_runner, prepare_config
+from a2sg_zoo.engine.run import build_runner, prepare_config
 from a2sg_zoo.errors import CheckpointError, ConfigError
 
 BASE = Path('configs/_base_').resolve()
@@ -29,11 +29,21 @@ QUICK = dict(samples=6, batch_size=4, vectors=2, steps=3, points=3, directions=2
 def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
     """The folder of a run that never trained: weights of a seed, after batch norms have seen data."""
     folder.mkdir(parents=True)
-    files = [str(BASE / name) for name in ('models/resnet_small.py', 'datasets/digits.py', f'methods/{method}.py',
-                                           'schedules/short_sgd.py', 'default_runtime.py')]
+    files = [
+        str(BASE / name)
+        for name in (
+            'models/resnet_small.py',
+            'datasets/digits.py',
+            f'methods/{method}.py',
+            'schedules/short_sgd.py',
+            'default_runtime.py',
+        )
+    ]
     config = folder / 'run.py'
-    config.write_text(f'_base_ = {files!r}\nmodel = dict(backbone=dict(widths=(4, 4, 8), stem=4, T=2), '
-                      f'head=dict(in_channels=8))\nrandomness = dict(seed={seed})\n{extra}\n')
+    config.write_text(
+        f'_base_ = {files!r}\nmodel = dict(backbone=dict(widths=(4, 4, 8), stem=4, T=2), '
+        f'head=dict(in_channels=8))\nrandomness = dict(seed={seed})\n{extra}\n'
+    )
     cfg = prepare_config(config, work_dir=folder / 'built')
     torch.manual_seed(seed or 0)
     model = build_runner(cfg).model
@@ -58,16 +68,25 @@ def folders(tmp_path_factory):
 
 def test_what_a_run_says_of_itself(folders, tmp_path):
     runs = read_runs(folders)
-    assert [(run.method, run.seed) for run in runs] == [
-        ('fixed TRI', 0), ('fixed TRI', 1), ('A2SG', 0), ('A2SG', 1)]
+    assert [(run.method, run.seed) for run in runs] == [('fixed TRI', 0), ('fixed TRI', 1), ('A2SG', 0), ('A2SG', 1)]
     assert {run.title for run in runs} == {'SpikingResNet on Digits 8 x 8'}
     sam = make_run(tmp_path / 'sam', 'sam')
-    other = make_run(tmp_path / 'a2sg', 'a2sg', 5, "custom_hooks = [dict(type='AdaptationHook', log_interval=3, policy="
-                     "dict(type='A2SG', surrogate=dict(type='ASY'), searcher=dict(type='TPESearcher', trials=16), "
-                     'interval=7))]')
+    other = make_run(
+        tmp_path / 'a2sg',
+        'a2sg',
+        5,
+        "custom_hooks = [dict(type='AdaptationHook', log_interval=3, policy="
+        "dict(type='A2SG', surrogate=dict(type='ASY'), searcher=dict(type='TPESearcher', trials=16), "
+        'interval=7))]',
+    )
     runs = read_runs([*folders, sam, other])
-    assert [run.method for run in runs] == ['fixed TRI', 'fixed TRI', *['A2SG [policy.interval = 20]'] * 2,
-                                            'fixed TRI + SAM', 'A2SG [policy.interval = 7]']
+    assert [run.method for run in runs] == [
+        'fixed TRI',
+        'fixed TRI',
+        *['A2SG [policy.interval = 20]'] * 2,
+        'fixed TRI + SAM',
+        'A2SG [policy.interval = 7]',
+    ]
 
 
 def test_a_seed_that_was_drawn(tmp_path):
@@ -84,14 +103,16 @@ def test_measures_agree_with_their_makers_and_are_kept(folders, tmp_path, monkey
     model = load_network(cfg, run.checkpoint)
     objective = Objective(model, load_batches(cfg, model, samples=6, batch_size=4))
     assert found['sections']['fisher']['values']['fisher'] == pytest.approx(
-        fisher(objective).eigenvalues['whole network'])
+        fisher(objective).eigenvalues['whole network']
+    )
     accuracy = found['sections']['accuracy']
     assert accuracy['test_samples'] == 360 and accuracy['values']['train_loss'] == pytest.approx(objective.loss())
     assert accuracy['values']['test_error'] == 100 - accuracy['values']['accuracy']
     landscape = found['sections']['landscape']
     assert landscape['loss'][1] == pytest.approx(objective.loss())
     assert landscape['values']['rise'] == pytest.approx(
-        (landscape['loss'][0] + landscape['loss'][2]) / 2 - objective.loss())
+        (landscape['loss'][0] + landscape['loss'][2]) / 2 - objective.loss()
+    )
     # nothing is loaded again, and only what is missing is measured
     monkeypatch.setattr(measures, 'load_network', None)
     assert measure_run(run, ['accuracy', 'fisher', 'landscape'], tmp_path, QUICK) == found
@@ -100,7 +121,7 @@ def test_measures_agree_with_their_makers_and_are_kept(folders, tmp_path, monkey
         with pytest.raises(TypeError, match='not callable'):
             measure_run(run, other[0], tmp_path, other[1])
     # a file that was cut short is measured again
-    kept, = tmp_path.glob('*.json')
+    (kept,) = tmp_path.glob('*.json')
     kept.write_text(kept.read_text()[:-40])
     with pytest.raises(TypeError, match='not callable'):
         measure_run(run, ['fisher'], tmp_path, QUICK)
@@ -125,8 +146,10 @@ def test_an_interruption_loses_one_section(folders, tmp_path, monkeypatch):
 
 
 def test_one_surrogate_for_all_is_that_of_the_fixed_triangle(folders, tmp_path):
-    tri, asy = (measure_run(run, ['fisher', 'hessian', 'common'], tmp_path, QUICK)['sections']
-                for run in read_runs([folders[0], folders[2]]))
+    tri, asy = (
+        measure_run(run, ['fisher', 'hessian', 'common'], tmp_path, QUICK)['sections']
+        for run in read_runs([folders[0], folders[2]])
+    )
     assert tri['common']['values']['fisher_common'] == tri['fisher']['values']['fisher']
     assert tri['common']['values']['hessian_common'] == tri['hessian']['values']['hessian']
     assert asy['common']['values']['fisher_common'] != asy['fisher']['values']['fisher']
@@ -135,8 +158,16 @@ def test_one_surrogate_for_all_is_that_of_the_fixed_triangle(folders, tmp_path):
 def test_means_over_a_training(folders):
     found = measure_training(read_runs(folders[1:2])[0])
     # over the layers and time steps that have the statistic
-    assert found['values'] == dict(sgv_end=3.0, sgv_training=3.0, cv_end=2.5, cv_training=2.5, tgc_end=0.5,
-                                   tgc_training=0.5, variance_end=None, variance_training=None)
+    assert found['values'] == dict(
+        sgv_end=3.0,
+        sgv_training=3.0,
+        cv_end=2.5,
+        cv_training=2.5,
+        tgc_end=0.5,
+        tgc_training=0.5,
+        variance_end=None,
+        variance_training=None,
+    )
     assert found['curves']['cv'] == [[1, 2], [2.5, 2.5]]
 
 
@@ -163,8 +194,7 @@ def test_rank_correlation():
     assert found['rho'] == pytest.approx(1 - 6 * sum((a - b) ** 2 for a, b in zip(*ranks)) / (n * (n * n - 1)))
     assert found['why'] == ''
     assert spearman(Group('g', group.entries[:5]), 'fisher')['why'] == '5 runs are too few to say anything'
-    assert spearman(Group('g', group.entries[:2]), 'fisher') == dict(rho=None, p=None, n=2,
-                                                                     why='only 2 runs have both')
+    assert spearman(Group('g', group.entries[:2]), 'fisher') == dict(rho=None, p=None, n=2, why='only 2 runs have both')
     same = Group('g', entries([dict(fisher=1.0, test_error=float(b)) for b in range(9)]))
     assert spearman(same, 'fisher')['why'] == 'all runs have the same value'
 
@@ -215,8 +245,20 @@ def test_mistakes(folders, tmp_path):
 def test_the_command(folders, tmp_path, monkeypatch, capsys, workers):
     out = tmp_path / 'out'
     options = [x for key, value in QUICK.items() for x in (f'--{key.replace("_", "-")}', str(value))]
-    monkeypatch.setattr(sys, 'argv', ['compare_runs.py', *map(str, folders), '--out', str(out), *options,
-                                      '--workers', str(workers), '--tensorboard'])
+    monkeypatch.setattr(
+        sys,
+        'argv',
+        [
+            'compare_runs.py',
+            *map(str, folders),
+            '--out',
+            str(out),
+            *options,
+            '--workers',
+            str(workers),
+            '--tensorboard',
+        ],
+    )
     runpy.run_path('tools/compare_runs.py', run_name='__main__')
     report = (out / 'report.md').read_text()
     assert report.strip() in capsys.readouterr().out and 'nan' not in report.lower()
@@ -228,8 +270,11 @@ def test_the_command(folders, tmp_path, monkeypatch, capsys, workers):
     assert set(EventAccumulator(str(out)).Reload().Tags()['images']) == {f'analysis/{stem}' for stem in stems}
     data = json.loads((out / 'summary.json').read_text())
     one = data['groups'][0]['methods']['A2SG']['measures']['fisher']
-    single = [float(line.split(',')[5]) for line in (out / 'runs.csv').read_text().splitlines()
-              if ',A2SG,' in line and ',fisher,' in line]
+    single = [
+        float(line.split(',')[5])
+        for line in (out / 'runs.csv').read_text().splitlines()
+        if ',A2SG,' in line and ',fisher,' in line
+    ]
     assert one['n'] == 2 and one['mean'] == pytest.approx(sum(single) / 2)
     monkeypatch.setattr(sys, 'argv', [*sys.argv, '--samples', '0'])
     with pytest.raises(SystemExit, match='2'):

@@ -14,19 +14,24 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import a2sg_zoo
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis import sections
-from a2sg_zoo.analysis.fisher import fisher
-from a2sg_zoo.analysis.objective import NotApplicable, Objective
+from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, find_run, load_batches, load_network, table
-from a2sg_zoo.engine.launch import build_runner, prepare_config
+from a2sg_zoo.engine.run import build_runner, prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
+from a2sg_zoo.hub.fetch import fetch
 from a2sg_zoo.surrogates import ASY
-from a2sg_zoo.zoo.fetch import fetch
 
 from .networks import classifier_objective
 
 CONFIG = 'configs/spikformer_4_384_cifar10_a2sg.py'
-SMALL = {'model.backbone.embed_dims': 32, 'model.backbone.depth': 1, 'model.backbone.num_heads': 4,
-         'model.backbone.T': 2, 'model.head.in_channels': 32}
+SMALL = {
+    'model.backbone.embed_dims': 32,
+    'model.backbone.depth': 1,
+    'model.backbone.num_heads': 4,
+    'model.backbone.T': 2,
+    'model.head.in_channels': 32,
+}
 QUICK = dict(vectors=2, steps=3, points=2, dimensions=2)
 
 
@@ -49,21 +54,34 @@ def run(tmp_path_factory):
     weights[f'{name}.beta'] = torch.tensor([0.5, 0.75])
     torch.save(dict(state_dict=weights, optimizer={}), folder / 'iter_4.pth')
     (folder / 'last_checkpoint').write_text(str(folder / 'iter_4.pth'))
-    records = [dict(iter=i, layers={name: dict(beta=[0.1, i / 4], sgv=1.0, tgc=[None], cv=[1.0, 2.0], rate=0.1)})
-               for i in (2, 4)]
+    records = [
+        dict(iter=i, layers={name: dict(beta=[0.1, i / 4], sgv=1.0, tgc=[None], cv=[1.0, 2.0], rate=0.1)})
+        for i in (2, 4)
+    ]
     (folder / 'adaptation.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in records))
     return folder
 
 
-@pytest.mark.parametrize('sections', [
-    ['fisher', 'variation', 'landscape', 'energy', 'rasters'],
-    pytest.param(list(SECTIONS), marks=pytest.mark.slow)], ids=['some', 'all'])
+@pytest.mark.parametrize(
+    'sections',
+    [['fisher', 'variation', 'landscape', 'energy', 'rasters'], pytest.param(list(SECTIONS), marks=pytest.mark.slow)],
+    ids=['some', 'all'],
+)
 def test_sections(run, tmp_path, sections):
     checkpoint, path, log = find_run(run)
     assert checkpoint == run / 'iter_4.pth' and path.name == 'spikformer_4_384_cifar10_a2sg.py' and log == run
     said = []
-    analyse(prepare_config(path), checkpoint, sections, tmp_path, log, samples=6, batch_size=4, settings=QUICK,
-            say=said.append)
+    analyse(
+        prepare_config(path),
+        checkpoint,
+        sections,
+        tmp_path,
+        log,
+        samples=6,
+        batch_size=4,
+        settings=QUICK,
+        say=said.append,
+    )
     for name in sections:
         data = json.loads((tmp_path / f'{name}.json').read_text())
         assert data['samples'] == 6
@@ -76,7 +94,7 @@ def test_sections(run, tmp_path, sections):
         assert '<svg' in (tmp_path / f'{stem}.svg').read_text()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert {f'analysis/{stem}' for stem in pictures} <= set(events.Tags()['images'])
-    image, = events.Images('analysis/energy')
+    (image,) = events.Images('analysis/energy')
     drawn = Image.open(BytesIO(image.encoded_image_string))
     assert drawn.size == (image.width, image.height) and np.asarray(drawn.convert('L')).std() > 10
     rows = json.loads((tmp_path / 'variation.json').read_text())['layers']
@@ -158,17 +176,20 @@ def test_mistakes(run, tmp_path):
         analyse(None, None, ['fisher', 'colour'], tmp_path)
 
 
-@pytest.mark.parametrize('changed, message', [
-    (dict(samples=0), '--samples must be at least 1, got 0'),
-    (dict(batch_size=-1), '--batch-size must be at least 1, got -1'),
-    (dict(settings=dict(vectors=0)), '--vectors must be at least 1'),
-    (dict(settings=dict(steps=0)), '--steps must be at least 1'),
-    (dict(settings=dict(points=1)), '--points must be at least 2, got 1'),
-    (dict(settings=dict(processes=0)), '--processes must be at least 1'),
-    (dict(settings=dict(rho=0.0)), '--rho must be positive and finite, got 0'),
-    (dict(settings=dict(span=float('nan'))), '--span must be positive and finite, got nan'),
-    (dict(settings=dict(memory=-1.0)), '--memory must be positive'),
-])
+@pytest.mark.parametrize(
+    'changed, message',
+    [
+        (dict(samples=0), '--samples must be at least 1, got 0'),
+        (dict(batch_size=-1), '--batch-size must be at least 1, got -1'),
+        (dict(settings=dict(vectors=0)), '--vectors must be at least 1'),
+        (dict(settings=dict(steps=0)), '--steps must be at least 1'),
+        (dict(settings=dict(points=1)), '--points must be at least 2, got 1'),
+        (dict(settings=dict(processes=0)), '--processes must be at least 1'),
+        (dict(settings=dict(rho=0.0)), '--rho must be positive and finite, got 0'),
+        (dict(settings=dict(span=float('nan'))), '--span must be positive and finite, got nan'),
+        (dict(settings=dict(memory=-1.0)), '--memory must be positive'),
+    ],
+)
 def test_settings_that_make_no_sense(changed, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         analyse(None, None, ['fisher'], tmp_path, **changed)
@@ -176,8 +197,9 @@ def test_settings_that_make_no_sense(changed, message, tmp_path):
 
 def test_fewer_samples_than_asked_for_are_said(run, tmp_path):
     said = []
-    analyse(config(tmp_path), run / 'iter_4.pth', [], tmp_path, split='test', samples=1000, batch_size=1000,
-            say=said.append)
+    analyse(
+        config(tmp_path), run / 'iter_4.pth', [], tmp_path, split='test', samples=1000, batch_size=1000, say=said.append
+    )
     assert said == ['the test data set has 360 samples, fewer than the 1000 asked for: all are used']
 
 
@@ -191,8 +213,10 @@ def test_an_empty_data_set(run, tmp_path, monkeypatch):
 
 def test_table():
     rows = [dict(layer='a|b', x=1 / 3, ok=True, none=None), dict(layer='c', x=2.0, ok=False, none=None)]
-    assert table(rows) == ('| layer | x | ok | none |\n| --- | --- | --- | --- |\n'
-                           '| a\\|b | 0.3333 | yes | undefined |\n| c | 2 | no | undefined |\n')
+    assert table(rows) == (
+        '| layer | x | ok | none |\n| --- | --- | --- | --- |\n'
+        '| a\\|b | 0.3333 | yes | undefined |\n| c | 2 | no | undefined |\n'
+    )
 
 
 def test_no_section_of_that_name(tmp_path):
@@ -280,10 +304,17 @@ def test_growth_takes_the_mean_of_frames(frames, tmp_path, monkeypatch):
     assert torch.allclose(seen[0], pooled - pooled.mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize('name, why', [
-    ('variation', 'BatchNorm1d has no neurons with a window'), ('theory', 'BatchNorm1d has no neurons with a window'),
-    ('bridge', 'no linear and no convolutional layers'), ('energy', 'BatchNorm1d has no attribute T'),
-    ('rasters', 'no spiking neurons'), ('growth', 'no potential lies within 0.1 of the threshold')])
+@pytest.mark.parametrize(
+    'name, why',
+    [
+        ('variation', 'BatchNorm1d has no neurons with a window'),
+        ('theory', 'BatchNorm1d has no neurons with a window'),
+        ('bridge', 'no linear and no convolutional layers'),
+        ('energy', 'BatchNorm1d has no attribute T'),
+        ('rasters', 'no spiking neurons'),
+        ('growth', 'no potential lies within 0.1 of the threshold'),
+    ],
+)
 def test_sections_that_do_not_apply(name, why, tmp_path):
     model = torch.nn.BatchNorm1d(2)
     report = Report(Objective(model, [(torch.zeros(4, 2), torch.arange(4))], lambda m, x, y: m(x).sum()), tmp_path)

@@ -16,15 +16,26 @@ from a2sg_zoo.errors import DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadSegAnnotations')]
-TRAIN = [*LOAD, dict(type='RandomResize', scale=(96, 64), ratio_range=(.5, 2.), keep_ratio=True),
-         dict(type='RandomCrop', crop_size=(32, 32), cat_max_ratio=.75), dict(type='RandomFlip', prob=.5),
-         dict(type='PhotoMetricDistortion'), dict(type='PackSegInputs')]
+TRAIN = [
+    *LOAD,
+    dict(type='RandomResize', scale=(96, 64), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(32, 32), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
 
 
 def build(root, split='training', pipeline=LOAD, **kwargs):
-    return DATASETS.build(dict(
-        type='ADE20K', data_root=root and str(root), pipeline=pipeline,
-        data_prefix=dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}'), **kwargs))
+    return DATASETS.build(
+        dict(
+            type='ADE20K',
+            data_root=root and str(root),
+            pipeline=pipeline,
+            data_prefix=dict(img_path=f'images/{split}', seg_map_path=f'annotations/{split}'),
+            **kwargs,
+        )
+    )
 
 
 @pytest.fixture
@@ -99,10 +110,14 @@ def test_subset_of_the_classes(small):
     assert (item['gt_seg_map'] == np.select([raw == 3, raw == 2], [0, 1], 255)).all()
 
 
-@pytest.mark.parametrize('break_it', [
-    lambda root: root.rename(root.with_name('elsewhere')),
-    lambda root: (root / 'annotations' / 'training').rename(root / 'x'),
-    lambda root: [p.unlink() for p in (root / 'images' / 'training').iterdir()]])
+@pytest.mark.parametrize(
+    'break_it',
+    [
+        lambda root: root.rename(root.with_name('elsewhere')),
+        lambda root: (root / 'annotations' / 'training').rename(root / 'x'),
+        lambda root: [p.unlink() for p in (root / 'images' / 'training').iterdir()],
+    ],
+)
 def test_missing_data_says_where_and_how(small, break_it, monkeypatch):
     monkeypatch.chdir(small.parent)
     break_it(small)
@@ -135,11 +150,11 @@ def test_list_of_names_is_checked_too(small):
 
 
 @pytest.mark.parametrize('what', ['images', 'annotations'])
-@pytest.mark.parametrize('keep', [0, 1, 10, .3, .7, -2])
+@pytest.mark.parametrize('keep', [0, 1, 10, 0.3, 0.7, -2])
 def test_truncated_files(real, what, keep):
     path = first(real, what)
     data = path.read_bytes()
-    path.write_bytes(data[:keep if isinstance(keep, int) else int(keep * len(data))])
+    path.write_bytes(data[: keep if isinstance(keep, int) else int(keep * len(data))])
     fails(real, f'{re.escape(str(path))} is damaged')
 
 
@@ -160,7 +175,7 @@ def test_bytes_after_the_end_are_harmless(small):
 def test_damaged_annotation(small):
     path = first(small, 'annotations')
     data = bytearray(path.read_bytes())
-    data[len(data) // 2:len(data) // 2 + 20] = b'\0' * 20
+    data[len(data) // 2 : len(data) // 2 + 20] = b'\0' * 20
     path.write_bytes(data)
     fails(small, 'scene_00000000.png is damaged')
 
@@ -176,12 +191,17 @@ def test_annotation_may_be_loaded_after_the_image_was_resized(small):
     assert item['img'].shape == (32, 32, 3) and item['gt_seg_map'].shape == (64, 64)
 
 
-@pytest.mark.parametrize('zero,values,named', [
-    (True, [3, 151, 200], '151, 200; the 150 classes are 1..150'), (True, [254], '254'),
-    (False, [150, 0, 149], '150; the 150 classes are 0..149')])
+@pytest.mark.parametrize(
+    'zero,values,named',
+    [
+        (True, [3, 151, 200], '151, 200; the 150 classes are 1..150'),
+        (True, [254], '254'),
+        (False, [150, 0, 149], '150; the 150 classes are 0..149'),
+    ],
+)
 def test_labels_beyond_the_classes(small, zero, values, named):
     labels = np.zeros((64, 64), np.uint8)
-    labels[0, :len(values)] = values
+    labels[0, : len(values)] = values
     Image.fromarray(labels).save(first(small, 'annotations'))
     fails(small, rf'scene_00000000\.png holds the label {re.escape(named)}', reduce_zero_label=zero)
 
@@ -213,8 +233,13 @@ def test_seeded_items_are_reproducible(small):
     dataset = build(small, pipeline=TRAIN)
     order = [SeededIndex(i, 10 + i) for i in range(4)]
     kwargs = dict(multiprocessing_context='fork')
-    a, b = ([item['inputs'] for item in DataLoader(dataset, None, sampler=order, num_workers=workers,
-                                                   **(kwargs if workers else {}))] for workers in (0, 2))
+    a, b = (
+        [
+            item['inputs']
+            for item in DataLoader(dataset, None, sampler=order, num_workers=workers, **(kwargs if workers else {}))
+        ]
+        for workers in (0, 2)
+    )
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
     assert not torch.equal(dataset[SeededIndex(0, 11)]['inputs'], a[0])
 

@@ -12,8 +12,15 @@ from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
 from a2sg_zoo.errors import ConfigError
 
 SEEDS = list(range(40))
-TRANSFORMS = [BatchCrop(), BatchFlip(), BatchCutout(prob=0.5), BatchAutoAugment(), BatchRandAugment(),
-              BatchErasing(prob=0.5), BatchRandAugment(1, magnitude_std=0.5, prob=0.5)]
+TRANSFORMS = [
+    BatchCrop(),
+    BatchFlip(),
+    BatchCutout(prob=0.5),
+    BatchAutoAugment(),
+    BatchRandAugment(),
+    BatchErasing(prob=0.5),
+    BatchRandAugment(1, magnitude_std=0.5, prob=0.5),
+]
 
 
 @pytest.fixture
@@ -24,7 +31,7 @@ def images():
 def test_crop(images):
     draws = Draws(SEEDS)
     tops, lefts = draws.integers(5).tolist(), draws.integers(5).tolist()
-    loop = [F.pad(x, [2] * 4)[:, top:top + 12, left:left + 16] for x, top, left in zip(images, tops, lefts)]
+    loop = [F.pad(x, [2] * 4)[:, top : top + 12, left : left + 16] for x, top, left in zip(images, tops, lefts)]
     assert BatchCrop(padding=2)(images, Draws(SEEDS)).equal(torch.stack(loop))
     assert {*tops} == {*lefts} == {*range(5)}
 
@@ -43,7 +50,7 @@ def test_cutout(images):
         expected = x.clone()
         if u < 0.7:
             for channel, value in enumerate((1, 3, 3)):
-                expected[channel, max(0, row - 3):row + 3, max(0, column - 3):column + 3] = value
+                expected[channel, max(0, row - 3) : row + 3, max(0, column - 3) : column + 3] = value
         assert y.equal(expected)
 
 
@@ -52,8 +59,10 @@ def test_auto_augment_applies_to_groups_what_it_would_to_each(images):
     choice = torch.arange(len(images)) % (len(kinds) + 1) - 1
     negative = torch.arange(len(images)) % 2 == 0
     together = auto_augment._apply(images, kinds, choice, negative, [5, 6, 7])
-    alone = [auto_augment._apply(*x, kinds, c, n, [5, 6, 7]) for *x, c, n in zip(
-        images.split(1), choice.split(1), negative.split(1))]
+    alone = [
+        auto_augment._apply(*x, kinds, c, n, [5, 6, 7])
+        for *x, c, n in zip(images.split(1), choice.split(1), negative.split(1))
+    ]
     assert together.equal(torch.cat(alone)) and together[choice == -1].equal(images[choice == -1])
 
 
@@ -65,7 +74,8 @@ def test_operations_are_those_of_torchvision(name, images):
     for sign in (1, -1) if signed else (1,):
         magnitude = sign * float(strengths[6]) if strengths is not None else 0.0
         expected = space._apply_image_or_video_transform(
-            images, name, magnitude, interpolation=TF.InterpolationMode.NEAREST, fill={torch.Tensor: [9, 9, 9]})
+            images, name, magnitude, interpolation=TF.InterpolationMode.NEAREST, fill={torch.Tensor: [9, 9, 9]}
+        )
         ours = auto_augment._OPERATIONS[name](images, sign * 6 / 9, [9, 9, 9])
         # torchvision's strengths have single precision, so a product may fall on the other side of an integer
         assert (ours.int() - expected.int()).abs().max() <= 1
@@ -90,7 +100,7 @@ def test_an_image_depends_on_its_seed_alone(transform, images):
 
 
 def test_numbers_are_uniform_and_unrelated():
-    draws = Draws([2 ** 64 - 1, *range(1, 20_000)])
+    draws = Draws([2**64 - 1, *range(1, 20_000)])
     first, second = draws.uniform(), draws.uniform()
     for u in (first, second):
         assert 0 <= u.min() and u.max() < 1
@@ -101,7 +111,7 @@ def test_numbers_are_uniform_and_unrelated():
 
 def test_splitmix64():
     """The first number of the published generator for the seed 1234567."""
-    assert Draws([1234567]).uniform().item() == (6457827717110365317 >> 11) / 2 ** 53
+    assert Draws([1234567]).uniform().item() == (6457827717110365317 >> 11) / 2**53
 
 
 def test_mistakes():
@@ -125,7 +135,7 @@ def test_erasing():
     assert abs(hit.double().mean() - 0.25) < 0.03
     heights, widths = gone[hit].any(2).sum(1), gone[hit].any(1).sum(1)
     assert (heights * widths).equal(gone[hit].sum((1, 2)))  # so it is a rectangle
-    area, ratio = heights * widths / 32 ** 2, heights / widths
+    area, ratio = heights * widths / 32**2, heights / widths
     assert 0.01 < area.min() < 0.04 and 0.3 < area.max() < 0.36
     assert 0.2 < ratio.min() < 0.4 and 2.5 < ratio.max() < 5 and abs(ratio.log().median()) < 0.1
     assert gone.any(0).all()
@@ -133,8 +143,13 @@ def test_erasing():
 
 def test_rand_augment_with_noise(images, monkeypatch):
     seen = []
-    monkeypatch.setattr(auto_augment, '_apply', lambda images, kinds, choice, *rest: seen.append(
-        [None if i < 0 else kinds[i] for i in choice.tolist()]) or images)
+    monkeypatch.setattr(
+        auto_augment,
+        '_apply',
+        lambda images, kinds, choice, *rest: (
+            seen.append([None if i < 0 else kinds[i] for i in choice.tolist()]) or images
+        ),
+    )
     BatchRandAugment(1, magnitude=9, magnitude_std=0.5, prob=0.5)(images, Draws(range(4000)))
     happened = [kind for kind in seen[0] if kind]
     assert abs(len(happened) / 4000 - 0.5) < 0.03

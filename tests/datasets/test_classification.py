@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets import CIFAR, Digits, ImageFolder, SeededIndex
 from a2sg_zoo.errors import ConfigError, DataError
-from a2sg_zoo.zoo.archives import extract
+from a2sg_zoo.hub.archives import extract
 
 PIPELINE = [dict(type='BatchCrop', padding=4), dict(type='BatchFlip'), dict(type='BatchCutout', size=8)]
 
@@ -93,8 +93,13 @@ def test_cifar(num_classes, train, size, tmp_path, monkeypatch):
 def test_cifar_missing(tmp_path):
     with pytest.raises(DataError) as error:
         CIFAR(tmp_path, num_classes=100)
-    for part in (f'CIFAR-100 is not there: no folder {tmp_path / "cifar-100-python"}',
-                 'tools/download_dataset.py cifar100', 'CIFAR_ROOT', '--cfg-options data_root=PATH', '--demo'):
+    for part in (
+        f'CIFAR-100 is not there: no folder {tmp_path / "cifar-100-python"}',
+        'tools/download_dataset.py cifar100',
+        'CIFAR_ROOT',
+        '--cfg-options data_root=PATH',
+        '--demo',
+    ):
         assert part in str(error.value)
 
 
@@ -167,8 +172,18 @@ def test_cifar_as_image_files(tmp_path):
     data_root = extract(ARCHIVE, tmp_path / 'cifar10')
     train, test = ImageFolder(data_root), ImageFolder(data_root, train=False)
     assert train.images.shape == (50000, 3, 32, 32) and test.images.shape == (5000, 3, 32, 32)
-    assert train.metainfo['classes'] == ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse',
-                                         'ship', 'truck')
+    assert train.metainfo['classes'] == (
+        'airplane',
+        'automobile',
+        'bird',
+        'cat',
+        'deer',
+        'dog',
+        'frog',
+        'horse',
+        'ship',
+        'truck',
+    )
     assert np.bincount(train.labels).tolist() == [5000] * 10
     # the means that the configs normalise by
     means = train.images.double().mean((0, 2, 3))

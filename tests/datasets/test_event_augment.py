@@ -33,18 +33,21 @@ def alone(name, x, u, v):
     if name == 'rotate':
         return TF.rotate(x, (2 * u - 1) * 40, InterpolationMode.NEAREST)
     if name == 'shear':
-        return TF.affine(x, angle=0, translate=[0, 0], scale=1, shear=[(2 * u - 1) * 25, 0],
-                         interpolation=InterpolationMode.NEAREST)
+        return TF.affine(
+            x, angle=0, translate=[0, 0], scale=1, shear=[(2 * u - 1) * 25, 0], interpolation=InterpolationMode.NEAREST
+        )
     if name == 'cutout':
         x = x.clone()
         top, left = floor(u * HEIGHT) - 3, floor(v * WIDTH) - 3
-        x[..., max(0, top):top + 6, max(0, left):left + 6] = 0
+        x[..., max(0, top) : top + 6, max(0, left) : left + 6] = 0
     return x
 
 
-@pytest.mark.parametrize('operations', [
-    ['identity'], ['roll'], ['rotate'], ['shear'], ['cutout'], ['roll', 'rotate', 'cutout', 'shear', 'identity']],
-    ids=' '.join)
+@pytest.mark.parametrize(
+    'operations',
+    [['identity'], ['roll'], ['rotate'], ['shear'], ['cutout'], ['roll', 'rotate', 'cutout', 'shear', 'identity']],
+    ids=' '.join,
+)
 def test_operations(operations, frames):
     transform = BatchEventAugment(operations, flip=0.4, roll=3, rotate=40, shear=25, cutout=6)
     results = transform(frames, Draws(SEEDS))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets import CIFAR10DVS, SeededIndex, events
 from a2sg_zoo.errors import ConfigError, DataError
-from a2sg_zoo.files import remove_leftovers
+from a2sg_zoo.hub.files import remove_leftovers
 
 EVENTS = np.dtype([('t', '<u8'), ('x', '<u2'), ('y', '<u2'), ('p', '?')])
 DESCRIPTION = b"""<dv version="2.0"><node name="outInfo"><node name="0">
@@ -27,7 +27,7 @@ DESCRIPTION = b"""<dv version="2.0"><node name="outInfo"><node name="0">
 def _recording(n, seed):
     rng = np.random.default_rng(seed)
     data = np.zeros(n, EVENTS)
-    data['t'] = np.sort(rng.integers(10 ** 6, size=n))
+    data['t'] = np.sort(rng.integers(10**6, size=n))
     for name, top in (('x', 128), ('y', 128), ('p', 2)):
         data[name] = rng.integers(top, size=n)
     return data
@@ -59,7 +59,7 @@ CLASSES = ('airplane', 'automobile', 'bird', 'cat')
 
 def aedat(data, table=True):
     """An AEDAT 4 file of packets of 200 events."""
-    packets = b''.join(packet(data[i:i + 200]) for i in range(0, len(data), 200))
+    packets = b''.join(packet(data[i : i + 200]) for i in range(0, len(data), 200))
     return header(HEADER + len(packets) if table else -1) + packets
 
 
@@ -111,14 +111,16 @@ def test_reads_what_was_written(tmp_path, decoder):
 
 def test_frames_by_count(decoder):
     from tonic.transforms import ToFrame
+
     data = recording(503)
     frames = events.frames_of(data, T=5)
-    assert frames.dtype == np.uint8 and np.array_equal(frames, counted([data[i:i + 100] for i in range(0, 500, 100)]))
+    assert frames.dtype == np.uint8 and np.array_equal(frames, counted([data[i : i + 100] for i in range(0, 500, 100)]))
     assert np.array_equal(frames, ToFrame((128, 128, 2), n_event_bins=5)(data))
 
 
 def test_frames_by_time(decoder):
     from tonic.transforms import ToFrame
+
     data = recording(503)
     start, step = int(data['t'][0]), int(data['t'][-1] - data['t'][0]) // 4
     slices = [data[(data['t'] >= start + i * step) & (data['t'] < start + (i + 1) * step)] for i in range(4)]
@@ -179,11 +181,18 @@ def test_events_are_counted_once(root, monkeypatch):
     assert np.array_equal(CIFAR10DVS(root, T=2)[5]['inputs'], counted(np.split(recording(700, seed=9), 2)))
 
 
-@pytest.mark.parametrize('spoil', [
-    lambda data: b'', lambda data: data[:len(data) // 2], lambda data: b'x' + data[1:],
-    lambda data: data[:200] + bytes(9) + data[209:],
-    lambda data: pickled(), lambda data: zipped(other=np.zeros(3))],
-    ids=['empty', 'half', 'first byte', 'middle', 'pickle', 'other array'])
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        lambda data: b'',
+        lambda data: data[: len(data) // 2],
+        lambda data: b'x' + data[1:],
+        lambda data: data[:200] + bytes(9) + data[209:],
+        lambda data: pickled(),
+        lambda data: zipped(other=np.zeros(3)),
+    ],
+    ids=['empty', 'half', 'first byte', 'middle', 'pickle', 'other array'],
+)
 def test_damaged_cache_is_made_anew(root, spoil, warnings):
     data = CIFAR10DVS(root, T=2)
     path = next(root.rglob('cifar10_bird_3.*.npz'))
@@ -221,6 +230,7 @@ def test_processes_share_a_cache(root):
 def test_no_space_for_the_cache(root, monkeypatch):
     def full(descriptor):
         raise OSError(28, 'No space left on device')
+
     monkeypatch.setattr(events.os, 'fsync', full)
     with pytest.raises(DataError, match=r'frames could not be kept in .*airplane \(No space left.*cache_root'):
         CIFAR10DVS(root, T=2)
@@ -230,24 +240,34 @@ def test_no_space_for_the_cache(root, monkeypatch):
 def test_what_a_kill_leaves_of_a_cache_is_known_as_such(root, monkeypatch):
     def kill(*paths):
         raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
         patch.setattr(events.os, 'replace', kill)
         with pytest.raises(KeyboardInterrupt):
             CIFAR10DVS(root, T=2)
-    left, = root.rglob('*.npz*')
+    (left,) = root.rglob('*.npz*')
     remove_leftovers(left.parent)
     assert not left.exists() and len(CIFAR10DVS(root, T=2)) == 36
 
 
-CUTS = dict(empty=0, magic=9, length=16, header=HEADER // 2, description=HEADER - 1, nothing=HEADER,
-            packet=HEADER + 6, event=HEADER + 8 + 32 + 16 * 50 + 7, last=-1)
+CUTS = dict(
+    empty=0,
+    magic=9,
+    length=16,
+    header=HEADER // 2,
+    description=HEADER - 1,
+    nothing=HEADER,
+    packet=HEADER + 6,
+    event=HEADER + 8 + 32 + 16 * 50 + 7,
+    last=-1,
+)
 
 
 @pytest.mark.parametrize('table', [True, False])
 @pytest.mark.parametrize('cut', CUTS)
 def test_recording_cut_short(root, cut, table, warnings):
     victim = next(root.rglob('cifar10_cat_4.aedat4'))
-    victim.write_bytes(aedat(recording(), table)[:CUTS[cut]])
+    victim.write_bytes(aedat(recording(), table)[: CUTS[cut]])
     with pytest.raises(DataError, match=f"recording {victim} is cut short or damaged .*on_error='skip'"):
         CIFAR10DVS(root, T=2)
     for _ in range(2):
@@ -260,17 +280,20 @@ def test_recording_cut_short(root, cut, table, warnings):
 def test_recording_cut_between_packets(root):
     """Where the file says how long it is."""
     victim = next(root.rglob('cifar10_cat_4.aedat4'))
-    victim.write_bytes(aedat(recording())[:HEADER + len(packet(recording(200)))])
+    victim.write_bytes(aedat(recording())[: HEADER + len(packet(recording(200)))])
     with pytest.raises(DataError, match=f'recording {victim} is cut short'):
         CIFAR10DVS(root, T=2)
 
 
-@pytest.mark.parametrize('contents, why', [
-    (b'nothing of the kind' * 20, 'wrong magic number'),
-    (header(-1)[:18] + b'\xff' * (HEADER - 18), 'out of range'),  # a panic of the decoder
-    (aedat(recording(3)), 'it has 3 events, too few for 4 frames'),
-    (aedat(np.array([(i, 500, 3, True) for i in range(9)], EVENTS)), 'out of bounds'),
-])
+@pytest.mark.parametrize(
+    'contents, why',
+    [
+        (b'nothing of the kind' * 20, 'wrong magic number'),
+        (header(-1)[:18] + b'\xff' * (HEADER - 18), 'out of range'),  # a panic of the decoder
+        (aedat(recording(3)), 'it has 3 events, too few for 4 frames'),
+        (aedat(np.array([(i, 500, 3, True) for i in range(9)], EVENTS)), 'out of bounds'),
+    ],
+)
 def test_recording_of_something_else(root, contents, why, capfd):
     victim = next(root.rglob('cifar10_cat_4.aedat4'))
     victim.write_bytes(contents)
@@ -282,10 +305,14 @@ def test_missing(tmp_path, monkeypatch):
     monkeypatch.setenv('CIFAR10DVS_ROOT', str(tmp_path))
     with pytest.raises(DataError) as error:
         CIFAR10DVS()
-    for part in (f'CIFAR10-DVS is not there: no recordings CLASS/*.aedat4 in {tmp_path / "CIFAR10DVS"}',
-                 f'tools/download_dataset.py cifar10dvs --root {tmp_path}',
-                 'pip install "a2sg-zoo[events]"', 'CIFAR10DVS_ROOT',
-                 '--cfg-options data_root=PATH', '--demo'):
+    for part in (
+        f'CIFAR10-DVS is not there: no recordings CLASS/*.aedat4 in {tmp_path / "CIFAR10DVS"}',
+        f'tools/download_dataset.py cifar10dvs --root {tmp_path}',
+        'pip install "a2sg-zoo[events]"',
+        'CIFAR10DVS_ROOT',
+        '--cfg-options data_root=PATH',
+        '--demo',
+    ):
         assert part in str(error.value)
 
 
@@ -316,10 +343,16 @@ def test_without_the_extra(root, module, monkeypatch):
     assert CIFAR10DVS(root, T=2)[7]['inputs'].equal(first)  # once there are frames, nobody needs it
 
 
-@pytest.mark.parametrize('key, value, message', [
-    ('T', 0, 'T must be an integer >= 1, got 0'), ('T', 2.5, 'got 2.5'), ('size', 0, 'size must be an integer >= 1'),
-    ('split_by', 'number', "split_by must be 'count' or 'time', got 'number'"),
-    ('on_error', 'ignore', "on_error must be 'raise' or 'skip'")])
+@pytest.mark.parametrize(
+    'key, value, message',
+    [
+        ('T', 0, 'T must be an integer >= 1, got 0'),
+        ('T', 2.5, 'got 2.5'),
+        ('size', 0, 'size must be an integer >= 1'),
+        ('split_by', 'number', "split_by must be 'count' or 'time', got 'number'"),
+        ('on_error', 'ignore', "on_error must be 'raise' or 'skip'"),
+    ],
+)
 def test_mistakes(key, value, message):
     with pytest.raises(ConfigError, match=message):
         CIFAR10DVS(**{key: value})

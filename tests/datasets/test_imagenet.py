@@ -11,9 +11,13 @@ from torch.utils.data import DataLoader
 from a2sg_zoo.datasets import ImageNet, SeededIndex, imagenet
 from a2sg_zoo.errors import ConfigError, DataError
 
-PIPELINE = [dict(type='torchvision/RandomResizedCrop', size=24), dict(type='torchvision/RandomHorizontalFlip'),
-            dict(type='torchvision/RandAugment'), dict(type='torchvision/PILToTensor'),
-            dict(type='torchvision/RandomErasing', p=0.5)]
+PIPELINE = [
+    dict(type='torchvision/RandomResizedCrop', size=24),
+    dict(type='torchvision/RandomHorizontalFlip'),
+    dict(type='torchvision/RandAugment'),
+    dict(type='torchvision/PILToTensor'),
+    dict(type='torchvision/RandomErasing', p=0.5),
+]
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def test_damaged_image(root, keep, workers, monkeypatch):
     monkeypatch.setattr(imagenet, 'print_log', lambda message, logger, level: warnings.append((message, level)))
     skipping = ImageNet(root, on_error='skip')
     assert all(skipping[1]['inputs'].equal(skipping[2]['inputs']) for _ in range(2))
-    (message, level), = warnings
+    ((message, level),) = warnings
     assert str(victim) in message and level == logging.WARNING
 
 

@@ -47,11 +47,11 @@ def load(seed, workers):
 
 
 def test_index_is_an_int_that_keeps_its_seed():
-    index = SeededIndex(3, 2 ** 70)
+    index = SeededIndex(3, 2**70)
     for other in (index, pickle.loads(pickle.dumps(index)), copy.deepcopy(index)):
-        assert other == 3 and [10, 20, 30, 40][other] == 40 and other.seed == 2 ** 70
+        assert other == 3 and [10, 20, 30, 40][other] == 40 and other.seed == 2**70
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
-        assert pickle.loads(pickle.dumps(index, protocol)).seed == 2 ** 70
+        assert pickle.loads(pickle.dumps(index, protocol)).seed == 2**70
 
 
 def test_items_depend_on_index_and_seed_alone_whatever_the_workers():
@@ -83,7 +83,7 @@ def test_plain_index_draws_from_the_process_own_generators():
 
 
 def test_seeded_nests_and_takes_large_seeds():
-    with seeded(2 ** 40 + 7):
+    with seeded(2**40 + 7):
         first = draw()
         with seeded(8):
             draw()

@@ -15,8 +15,8 @@ from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from a2sg_zoo.adaptation import A2SG
-from a2sg_zoo.adaptation.hook import AdaptationHook
-from a2sg_zoo.engine.launch import build_runner, prepare_config
+from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
+from a2sg_zoo.engine.run import build_runner, prepare_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy
@@ -30,11 +30,13 @@ class Net(BaseModel):
 
     def __init__(self):
         super().__init__()
-        self.first, self.blocks = nn.Linear(4, 9), nn.ModuleList(
-            nn.Sequential(LIF(), nn.Linear(9, 9)) for _ in range(2))
+        self.first, self.blocks = (
+            nn.Linear(4, 9),
+            nn.ModuleList(nn.Sequential(LIF(), nn.Linear(9, 9)) for _ in range(2)),
+        )
         self.neuron, self.head = LIF(), nn.Linear(9, 1)
         for layer in [self.first, *(block[1] for block in self.blocks)]:  # neurons are to fire in all layers
-            nn.init.normal_(layer.weight, std=.3 if layer is self.first else 2)
+            nn.init.normal_(layer.weight, std=0.3 if layer is self.first else 2)
             nn.init.uniform_(layer.bias, 0, 2)
         self.double()
 
@@ -50,8 +52,10 @@ class Parts(toy.Hook):
     """Notes, after the training, how many numbers of weights and of the optimiser this process holds."""
 
     def after_train(self, runner):
-        tensors = [*runner.model.parameters(), *(x for state in runner.optim_wrapper.optimizer.state.values()
-                                                 for x in state.values() if x.dim())]
+        tensors = [
+            *runner.model.parameters(),
+            *(x for state in runner.optim_wrapper.optimizer.state.values() for x in state.values() if x.dim()),
+        ]
         self.held = sum((x.to_local() if isinstance(x, DTensor) else x).numel() for x in tensors)
         self.whole = sum(x.numel() for x in tensors)
 
@@ -61,9 +65,17 @@ def train(folder, batch_size, resume=None, **kwargs):
     torch.manual_seed(0)
     parts = Parts()
     policy = A2SG(searcher=dict(type='ExactSearcher'), sample=None, candidates=16, interval=2)
-    runner = toy.runner(folder, Net(), batch_size=batch_size, max_iters=8, clip_grad=dict(max_norm=.5),
-                        hooks=[AdaptationHook(policy, log_interval=4), parts], load_from=resume, resume=bool(resume),
-                        **kwargs)
+    runner = toy.runner(
+        folder,
+        Net(),
+        batch_size=batch_size,
+        max_iters=8,
+        clip_grad=dict(max_norm=0.5),
+        hooks=[AdaptationHook(policy, log_interval=4), parts],
+        load_from=resume,
+        resume=bool(resume),
+        **kwargs,
+    )
     runner.train()
     return parts
 
@@ -77,8 +89,12 @@ def pair(rank, port, folder):
     torch.set_num_threads(1)
     distributed.init_process_group('gloo')
     found = {}
-    for name, kwargs in (('ddp', {}), ('sharded', sharding()), ('units', sharding(units=r'blocks\.\d')),
-                         ('resumed', dict(sharding(), resume=str(folder / 'alone' / 'iter_4.pth')))):
+    for name, kwargs in (
+        ('ddp', {}),
+        ('sharded', sharding()),
+        ('units', sharding(units=r'blocks\.\d')),
+        ('resumed', dict(sharding(), resume=str(folder / 'alone' / 'iter_4.pth'))),
+    ):
         parts = train(folder / name, 2, **DDP, **kwargs)
         found[name] = parts.held, parts.whole
     torch.save(found, folder / f'parts{rank}.pt')
@@ -136,7 +152,7 @@ def test_each_process_holds_its_part(runs):
     for name in ('sharded', 'units', 'resumed'):
         held = [part[name][0] for part in parts]
         # ceilings of 9 rows in 2: 5 and 4
-        assert sum(held) == parts[0][name][1] and max(held) < .62 * sum(held)
+        assert sum(held) == parts[0][name][1] and max(held) < 0.62 * sum(held)
     assert parts[0]['ddp'][0] == parts[0]['ddp'][1]
 
 
@@ -151,12 +167,22 @@ def test_launchers_without_cuda(launcher, message, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='with a CUDA device there is SyncBatchNorm')
 def test_without_cuda_batch_norms_are_not_synchronised(tmp_path, monkeypatch):
-    for key, value in dict(RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1',
-                           MASTER_PORT=free_port()).items():
+    for key, value in dict(
+        RANK='0', LOCAL_RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port()
+    ).items():
         monkeypatch.setenv(key, value)
-    cfg = prepare_config('configs/resnet19_cifar10_tri.py', {
-        'model.backbone.depths': (1,), 'model.backbone.widths': (8,), 'model.backbone.stem': 8,
-        'model.head.in_channels': 8}, demo=True, work_dir=tmp_path, launcher='pytorch')
+    cfg = prepare_config(
+        'configs/resnet19_cifar10_tri.py',
+        {
+            'model.backbone.depths': (1,),
+            'model.backbone.widths': (8,),
+            'model.backbone.stem': 8,
+            'model.head.in_channels': 8,
+        },
+        demo=True,
+        work_dir=tmp_path,
+        launcher='pytorch',
+    )
     assert cfg.sync_bn == 'torch'
     try:
         runner = build_runner(cfg)
@@ -171,10 +197,19 @@ def test_without_cuda_batch_norms_are_not_synchronised(tmp_path, monkeypatch):
 @pytest.mark.parametrize('hook', [(), ('default_hooks.sharding.type=ShardingHook',)], ids=['ddp', 'sharded'])
 def test_command_line(hook, tmp_path):
     """Two processes by torchrun; then one, with batches of twice the size, goes on to the end."""
-    config = [str(ROOT / 'tools/train.py'), str(ROOT / 'configs/resnet_small_digits_a2sg.py'), '--demo', '--work-dir',
-              str(tmp_path / 'run')]
-    options = ['train_cfg.val_interval=20', 'default_hooks.checkpoint.interval=10', 'default_hooks.logger.interval=5',
-               'sync_bn=torch']
+    config = [
+        str(ROOT / 'tools/train.py'),
+        str(ROOT / 'configs/resnet_small_digits_a2sg.py'),
+        '--demo',
+        '--work-dir',
+        str(tmp_path / 'run'),
+    ]
+    options = [
+        'train_cfg.val_interval=20',
+        'default_hooks.checkpoint.interval=10',
+        'default_hooks.logger.interval=5',
+        'sync_bn=torch',
+    ]
     env = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
 
     def run(*words):
@@ -185,8 +220,20 @@ def test_command_line(hook, tmp_path):
     def losses(output):
         return dict(re.findall(r'Iter\(train\) \[ ?(\d+)/\d+\].*loss: ([\d.]+)', output))
 
-    output = run('-m', 'torch.distributed.run', '--nproc-per-node', '2', *config, '--launcher', 'pytorch',
-                 '--cfg-options', 'train_cfg.max_iters=10', 'train_dataloader.batch_size=16', *options, *hook)
+    output = run(
+        '-m',
+        'torch.distributed.run',
+        '--nproc-per-node',
+        '2',
+        *config,
+        '--launcher',
+        'pytorch',
+        '--cfg-options',
+        'train_cfg.max_iters=10',
+        'train_dataloader.batch_size=16',
+        *options,
+        *hook,
+    )
     assert torch.cuda.is_available() or output.count('sync_bn is left out') == 1
     first, rest = losses(output), losses(run(*config, '--resume', '--cfg-options', 'train_cfg.max_iters=20', *options))
     assert list(first) == ['5', '10'] and list(rest) == ['15', '20']

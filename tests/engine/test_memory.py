@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from a2sg_zoo.engine.launch import build_runner, prepare_config
 from a2sg_zoo.engine.memory import keep_freed_memory
+from a2sg_zoo.engine.run import build_runner, prepare_config
 
 FAULTS = """
 import resource, torch
@@ -22,19 +22,34 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(not (sys.platform.startswith('linux') and keep_freed_memory()), reason='for the GNU C library')
 def test_freed_memory_is_handed_out_again():
-    faults = [int(subprocess.run([sys.executable, '-c', FAULTS.format(keep=keep)], capture_output=True, text=True,
-                                 check=True).stdout.split()[-1]) for keep in (False, True)]
+    faults = [
+        int(
+            subprocess.run(
+                [sys.executable, '-c', FAULTS.format(keep=keep)], capture_output=True, text=True, check=True
+            ).stdout.split()[-1]
+        )
+        for keep in (False, True)
+    ]
     assert faults[1] < faults[0] / 10, faults
 
 
 def test_channels_last(tmp_path):
     """The same network in both layouts, and the one that was asked for all the way to the last stage."""
-    options = {'model.backbone.depths': (1, 1, 1), 'model.backbone.widths': (8, 8, 16), 'model.backbone.stem': 8,
-               'model.head.in_channels': 16}
+    options = {
+        'model.backbone.depths': (1, 1, 1),
+        'model.backbone.widths': (8, 8, 16),
+        'model.backbone.stem': 8,
+        'model.head.in_channels': 16,
+    }
     results = []
     for channels_last in (False, True):
-        cfg = prepare_config('configs/resnet19_cifar10_tri.py', {**options, 'channels_last': channels_last}, demo=True,
-                             work_dir=tmp_path / str(channels_last), seed=1)
+        cfg = prepare_config(
+            'configs/resnet19_cifar10_tri.py',
+            {**options, 'channels_last': channels_last},
+            demo=True,
+            work_dir=tmp_path / str(channels_last),
+            seed=1,
+        )
         torch.manual_seed(0)
         model = build_runner(cfg).model.train()
         torch.manual_seed(0)

@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.evaluation.metrics import IoUMetric
 from mmseg.structures import SegDataSample
 
-from a2sg_zoo.engine.metrics import SegmentationMetric
+from a2sg_zoo.engine.metrics.segmentation import SegmentationMetric
 from a2sg_zoo.registry import METRICS
 
 CLASSES = 5
@@ -20,8 +20,10 @@ labels = hnp.arrays(np.int64, (2, 4, 5), elements=st.sampled_from([*range(CLASSE
 def evaluate(metric, predictions, truths):
     metric.dataset_meta = dict(classes=[f'class{i}' for i in range(CLASSES)])
     for prediction, truth in zip(predictions, truths):
-        sample = SegDataSample(pred_sem_seg=PixelData(data=torch.from_numpy(prediction)[None]),
-                               gt_sem_seg=PixelData(data=torch.from_numpy(truth)[None]))
+        sample = SegDataSample(
+            pred_sem_seg=PixelData(data=torch.from_numpy(prediction)[None]),
+            gt_sem_seg=PixelData(data=torch.from_numpy(truth)[None]),
+        )
         metric.process({}, [sample.to_dict()])
     return metric.evaluate(len(predictions))
 
@@ -51,13 +53,14 @@ def test_agrees_with_brute_force_and_with_mmseg(prediction, truth):
         assert scores['mIoU_present'] == pytest.approx(np.mean([iou for iou, _, _ in rows.values()]))
         guesses = [brute_force(np.full_like(truth, i), truth) for i in range(CLASSES)]
         assert scores['mIoU_constant'] == pytest.approx(
-            max(np.mean([iou for iou, _, _ in guess.values()]) for guess in guesses))
+            max(np.mean([iou for iou, _, _ in guess.values()]) for guess in guesses)
+        )
     else:
         assert np.isnan(scores['mIoU_present'])
     theirs = evaluate(IoUMetric(), prediction, truth)
     assert set(scores) == {*theirs, 'mIoU_present', 'mIoU_constant'}
     for name, value in theirs.items():
-        assert scores[name] == pytest.approx(value, abs=.0051, nan_ok=True)
+        assert scores[name] == pytest.approx(value, abs=0.0051, nan_ok=True)
 
 
 def test_other_scores_and_prefix_are_those_of_mmseg():
@@ -68,7 +71,7 @@ def test_other_scores_and_prefix_are_those_of_mmseg():
     theirs = evaluate(IoUMetric(**kwargs), prediction, truth)
     assert set(ours) == {*theirs, 'val/mIoU_present', 'val/mIoU_constant'}
     for name, value in theirs.items():
-        assert ours[name] == pytest.approx(value, abs=.0051)
+        assert ours[name] == pytest.approx(value, abs=0.0051)
 
 
 def test_a_stray_prediction_moves_mIoU_but_not_mIoU_present():
@@ -84,10 +87,10 @@ def test_a_stray_prediction_moves_mIoU_but_not_mIoU_present():
 def test_counts_beyond_float32():
     metric = SegmentationMetric()
     metric.dataset_meta = dict(classes=['a', 'b'])
-    big, one = torch.tensor([2. ** 24, 0]), torch.tensor([1., 0])
+    big, one = torch.tensor([2.0**24, 0]), torch.tensor([1.0, 0])
     scores = metric.compute_metrics([(big, big, big, big), *[(one * 0, one, one * 0, one)] * 3])
-    assert metric.per_class[0]['pixels'] == 2 ** 24 + 3
-    assert scores['aAcc'] == pytest.approx(100 * 2 ** 24 / (2 ** 24 + 3), abs=1e-9)
+    assert metric.per_class[0]['pixels'] == 2**24 + 3
+    assert scores['aAcc'] == pytest.approx(100 * 2**24 / (2**24 + 3), abs=1e-9)
 
 
 def test_table_holds_only_the_classes_that_occur(caplog):

@@ -14,9 +14,9 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from a2sg_zoo import files
 from a2sg_zoo.datasets.seeding import SeededItems
-from a2sg_zoo.engine.saving import AtomicCheckpointHook
+from a2sg_zoo.engine.hooks.checkpoint import AtomicCheckpointHook
+from a2sg_zoo.hub import files
 
 MAX_ITERS = 12
 _runs = itertools.count()
@@ -67,20 +67,40 @@ def journal(path):
     return dict(json.loads(line) for line in Path(path).read_text().splitlines())
 
 
-def runner(work_dir, model=None, workers=0, hooks=(), checkpoint=None, seed=7, max_iters=MAX_ITERS, batch_size=3,
-           clip_grad=None, default_hooks=None, **kwargs):
+def runner(
+    work_dir,
+    model=None,
+    workers=0,
+    hooks=(),
+    checkpoint=None,
+    seed=7,
+    max_iters=MAX_ITERS,
+    batch_size=3,
+    clip_grad=None,
+    default_hooks=None,
+    **kwargs,
+):
     """A Runner for the toy; `checkpoint` holds arguments for the checkpoint hook."""
     checkpoint = dict(by_epoch=False, interval=4) | (checkpoint or {})
     return Runner(
-        model=model or Net(), work_dir=str(work_dir), experiment_name=f'toy{next(_runs)}', log_level='ERROR',
-        train_dataloader=dict(batch_size=batch_size, num_workers=workers, dataset=AugmentedPoints(),
-                              sampler=dict(type='ResumableSampler')),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=max_iters), default_scope='a2sg_zoo',
+        model=model or Net(),
+        work_dir=str(work_dir),
+        experiment_name=f'toy{next(_runs)}',
+        log_level='ERROR',
+        train_dataloader=dict(
+            batch_size=batch_size, num_workers=workers, dataset=AugmentedPoints(), sampler=dict(type='ResumableSampler')
+        ),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=max_iters),
+        default_scope='a2sg_zoo',
         optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01), clip_grad=clip_grad),
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)],
-        default_hooks=dict(checkpoint=AtomicCheckpointHook(**checkpoint), step_seed=dict(type='StepSeedHook'),
-                           **(default_hooks or {})),
-        custom_hooks=list(hooks), randomness=dict(seed=seed), **kwargs)
+        default_hooks=dict(
+            checkpoint=AtomicCheckpointHook(**checkpoint), step_seed=dict(type='StepSeedHook'), **(default_hooks or {})
+        ),
+        custom_hooks=list(hooks),
+        randomness=dict(seed=seed),
+        **kwargs,
+    )
 
 
 def _kill_while_saving(name):

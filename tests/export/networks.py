@@ -9,9 +9,9 @@ from PIL import Image
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from a2sg_zoo.export.deployed import Deployed
+from a2sg_zoo.hub.published import Description, build
 from a2sg_zoo.registry import MODELS
-from a2sg_zoo.zoo.published import Description, build
-from tests.backbones.test_families import FAMILIES
+from tests.models.backbones.test_families import FAMILIES
 
 MEAN, STD = [120.0, 110.0, 100.0], [60.0, 50.0, 70.0]
 CLASSES = ['ant', 'bee', 'cat', 'dog']
@@ -71,8 +71,11 @@ def classifier(name, T=3, head=None, data=None, **overrides):
     statistics are taken from."""
     config = {**FAMILIES[name][0], 'T': T, 'time': 'keep', **overrides}
     channels = MODELS.build(config).out_channels[-1]
-    model = dict(type='SpikingClassifier', backbone=config,
-                 head=dict(type='LinearHead', in_channels=channels, num_classes=len(CLASSES), **(head or {})))
+    model = dict(
+        type='SpikingClassifier',
+        backbone=config,
+        head=dict(type='LinearHead', in_channels=channels, num_classes=len(CLASSES), **(head or {})),
+    )
     network = build(model, 'test')
     takes_pictures = next(m for m in network.modules() if isinstance(m, torch.nn.Conv2d)).in_channels == 3
     if takes_pictures:
@@ -110,14 +113,39 @@ def segmentor(flip=True):
     """(network, description) of a segmentor; with `flip` its preprocessor turns blue first, as loaded, to red first."""
     model = dict(
         type='EncoderDecoder',
-        data_preprocessor=dict(type='SegDataPreProcessor', mean=MEAN, std=STD, bgr_to_rgb=flip, pad_val=0,
-                               seg_pad_val=255, test_cfg=dict(size_divisor=16)),
-        backbone=dict(type='Spikformer', form='cifar', embed_dims=16, depth=1, num_heads=2, T=2, time='keep',
-                      out_indices=[1, 2, 3]),
+        data_preprocessor=dict(
+            type='SegDataPreProcessor',
+            mean=MEAN,
+            std=STD,
+            bgr_to_rgb=flip,
+            pad_val=0,
+            seg_pad_val=255,
+            test_cfg=dict(size_divisor=16),
+        ),
+        backbone=dict(
+            type='Spikformer',
+            form='cifar',
+            embed_dims=16,
+            depth=1,
+            num_heads=2,
+            T=2,
+            time='keep',
+            out_indices=[1, 2, 3],
+        ),
         neck=dict(type='SpikingFPN', in_channels=[4, 8, 16], out_channels=8),
-        decode_head=dict(type='SpikingFPNHead', feature_strides=[1, 2, 4], in_channels=[8] * 3, in_index=[0, 1, 2],
-                         channels=8, num_classes=len(CLASSES), align_corners=False, dropout_ratio=0.1),
-        train_cfg={}, test_cfg=dict(mode='whole'))
+        decode_head=dict(
+            type='SpikingFPNHead',
+            feature_strides=[1, 2, 4],
+            in_channels=[8] * 3,
+            in_index=[0, 1, 2],
+            channels=8,
+            num_classes=len(CLASSES),
+            align_corners=False,
+            dropout_ratio=0.1,
+        ),
+        train_cfg={},
+        test_cfg=dict(mode='whole'),
+    )
     torch.manual_seed(0)
     network = build(model, 'test')
     description = Description('segmentation', model, CLASSES, dict(scale=[64, 48], keep_ratio=True), PALETTE)

@@ -11,7 +11,7 @@ from a2sg_zoo.export import Deployed, to_nir, to_onnx
 from a2sg_zoo.export.check import Row, compare, table
 from a2sg_zoo.export.source import load, save
 from a2sg_zoo.export.to_nir import to_bytes
-from a2sg_zoo.zoo import published
+from a2sg_zoo.hub import published
 from tests.export.networks import classifier, pictures, segmentor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location('export', ROOT / 'tools' / 'export.py')
+    spec = importlib.util.spec_from_file_location('export', ROOT / 'a2sg_zoo' / 'cli' / 'export.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main
@@ -39,8 +39,9 @@ def arguments(folder, kind, *others):
     return [str(folder / 'vgg.safetensors'), '--format', kind, '--out', str(folder / f'vgg.{kind}'), *others]
 
 
-@pytest.mark.parametrize('kind, packages', [('onnx', ('onnx', 'onnxscript', 'onnxruntime')),
-                                            ('nir', ('nir', 'nirtorch', 'spikingjelly'))])
+@pytest.mark.parametrize(
+    'kind, packages', [('onnx', ('onnx', 'onnxscript', 'onnxruntime')), ('nir', ('nir', 'nirtorch', 'spikingjelly'))]
+)
 def test_tool(kind, packages, tool, folder, capsys):
     for package in packages:
         pytest.importorskip(package)
@@ -78,7 +79,7 @@ def test_the_check_of_a_segmentation(folder):
     pytest.importorskip('onnxruntime'), pytest.importorskip('onnxscript')
     network, description = segmentor()
     deployed = Deployed(network, description, (48, 32))
-    row, = compare(to_onnx(deployed, 'x'), 'onnx', network, deployed, [folder / '0.png'])
+    (row,) = compare(to_onnx(deployed, 'x'), 'onnx', network, deployed, [folder / '0.png'])
     assert row.agreement > 0.99 and row.ours == row.theirs in description.classes
 
 
@@ -87,7 +88,8 @@ def test_table():
     assert table(rows).splitlines() == [
         'picture   ours  exported  agreement  max |difference|',
         'a.png     ant   bee       0.0%       2.5e-01',
-        'long.png  cat   cat       100.0%     3.0e-06']
+        'long.png  cat   cat       100.0%     3.0e-06',
+    ]
 
 
 def test_events_take_no_pictures(folder):
@@ -106,8 +108,9 @@ def test_what_spikingjelly_cannot_read():
             compare(to_bytes(to_nir(deployed, 'x')), 'nir', network, deployed, [])
 
 
-@pytest.mark.parametrize('kind, package', [('onnx', 'onnxruntime'), ('nir', 'nir'), ('nir', 'nirtorch'),
-                                           ('nir', 'spikingjelly')])
+@pytest.mark.parametrize(
+    'kind, package', [('onnx', 'onnxruntime'), ('nir', 'nir'), ('nir', 'nirtorch'), ('nir', 'spikingjelly')]
+)
 def test_what_is_missing_is_named(kind, package, monkeypatch):
     for name in [name for name in sys.modules if name.partition('.')[0] in (package, 'spikingjelly')]:
         monkeypatch.delitem(sys.modules, name)
@@ -133,12 +136,20 @@ test_dataloader = dict(dataset=dict(type='Digits', size=16))
 def test_config_and_checkpoint(tmp_path):
     (tmp_path / 'mine.py').write_text(CONFIG)
     from a2sg_zoo.export import source
-    network = published.build(dict(type='SpikingClassifier',
-                                   backbone=dict(type='VGGSNN', widths=(4, 8), in_channels=3, T=2, time='keep'),
-                                   head=dict(type='LinearHead', in_channels=8, num_classes=3)), 'test')
+
+    network = published.build(
+        dict(
+            type='SpikingClassifier',
+            backbone=dict(type='VGGSNN', widths=(4, 8), in_channels=3, T=2, time='keep'),
+            head=dict(type='LinearHead', in_channels=8, num_classes=3),
+        ),
+        'test',
+    )
     torch.save(dict(state_dict=network.state_dict()), tmp_path / 'bare.pth')
-    torch.save(dict(state_dict=network.state_dict(), meta=dict(dataset_meta=dict(classes=('a', 'b', 'c')))),
-               tmp_path / 'named.pth')
+    torch.save(
+        dict(state_dict=network.state_dict(), meta=dict(dataset_meta=dict(classes=('a', 'b', 'c')))),
+        tmp_path / 'named.pth',
+    )
     for file, classes in (('bare', ['0', '1', '2']), ('named', ['a', 'b', 'c'])):
         found, description, name = source.load(str(tmp_path / 'mine.py'), tmp_path / f'{file}.pth')
         assert description.classes == classes and description.resize == dict(size=16) and name == 'mine'

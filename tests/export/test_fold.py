@@ -4,11 +4,11 @@ from mmcv.cnn import ConvModule
 from torch import nn
 
 from a2sg_zoo.export.fold import fold_batch_norms, unfolded
-from a2sg_zoo.layers import Folded
+from a2sg_zoo.models.layers import Folded
 from a2sg_zoo.neurons import ILIF, Neuron
 from a2sg_zoo.registry import MODELS
-from tests.backbones.test_families import FAMILIES, image
 from tests.export.networks import backbone, excite
+from tests.models.backbones.test_families import FAMILIES, image
 
 
 def states(network):
@@ -56,14 +56,17 @@ def test_half_precision_weights_are_folded_in_double():
     assert torch.equal(ours.weight, exact.weight.float()) and torch.equal(ours.bias, exact.bias.float())
 
 
-@pytest.mark.parametrize('layers, left', [
-    ([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4)], []),
-    ([nn.Conv2d(3, 4, 3, groups=1), nn.Identity(), nn.BatchNorm2d(4, affine=False)], []),
-    ([nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)], ['0']),
-    ([nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)], ['2']),
-    ([nn.ConvTranspose2d(3, 4, 3), nn.BatchNorm2d(4)], ['1']),
-    ([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)], ['1']),
-])
+@pytest.mark.parametrize(
+    'layers, left',
+    [
+        ([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4)], []),
+        ([nn.Conv2d(3, 4, 3, groups=1), nn.Identity(), nn.BatchNorm2d(4, affine=False)], []),
+        ([nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)], ['0']),
+        ([nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)], ['2']),
+        ([nn.ConvTranspose2d(3, 4, 3), nn.BatchNorm2d(4)], ['1']),
+        ([nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)], ['1']),
+    ],
+)
 def test_orders(layers, left):
     for module in layers:
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
@@ -79,8 +82,9 @@ def test_orders(layers, left):
     torch.testing.assert_close(folded(x), layer(x), rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize('order, left', [(('conv', 'norm', 'act'), []), (('norm', 'conv', 'act'), ['bn']),
-                                         (('conv', 'act', 'norm'), ['bn'])])
+@pytest.mark.parametrize(
+    'order, left', [(('conv', 'norm', 'act'), []), (('norm', 'conv', 'act'), ['bn']), (('conv', 'act', 'norm'), ['bn'])]
+)
 def test_heads_of_mmsegmentation(order, left):
     layer = excite(ConvModule(4, 4, 3, norm_cfg=dict(type='BN'), order=order)).double().eval()
     folded = fold_batch_norms(layer)
@@ -90,9 +94,23 @@ def test_heads_of_mmsegmentation(order, left):
 
 
 def test_segmentation_head():
-    head = excite(MODELS.build(dict(
-        type='SpikingFPNHead', feature_strides=[4, 8], in_channels=[8, 8], in_index=[0, 1], channels=8, num_classes=3,
-        align_corners=False))).double().eval()
+    head = (
+        excite(
+            MODELS.build(
+                dict(
+                    type='SpikingFPNHead',
+                    feature_strides=[4, 8],
+                    in_channels=[8, 8],
+                    in_index=[0, 1],
+                    channels=8,
+                    num_classes=3,
+                    align_corners=False,
+                )
+            )
+        )
+        .double()
+        .eval()
+    )
     folded = fold_batch_norms(head)
     assert unfolded(folded) == []
     inputs = [torch.randn(2, 1, 8, n, n).double() for n in (8, 4)]

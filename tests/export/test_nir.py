@@ -10,7 +10,7 @@ from torch import nn
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.deployed import Deployed
 from a2sg_zoo.export.to_nir import _Tracer, to_bytes, to_nir
-from a2sg_zoo.layers import Folded
+from a2sg_zoo.models.layers import Folded
 from a2sg_zoo.neurons import LIF, Neuron
 from tests.export.networks import classifier, events, pictures, segmentor
 
@@ -18,10 +18,14 @@ nir = pytest.importorskip('nir')
 
 # what NIR can say, and the neurons of which
 CNNS = {
-    'vgg_avg': dict(), 'vgg_stride': dict(in_channels=3, head=dict(grid=2)),
-    'resnet18': dict(head=dict(hidden=12)), 'resnet19': dict(neuron=dict(type='PLIF', tau=2.3)),
-    'sew_add': dict(), 'resnet18_if': dict(neuron=dict(type='IF', v_reset=-0.2)),
-    'resnet18_lif': dict(neuron=dict(type='LIF', tau=1.7, v_reset=-0.2, v_threshold=0.7))}
+    'vgg_avg': dict(),
+    'vgg_stride': dict(in_channels=3, head=dict(grid=2)),
+    'resnet18': dict(head=dict(hidden=12)),
+    'resnet19': dict(neuron=dict(type='PLIF', tau=2.3)),
+    'sew_add': dict(),
+    'resnet18_if': dict(neuron=dict(type='IF', v_reset=-0.2)),
+    'resnet18_lif': dict(neuron=dict(type='LIF', tau=1.7, v_reset=-0.2, v_threshold=0.7)),
+}
 
 
 def deploy(name, T=4, **overrides):
@@ -43,7 +47,8 @@ def spikes_of(module, kind):
     for name, m in module.named_modules():
         if isinstance(m, kind):
             m.register_forward_hook(
-                lambda _, __, y, name=name: found.setdefault(name, []).append(y[0] if isinstance(y, tuple) else y))
+                lambda _, __, y, name=name: found.setdefault(name, []).append(y[0] if isinstance(y, tuple) else y)
+            )
     return found
 
 
@@ -68,16 +73,27 @@ def by_hand(graph, x):
 
             def tensor(key, node=node):
                 return torch.as_tensor(getattr(node, key))
+
             if isinstance(node, (nir.LIF, nir.IF)):
                 before = v.get(name, tensor('v_reset') + torch.zeros_like(i))
-                rise = dt * tensor('r') * i if isinstance(node, nir.IF) else \
-                    dt / tensor('tau') * (tensor('v_leak') - before + tensor('r') * i)
+                rise = (
+                    dt * tensor('r') * i
+                    if isinstance(node, nir.IF)
+                    else dt / tensor('tau') * (tensor('v_leak') - before + tensor('r') * i)
+                )
                 u = before + rise
                 y = (u >= tensor('v_threshold')).to(u)
                 v[name] = torch.where(y > 0, tensor('v_reset'), u)
             elif isinstance(node, nir.Conv2d):
-                y = torch.conv2d(i, tensor('weight'), tensor('bias'), tuple(node.stride), tuple(node.padding),
-                                 tuple(node.dilation), int(node.groups))
+                y = torch.conv2d(
+                    i,
+                    tensor('weight'),
+                    tensor('bias'),
+                    tuple(node.stride),
+                    tuple(node.padding),
+                    tuple(node.dilation),
+                    int(node.groups),
+                )
             elif isinstance(node, nir.Affine):
                 y = i @ tensor('weight').T + tensor('bias')
             elif isinstance(node, nir.AvgPool2d):
@@ -122,8 +138,14 @@ def test_in_spikingjelly(name, tmp_path):
     logging.disable(logging.NOTSET)
     x = steps(deployed, 6)
     own = spikes_of(deployed.network, Neuron)
-    other = spikes_of(theirs, type(theirs.get_submodule(next(
-        name for name, m in theirs.named_modules() if type(m).__name__ == '_NIRStatefulModule'))))
+    other = spikes_of(
+        theirs,
+        type(
+            theirs.get_submodule(
+                next(name for name, m in theirs.named_modules() if type(m).__name__ == '_NIRStatefulModule')
+            )
+        ),
+    )
     with torch.no_grad():
         ours = deployed.network(x[0] if deployed.takes_pictures else x.transpose(0, 1))
         output = theirs(x)[0]
@@ -133,14 +155,17 @@ def test_in_spikingjelly(name, tmp_path):
     torch.testing.assert_close(output, ours, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize('name, overrides, layer, reason', [
-    ('spikformer_cifar', {}, 'backbone', "'flatten' arranges the values"),
-    ('sdt_cifar', {}, 'backbone.last_stage.pool', 'maximum of what are not single spikes'),
-    ('qkformer_imagenet', {}, 'backbone.stem.project.pool', 'maximum of what are not single spikes'),
-    ('sew_and', {}, r'backbone.stages.0.0', "'mul' multiplies signals"),
-    ('e_spikeformer', {}, 'backbone.stages.0.0.mixer.neuron1', 'counts'),
-    ('resnet18', dict(neuron=dict(type='LIF', reset='soft')), 'backbone.stem_neuron', "reset='hard' would do"),
-])
+@pytest.mark.parametrize(
+    'name, overrides, layer, reason',
+    [
+        ('spikformer_cifar', {}, 'backbone', "'flatten' arranges the values"),
+        ('sdt_cifar', {}, 'backbone.last_stage.pool', 'maximum of what are not single spikes'),
+        ('qkformer_imagenet', {}, 'backbone.stem.project.pool', 'maximum of what are not single spikes'),
+        ('sew_and', {}, r'backbone.stages.0.0', "'mul' multiplies signals"),
+        ('e_spikeformer', {}, 'backbone.stages.0.0.mixer.neuron1', 'counts'),
+        ('resnet18', dict(neuron=dict(type='LIF', reset='soft')), 'backbone.stem_neuron', "reset='hard' would do"),
+    ],
+)
 def test_what_nir_cannot_say(name, overrides, layer, reason):
     with pytest.raises(A2SGError, match=rf'layer {layer} \(\w+\) cannot be said in NIR: .*{reason}.*ONNX'):
         to_nir(deploy(name, T=2, **overrides), name)
@@ -158,21 +183,35 @@ def test_nirtorch_traces_the_same_graph():
         def forward(self, x):
             return self.neuron(self.conv(x) + x)
 
-    network = nn.Sequential(OrderedDict(
-        stem=nn.Conv2d(3, 4, 3, stride=2), first=LIF(tau=2.0), block=Block(), mix=nn.Conv2d(4, 2, 1), last=LIF(tau=5.0),
-        flat=nn.Flatten(), head=nn.Linear(98, 5))).eval()
+    network = nn.Sequential(
+        OrderedDict(
+            stem=nn.Conv2d(3, 4, 3, stride=2),
+            first=LIF(tau=2.0),
+            block=Block(),
+            mix=nn.Conv2d(4, 2, 1),
+            last=LIF(tau=5.0),
+            flat=nn.Flatten(),
+            head=nn.Linear(98, 5),
+        )
+    ).eval()
     ours = _Tracer(nir, dt=1e-4)
     ours.trace(network, torch.zeros(1, 3, 16, 16), (3, 16, 16))
 
     def array(x):
         return x.detach().numpy()
 
-    theirs = nirtorch.torch_to_nir(network, {
-        nn.Conv2d: lambda m: nir.Conv2d(None, array(m.weight), m.stride, m.padding, m.dilation, m.groups,
-                                        array(m.bias)),
-        nn.Linear: lambda m: nir.Affine(array(m.weight), array(m.bias)),
-        nn.Flatten: lambda m: nir.Flatten({'input': np.array([2, 7, 7])}, 0, -1),
-        LIF: lambda m: nir.LIF(*(np.array([x]) for x in (1e-4 * m.tau, 1.0, 0.0, 1.0, 0.0)))}, type_check=False)
+    theirs = nirtorch.torch_to_nir(
+        network,
+        {
+            nn.Conv2d: lambda m: nir.Conv2d(
+                None, array(m.weight), m.stride, m.padding, m.dilation, m.groups, array(m.bias)
+            ),
+            nn.Linear: lambda m: nir.Affine(array(m.weight), array(m.bias)),
+            nn.Flatten: lambda m: nir.Flatten({'input': np.array([2, 7, 7])}, 0, -1),
+            LIF: lambda m: nir.LIF(*(np.array([x]) for x in (1e-4 * m.tau, 1.0, 0.0, 1.0, 0.0))),
+        },
+        type_check=False,
+    )
     named = {'input': 'input_1', 'flat.flatten': 'flat'}
     names = {name: named.get(name, name.replace('.', '_')) for name in ours.nodes}
     assert {names[name] for name in ours.nodes} == theirs.nodes.keys()
@@ -180,13 +219,25 @@ def test_nirtorch_traces_the_same_graph():
     for name, node in ours.nodes.items():
         other = theirs.nodes[names[name]]
         assert type(other) is type(node)
-        for key in ('weight', 'bias', 'stride', 'padding', 'dilation', 'groups', 'tau', 'r', 'v_leak', 'v_threshold',
-                    'v_reset'):
+        for key in (
+            'weight',
+            'bias',
+            'stride',
+            'padding',
+            'dilation',
+            'groups',
+            'tau',
+            'r',
+            'v_leak',
+            'v_threshold',
+            'v_reset',
+        ):
             assert np.all(getattr(node, key, None) == getattr(other, key, None)), (name, key)
 
 
 def test_other_layers():
     """Batch norms before convolutions, neurons of the user's own, and signals that are added to themselves."""
+
     class Loud(Neuron):
         def forward(self, x):
             return torch.ones_like(x)
@@ -195,8 +246,12 @@ def test_other_layers():
         def forward(self, x):
             return x + x
 
-    for layer, reason in ((Folded(nn.BatchNorm1d(4)), 'no convolution precedes'), (Loud(), 'dynamics of its own'),
-                          (Doubled(), 'added to itself'), (nn.ReLU(), "no node for 'relu'")):
+    for layer, reason in (
+        (Folded(nn.BatchNorm1d(4)), 'no convolution precedes'),
+        (Loud(), 'dynamics of its own'),
+        (Doubled(), 'added to itself'),
+        (nn.ReLU(), "no node for 'relu'"),
+    ):
         network, description = classifier('vgg_stride', T=2, in_channels=3)
         network.head.layers.append(layer)
         with pytest.raises(A2SGError, match=rf'layer head\.layers\.1.*{reason}'):
@@ -230,5 +285,3 @@ def test_metadata(tmp_path):
     # the network that was exported still runs all its steps
     assert deployed.network.backbone.T == 4
     assert not any('forward' in vars(module) for module in deployed.network.modules())
-
-

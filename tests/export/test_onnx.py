@@ -6,13 +6,13 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from a2sg_zoo.backbones.qkformer import AcrossBatch
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.deployed import Deployed, exportable
+from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import ILIF, LIF, Neuron
 from a2sg_zoo.registry import NEURONS
-from tests.backbones.test_families import FAMILIES
 from tests.export.networks import classifier, events, pictures, segmentor
+from tests.models.backbones.test_families import FAMILIES
 
 onnx = pytest.importorskip('onnx')
 pytest.importorskip('onnxscript')
@@ -43,7 +43,7 @@ def predicted(network, inputs):
     """The network's own answers, one at a time, through its preprocessor."""
     answers = []
     for x in inputs:
-        found, = network.test_step(dict(inputs=x[None], data_samples=torch.tensor([-1])))
+        (found,) = network.test_step(dict(inputs=x[None], data_samples=torch.tensor([-1])))
         answers.append(found['logits'].mean(0))
     return torch.stack(answers).detach().numpy()
 
@@ -62,17 +62,19 @@ def test_every_family_in_onnxruntime(name):
     assert (ours.argmax(1) == theirs.argmax(1))[close].all()
 
 
-@pytest.mark.parametrize('name', slow_unless(('resnet18', 'vgg_stride', 'e_spikeformer', 'spikformer_cifar'),
-                                             ('vgg_stride',)))
+@pytest.mark.parametrize(
+    'name', slow_unless(('resnet18', 'vgg_stride', 'e_spikeformer', 'spikformer_cifar'), ('vgg_stride',))
+)
 def test_in_double_precision(name):
     """By the reference implementation of the operators, which knows float64: no spike differs."""
     from onnx.reference import ReferenceEvaluator
+
     network, description = classifier(name, T=2)
     deployed = Deployed(network.double(), description, (32, 32))
     inputs = data(deployed, 3)
     inputs = inputs if deployed.takes_pictures else inputs.double()
     model = onnx.load_from_string(to_onnx(deployed, name))
-    theirs, = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: inputs.numpy()})
+    (theirs,) = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: inputs.numpy()})
     with torch.no_grad():
         x = (inputs.double() - deployed.mean) / deployed.std if deployed.takes_pictures else inputs.transpose(0, 1)
         ours = network.head(network.backbone(x)[-1]).mean(0)
@@ -124,9 +126,16 @@ def test_time_steps_of_the_prediction():
 
 NEURON_CONFIGS = [
     dict(type=kind, reset=reset, v_reset=v_reset, **leak)
-    for kind, leak in (('IF', {}), ('LIF', dict(tau=3.0)), ('LIF', dict(tau=1.6, decay_input=False)),
-                       ('PLIF', dict(tau=2.5)), ('PLIF', dict(tau=2.5, decay_input=False)))
-    for reset in ('hard', 'soft') for v_reset in (0.0, -0.4)]
+    for kind, leak in (
+        ('IF', {}),
+        ('LIF', dict(tau=3.0)),
+        ('LIF', dict(tau=1.6, decay_input=False)),
+        ('PLIF', dict(tau=2.5)),
+        ('PLIF', dict(tau=2.5, decay_input=False)),
+    )
+    for reset in ('hard', 'soft')
+    for v_reset in (0.0, -0.4)
+]
 
 
 @pytest.mark.parametrize('config', [*NEURON_CONFIGS, dict(type='ILIF', levels=3, decay=0.5)], ids=str)
@@ -155,7 +164,7 @@ def test_samples_alone():
     x = 2 * torch.rand(3, 4, 9)
     with exportable(layer):
         together = layer(x)
-    assert torch.equal(together, torch.cat([layer(x[:, i:i + 1]) for i in range(4)], 1))
+    assert torch.equal(together, torch.cat([layer(x[:, i : i + 1]) for i in range(4)], 1))
     assert not torch.equal(together, layer(x))
 
 

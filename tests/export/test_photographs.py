@@ -14,9 +14,9 @@ from a2sg_zoo.export import Deployed, to_nir, to_onnx
 from a2sg_zoo.export.check import _quiet, compare
 from a2sg_zoo.export.source import load
 from a2sg_zoo.export.to_nir import to_bytes
+from a2sg_zoo.hub.index import SHIPPED as SHIPPED_INDEX
+from a2sg_zoo.hub.index import read_index
 from a2sg_zoo.neurons import Neuron
-from a2sg_zoo.zoo.index import SHIPPED as SHIPPED_INDEX
-from a2sg_zoo.zoo.index import read_index
 from tests.export.networks import classifier, photographs
 from tests.export.test_nir import spikes_of
 from tests.export.test_onnx import predicted, run
@@ -64,8 +64,12 @@ def test_nir(name, photos):
         assert counts > 0 and abs(counts - found) <= 1e-3 * counts, layer
 
 
-SHIPPED = {'resnet_small_digits_tri': ('onnx', 'nir'), 'resnet19_w16_cifar10_tri': ('onnx', 'nir'),
-           'spikformer_2_128_cifar10_tri': ('onnx',), 'meta_spikeformer_small_camvid_a2sg': ('onnx',)}
+SHIPPED = {
+    'resnet_small_digits_tri': ('onnx', 'nir'),
+    'resnet19_w16_cifar10_tri': ('onnx', 'nir'),
+    'spikformer_2_128_cifar10_tri': ('onnx',),
+    'meta_spikeformer_small_camvid_a2sg': ('onnx',),
+}
 
 
 def test_of_all_that_is_shipped():
@@ -85,9 +89,14 @@ def pictures_for(name, shared):
         return [np.asarray(Image.open(io.BytesIO(file.read(x))).convert('RGB')) for x in files], (240, 320)
 
 
-@pytest.mark.parametrize('name, kind', [
-    pytest.param(name, kind, marks=() if 'digits' in name else pytest.mark.slow)
-    for name, kinds in SHIPPED.items() for kind in kinds])
+@pytest.mark.parametrize(
+    'name, kind',
+    [
+        pytest.param(name, kind, marks=() if 'digits' in name else pytest.mark.slow)
+        for name, kinds in SHIPPED.items()
+        for kind in kinds
+    ],
+)
 def test_shipped_networks(name, kind, shared):
     """Of all answers hardly any differ, and then by a spike that rounding tipped over."""
     pytest.importorskip('spikingjelly.activation_based.nir_exchange' if kind == 'nir' else 'onnxruntime')
@@ -96,6 +105,6 @@ def test_shipped_networks(name, kind, shared):
     deployed = Deployed(network, description, size)
     contents = to_bytes(to_nir(deployed, name)) if kind == 'nir' else to_onnx(deployed, name)
     rows = compare(contents, kind, network, deployed, images)
-    assert np.mean([row.agreement for row in rows]) >= .97, rows
+    assert np.mean([row.agreement for row in rows]) >= 0.97, rows
     if deployed.task == 'classification':
         assert np.median([row.difference for row in rows]) < 1e-4

@@ -12,8 +12,10 @@ from a2sg_zoo.registry import MODELS
 
 pytestmark = pytest.mark.skipif(torch._dynamo.config.disable, reason='torch.compile is switched off')
 
-NETWORKS = [dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4),
-            dict(type='Spikformer', form='cifar', embed_dims=16, depth=1, num_heads=2)]
+NETWORKS = [
+    dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4),
+    dict(type='Spikformer', form='cifar', embed_dims=16, depth=1, num_heads=2),
+]
 IMAGES = dict(generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
@@ -29,7 +31,7 @@ def step(network, compiled, x):
     y = compiled(x)[-1]
     (y * torch.linspace(0, 1, y.numel(), dtype=y.dtype).view_as(y)).mean().backward()
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    torch.optim.SGD(network.parameters(), lr=.5).step()
+    torch.optim.SGD(network.parameters(), lr=0.5).step()
     network.zero_grad()
     return y, gradients
 
@@ -83,6 +85,8 @@ def test_windows_that_are_searched_for(searcher):
         windows.append(ours)
     assert torch.equal(windows[0], windows[1]) and not torch.equal(windows[1], windows[2])
     assert policies[0].searches == policies[1].searches
-    records = [{name: policy.records[n] for name, n in named_neurons(network).items()}
-               for network, policy in zip(pair, policies)]
+    records = [
+        {name: policy.records[n] for name, n in named_neurons(network).items()}
+        for network, policy in zip(pair, policies)
+    ]
     torch.testing.assert_close(*records, rtol=1e-9, atol=1e-12)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch._dynamo.exc import InternalTorchDynamoError
 
-from a2sg_zoo.backbones.qkformer import AcrossBatch
+from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import IF, LIF, PLIF, fused, multistep_reference
 from a2sg_zoo.registry import SURROGATES
 
@@ -43,8 +43,10 @@ def both(neuron, x, g):
 
 def current(*shape, dtype=torch.float32, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return ((torch.randn(shape, generator=generator) * 1.5 + 0.5).to(dtype),
-            torch.randn(shape, generator=generator).to(dtype))
+    return (
+        (torch.randn(shape, generator=generator) * 1.5 + 0.5).to(dtype),
+        torch.randn(shape, generator=generator).to(dtype),
+    )
 
 
 CASES = dict(
@@ -55,7 +57,8 @@ CASES = dict(
     plif=(lambda: PLIF(), (4, 2, 7), torch.float32),
     integrate=(lambda: IF(surrogate=dict(type='BOX')), (2, 3, 4), torch.float32),
     half=(lambda: LIF(tau=1.7), (4, 3, 11), torch.float16),
-    brain=(lambda: LIF(tau=1.7), (4, 3, 11), torch.bfloat16))
+    brain=(lambda: LIF(tau=1.7), (4, 3, 11), torch.bfloat16),
+)
 
 
 @pytest.mark.parametrize('name', CASES)
@@ -96,7 +99,8 @@ LAYOUTS = dict(
     strided=lambda x: x.repeat_interleave(2, 4)[..., ::2],
     batch_first=lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     every_second_step=lambda x: x.repeat_interleave(2, 0)[::2],
-    repeated=lambda x: x[:1].expand_as(x))
+    repeated=lambda x: x[:1].expand_as(x),
+)
 
 
 @pytest.mark.parametrize('grad_layout', ['packed', 'channels_last', 'strided'])
@@ -107,10 +111,10 @@ def test_any_layout_in_memory(layout, grad_layout):
     neuron = LIF(surrogate=dict(type='ASY')).double()
     leaf = x.detach().requires_grad_()
     s = neuron(leaf)
-    dx, = torch.autograd.grad(s, leaf, g)
+    (dx,) = torch.autograd.grad(s, leaf, g)
     plain = x.detach().clone().requires_grad_()
     expected = multistep_reference(plain, neuron.rate, neuron.dynamics, neuron.surrogate, neuron.beta)
-    dx_expected, = torch.autograd.grad(expected, plain, g)
+    (dx_expected,) = torch.autograd.grad(expected, plain, g)
     assert torch.equal(s, expected) and s.shape == x.shape
     torch.testing.assert_close(dx, dx_expected, rtol=1e-12, atol=1e-12)
 
@@ -119,7 +123,7 @@ def test_channels_last_in_channels_last_out():
     x = LAYOUTS['channels_last'](current(4, 2, 3, 4, 5)[0]).requires_grad_()
     s = LIF()(x)
     assert s.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
-    dx, = torch.autograd.grad(s.sum(), x)
+    (dx,) = torch.autograd.grad(s.sum(), x)
     assert dx.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
@@ -135,9 +139,9 @@ def test_half_precision_rounds_u_once_a_step(dtype):
         u = (x[t].float() * r + v * (1 - r)).to(dtype).float()
         assert torch.equal(s[t].float(), (u >= 1).float())
         v = u * (u < 1)
-    dx, = torch.autograd.grad(s, leaf, g)
+    (dx,) = torch.autograd.grad(s, leaf, g)
     wide = x.float().requires_grad_()
-    dx_wide, = torch.autograd.grad(neuron(wide), wide, g.float())
+    (dx_wide,) = torch.autograd.grad(neuron(wide), wide, g.float())
     close = torch.isclose(dx.float(), dx_wide, rtol=0.02, atol=0.02)
     # the others stand at the threshold or at the window's edge
     assert dx.dtype == dtype and close.float().mean() > 0.97
@@ -145,13 +149,13 @@ def test_half_precision_rounds_u_once_a_step(dtype):
 
 def test_a_threshold_that_half_precision_lacks_is_not_rounded():
     """0.7 lies between two numbers of bfloat16; the lower one does not reach it, forwards as backwards."""
-    below = torch.tensor(.7).bfloat16()
-    assert below.float() < .7
+    below = torch.tensor(0.7).bfloat16()
+    assert below.float() < 0.7
     x = below.expand(2, 1).clone().requires_grad_()
-    s = IF(v_threshold=.7, surrogate=dict(type='BOX', beta=2.0))(x)
+    s = IF(v_threshold=0.7, surrogate=dict(type='BOX', beta=2.0))(x)
     assert s.tolist() == [[0], [1]]
     s[1].backward(torch.ones(1, dtype=x.dtype))
-    assert x.grad.tolist() == [[.25], [.25]]  # no reset in between, which would have ended the first step's part
+    assert x.grad.tolist() == [[0.25], [0.25]]  # no reset in between, which would have ended the first step's part
 
 
 @pytest.mark.parametrize('decay_input', [True, False])
@@ -198,7 +202,6 @@ def test_as_many_time_steps_as_are_unrolled(compiled, monkeypatch):
 
 
 class Untraceable(SURROGATES.get('TRI')):
-
     def __call__(self, z, beta):
         print(end='' if float(z.sum()) else '')  # data reach Python: no compiler follows
         return super().__call__(z, beta)
@@ -246,7 +249,7 @@ def test_what_a_compiled_pass_runs_into_is_no_failure_to_compile(errors, compile
     """It is raised, and the next call finds the compiled pass again."""
     faulty = Faulty(*errors)
     monkeypatch.setattr(fused, '_compile', lambda function: faulty)
-    run = partial(fused.spikes_alone, torch.ones(2, 3), .5, LIF().dynamics)
+    run = partial(fused.spikes_alone, torch.ones(2, 3), 0.5, LIF().dynamics)
     for error in errors:
         if error is None:
             assert run() == 'compiled'
@@ -261,10 +264,10 @@ def test_what_a_compiled_pass_runs_into_is_no_failure_to_compile(errors, compile
 def test_what_cannot_be_compiled_runs_step_by_step_for_good(errors, compiled, monkeypatch, warnings):
     faulty = Faulty(*errors)
     monkeypatch.setattr(fused, '_compile', lambda function: faulty)
-    run = partial(fused.spikes_alone, torch.full((2, 3), 3.), .5, LIF().dynamics)
+    run = partial(fused.spikes_alone, torch.full((2, 3), 3.0), 0.5, LIF().dynamics)
     found = [run() for _ in (*errors, 'once more')]
-    assert found[:len(errors) - 1] == ['compiled'] * (len(errors) - 1) and faulty.errors == []
-    assert all(torch.equal(s, torch.ones(2, 3)) for s in found[len(errors) - 1:])
+    assert found[: len(errors) - 1] == ['compiled'] * (len(errors) - 1) and faulty.errors == []
+    assert all(torch.equal(s, torch.ones(2, 3)) for s in found[len(errors) - 1 :])
     assert len(warnings) == 1 and 'spikes of a spiking layer could not be compiled' in warnings[0]
 
 
@@ -272,14 +275,14 @@ def test_an_error_that_is_the_callers_is_raised(compiled, monkeypatch):
     """Whatever a pass answers with when it cannot be computed at all, the next call is to try the compiler again."""
     monkeypatch.setattr(fused, '_compile', lambda function: Faulty(ValueError('the compiler met it first')))
     with pytest.raises(AttributeError):
-        fused.spikes_alone(torch.ones(2, 3), .5, None)
+        fused.spikes_alone(torch.ones(2, 3), 0.5, None)
     assert not compiled
 
 
 def test_without_a_compiler(tmp_path):
     """As on a machine without one: a warning, and the same numbers."""
     script = tmp_path / 'script.py'
-    script.write_text('''
+    script.write_text("""
 import torch
 from a2sg_zoo.neurons import LIF, fused
 fused.SMALL = 0
@@ -287,11 +290,15 @@ x = torch.linspace(-1, 3, 24).view(4, 6).requires_grad_()
 s = LIF()(x)
 s.backward(torch.ones_like(s))
 print(s.sum().item(), x.grad.sum().item())
-''')
+""")
     outputs = []
     for compiler in (None, str(tmp_path / 'no-such-compiler')):
-        env = dict(os.environ, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / str(len(outputs))), OMP_NUM_THREADS='1',
-                   PYTHONPATH=os.pathsep.join(sys.path))
+        env = dict(
+            os.environ,
+            TORCHINDUCTOR_CACHE_DIR=str(tmp_path / str(len(outputs))),
+            OMP_NUM_THREADS='1',
+            PYTHONPATH=os.pathsep.join(sys.path),
+        )
         if compiler:
             env['CXX'] = compiler
         else:
@@ -310,11 +317,11 @@ def test_more_elements_than_32_bits_count(compiled):
     pages = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     if pages < 19e9:
         pytest.skip(f'needs 19 GB of free memory, there are {pages / 1e9:.0f}')
-    N = 2 ** 31 + 10
+    N = 2**31 + 10
     x = torch.zeros(1, N, dtype=torch.bfloat16)
     x[0, -4:] = 2
-    s = LIF(decay_input=False, surrogate=dict(type='BOX', beta=2.))(x.requires_grad_())
+    s = LIF(decay_input=False, surrogate=dict(type='BOX', beta=2.0))(x.requires_grad_())
     assert s[0, -5:].tolist() == [0, 1, 1, 1, 1] and float(s[0, :8].sum()) == 0
     s.backward(s.detach())
-    assert x.grad[0, -5:].tolist() == [0, .25, .25, .25, .25] and float(x.grad[0, :8].sum()) == 0
+    assert x.grad[0, -5:].tolist() == [0, 0.25, 0.25, 0.25, 0.25] and float(x.grad[0, :8].sum()) == 0
     assert any(hasattr(f, '_torchdynamo_orig_callable') for f in compiled.values())

@@ -13,8 +13,13 @@ from a2sg_zoo.neurons import IF, LIF, PLIF, multistep_reference, recorded_potent
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
 
-KINDS = dict(IF=(IF, {}), LIF=(LIF, dict(tau=2.0)), LIF_summed=(LIF, dict(tau=1.7, decay_input=False)),
-             PLIF=(PLIF, dict(tau=2.5)), PLIF_summed=(PLIF, dict(tau=2.5, decay_input=False)))
+KINDS = dict(
+    IF=(IF, {}),
+    LIF=(LIF, dict(tau=2.0)),
+    LIF_summed=(LIF, dict(tau=1.7, decay_input=False)),
+    PLIF=(PLIF, dict(tau=2.5)),
+    PLIF_summed=(PLIF, dict(tau=2.5, decay_input=False)),
+)
 VARIANTS = list(itertools.product(KINDS, ['hard', 'soft'], [True, False], [0.0, -0.3]))
 
 
@@ -34,8 +39,9 @@ def gradients(spikes, neuron, x, cotangent):
 def test_backward_equals_autograd(kind, reset, detach_reset, v_reset, data):
     shape = data.draw(st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 9)))
     surrogate = data.draw(st.sampled_from([ASY(0.7, 0.6), TRI(0.9), BOX(1.1), ATan()]))
-    neuron = make(kind, surrogate=surrogate, reset=reset, detach_reset=detach_reset, v_reset=v_reset,
-                  v_threshold=0.8).double()
+    neuron = make(
+        kind, surrogate=surrogate, reset=reset, detach_reset=detach_reset, v_reset=v_reset, v_threshold=0.8
+    ).double()
     neuron.beta = torch.rand(shape[0], dtype=torch.float64) + 0.3
     x = (torch.randn(shape, dtype=torch.float64) + 0.5).requires_grad_()
     cotangent = torch.randn(shape, dtype=torch.float64)
@@ -92,16 +98,18 @@ def test_a_loss_on_potentials_and_spikes(kind, reset, detach_reset, v_reset):
     on_s, on_u = torch.randn_like(x), torch.randn_like(x)
     with recorded_potentials(neuron) as potentials:
         spikes = neuron(x)
-    (owner, u), = potentials
+    ((owner, u),) = potentials
     s_reference, u_reference = reference_potentials(neuron, x)
     assert owner is neuron and neuron.potentials is None
     torch.testing.assert_close(u, u_reference)
     wanted = [x, *neuron.parameters()]
     for a, b in ((1, 1), (0, 1)):  # with a loss on the spikes too, and without one
-        ours = torch.autograd.grad((a * (spikes * on_s).sum() if a else 0) + b * (u * u * on_u).sum(), wanted,
-                                   retain_graph=True)
-        theirs = torch.autograd.grad(a * (s_reference * on_s).sum() + b * (u_reference ** 2 * on_u).sum(), wanted,
-                                     retain_graph=True)
+        ours = torch.autograd.grad(
+            (a * (spikes * on_s).sum() if a else 0) + b * (u * u * on_u).sum(), wanted, retain_graph=True
+        )
+        theirs = torch.autograd.grad(
+            a * (s_reference * on_s).sum() + b * (u_reference**2 * on_u).sum(), wanted, retain_graph=True
+        )
         for our, their in zip(ours, theirs):
             torch.testing.assert_close(our, their, rtol=1e-10, atol=1e-12)
 
@@ -137,8 +145,8 @@ def test_reference_can_be_differentiated_twice():
     x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
     neuron = LIF(surrogate=dict(type='ATan')).double()
     s = multistep_reference(x, neuron.rate, neuron.dynamics, neuron.surrogate, 0.5)
-    grad, = torch.autograd.grad((s * torch.randn_like(s)).sum(), x, create_graph=True)
-    second, = torch.autograd.grad(grad.square().sum(), x)
+    (grad,) = torch.autograd.grad((s * torch.randn_like(s)).sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(grad.square().sum(), x)
     assert second.abs().sum() > 0
 
 
@@ -148,15 +156,18 @@ def test_no_state_between_calls():
     assert torch.equal(copy.deepcopy(neuron)(x), neuron(x))
 
 
-@pytest.mark.parametrize('config, error, message', [
-    (dict(type='LIFF'), ConfigError, "did you mean 'LIF'"),
-    (dict(type='LIF', tau='two'), TypeError, "LIF: tau must be a number, got 'two'"),
-    (dict(type='LIF', tau=0.5), ValueError, 'LIF: tau must be at least 1'),
-    (dict(type='PLIF', tau=1.0), ValueError, 'PLIF: tau must exceed 1'),
-    (dict(type='LIF', reset='zero'), ValueError, "LIF: reset must be 'hard' or 'soft'"),
-    (dict(type='IF', v_threshold=-1), ValueError, 'IF: v_threshold must be positive'),
-    (dict(type='IF', v_reset=1.0), ValueError, 'v_reset = 1.0 must lie below v_threshold'),
-])
+@pytest.mark.parametrize(
+    'config, error, message',
+    [
+        (dict(type='LIFF'), ConfigError, "did you mean 'LIF'"),
+        (dict(type='LIF', tau='two'), TypeError, "LIF: tau must be a number, got 'two'"),
+        (dict(type='LIF', tau=0.5), ValueError, 'LIF: tau must be at least 1'),
+        (dict(type='PLIF', tau=1.0), ValueError, 'PLIF: tau must exceed 1'),
+        (dict(type='LIF', reset='zero'), ValueError, "LIF: reset must be 'hard' or 'soft'"),
+        (dict(type='IF', v_threshold=-1), ValueError, 'IF: v_threshold must be positive'),
+        (dict(type='IF', v_reset=1.0), ValueError, 'v_reset = 1.0 must lie below v_threshold'),
+    ],
+)
 def test_wrong_arguments_are_explained(config, error, message):
     with pytest.raises(error, match=message):
         NEURONS.build(config)

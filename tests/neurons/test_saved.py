@@ -4,18 +4,23 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.layers import conv_bn
+from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.neurons import IF, LIF, PLIF, saved
 from a2sg_zoo.neurons.saved import spikes_from_potentials
 from a2sg_zoo.registry import MODELS
 
 
 class Net(nn.Module):
-
     def __init__(self, channels=8):
         super().__init__()
-        self.layers = nn.Sequential(conv_bn(channels, channels), LIF(), conv_bn(channels, channels), PLIF(),
-                                    conv_bn(channels, channels), IF(v_threshold=.7))
+        self.layers = nn.Sequential(
+            conv_bn(channels, channels),
+            LIF(),
+            conv_bn(channels, channels),
+            PLIF(),
+            conv_bn(channels, channels),
+            IF(v_threshold=0.7),
+        )
 
     def forward(self, x):
         return self.layers(x)
@@ -60,7 +65,7 @@ def test_memory_that_is_reused_or_written_to_is_not_taken_for_spikes():
             a = torch.randn(2, 500)
             b = a.exp().requires_grad_()
             y = b * b.detach().mul(2)
-            gradient, = torch.autograd.grad(y.sum(), b)
+            (gradient,) = torch.autograd.grad(y.sum(), b)
             assert torch.equal(gradient, b.detach() * 2)
         s = neuron(x).detach()
         s.mul_(3)
@@ -69,10 +74,15 @@ def test_memory_that_is_reused_or_written_to_is_not_taken_for_spikes():
     assert torch.equal(torch.autograd.grad(y, w)[0], s)
 
 
-@pytest.mark.parametrize('config', [
-    dict(type='SpikingResNet', depths=(1, 1), widths=(8, 16), stem=8),
-    dict(type='Spikformer', form='cifar', embed_dims=32, depth=2, num_heads=2),
-    dict(type='MetaSpikeFormer', embed_dims=[16, 32, 48, 64], depths=[1, 1], num_heads=4)], ids=lambda c: c['type'])
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(type='SpikingResNet', depths=(1, 1), widths=(8, 16), stem=8),
+        dict(type='Spikformer', form='cifar', embed_dims=32, depth=2, num_heads=2),
+        dict(type='MetaSpikeFormer', embed_dims=[16, 32, 48, 64], depths=[1, 1], num_heads=4),
+    ],
+    ids=lambda c: c['type'],
+)
 def test_backbones(config):
     """The option changes what is kept, and no gradient."""
     results = {}

@@ -19,18 +19,27 @@ from a2sg_zoo.surrogates.piecewise_linear import UnitArea
 from tests.fake_gpu import fake_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
-SHAPES = ASY(.7, .6), TRI(.9), TRI(1.1, normalize='peak'), BOX(1.2), UnitArea(ASY(.8))
+SHAPES = ASY(0.7, 0.6), TRI(0.9), TRI(1.1, normalize='peak'), BOX(1.2), UnitArea(ASY(0.8))
 
 
 def cases(seed=0):
     """All kinds of neurons, each with a number of steps, a type, a rate and a shape drawn for it."""
     draw = random.Random(seed)
-    kinds = itertools.product([True, False], [True, False], [True, False], [0.0, -.3],
-                              [torch.float32, torch.bfloat16, torch.float16])
+    kinds = itertools.product(
+        [True, False], [True, False], [True, False], [0.0, -0.3], [torch.float32, torch.bfloat16, torch.float16]
+    )
     for decay_input, hard, detached, v_reset, dtype in kinds:
-        yield (Dynamics(draw.choice([1.0, .7]), v_reset, decay_input, hard, detached), dtype, draw.randint(1, 16),
-               draw.choice([1, 5, 1023, 2500]), draw.choice([.5, .3, torch.tensor(.4)]), draw.choice(SHAPES),
-               draw.random() < .5, draw.random() < .3, draw.random() < .3)
+        yield (
+            Dynamics(draw.choice([1.0, 0.7]), v_reset, decay_input, hard, detached),
+            dtype,
+            draw.randint(1, 16),
+            draw.choice([1, 5, 1023, 2500]),
+            draw.choice([0.5, 0.3, torch.tensor(0.4)]),
+            draw.choice(SHAPES),
+            draw.random() < 0.5,
+            draw.random() < 0.3,
+            draw.random() < 0.3,
+        )
 
 
 def check(device):
@@ -44,7 +53,7 @@ def check(device):
         x, grad_s, grad_u = ((1.5 * torch.randn(T, N, device=device)).to(dtype) for _ in range(3))
         if repeated:
             x, grad_s = x[:1].expand(T, N), grad_s[:1].expand(T, N)
-        beta = (torch.rand(T if per_step else 1, 2, device=device) + .3)[:, 0]
+        beta = (torch.rand(T if per_step else 1, 2, device=device) + 0.3)[:, 0]
         assert kernels.supports(x, shape)
         expected = reference.forward_pass(x, rate, dynamics)
         found = kernels.forward(x, rate, dynamics)
@@ -63,7 +72,7 @@ def check_layer(device):
     from a2sg_zoo.neurons import fused
 
     torch.manual_seed(0)
-    for shape in (ASY(.7), ATan()):
+    for shape in (ASY(0.7), ATan()):
         layer = PLIF(tau=2.5, surrogate=shape, detach_reset=False).to(device)
         x = (2 * torch.randn(5, 3, 7, device=device)).requires_grad_()
         g = torch.randn_like(x)
@@ -74,11 +83,12 @@ def check_layer(device):
             assert torch.allclose(a, b, rtol=1e-5, atol=1e-6), shape
     used = {kernel.__name__ for _, kernel, *_ in fused._compiled if kernel is not None}
     assert used == {'forward', 'backward'} and all(
-        _compiled is kernel for (_, kernel, *_), _compiled in fused._compiled.items() if kernel is not None)
+        _compiled is kernel for (_, kernel, *_), _compiled in fused._compiled.items() if kernel is not None
+    )
 
 
 # the interpreter cuts bfloat16 off where GPUs round to the nearest, so torch rounds for it
-IN_THE_INTERPRETER = '''
+IN_THE_INTERPRETER = """
 import torch
 from triton.runtime import interpreter
 convert = interpreter._convert_float
@@ -88,13 +98,18 @@ interpreter._convert_float = lambda x, source, target, mode: (
 from tests.neurons.test_triton_kernels import check, check_layer
 print(check(torch.device('cpu')), 'cases')
 check_layer(torch.device('cpu'))
-'''
+"""
 
 
 def test_in_the_interpreter():
     pytest.importorskip('triton')
-    done = subprocess.run([sys.executable, '-c', IN_THE_INTERPRETER], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, 'TRITON_INTERPRET': '1', 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'})
+    done = subprocess.run(
+        [sys.executable, '-c', IN_THE_INTERPRETER],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'TRITON_INTERPRET': '1', 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert '48 cases' in done.stdout
 
@@ -134,7 +149,7 @@ def test_a_layer_copies_nothing_to_the_device(shape, decay_input, kind, monkeypa
             layer = kind(decay_input=decay_input, surrogate=shape)
         crossings.clear()
         x = torch.randn(4, 3, 5, device='cuda', requires_grad=True)
-        for window in (FixedWindow(shape, layer.beta), FixedWindow(shape, .8)):
+        for window in (FixedWindow(shape, layer.beta), FixedWindow(shape, 0.8)):
             s = multistep(x, layer.rate, layer.dynamics, window)
             # autograd's engine would ask for a GPU
             s.grad_fn.apply(torch.randn_like(s), None)

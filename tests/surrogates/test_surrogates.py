@@ -32,11 +32,26 @@ def area(shape, beta):
     return float(torch.trapezoid(shape(Z, beta), Z))
 
 
-@pytest.mark.parametrize('shape, beta, expected', [
-    (TRI(), 0.7, 1), (TRI(normalize='peak'), 0.7, 0.7), (BOX(), 0.7, 1), (BOX(normalize='peak'), 0.7, 1.4),
-    (ASY(h=0.5), 0.7, 0.7), (ASY(h=0.8), 0.7, 2 * 0.7 * 0.8), (PiecewiseQuadratic(), 0.7, 1), (Sigmoid(), 0.25, 1),
-    (ATan(), 0.5, 1), (FastSigmoid(), 0.04, 0.08), (Gaussian(), 0.5, 1),
-    (Tanh(), 0.3, 1), (DspikeShape(), 0.6, 1), (DspikeShape(v_threshold=0.5), 4.0, 1)], ids=repr)
+@pytest.mark.parametrize(
+    'shape, beta, expected',
+    [
+        (TRI(), 0.7, 1),
+        (TRI(normalize='peak'), 0.7, 0.7),
+        (BOX(), 0.7, 1),
+        (BOX(normalize='peak'), 0.7, 1.4),
+        (ASY(h=0.5), 0.7, 0.7),
+        (ASY(h=0.8), 0.7, 2 * 0.7 * 0.8),
+        (PiecewiseQuadratic(), 0.7, 1),
+        (Sigmoid(), 0.25, 1),
+        (ATan(), 0.5, 1),
+        (FastSigmoid(), 0.04, 0.08),
+        (Gaussian(), 0.5, 1),
+        (Tanh(), 0.3, 1),
+        (DspikeShape(), 0.6, 1),
+        (DspikeShape(v_threshold=0.5), 4.0, 1),
+    ],
+    ids=repr,
+)
 def test_area(shape, beta, expected):
     assert area(shape, beta) == pytest.approx(expected, rel=2e-3)
 
@@ -58,24 +73,31 @@ def test_asy_rises_from_h_minus_half_to_h_plus_half(beta):
     assert low == pytest.approx(0, abs=1e-9) and high == pytest.approx(1)
 
 
-@pytest.mark.parametrize('shape, primitive', [
-    (Sigmoid(4.0), lambda z: torch.sigmoid(4 * z)),
-    (ATan(2.0), lambda z: torch.atan(math.pi / 2 * 2 * z) / math.pi),
-    (FastSigmoid(25.0), lambda z: z / (1 + 25 * z.abs())),
-    (Gaussian(0.5), lambda z: torch.special.ndtr(z / 0.5)),
-    (Tanh(3.0), lambda z: torch.tanh(3 * z) / 2 + 0.5),
-    (PiecewiseQuadratic(1.0), lambda z: torch.where(z.abs() > 1, z.sign() / 2, -0.5 * z.abs() * z + z)),
-], ids=lambda value: getattr(value, '__name__', repr(value)))
+@pytest.mark.parametrize(
+    'shape, primitive',
+    [
+        (Sigmoid(4.0), lambda z: torch.sigmoid(4 * z)),
+        (ATan(2.0), lambda z: torch.atan(math.pi / 2 * 2 * z) / math.pi),
+        (FastSigmoid(25.0), lambda z: z / (1 + 25 * z.abs())),
+        (Gaussian(0.5), lambda z: torch.special.ndtr(z / 0.5)),
+        (Tanh(3.0), lambda z: torch.tanh(3 * z) / 2 + 0.5),
+        (PiecewiseQuadratic(1.0), lambda z: torch.where(z.abs() > 1, z.sign() / 2, -0.5 * z.abs() * z + z)),
+    ],
+    ids=lambda value: getattr(value, '__name__', repr(value)),
+)
 def test_derivative_of_the_primitive(shape, primitive):
     z = torch.randn(1000, dtype=torch.float64, requires_grad=True)
-    expected, = torch.autograd.grad(primitive(z).sum(), z)
+    (expected,) = torch.autograd.grad(primitive(z).sum(), z)
     torch.testing.assert_close(shape(z, shape.beta), expected)
 
 
-@pytest.mark.parametrize('name', ['ASY', 'TRI', 'BOX', 'Sigmoid', 'ATan', 'FastSigmoid', 'Gaussian',
-                                  'PiecewiseQuadratic', 'Tanh', 'DspikeShape'])
-@given(shape=st.lists(st.integers(1, 4), max_size=4), dtype=st.sampled_from([torch.float32, torch.float64,
-                                                                             torch.bfloat16]))
+@pytest.mark.parametrize(
+    'name',
+    ['ASY', 'TRI', 'BOX', 'Sigmoid', 'ATan', 'FastSigmoid', 'Gaussian', 'PiecewiseQuadratic', 'Tanh', 'DspikeShape'],
+)
+@given(
+    shape=st.lists(st.integers(1, 4), max_size=4), dtype=st.sampled_from([torch.float32, torch.float64, torch.bfloat16])
+)
 def test_keeps_shape_and_dtype(name, shape, dtype):
     surrogate = SURROGATES.build(dict(type=name))
     z = torch.randn(shape).to(dtype)
@@ -94,7 +116,7 @@ def test_dspike_goes_from_0_to_1_and_the_shape_is_its_derivative(b, v_threshold)
     ends = torch.tensor([0, v_threshold, 2 * v_threshold], dtype=torch.float64)
     torch.testing.assert_close(dspike(ends, b, v_threshold), torch.tensor([0, 0.5, 1], dtype=torch.float64))
     u = (torch.linspace(-1, 3, 402, dtype=torch.float64) * v_threshold).requires_grad_()
-    expected, = torch.autograd.grad(dspike(u, b, v_threshold).sum(), u)
+    (expected,) = torch.autograd.grad(dspike(u, b, v_threshold).sum(), u)
     expected = expected * ((u >= 0) & (u <= 2 * v_threshold))
     shape = DspikeShape(b, v_threshold)
     assert shape.beta == pytest.approx(2 * v_threshold / b)
@@ -117,7 +139,6 @@ def test_own_surrogate_needs_one_decorator():
 
     @SURROGATES.register_module()
     class Cosine(Surrogate):
-
         def __call__(self, z, beta):
             return torch.cos(z * (math.pi / 2) / beta).clamp(min=0) * (z.abs() <= beta)
 
@@ -127,17 +148,20 @@ def test_own_surrogate_needs_one_decorator():
         SURROGATES.module_dict.pop('Cosine')
 
 
-@pytest.mark.parametrize('config, error, message', [
-    (dict(type='TRY'), ConfigError, "'TRY' is not a registered surrogate; did you mean 'TRI'"),
-    (dict(type='TRI', beta='wide'), TypeError, "TRI: beta must be a number, got 'wide'"),
-    (dict(type='TRI', beta=0.0), ValueError, 'TRI: beta must be positive'),
-    (dict(type='BOX', normalize='sum'), ValueError, "BOX: normalize must be 'area' or 'peak'"),
-    (dict(type='ASY', h=None), TypeError, 'ASY: h must be a finite number'),
-    (dict(type='ATan', alpha=-1), ValueError, 'ATan: alpha must be positive'),
-    (dict(type='Tanh', K=0), ValueError, 'Tanh: K must be positive'),
-    (dict(type='DspikeShape', b='hot'), TypeError, "DspikeShape: b must be a number, got 'hot'"),
-    (dict(type='DspikeShape', v_threshold=0), ValueError, 'DspikeShape: v_threshold must be positive'),
-])
+@pytest.mark.parametrize(
+    'config, error, message',
+    [
+        (dict(type='TRY'), ConfigError, "'TRY' is not a registered surrogate; did you mean 'TRI'"),
+        (dict(type='TRI', beta='wide'), TypeError, "TRI: beta must be a number, got 'wide'"),
+        (dict(type='TRI', beta=0.0), ValueError, 'TRI: beta must be positive'),
+        (dict(type='BOX', normalize='sum'), ValueError, "BOX: normalize must be 'area' or 'peak'"),
+        (dict(type='ASY', h=None), TypeError, 'ASY: h must be a finite number'),
+        (dict(type='ATan', alpha=-1), ValueError, 'ATan: alpha must be positive'),
+        (dict(type='Tanh', K=0), ValueError, 'Tanh: K must be positive'),
+        (dict(type='DspikeShape', b='hot'), TypeError, "DspikeShape: b must be a number, got 'hot'"),
+        (dict(type='DspikeShape', v_threshold=0), ValueError, 'DspikeShape: v_threshold must be positive'),
+    ],
+)
 def test_wrong_arguments_are_explained(config, error, message):
     with pytest.raises(error, match=message):
         SURROGATES.build(config)

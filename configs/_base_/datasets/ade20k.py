@@ -26,7 +26,9 @@ train_dataloader = dict(
         type='ADE20K',
         data_root=data_root,
         data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -36,7 +38,9 @@ val_dataloader = dict(
         type='ADE20K',
         data_root=data_root,
         data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'),
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='SegmentationMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
@@ -45,23 +49,31 @@ visualizer = dict(type='Visualizer', vis_backends=vis_backends)
 
 # What --demo swaps in: scenes that the package draws, small crops, a short schedule. The network stays as it is.
 demo_data = dict(type='MiniatureADE20K', data_root='data/demo/ADEChallengeData2016')
-demo_evaluation = dict(num_workers=0, persistent_workers=False, dataset=dict(
-    **demo_data, pipeline=[
-        dict(type='LoadImage'),
-        dict(type='LoadSegAnnotations'),
-        dict(type='PackSegInputs'),
-    ]))
+demo_evaluation = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        **demo_data, pipeline=[dict(type='LoadImage'), dict(type='LoadSegAnnotations'), dict(type='PackSegInputs')]
+    ),
+)
 demo = dict(
     data_root=demo_data['data_root'],
-    train_dataloader=dict(batch_size=8, num_workers=0, persistent_workers=False, dataset=dict(
-        **demo_data, pipeline=[
-            dict(type='LoadImage'),
-            dict(type='LoadSegAnnotations'),
-            dict(type='RandomResize', scale=(128, 128), ratio_range=(0.5, 1.0), keep_ratio=True),
-            dict(type='RandomCrop', crop_size=(64, 64)),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='PackSegInputs'),
-        ])),
+    train_dataloader=dict(
+        batch_size=8,
+        num_workers=0,
+        persistent_workers=False,
+        dataset=dict(
+            **demo_data,
+            pipeline=[
+                dict(type='LoadImage'),
+                dict(type='LoadSegAnnotations'),
+                dict(type='RandomResize', scale=(128, 128), ratio_range=(0.5, 1.0), keep_ratio=True),
+                dict(type='RandomCrop', crop_size=(64, 64)),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='PackSegInputs'),
+            ],
+        ),
+    ),
     val_dataloader=demo_evaluation,
     test_dataloader=demo_evaluation,
     train_cfg=dict(max_iters=300, val_interval=100),
@@ -69,4 +81,5 @@ demo = dict(
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
         dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=20, end=300),
     ],
-    default_hooks=dict(logger=dict(interval=10), checkpoint=dict(interval=100)))
+    default_hooks=dict(logger=dict(interval=10), checkpoint=dict(interval=100)),
+)

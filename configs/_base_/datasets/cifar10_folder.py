@@ -4,12 +4,16 @@ _base_ = 'cifar10.py'
 data_root = '{{$CIFAR10_FOLDER:data/cifar10}}'
 train_dataloader = dict(
     num_workers=1,
-    dataset=dict(_delete_=True, type='ImageFolder', data_root=data_root, pipeline=[
-        dict(type='BatchCrop', padding=4),
-        dict(type='BatchFlip', prob=0.5),
-    ]))
+    dataset=dict(
+        _delete_=True,
+        type='ImageFolder',
+        data_root=data_root,
+        pipeline=[dict(type='BatchCrop', padding=4), dict(type='BatchFlip', prob=0.5)],
+    ),
+)
 val_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(_delete_=True, type='ImageFolder', data_root=data_root, train=False))
+    dataset=dict(_delete_=True, type='ImageFolder', data_root=data_root, train=False),
+)
 test_dataloader = val_dataloader

@@ -5,9 +5,9 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(size=16, per_class=(0, 500), pipeline=[
-        dict(type='BatchCrop', padding=2),
-        dict(type='BatchFlip', prob=0.5),
-    ]))
+    dataset=dict(
+        size=16, per_class=(0, 500), pipeline=[dict(type='BatchCrop', padding=2), dict(type='BatchFlip', prob=0.5)]
+    ),
+)
 val_dataloader = dict(dataset=dict(size=16, per_class=(0, 200)))
 test_dataloader = val_dataloader

@@ -1,10 +1,10 @@
 # What data sets for classification share: how samples are drawn and put together, the metric, and where curves go.
 train_dataloader = dict(
-    sampler=dict(type='ResumableSampler', shuffle=True),
-    collate_fn=dict(type='mmengine.dataset.default_collate'))
+    sampler=dict(type='ResumableSampler', shuffle=True), collate_fn=dict(type='mmengine.dataset.default_collate')
+)
 val_dataloader = dict(
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='mmengine.dataset.default_collate'))
+    sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=dict(type='mmengine.dataset.default_collate')
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy')
 test_evaluator = val_evaluator

@@ -2,11 +2,7 @@
 _base_ = 'classification.py'
 data_preprocessor = dict(type='ImgDataPreprocessor', mean=[78.0] * 3, std=[96.0] * 3)
 train_dataloader = dict(
-    batch_size=32,
-    num_workers=0,
-    dataset=dict(type='Digits', size=8, pipeline=[dict(type='BatchCrop', padding=1)]))
-val_dataloader = dict(
-    batch_size=360,
-    num_workers=0,
-    dataset=dict(type='Digits', size=8, train=False))
+    batch_size=32, num_workers=0, dataset=dict(type='Digits', size=8, pipeline=[dict(type='BatchCrop', padding=1)])
+)
+val_dataloader = dict(batch_size=360, num_workers=0, dataset=dict(type='Digits', size=8, train=False))
 test_dataloader = val_dataloader

@@ -2,9 +2,6 @@
 custom_hooks = [
     dict(
         type='AdaptationHook',
-        policy=dict(
-            type='A2SG',
-            surrogate=dict(type='ASY'),
-            searcher=dict(type='TPESearcher', trials=16),
-            interval=20)),
+        policy=dict(type='A2SG', surrogate=dict(type='ASY'), searcher=dict(type='TPESearcher', trials=16), interval=20),
+    )
 ]

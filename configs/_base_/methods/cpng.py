@@ -2,5 +2,6 @@
 custom_hooks = [
     dict(
         type='AdaptationHook',
-        policy=dict(type='CPNG', surrogate=dict(type='TRI', beta=1.0), target=None, warm_up=100, momentum=0.9)),
+        policy=dict(type='CPNG', surrogate=dict(type='TRI', beta=1.0), target=None, warm_up=100, momentum=0.9),
+    )
 ]

@@ -6,5 +6,7 @@ custom_hooks = [
             type='SASG',
             surrogate=dict(type='TRI', normalize='peak'),
             searcher=dict(type='TPESearcher', trials=16),
-            interval=20)),
+            interval=20,
+        ),
+    )
 ]

@@ -10,7 +10,8 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size_divisor=16,
-        test_cfg=dict(size_divisor=16)),
+        test_cfg=dict(size_divisor=16),
+    ),
     backbone=dict(
         type='ESpikeFormer',
         embed_dims=[48, 96, 192, 240],
@@ -18,7 +19,8 @@ model = dict(
         num_heads=8,
         T=1,
         neuron=dict(type='ILIF', levels=4),
-        out_indices=(0, 1, 2, 4)),
+        out_indices=(0, 1, 2, 4),
+    ),
     neck=dict(type='FPN', in_channels=[24, 48, 96, 240], out_channels=128, num_outs=4),
     decode_head=dict(
         type='FPNHead',
@@ -30,7 +32,9 @@ model = dict(
         num_classes=150,
         norm_cfg=dict(type='BN', requires_grad=True),
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)
 sync_bn = 'torch'

@@ -8,12 +8,15 @@ model = dict(
         num_heads=8,
         T=4,
         neuron=dict(type='LIF', tau=2.0),
-        time='keep'),
+        time='keep',
+    ),
     head=dict(
         type='LinearHead',
         in_channels=360,
         num_classes=1000,
         spiking=True,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)))
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
+)
 sync_bn = 'torch'

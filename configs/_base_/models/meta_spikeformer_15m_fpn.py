@@ -9,7 +9,8 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size_divisor=16,
-        test_cfg=dict(size_divisor=16)),
+        test_cfg=dict(size_divisor=16),
+    ),
     backbone=dict(
         type='MetaSpikeFormer',
         embed_dims=[64, 128, 256, 360],
@@ -18,7 +19,8 @@ model = dict(
         T=4,
         neuron=dict(type='LIF', tau=2.0),
         out_indices=(0, 1, 2, 4),
-        time='keep'),
+        time='keep',
+    ),
     neck=dict(type='SpikingFPN', in_channels=[32, 64, 128, 360], out_channels=128),
     decode_head=dict(
         type='SpikingFPNHead',
@@ -29,7 +31,9 @@ model = dict(
         dropout_ratio=0.1,
         num_classes=150,
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+    ),
     train_cfg=dict(),
-    test_cfg=dict(mode='whole'))
+    test_cfg=dict(mode='whole'),
+)
 sync_bn = 'torch'

@@ -11,12 +11,15 @@ model = dict(
         carry_over=False,
         T=4,
         neuron=dict(type='LIF', tau=2.0),
-        time='keep'),
+        time='keep',
+    ),
     head=dict(
         type='LinearHead',
         in_channels=384,
         num_classes=10,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)),
-    mixing=[dict(type='torchvision/MixUp', alpha=0.5)])
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
+    mixing=[dict(type='torchvision/MixUp', alpha=0.5)],
+)
 sync_bn = 'torch'

@@ -8,11 +8,11 @@ model = dict(
         tdbn=True,
         T=4,
         neuron=dict(type='LIF', tau=2.0, decay_input=False),
-        time='keep'),
+        time='keep',
+    ),
     head=dict(
-        type='LinearHead',
-        in_channels=512,
-        num_classes=10,
-        loss=dict(type='MeanCrossEntropy', label_smoothing=0.1)))
+        type='LinearHead', in_channels=512, num_classes=10, loss=dict(type='MeanCrossEntropy', label_smoothing=0.1)
+    ),
+)
 sync_bn = 'torch'
 channels_last = True

@@ -2,8 +2,9 @@
 neuron = dict(type='LIF', tau=2.0, decay_input=False)
 model = dict(
     type='SpikingClassifier',
-    backbone=dict(type='SpikingResNet', depths=(3, 3, 2), widths=(128, 256, 512), tdbn=True, T=4, neuron=neuron,
-                  time='keep'),
+    backbone=dict(
+        type='SpikingResNet', depths=(3, 3, 2), widths=(128, 256, 512), tdbn=True, T=4, neuron=neuron, time='keep'
+    ),
     head=dict(
         type='LinearHead',
         in_channels=512,
@@ -12,6 +13,8 @@ model = dict(
         neuron=neuron,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
         # PyTorch's own initial weights are so small (0.025) that none of the 256 neurons fires on a mean of spikes
-        init_cfg=dict(type='Normal', layer='Linear', std=0.2)))
+        init_cfg=dict(type='Normal', layer='Linear', std=0.2),
+    ),
+)
 sync_bn = 'torch'
 channels_last = True

@@ -9,10 +9,8 @@ model = dict(
         tdbn=True,
         T=4,
         neuron=dict(type='LIF', tau=2.0, decay_input=False),
-        time='keep'),
-    head=dict(
-        type='LinearHead',
-        in_channels=64,
-        num_classes=10,
-        loss=dict(type='MeanCrossEntropy')))
+        time='keep',
+    ),
+    head=dict(type='LinearHead', in_channels=64, num_classes=10, loss=dict(type='MeanCrossEntropy')),
+)
 channels_last = True

@@ -9,10 +9,8 @@ model = dict(
         T=4,
         neuron=dict(type='IF'),
         time='keep',
-        init_cfg=dict(type='Kaiming', layer='Conv2d')),
-    head=dict(
-        type='LinearHead',
-        in_channels=512,
-        num_classes=1000,
-        loss=dict(type='MeanCrossEntropy')))
+        init_cfg=dict(type='Kaiming', layer='Conv2d'),
+    ),
+    head=dict(type='LinearHead', in_channels=512, num_classes=1000, loss=dict(type='MeanCrossEntropy')),
+)
 channels_last = True

@@ -10,12 +10,15 @@ model = dict(
         num_heads=16,
         T=16,
         neuron=dict(type='LIF', tau=2.0),
-        time='keep'),
+        time='keep',
+    ),
     head=dict(
         type='LinearHead',
         in_channels=256,
         num_classes=10,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
-        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02)),
-    mixing=[dict(type='torchvision/MixUp', alpha=0.5)])
+        init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
+    ),
+    mixing=[dict(type='torchvision/MixUp', alpha=0.5)],
+)
 sync_bn = 'torch'

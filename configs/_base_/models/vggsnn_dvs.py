@@ -2,14 +2,8 @@
 model = dict(
     type='SpikingClassifier',
     backbone=dict(
-        type='VGGSNN',
-        T=10,
-        neuron=dict(type='LIF', tau=2.0, decay_input=False, detach_reset=False),
-        time='keep'),
-    head=dict(
-        type='LinearHead',
-        in_channels=512,
-        grid=3,
-        num_classes=10,
-        loss=dict(type='TET', regularization=0.001)))
+        type='VGGSNN', T=10, neuron=dict(type='LIF', tau=2.0, decay_input=False, detach_reset=False), time='keep'
+    ),
+    head=dict(type='LinearHead', in_channels=512, grid=3, num_classes=10, loss=dict(type='TET', regularization=0.001)),
+)
 sync_bn = 'torch'

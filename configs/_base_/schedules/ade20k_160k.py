@@ -3,7 +3,8 @@
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.005),
-    paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mult=2.0), decode_head=dict(lr_mult=2.0))))
+    paramwise_cfg=dict(custom_keys=dict(neck=dict(lr_mult=2.0), decode_head=dict(lr_mult=2.0))),
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=1500),
     dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=1500, end=160000),
@@ -20,5 +21,6 @@ default_hooks = dict(
     run_info=dict(type='RunInfoHook'),
     step_seed=dict(type='StepSeedHook'),
     guard=dict(type='NonFiniteGuard'),
-    pictures=dict(type='SegmentationPictures'))
+    pictures=dict(type='SegmentationPictures'),
+)
 log_processor = dict(by_epoch=False)

@@ -10,5 +10,6 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     run_info=dict(type='RunInfoHook'),
     step_seed=dict(type='StepSeedHook'),
-    guard=dict(type='NonFiniteGuard'))
+    guard=dict(type='NonFiniteGuard'),
+)
 log_processor = dict(by_epoch=False)

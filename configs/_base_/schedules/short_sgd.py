@@ -1,7 +1,6 @@
 # SGD with a short warm-up and a cosine to 0, over 200 steps.
 _base_ = 'classification.py'
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=40),
     dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=40, end=200),

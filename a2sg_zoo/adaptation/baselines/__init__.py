@@ -1,0 +1,15 @@
+"""Other groups' methods that set the surrogate's shape or width while training, as policies.
+
+policy         what it sets                 from what
+Dspike         temperature, all layers      cosine to a finite-difference gradient, once an epoch
+LSG            width, a layer               the layer's trained decay
+CPNG           width, a layer               the share of its elements that receive a gradient
+MPDAGL         width, a layer and step      the standard deviation of its membrane potential
+EvolvingTanh   steepness, all layers        the progress of the training
+"""
+
+from .dspike import Dspike
+from .evolving import EvolvingTanh
+from .width import CPNG, LSG, MPDAGL
+
+__all__ = ['Dspike', 'LSG', 'CPNG', 'MPDAGL', 'EvolvingTanh']

@@ -1,0 +1,154 @@
+"""Pictures of runs side by side; the methods of a group keep their colours and markers from picture to picture."""
+
+import math
+
+import numpy as np
+
+from a2sg_zoo.analysis.compare import SHARPNESS, spearman
+from a2sg_zoo.analysis.figures.plots import _figure, _styles, _tidy, layer_figure, method_figure
+
+_STATISTICS = dict(cv='CV of local gradients', sgv='SGV', tgc='TGC')
+
+
+def group_figures(group):
+    """{stem: figure} of all that a group's runs have been measured for."""
+    figures = {}
+    for name, label in _STATISTICS.items():
+        curves = {
+            method: [curves[name] for entry in entries if (curves := entry.sections['training']['curves'])]
+            for method, entries in group.methods.items()
+        }
+        if any(x is not None for runs in curves.values() for _, values in runs for x in values):
+            figures[name] = method_figure(curves, label, f'{group.title}: mean over layers and steps; band: runs')
+    shown = {
+        measure: head
+        for measure, head in SHARPNESS.items()
+        if any(entry.values.get(measure) is not None for entry in group.entries)
+    }
+    if shown:
+        figures['sharpness'] = points_figure(group, shown)
+        if any(entry.values.get('test_error') is not None for entry in group.entries):
+            figures['sharpness_error'] = correlation_figure(group, shown)
+    if any('fisher' in entry.sections for entry in group.entries):
+        figures['fisher_layers'] = layer_figure(_layer_means(group), 'largest Fisher eigenvalue', group.title)
+    if any('landscape' in entry.sections for entry in group.entries):
+        figures['landscape'] = landscapes_figure(group)
+    return figures
+
+
+def _layer_means(group):
+    means = {}
+    for method, entries in group.methods.items():
+        found = [entry.sections['fisher']['eigenvalues'] for entry in entries if 'fisher' in entry.sections]
+        means[method] = {layer: sum(x[layer] for x in found) / len(found) for layer in found[0]} if found else {}
+    return means
+
+
+def _panels(measures, bottom):
+    """A figure with a panel for each measure, in rows of up to four: (figure, [(measure, head, axes, whether it stands
+    first in its row)])."""
+    columns = min(4, len(measures))
+    rows = -(-len(measures) // columns)
+    figure = _figure(3.3 * columns + 0.5, (2.7 + bottom) * rows + 0.6)
+    return figure, [
+        (measure, head, _tidy(figure.add_subplot(rows, columns, i + 1)), i % columns == 0)
+        for i, (measure, head) in enumerate(measures.items())
+    ]
+
+
+def _wide(values):
+    return bool(values) and min(values) > 0 and max(values) > 10 * min(values)
+
+
+def points_figure(group, measures):
+    """A panel for each measure: a point for each run, a bar at each method's mean.
+
+    Args:
+        measures: {measure: head}.
+    """
+    figure, panels = _panels(measures, 0.8)
+    for measure, head, axes, _ in panels:
+        found = []
+        for i, ((_, entries), style) in enumerate(zip(group.methods.items(), _styles())):
+            values = [entry.values[measure] for entry in entries if entry.values.get(measure) is not None]
+            found += values
+            spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(len(values))
+            axes.scatter(i + spread, values, color=style['color'], marker=style['marker'], s=28)
+            if values:
+                axes.plot([i - 0.28, i + 0.28], [sum(values) / len(values)] * 2, color=style['color'], linewidth=2)
+        if _wide(found):
+            axes.set_yscale('log')
+        axes.set_title(head, fontsize=8)
+        axes.set_xticks(
+            range(len(group.methods)), list(group.methods), rotation=40, ha='right', rotation_mode='anchor', fontsize=8
+        )
+        axes.set_xlim(-0.6, len(group.methods) - 0.4)
+        axes.tick_params(axis='y', which='both', labelsize=7)
+    figure.suptitle(f'{group.title}: a point a run, a bar at the mean', fontsize=10)
+    return figure
+
+
+def correlation_figure(group, measures):
+    """Test error over sharpness, a panel for each measure, a point for each run; the rank correlation above."""
+    figure, panels = _panels(measures, 0.3)
+    for measure, head, axes, first in panels:
+        found, x = spearman(group, measure), []
+        for (method, entries), style in zip(group.methods.items(), _styles()):
+            pairs = [
+                (entry.values[measure], entry.values['test_error'])
+                for entry in entries
+                if entry.values.get(measure) is not None and entry.values.get('test_error') is not None
+            ]
+            x += [a for a, _ in pairs]
+            axes.scatter(
+                [a for a, _ in pairs],
+                [b for _, b in pairs],
+                color=style['color'],
+                marker=style['marker'],
+                s=30,
+                label=method,
+            )
+        if _wide(x):
+            axes.set_xscale('log')
+        axes.set_xlabel(head, fontsize=8)
+        axes.set_title(
+            'rank correlation undefined' if found['rho'] is None else f'rho = {found["rho"]:.2f}, n = {found["n"]}',
+            fontsize=9,
+        )
+        axes.tick_params(which='both', labelsize=7)
+        if first:
+            axes.set_ylabel('test error, %')
+    figure.legend(
+        *panels[0][2].get_legend_handles_labels(), loc='outside lower center', ncols=6, frameon=False, fontsize=8
+    )
+    figure.suptitle(group.title, fontsize=10)
+    return figure
+
+
+def landscapes_figure(group):
+    """The increase of the loss along filter-normalised random directions, the same for all runs, mean over directions:
+    the mean of each method's runs, and a band from least to greatest."""
+    figure = _figure()
+    axes = _tidy(
+        figure.add_subplot(),
+        xlabel="step along a random direction, in units of each filter's norm",
+        ylabel='loss - loss at 0',
+        title=group.title,
+    )
+    for (method, entries), style in zip(group.methods.items(), _styles()):
+        curves = [_increase(entry.sections['landscape']) for entry in entries if 'landscape' in entry.sections]
+        if not curves:
+            continue
+        x, y = np.array(curves[0][0]), np.array([values for _, values in curves])
+        axes.plot(x, y.mean(0), label=method, markersize=4, markevery=2, **style)
+        axes.fill_between(x, y.min(0), y.max(0), color=style['color'], alpha=0.13, linewidth=0)
+    axes.axvline(0, color='#666666', linewidth=0.8)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _increase(data):
+    """(x, loss minus that of the point nearest 0), with gaps where the loss is not finite."""
+    nearest = min(range(len(data['x'])), key=lambda i: abs(data['x'][i]))
+    start = data['loss'][nearest]
+    return data['x'], [math.nan if loss is None or start is None else loss - start for loss in data['loss']]

@@ -1,0 +1,1 @@
+"""What is measured on a network: curvature, variation of local gradients, energy, activity, theory."""

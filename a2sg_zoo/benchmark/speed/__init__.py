@@ -1,0 +1,1 @@
+"""Time and memory of neurons, searches and networks, beside other libraries."""

@@ -1,0 +1,1 @@
+"""Search for hyper-parameters, the same number of trials for each method of a suite."""

@@ -1,6 +1,0 @@
-"""Networks that classify images: a backbone that keeps time, and a head on it."""
-
-from .classifier import SpikingClassifier, StopMixing
-from .heads import LinearHead
-
-__all__ = ['SpikingClassifier', 'StopMixing', 'LinearHead']

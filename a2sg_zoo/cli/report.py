@@ -1,0 +1,51 @@
+"""Writes the report of a benchmark: Markdown, CSV, and one HTML page that needs no other file.
+
+    python tools/report.py DIR [--out FOLDER] [--reference tri] [--metric top1]
+
+DIR is the folder of the suite's results; the report goes there too unless --out says otherwise.
+"""
+
+import argparse
+from pathlib import Path
+
+from a2sg_zoo.benchmark.suites.html import page
+from a2sg_zoo.benchmark.suites.report import build_report, read_plan
+from a2sg_zoo.benchmark.suites.results import load_results
+from a2sg_zoo.benchmark.suites.tables import comma_separated, markdown
+from a2sg_zoo.engine.run import errors_for_people
+from a2sg_zoo.hub.files import write_atomically
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('folder', metavar='DIR', type=Path, help='folder of the results')
+    parser.add_argument('--out', type=Path, help='folder of the report (default: DIR)')
+    parser.add_argument('--reference', help="method that the others are compared with (default: the suite's)")
+    parser.add_argument('--metric', help="metric of the tables (default: the suite's)")
+    args = parser.parse_args(arguments)
+    with errors_for_people():
+        results, problems = load_results(args.folder)
+        plan = read_plan(args.folder)
+        report = build_report(
+            results,
+            problems,
+            plan,
+            args.metric or plan.get('metric', 'top1'),
+            args.reference or plan.get('reference', 'tri'),
+        )
+        out = args.out or args.folder
+        for name, text in (
+            ('report.md', markdown(report)),
+            ('report.csv', comma_separated(report)),
+            ('report.html', page(report)),
+        ):
+            write_atomically(text.encode(), out / name)
+        gaps = sum(row['seeds_planned'] - row['seeds_done'] for table in report.tables for row in table.rows)
+        print(
+            f'{out}/report.md, .csv, .html: {len(report.tables)} tables'
+            + (f'; {gaps} runs are missing, see the marked rows' if gaps else ', no gaps')
+        )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,23 @@
+"""The hooks of a run."""
+
+from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
+from a2sg_zoo.engine.hooks.checkpoint import AtomicCheckpointHook, AtomicLocalBackend
+from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
+from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
+from a2sg_zoo.engine.hooks.mixing import StopMixing
+from a2sg_zoo.engine.hooks.pictures import SegmentationPictures
+from a2sg_zoo.engine.hooks.reproducibility import RunInfoHook, StepSeedHook
+from a2sg_zoo.engine.hooks.sharding import ShardingHook
+
+__all__ = [
+    'AdaptationHook',
+    'AtomicCheckpointHook',
+    'AtomicLocalBackend',
+    'MembraneLoss',
+    'NonFiniteGuard',
+    'RunInfoHook',
+    'SegmentationPictures',
+    'ShardingHook',
+    'StepSeedHook',
+    'StopMixing',
+]

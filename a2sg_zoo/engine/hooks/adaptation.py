@@ -1,0 +1,164 @@
+"""The hook that puts a policy to work in a training run, and writes down what it does."""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from a2sg_zoo.adaptation.policies import AdaptivePolicy, Policy, attach
+from a2sg_zoo.registry import HOOKS, POLICIES
+
+
+@HOOKS.register_module()
+class AdaptationHook(Hook):
+    """Trains a network under a surrogate-gradient policy.
+
+    Every `log_interval` iterations, for each layer: beta, SGV, TGC, CV, firing rate, and mean and standard deviation of
+    the membrane potential go to TensorBoard (and whatever else the visualizer writes to), and as one line of JSON to
+    `adaptation.jsonl` in the run's folder:
+
+        {"iter": 100, "layers": {NAME: {"beta": [T], "sgv": x, "tgc": [T - 1], "cv": [T], "rate": x,
+                                        "u_mean": [T], "u_std": [T]}},
+         "on_bound": {"spatial": share, "temporal": share}}
+
+    where a statistic without a value (no gradient reached the layer) is null, and on_bound is the share of all
+    searches since the last line that ended on a bound of their space. The hook warns when that is most of them:
+    then the bounds decide, not the objective. SGV is that of the loss itself, whatever factor a gradient scaler or
+    the accumulation over micro-batches puts before it.
+
+    A resumed run goes on with the windows of its checkpoint. One that begins, if with the weights of another network
+    (`load_from`, `init_cfg`), begins with those of its policy.
+
+    Args:
+        policy: a `Policy` or its config.
+        log_interval: iterations between two lines of the log. Where windows are not searched in every step, a line is
+            that of the last search up to there: later steps would be judged under windows chosen for that one.
+    """
+
+    priority = 'ABOVE_NORMAL'
+
+    def __init__(self, policy, log_interval=50):
+        self.policy = policy if isinstance(policy, Policy) else POLICIES.build(policy)
+        self.log_interval = log_interval
+        self._warned = False
+
+    def before_run(self, runner):
+        # before weights are loaded, so that the windows of a run that is resumed land where they belong
+        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.neurons = attach(self.model, self.policy)
+        self.log = Path(runner.work_dir) / 'adaptation.jsonl'
+
+    def before_train(self, runner):
+        if runner.iter == 0:
+            for neuron in self.neurons.values():
+                self.policy.adopt(neuron)
+        if is_main_process():
+            _drop_records_from(self.log, runner.iter)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        iteration, micro_batch = divmod(runner.iter, accumulation)
+        if micro_batch == 0:
+            self.policy.prepare(self.model, data_batch, iteration)
+        self.policy.begin(
+            iteration,
+            micro_batch,
+            seed=runner.seed or 0,
+            progress=runner.iter / runner.max_iters,
+            observe=self._due(runner.iter, accumulation) and is_main_process(),
+        )
+        if self.policy.observing:
+            # now, for the step may change it
+            self._scale = _loss_scale(runner.optim_wrapper) / accumulation
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if self.policy.observing:
+            record = dict(iter=runner.iter + 1, layers=self._layers())
+            if isinstance(self.policy, AdaptivePolicy):
+                record['on_bound'] = self._share_on_bound(runner)
+            with open(self.log, 'a') as file:
+                file.write(json.dumps(record) + '\n')
+            runner.visualizer.add_scalars(_flat(record), step=runner.iter + 1)
+
+    def _due(self, iteration, accumulation):
+        """Whether a log point comes at this iteration or, where windows are searched, before the next search.
+
+        It depends on the iteration alone, so that a resumed run writes the same lines.
+        """
+        period = self.policy.interval * accumulation if isinstance(self.policy, AdaptivePolicy) else 1
+        return iteration % period == 0 and (iteration + period) // self.log_interval > iteration // self.log_interval
+
+    def _layers(self):
+        """The policy's records as plain data, with a single copy to the host."""
+        records = {
+            name: self.policy.records[neuron] for name, neuron in self.neurons.items() if neuron in self.policy.records
+        }
+        if not records:
+            return {}
+        values = torch.cat(
+            [
+                (x / self._scale if key == 'sgv' else x).flatten().float()
+                for record in records.values()
+                for key, x in record.items()
+            ]
+        ).tolist()
+        values = iter(v if math.isfinite(v) else None for v in values)
+        return {
+            name: {key: [next(values) for _ in range(len(x))] if x.dim() else next(values) for key, x in record.items()}
+            for name, record in records.items()
+        }
+
+    def _share_on_bound(self, runner):
+        policy, share = self.policy, {}
+        for kind, searches in policy.searches.items():
+            share[kind] = float(policy.on_bound[kind]) / searches if searches else None
+            policy.searches[kind] = policy.on_bound[kind] = 0
+        worst = {kind: x for kind, x in share.items() if x is not None and x > 0.5}
+        if worst and not self._warned:
+            self._warned = True
+            runner.logger.warning(
+                f'{", ".join(f"{x:.0%} of the {kind} searches" for kind, x in worst.items())} end on a bound of the '
+                f'search space [{policy.grid[0]:g}, {policy.grid[-1]:g}] x v_threshold: the bounds decide beta there. '
+                'Consider other bounds, another normalisation of the surrogate, or objective="cv". (Said once.)'
+            )
+        return share
+
+
+def _loss_scale(optim_wrapper):
+    scaler = getattr(optim_wrapper, 'loss_scaler', None)
+    return scaler.get_scale() if scaler else 1.0
+
+
+def _flat(record):
+    """{tag: number} for TensorBoard: one chart a statistic and layer, a curve a time step."""
+    scalars = {}
+    for layer, stats in record['layers'].items():
+        for key, value in stats.items():
+            items = enumerate(value, 1) if isinstance(value, list) else [(None, value)]
+            for t, x in items:
+                if x is not None:
+                    scalars[f'{key}/{layer}' + (f'/t{t}' if t else '')] = x
+    for kind, x in record.get('on_bound', {}).items():
+        if x is not None:
+            scalars[f'on_bound/{kind}'] = x
+    return scalars
+
+
+def _drop_records_from(path, iteration):
+    """Forgets what a run wrote after the checkpoint that it resumes from, and a line that a kill cut short."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)['iter'] <= iteration:
+                kept.append(line + '\n')
+        except (json.JSONDecodeError, KeyError):
+            continue
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(''.join(kept))
+    temporary.replace(path)

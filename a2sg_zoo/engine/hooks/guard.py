@@ -1,0 +1,177 @@
+"""The hook that stops a run before NaN or infinity reaches the weights, and says where it came from."""
+
+from math import inf
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.structures import BaseDataElement
+from torch import distributed
+from torch.distributed.tensor import DTensor
+from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
+from torch.nn.utils import get_total_norm
+
+from a2sg_zoo.engine.hooks.sharding import optimizers_of
+from a2sg_zoo.errors import NonFiniteError
+from a2sg_zoo.registry import HOOKS
+
+_ADVICE = (
+    'The weights are those of the iteration before, and checkpoints are untouched. A lower learning rate, a '
+    'longer warm-up or optim_wrapper.clip_grad usually helps'
+)
+
+
+@HOOKS.register_module()
+class NonFiniteGuard(Hook):
+    """Raises NonFiniteError before the optimiser's step when a loss, or a gradient, is NaN or infinite.
+
+    The error names the iteration and the loss, and the first cause of these that holds: a parameter that is not
+    finite; the input files of which that is true; the first layer that made it from finite inputs, found by running
+    the step's forward pass again. Gradients that a GradScaler rejects are its own business: it skips the step; so are
+    losses of the passes that another hook makes before the step, to try something out.
+    """
+
+    def before_train(self, runner):
+        self._runner, self._watching = runner, False
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._handles = [
+            model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
+            model.register_forward_hook(self._after_forward, with_kwargs=True),
+            *(optimizer.register_step_pre_hook(self._before_step) for optimizer in optimizers_of(runner.optim_wrapper)),
+        ]
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self._watching = True
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self._watching = False
+
+    def after_train(self, runner):
+        self._remove_hooks()
+
+    def _remove_hooks(self):
+        for handle in self._handles:
+            handle.remove()
+
+    def _before_forward(self, model, args, kwargs):
+        if self._watching and kwargs.get('mode') == 'loss':
+            device = next(model.parameters()).device
+            self._generators = (
+                torch.get_rng_state(),
+                device,
+                (torch.cuda.get_rng_state(device) if device.type == 'cuda' else None),
+            )
+
+    def _after_forward(self, model, args, kwargs, losses):
+        if not self._watching or kwargs.get('mode') != 'loss':
+            return
+        values = {name: value for name, value in losses.items() if 'loss' in name}
+        if _finite(values):
+            return
+        self._remove_hooks()
+        name, value = next((name, value) for name, value in values.items() if not _finite(value))
+        value = sum(float(x.detach().sum()) for x in _tensors(value))
+        raise NonFiniteError(
+            f'iteration {self._runner.iter + 1}: {name} is {value}. {self._cause(model, args, kwargs)}. {_ADVICE}'
+        )
+
+    def _before_step(self, optimizer, args, kwargs):
+        parameters = [p for group in optimizer.param_groups for p in group['params'] if p.grad is not None]
+        if parameters and not _all_finite([p.grad for p in parameters]):
+            self._remove_hooks()
+            name = next(self._names.get(p, 'a parameter outside the model') for p in parameters if not _finite(p.grad))
+            raise NonFiniteError(
+                f'iteration {self._runner.iter + 1}: the loss is finite, but the gradient of {name} is not. {_ADVICE}'
+            )
+
+    def _cause(self, model, args, kwargs):
+        for name, parameter in model.named_parameters():
+            if not _finite(parameter):
+                return f'The parameter {name} is not finite'
+        batch = {**{str(i): x for i, x in enumerate(args)}, **kwargs}
+        samples = next((x for x in batch.values() if _is_samples(x)), [])
+        images = [x for x in batch.values() if not _is_samples(x)]
+        if not _finite(images):
+            return f'The input is not finite: {_files(images, samples)}'
+        return self._first_layer(model, args, kwargs)
+
+    def _first_layer(self, model, args, kwargs):
+        """Repeats the forward pass, with the same random numbers, and watches every module."""
+        found = []
+
+        def watch(module, inputs, named_inputs, output, name, kind):
+            if not found and not _finite(output) and _finite([inputs, named_inputs]):
+                largest = max((float(x.abs().max()) for x in _tensors([inputs, named_inputs]) if x.numel()), default=0)
+                found.append(
+                    f'The first layer that makes it from finite inputs (of at most {largest:g}) is '
+                    f'{name or "the model itself"} ({kind})'
+                )
+
+        for name, module in model.named_modules():
+            module.register_forward_hook(
+                lambda *call, name=name, kind=type(module).__name__: watch(*call, name, kind), with_kwargs=True
+            )
+            if isinstance(module, SyncBatchNorm):
+                # the other processes do not repeat theirs, so nobody would answer
+                module.__class__ = _LocalBatchNorm
+        host, device, accelerator = self._generators
+        torch.set_rng_state(host)
+        if accelerator is not None:
+            torch.cuda.set_rng_state(accelerator, device)
+        with torch.no_grad():
+            model(*args, **kwargs)
+        return found[0] if found else 'All layers were finite when the step was repeated'
+
+
+class _LocalBatchNorm(_BatchNorm):
+    def _check_input_dim(self, input):
+        pass
+
+
+def _tensors(value):
+    """All floating-point tensors in nested containers."""
+    if isinstance(value, torch.Tensor):
+        if value.is_floating_point() or value.is_complex():
+            yield value
+    elif isinstance(value, dict):
+        for x in value.values():
+            yield from _tensors(x)
+    elif isinstance(value, (list, tuple)):
+        for x in value:
+            yield from _tensors(x)
+    elif isinstance(value, float):
+        yield torch.tensor(value)
+
+
+def _finite(value):
+    """Whether all numbers in nested containers are finite; waits for the device once."""
+    flags = [x.detach().isfinite().all() for x in _tensors(value)]
+    if len({flag.device for flag in flags}) > 1:
+        flags = [flag.cpu() for flag in flags]
+    return not flags or bool(torch.stack(flags).all())
+
+
+def _all_finite(gradients):
+    """Whether gradients are finite, on all processes if they are divided among them; waits for the device once."""
+    parts = [x.to_local() if isinstance(x, DTensor) else x for x in gradients]
+    # the largest magnitude: unlike a sum of squares it cannot overflow
+    bad = ~get_total_norm([x for x in parts if x.numel()], norm_type=inf).isfinite()
+    if isinstance(gradients[0], DTensor):
+        bad = bad.float()
+        distributed.all_reduce(bad)
+    return not bad
+
+
+def _is_samples(value):
+    return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(x, BaseDataElement) for x in value)
+
+
+def _files(images, samples):
+    """The files whose images are not finite, as far as the data samples tell."""
+    per_image = next(
+        (x for x in images if isinstance(x, (torch.Tensor, list, tuple)) and len(x) == len(samples) and not _finite(x)),
+        [],
+    )
+    bad = [getattr(sample, 'img_path', None) for image, sample in zip(per_image, samples) if not _finite(image)]
+    return ', '.join(str(path) for path in bad if path) or 'the data samples do not tell its files'

@@ -1,0 +1,97 @@
+"""Runs that can be repeated, and continued as if they had not been interrupted.
+
+Every random number of a training step is a pure function of the run's seed and of the step: the order of the data and
+its augmentation through the samplers, dropout and the like through `StepSeedHook`. So no generator's state has to be
+saved, and neither the number of workers nor the place of an interruption matters.
+"""
+
+import json
+import platform
+import random
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+
+import a2sg_zoo
+from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler, mixed_seed
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.registry import HOOKS
+
+_PACKAGES = ('torchvision', 'numpy', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmsegmentation')
+
+
+@HOOKS.register_module()
+class StepSeedHook(Hook):
+    """Seeds torch, NumPy and `random` before every training step from (seed, rank, iteration)."""
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner):
+        if runner._randomness_cfg.get('diff_rank_seed'):
+            raise ConfigError(
+                'randomness.diff_rank_seed: StepSeedHook already gives each process its own random '
+                'numbers, and the sampler needs a seed in common; remove this key'
+            )
+        sampler = runner.train_dataloader.sampler
+        if isinstance(sampler, (ResumableSampler, ResumableEpochSampler)):
+            # it was built before the checkpoint told the seed of a run that had drawn its own
+            sampler.seed = runner.seed
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        seed = mixed_seed(runner.seed, runner.rank, runner.iter)
+        torch.manual_seed(seed)  # every device's generator
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+
+
+@HOOKS.register_module()
+class RunInfoHook(Hook):
+    """Notes in the log and in `run.json`, in the run's folder, what it takes to repeat the run."""
+
+    def before_train(self, runner):
+        if is_main_process():
+            text = json.dumps(run_info(runner), indent=2)
+            runner.logger.info(f'This run:\n{text}')
+            write_atomically(f'{text}\n'.encode(), Path(runner.work_dir) / 'run.json')
+
+
+def run_info(runner):
+    """Versions, commit, command line, seed and device of a run, as plain data."""
+    device = next(runner.model.parameters()).device
+    return dict(
+        command=[sys.executable, *sys.argv],
+        seed=runner.seed,
+        start_iter=runner.iter,
+        device=torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{device} ({platform.machine()})',
+        world_size=runner.world_size,
+        a2sg_zoo=a2sg_zoo.__version__,
+        commit=_commit(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        **{name: metadata.version(name) for name in _PACKAGES},
+        cuda=torch.version.cuda,
+    )
+
+
+def _commit():
+    """The commit that this package's checkout is at, with '+changes' where files differ from it; None without one."""
+
+    def git(*args):
+        return subprocess.run(
+            ['git', '-C', Path(__file__).parent, *args], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        # a copy inside some other project's checkout is not at that project's commit
+        if not git('ls-files', Path(__file__).name):
+            return None
+        return git('rev-parse', 'HEAD') + ('+changes' if git('status', '--porcelain', '--untracked-files=no') else '')
+    except (OSError, subprocess.SubprocessError):
+        return None

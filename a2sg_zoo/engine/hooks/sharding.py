@@ -1,0 +1,112 @@
+"""Training whose weights, gradients and optimiser state are divided among the processes, by a line of the config."""
+
+import re
+from collections import defaultdict
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ShardingHook(Hook):
+    """Fully sharded data parallel training: `default_hooks = dict(sharding=dict(type='ShardingHook'))`.
+
+    Without it, every process holds the whole state of the training (DistributedDataParallel). With it, each holds one
+    of N parts of weights, gradients and optimiser state, and weights are brought together for a forward or backward
+    pass. Losses and gradients are those of DistributedDataParallel.
+
+    The network is built, initialised and, on a resume, loaded whole, and then divided. A checkpoint holds everything
+    whole again, so that any number of processes, or one without this hook, can go on from it. Weights are packed, so
+    `channels_last` is without effect. With a single process there is nothing to divide.
+
+    Args:
+        units: regular expressions for names of modules, such as r'backbone\\.blocks\\.\\d+', whose weights are brought
+            together only while that module runs. By default those of the whole network are at once.
+
+    Source: PyTorch's FSDP2 (`torch.distributed.fsdp.fully_shard`); Zhao et al., 2023 (arXiv 2304.11277).
+    """
+
+    # before the hooks that look at parameters
+    priority = 'VERY_HIGH'
+
+    def __init__(self, units=()):
+        self.units = [units] if isinstance(units, str) else list(units)
+        self._whole = None
+
+    def before_train(self, runner):
+        if runner.world_size == 1:
+            return
+        # MMEngine has wrapped the network for the other kind of data parallel training
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.to(memory_format=torch.contiguous_format)
+        before = dict(model.named_parameters())
+        mesh = init_device_mesh(next(model.parameters()).device.type, (runner.world_size,))
+        for unit in self._units_of(model):
+            fully_shard(unit, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+        after = {before[name]: p for name, p in model.named_parameters()}
+        for optimizer in optimizers_of(runner.optim_wrapper):
+            for group in optimizer.param_groups:
+                group['params'] = [after[p] for p in group['params']]
+            optimizer.state = defaultdict(
+                dict,
+                {
+                    after[p]: {key: _divided(x, p, after[p]) for key, x in state.items()}
+                    for p, state in optimizer.state.items()
+                },
+            )
+        runner.model = model
+        save = runner.save_checkpoint
+
+        def save_whole(*args, **kwargs):
+            # bringing together takes all processes, and MMEngine saves in the first alone
+            self._whole = dict(state_dict=_whole(model.state_dict()))
+            if kwargs.get('save_optimizer', True):
+                self._whole['optimizer'] = _whole(runner.optim_wrapper.state_dict())
+            save(*args, **kwargs)
+            self._whole = None
+
+        runner.save_checkpoint = save_whole
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        checkpoint.update(self._whole or {})
+
+    def _units_of(self, model):
+        for pattern in self.units:
+            found = [module for name, module in model.named_modules() if re.fullmatch(pattern, name)]
+            if not found:
+                raise ConfigError(
+                    f'ShardingHook: units has {pattern!r}, but no module of {type(model).__name__} has such a name'
+                )
+            yield from found
+
+
+def optimizers_of(wrapper):
+    """The optimisers in MMEngine's wrapper, of one or of several."""
+    return [w.optimizer for w in wrapper.values()] if isinstance(wrapper, OptimWrapperDict) else [wrapper.optimizer]
+
+
+def _divided(x, p, part):
+    """This process' part of the optimiser's x for the parameter p, whose part is given."""
+    return distribute_tensor(x, part.device_mesh, part.placements) if getattr(x, 'shape', None) == p.shape else x
+
+
+def _whole(state):
+    """A state dict with its parts brought together, on the CPU of the first process; the others get nothing of them."""
+    if isinstance(state, DTensor):
+        state = state.full_tensor()
+        return state.cpu() if is_main_process() else None
+    if isinstance(state, dict):
+        return {key: _whole(x) for key, x in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(map(_whole, state))
+    return state.cpu() if hasattr(state, 'cpu') else state

@@ -1,0 +1,71 @@
+"""Steps preconditioned by the Fisher information."""
+
+import torch
+from mmengine.optim import OptimWrapper
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.registry import OPTIM_WRAPPERS
+from a2sg_zoo.surrogates.base import positive
+
+
+@OPTIM_WRAPPERS.register_module()
+class FisherOptimWrapper(OptimWrapper):
+    """Divides the gradient by the diagonal of the empirical Fisher information.
+
+        F <- decay F + (1 - decay) g^2,    F' = F / (1 - decay^n) after n steps
+        g <- c g / (F' + damping)
+
+    with c, one number for the network, such that |g| stays what it was: learning rates and clipping keep their meaning.
+    The running mean is saved with the optimiser.
+
+    A reconstruction: the A2SG paper names "FIM-aware updates" without a formula. F is made of gradients of whole
+    batches, not of single samples, and so too small by about the size of the batch: where F' is far below the damping,
+    the step is the plain one.
+
+    Args:
+        damping: added to F'.
+        decay: of the running mean, in [0, 1).
+        **kwargs: those of MMEngine's `OptimWrapper`.
+    """
+
+    def __init__(self, *args, damping=1e-3, decay=0.95, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.damping = positive('damping', damping, self)
+        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
+            raise ConfigError(f'FisherOptimWrapper: decay must lie in [0, 1), got {decay!r}')
+        self.decay, self.steps, self.fisher = float(decay), 0, None
+
+    def _parameters(self):
+        return [p for group in self.param_groups for p in group['params']]
+
+    def step(self, **kwargs):
+        if self.fisher is None:
+            self.fisher = [torch.zeros_like(p) for p in self._parameters()]
+        self.steps += 1
+        correction = 1 - self.decay**self.steps
+        pairs = [(p.grad, f) for p, f in zip(self._parameters(), self.fisher) if p.grad is not None]
+        # a gradient with NaN or infinity in it leaves no trace
+        finite = torch.stack([g.isfinite().all() for g, _ in pairs]).all()
+        before = torch.stack([g.norm() for g, _ in pairs]).norm()
+        for g, f in pairs:
+            f.copy_(torch.where(finite, torch.lerp(g.square(), f, self.decay), f))
+            g.div_(f / correction + self.damping)
+        after = torch.stack([g.norm() for g, _ in pairs]).norm()
+        for g, _ in pairs:
+            g.mul_(torch.where(after > 0, before / after, 1.0))
+        super().step(**kwargs)
+
+    def state_dict(self):
+        return {**super().state_dict(), 'fisher': dict(steps=self.steps, mean=self.fisher)}
+
+    def load_state_dict(self, state_dict):
+        state_dict = dict(state_dict)
+        fisher = state_dict.pop('fisher', None)
+        if fisher is None:
+            raise ConfigError(
+                'this checkpoint was trained without FisherOptimWrapper: there is no running mean to go '
+                'on from; start anew from its weights (load_from), or resume with its own optim_wrapper'
+            )
+        super().load_state_dict(state_dict)
+        self.steps, mean = fisher['steps'], fisher['mean']
+        self.fisher = None if mean is None else [m.to(p) for m, p in zip(mean, self._parameters())]

@@ -1,0 +1,118 @@
+"""Sharpness-aware minimisation."""
+
+from contextlib import contextmanager
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.registry import OPTIM_WRAPPERS
+from a2sg_zoo.surrogates.base import positive
+
+
+@OPTIM_WRAPPERS.register_module()
+class SAMOptimWrapper(OptimWrapper):
+    """Takes the gradient where the loss is highest nearby, and steps with it from where it stood.
+
+        e = rho g(w) / |g(w)|,    w <- w - step(g(w + e))
+
+    |g| runs over all parameters. The second pass sees the same batch and the same random numbers; batch norm
+    statistics, windows of surrogates and observations are those of the first. Costs two forward and two backward
+    passes. A gradient that is not finite is left as it is, for those who watch over it.
+
+    Args:
+        rho: how far to climb, in the unit of the weights.
+        **kwargs: those of MMEngine's `OptimWrapper`; gradients cannot be accumulated.
+
+    Source: Foret et al., ICLR 2021.
+    """
+
+    def __init__(self, *args, rho=0.05, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rho = positive('rho', rho, self)
+        if self._accumulative_counts != 1:
+            raise ConfigError(
+                'SAMOptimWrapper climbs along the gradient of a batch, and cannot accumulate it over '
+                f'{self._accumulative_counts}; leave out optim_wrapper.accumulative_counts'
+            )
+
+    @contextmanager
+    def optim_context(self, model):
+        """Keeps what the forward pass starts from, for the second one."""
+
+        def keep(module, args, kwargs):
+            if self._forward is None:  # a network may call itself on its way
+                self._forward = model, args, kwargs, _random_state()
+
+        self._forward = None
+        handle = model.register_forward_pre_hook(keep, with_kwargs=True)
+        try:
+            with super().optim_context(model):
+                yield
+        finally:
+            handle.remove()
+
+    def update_params(self, loss, step_kwargs=None, zero_kwargs=None):
+        model, args, kwargs, state = self._forward
+        self._forward = None  # it holds a batch
+        self.backward(loss)
+        parameters = [p for group in self.param_groups for p in group['params'] if p.grad is not None]
+        norm = torch.stack([p.grad.norm() for p in parameters]).norm()
+        # no look at the norm from the host: where it is not finite, or zero, nothing moves
+        climb = torch.where(norm.isfinite() & (norm > 0), self.rho / norm, 0.0)
+        first, start = [p.grad.clone() for p in parameters], [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            for p, g in zip(parameters, first):
+                p.addcmul_(torch.where(norm.isfinite(), g, 0.0), climb)
+        self.zero_grad(**(zero_kwargs or {}))
+        with _undisturbed(model), _random_numbers(state):
+            losses = model(*args, **kwargs)
+            self.backward((model.module if is_model_wrapper(model) else model).parse_losses(losses)[0])
+        with torch.no_grad():
+            for p, w, g in zip(parameters, start, first):
+                p.copy_(w)
+                p.grad = torch.where(norm.isfinite(), g if p.grad is None else p.grad, g)
+        self.step(**(step_kwargs or {}))
+        self.zero_grad(**(zero_kwargs or {}))
+
+
+@contextmanager
+def _undisturbed(model):
+    """Within, batch norms update no statistics, and windows stand as they are, whatever their policies."""
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    buffers = [(b, b.clone()) for m in norms for b in m.buffers()]
+    policies = {neuron: neuron.policy for neuron in named_neurons(model).values()}
+    for neuron in policies:
+        neuron.policy = None
+    try:
+        yield
+    finally:
+        for neuron, policy in policies.items():
+            neuron.policy = policy
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+
+
+def _random_state():
+    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+
+
+def _set_random_state(state):
+    torch.set_rng_state(state[0])
+    if state[1] is not None:
+        torch.cuda.set_rng_state(state[1])
+
+
+@contextmanager
+def _random_numbers(state):
+    """Within, torch's generators go on from `state`; afterwards from where they were."""
+    here = _random_state()
+    _set_random_state(state)
+    try:
+        yield
+    finally:
+        _set_random_state(here)

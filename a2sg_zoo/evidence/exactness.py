@@ -1,0 +1,166 @@
+"""The measures against references that need no trick: dense matrices, and another project's counts."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from a2sg_zoo.analysis.measures.energy import activity
+from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher
+from a2sg_zoo.analysis.measures.growth import Perceptron
+from a2sg_zoo.analysis.measures.hessian import Hessian, hessian_spectrum, hessian_trace
+from a2sg_zoo.analysis.measures.objective import Objective
+from a2sg_zoo.errors import A2SGError
+from a2sg_zoo.models.layers import Folded, encode
+from a2sg_zoo.neurons import IF, LIF
+from a2sg_zoo.surrogates import TRI
+
+_T = 4
+
+
+def curvature_rows(samples=40, widths=(8, 16, 12, 4), seed=0):
+    """Fisher and Hessian of a spiking perceptron against dense matrices.
+
+    The dense Hessian is automatic differentiation's of the same network with s + P(u) - P(u) for its spikes, P' = f,
+    where the second P(u) is a constant; the dense Fisher is formed of that network's gradients.
+
+    Returns:
+        [dict(measure, way, value, dense, relative error)].
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        x = torch.randn(samples, widths[0], dtype=torch.float64)
+        model = Perceptron(widths, lambda: LIF(surrogate=TRI(), decay_input=False), _T).double()
+    with torch.no_grad():
+        for layer in model.layers[:-1]:
+            layer.weight.mul_(3)
+    y = torch.arange(samples) % widths[-1]
+    objective = Objective(model, [(x, y)], lambda model, x, y: F.cross_entropy(model(x), y))
+
+    def loss(w, x=x, y=y):
+        return F.cross_entropy(_straight_through(x, objective.split(w)), y)
+
+    w = nn.utils.parameters_to_vector(objective.parameters).detach()
+    H = torch.autograd.functional.hessian(loss, w)
+    rows = [
+        torch.autograd.functional.jacobian(lambda w, n=n: loss(w, x[n : n + 1], y[n : n + 1]), w)
+        for n in range(samples)
+    ]
+    eigenvalues, J = torch.linalg.eigvalsh(H), torch.stack(rows)
+    largest = float(torch.linalg.eigvalsh(J.T @ J / samples)[-1])
+    spectrum = hessian_spectrum(objective, steps=60, tolerance=1e-9)
+    v = torch.randn(objective.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    mean, error = hessian_trace(objective, vectors=200)
+    found = [
+        ('largest Fisher eigenvalue', 'Gram matrix', fisher(objective, 'gram').eigenvalues[WHOLE], largest),
+        (
+            'largest Fisher eigenvalue',
+            'power iteration',
+            fisher(objective, 'power', tolerance=1e-9, iterations=500).eigenvalues[WHOLE],
+            largest,
+        ),
+        ('largest Hessian eigenvalue', f'Lanczos, {spectrum.steps} steps', spectrum.largest, float(eigenvalues[-1])),
+        ('smallest Hessian eigenvalue', f'Lanczos, {spectrum.steps} steps', spectrum.smallest, float(eigenvalues[0])),
+        ('|H v| for a random v', 'one product', float(Hessian(objective).product(v).norm()), float((H @ v).norm())),
+        (f'Hessian trace (standard error {error / abs(mean):.1%})', '200 random vectors', mean, float(H.trace())),
+    ]
+    return [
+        {
+            'measure': measure,
+            'way': way,
+            'value': value,
+            'dense': dense,
+            'relative error': f'{abs(value - dense) / abs(dense):.1e}',
+        }
+        for measure, way, value, dense in found
+    ]
+
+
+def _straight_through(x, weights):
+    """Logits of `Perceptron` with TRI, beta = 1, written out; weights: weight, bias of each layer in turn."""
+    x = x.expand(_T, *x.shape)
+    *hidden, (weight, bias) = zip(weights[::2], weights[1::2])
+    for hidden_weight, hidden_bias in hidden:
+        v, spikes = 0, []
+        for current in F.linear(x, hidden_weight, hidden_bias):
+            u = v / 2 + current
+            inside = (u - 1).clamp(-1, 1)
+            primitive = inside - inside * inside.abs() / 2
+            s = (u >= 1).to(u) + primitive - primitive.detach()
+            v = u * (1 - s.detach())
+            spikes.append(s)
+        x = torch.stack(spikes)
+    return F.linear(x, weight, bias).mean(0)
+
+
+class _Chain(nn.Module):
+    """Layers over (T, B, ...), the first of which encodes an image."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.T, self.layers = _T, nn.ModuleList(layers)
+
+    def forward(self, x):
+        x = encode(self.layers[0], x, self.T)
+        for layer in self.layers[1:]:
+            x = layer(x)
+        return x.mean((-2, -1))
+
+
+def operation_rows(seed=0):
+    """Operations of small spiking networks as counted here and by NeuroBench; None where it is not installed.
+
+    The networks are without padding, which NeuroBench leaves out and the convention here counts, and without zeros
+    among real inputs, likewise.
+
+    Returns:
+        [dict(network, quantity, here, NeuroBench)].
+    """
+    try:
+        from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
+        from neurobench.models import TorchModel
+    except ImportError:
+        return None
+
+    rows = []
+    for name, kernel, widths in (('1x1 convolutions', 1, (8, 6, 4)), ('2x2 convolutions, stride 2', 2, (12, 16, 8))):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layers, channels = [], 3
+            for width in widths:
+                layers += [Folded(nn.Conv2d(channels, width, kernel, kernel)), IF()]
+                channels = width
+            network, images = _Chain(*layers).eval(), torch.rand(4, 3, 16, 16) + 0.1
+        for layer in layers[::2]:
+            layer[0].weight.data *= 4
+        wrapped = TorchModel(network)
+        wrapped.add_activation_module(IF)
+        wrapped.register_hooks()
+        with torch.no_grad():
+            data = images, torch.zeros(len(images))
+            predictions = wrapped(images)
+            theirs = SynapticOperations()(wrapped, predictions, data)
+            sparsity = ActivationSparsity()(wrapped, predictions, data)
+        wrapped.cleanup_hooks()
+        ours = activity(network, [images])
+        if not ours['sops']:
+            raise A2SGError(f'{name}: the network for the comparison is silent')
+        dense = sum(layer['macs'] * layer['steps'] for layer in ours['layers'])
+        rows += [
+            dict(network=name, quantity=quantity, here=here, NeuroBench=there)
+            for quantity, here, there in (
+                ('SOPs (effective ACs)', round(ours['sops']), round(theirs['Effective_ACs'])),
+                ('MACs (effective)', round(ours['macs']), round(theirs['Effective_MACs'])),
+                ('dense operations', round(dense), round(theirs['Dense'])),
+                ('sparsity of activations', ours['sparsity'], float(sparsity)),
+            )
+        ]
+    return rows
+
+
+def tables():
+    """[(title, rows)] of all of these that can be had."""
+    found = [
+        ('Curvature against dense matrices', curvature_rows()),
+        ('Operations an image against NeuroBench', operation_rows()),
+    ]
+    return [(title, rows) for title, rows in found if rows]

@@ -1,0 +1,99 @@
+"""Archives that are unpacked whole, or say why not."""
+
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from a2sg_zoo.errors import DataError
+from a2sg_zoo.hub.download import lock, require_space
+
+_CHUNK = 1 << 20
+# RuntimeError: an encrypted zip
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+
+
+def extract(archive, into):
+    """Unpacks a zip or tar file as the folder `into`, which appears only whole; if it exists, it is kept.
+
+    An archive that holds nothing but one folder of the name of `into` is not nested in a second one.
+
+    Returns:
+        into, a Path.
+
+    Raises:
+        DataError: the archive is damaged, does not fit on the disk, or has members that would land elsewhere.
+    """
+    into = Path(into)
+    try:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with lock(into):
+            if not into.exists():
+                _unpack(archive, into, into.with_name(f'{into.name}.part'))
+    except _DAMAGE as error:
+        raise DataError(f'{archive} cannot be unpacked ({error}); remove it and fetch it again') from error
+    except OSError as error:
+        if error.errno is None:  # as bz2 and gzip say that a file is damaged
+            raise DataError(f'{archive} cannot be unpacked ({error}); remove it and fetch it again') from error
+        raise DataError(
+            f'{archive} cannot be unpacked to {into}: {error.strerror}; make space or get access there, '
+            'and run the same again'
+        ) from error
+    return into
+
+
+def _unpack(archive, into, part):
+    if part.exists():  # of a process that was killed: whoever is alive and unpacks holds the lock
+        shutil.rmtree(part)
+    try:
+        with _opened(archive) as (members, extract_member):
+            for member in members:
+                _refuse_stray(archive, member)
+            require_space(into.parent, sum(member.size for member in members))
+            part.mkdir()
+            for member in tqdm(members, unit='file', desc=into.name, disable=None):
+                extract_member(member.name, part)
+        tops = {PurePosixPath(member.name).parts[0] for member in members}
+        os.rename(part / into.name if tops == {into.name} else part, into)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+class _Member(NamedTuple):
+    name: str
+    size: int
+    plain: bool  # a file or a folder, not a link or a device
+
+
+@contextmanager
+def _opened(archive):
+    """(members, extract(name, folder)) of a zip or tar file; both formats check their sums in reading."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            yield (
+                [_Member(m.filename, m.file_size, not stat.S_ISLNK(m.external_attr >> 16)) for m in file.infolist()],
+                file.extract,
+            )
+    else:
+        with tarfile.open(archive) as file:
+            if hasattr(tarfile, 'data_filter'):  # from Python 3.10.12 and 3.11.4 on
+                file.extraction_filter = tarfile.data_filter
+            yield [_Member(m.name, m.size, m.isfile() or m.isdir()) for m in file.getmembers()], file.extract
+            while file.fileobj.read(_CHUNK):  # to the end, where the sum of the compressed stream is
+                pass
+
+
+def _refuse_stray(archive, member):
+    name = member.name
+    if name.startswith('/') or '\\' in name or ':' in name or '..' in PurePosixPath(name).parts:
+        raise DataError(f'{archive} is not safe to unpack: its member {name!r} would land outside the folder')
+    if not member.plain:
+        raise DataError(f'{archive} is not safe to unpack: its member {name!r} is a link or a device')

@@ -1,0 +1,1 @@
+"""Networks: layers, backbones, classifiers, segmentors and losses, one family a file."""

@@ -1,0 +1,25 @@
+"""Spiking backbones: one file a family."""
+
+from .base import SpikingBackbone
+from .e_spikeformer import ESpikeFormer
+from .meta_spikeformer import MetaSpikeFormer
+from .qkformer import QKFormer
+from .resnet import SpikingResNet
+from .sdt import SpikeDrivenTransformer
+from .sew_resnet import SEWResNet
+from .spikformer import Spikformer
+from .spikingformer import Spikingformer
+from .vgg import VGGSNN
+
+__all__ = [
+    'SpikingBackbone',
+    'Spikformer',
+    'Spikingformer',
+    'SpikeDrivenTransformer',
+    'MetaSpikeFormer',
+    'ESpikeFormer',
+    'QKFormer',
+    'SpikingResNet',
+    'SEWResNet',
+    'VGGSNN',
+]

@@ -1,0 +1,6 @@
+"""Losses: of a classifier's logits over time, and on membrane potentials."""
+
+from .classification import TET, MeanCrossEntropy
+from .membrane import IMLoss, MembraneKL, RMPLoss
+
+__all__ = ['MeanCrossEntropy', 'TET', 'IMLoss', 'RMPLoss', 'MembraneKL']

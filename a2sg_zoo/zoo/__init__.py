@@ -1,1 +1,0 @@
-"""The zoo: published weights and data sets, and how they are fetched."""

@@ -1,0 +1,199 @@
+"""Suites that really run: what is kept, what is repeated, and what becomes of runs that die or hang."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from a2sg_zoo.benchmark.suites.results import load_results, result_path
+from a2sg_zoo.benchmark.suites.runner import run_suite, survey
+from a2sg_zoo.benchmark.suites.suite import plan, read_suite
+from a2sg_zoo.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[3]
+BASE = ROOT / 'configs' / '_base_'
+SMALL = {
+    'model.backbone.depths': (1,),
+    'model.backbone.widths': (8,),
+    'model.backbone.stem': 8,
+    'model.backbone.T': 2,
+    'model.head.in_channels': 8,
+    'train_cfg.max_iters': 4,
+    'train_cfg.val_interval': 2,
+    'custom_hooks.0.log_interval': 2,
+}
+HOOKS = """
+import os, signal, time
+from mmengine.hooks import Hook
+from a2sg_zoo.registry import HOOKS
+
+@HOOKS.register_module()
+class Accident(Hook):
+    def __init__(self, kind):
+        self.kind = kind
+    def before_train_iter(self, runner, *args, **kwargs):
+        if runner.iter == 2:
+            print('an accident is about to happen', flush=True)
+            if self.kind == 'die': os.kill(os.getpid(), signal.SIGKILL)
+            if self.kind == 'raise': raise RuntimeError('this run raises')
+            if self.kind == 'hang': time.sleep(600)
+"""
+
+
+def write(folder, methods=('tri', 'a2sg'), **changes):
+    parts = dict(
+        name='tiny',
+        networks=dict(small=[str(BASE / 'models' / 'resnet_small.py')]),
+        datasets=dict(digits=[str(BASE / 'datasets' / 'digits.py')]),
+        methods={name: [str(BASE / 'methods' / f'{name}.py')] for name in methods},
+        seeds=[0],
+        reference='tri',
+        common=[str(BASE / 'schedules' / 'short_sgd.py'), str(BASE / 'default_runtime.py')],
+        options=SMALL,
+        timeout=120,
+    )
+    path = folder / 'suite.py'
+    path.write_text('\n'.join(f'{key} = {value!r}' for key, value in {**parts, **changes}.items()))
+    return path
+
+
+def run(path, folder, **options):
+    suite, ended = read_suite(path), {}
+    runs = plan(suite)
+    run_suite(
+        suite,
+        runs,
+        folder,
+        'the command',
+        workers=2,
+        report=lambda r, result: ended.update({r.name: result}),
+        **options,
+    )
+    return runs, ended
+
+
+def test_finished_runs_stay(tmp_path):
+    out = tmp_path / 'out'
+    path = write(tmp_path)
+    runs, ended = run(path, out)
+    results, problems = load_results(out)
+    assert not problems and {r['method']: r for r in results} == {r['method']: r for r in ended.values()}
+    (tri,) = (r for r in results if r['method'] == 'tri')
+    (a2sg,) = (r for r in results if r['method'] == 'a2sg')
+    assert tri['status'] == 'finished' and tri['cost']['steps'] == 4 and tri['metrics'].keys() >= {'top1', 'best_top1'}
+    assert [i for i, _ in tri['curves']['loss']] == [1, 2, 3, 4] and [i for i, _ in tri['curves']['metric']] == [2, 4]
+    assert {len(beta) for curve in a2sg['curves']['beta'].values() for _, beta in curve} == {2}
+    assert tri['activity']['energy_pj'] > 0 and tri['activity']['T'] == 2
+    assert json.loads((out / 'suite.json').read_text())['methods'] == ['tri', 'a2sg']
+
+    # nothing is to do; then a result is edited, one is lost, and an option changes
+    assert not survey(runs, out).to_do and run(path, out)[1] == {}
+    edited = result_path(out, 'small-digits-tri-s0')
+    edited.write_text(edited.read_text().replace('"top1"', '"top2"', 1))
+    state = survey(runs, out)
+    assert [r.method for r in state.to_do] == ['tri'] and 'was edited' in state.reasons['small-digits-tri-s0']
+    result_path(out, 'small-digits-a2sg-s0').unlink()
+    assert len(survey(runs, out).to_do) == 2
+    again = run(path, out)[1]
+    for name, before in (('tri', tri), ('a2sg', a2sg)):
+        after = again[f'small-digits-{name}-s0']
+        assert after['metrics'] == before['metrics'] and after['curves'] == before['curves']
+    changed = plan(read_suite(write(tmp_path, options={**SMALL, 'optim_wrapper.optimizer.lr': 0.3})))
+    assert survey(changed, out).reasons == {r.name: 'the config changed' for r in changed}
+
+    # the config that is kept repeats the run
+    done = subprocess.run(
+        [
+            sys.executable,
+            ROOT / 'tools' / 'train.py',
+            out / 'configs' / 'small-digits-a2sg-s0.py',
+            '--work-dir',
+            tmp_path / 'repeated',
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    log = [json.loads(line) for line in (tmp_path / 'repeated' / 'adaptation.jsonl').read_text().splitlines()]
+    for layer, curve in a2sg['curves']['beta'].items():
+        assert [beta for _, beta in curve] == [record['layers'][layer]['beta'] for record in log]
+
+
+@pytest.mark.slow
+def test_accidents_are_noted_and_tried_again(tmp_path, monkeypatch):
+    (tmp_path / 'accidents.py').write_text(HOOKS)
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path), str(ROOT)]))
+    monkeypatch.syspath_prepend(tmp_path)
+    kinds = dict(tri='none', asy='die', box='raise', atan='hang')
+    path = write(
+        tmp_path,
+        methods=tuple(kinds),
+        timeout=45,
+        options={**SMALL, 'custom_imports': dict(imports=['accidents'], allow_failed_imports=False)},
+        method_options={m: {'default_hooks.accident': dict(type='Accident', kind=kind)} for m, kind in kinds.items()},
+    )
+    _, ended = run(path, tmp_path / 'out')
+    results = {r['method']: r for r in load_results(tmp_path / 'out')[0]}
+    assert results == {r['method']: r for r in ended.values()}
+    assert {m: r['status'] for m, r in results.items()} == dict(
+        tri='finished', asy='failed', box='failed', atan='failed'
+    )
+    assert results['asy']['reason'] == 'the process was killed by signal 9'
+    assert results['box']['reason'] == 'the process ended with status 1'
+    assert results['atan']['reason'] == 'hung: killed after 45 s'
+    assert any('an accident is about to happen' in line for line in results['asy']['log'])
+    assert any('this run raises' in line for line in results['box']['log'])
+    again = run(
+        write(
+            tmp_path,
+            methods=tuple(kinds),
+            timeout=45,
+            options={**SMALL, 'custom_imports': dict(imports=['accidents'], allow_failed_imports=False)},
+            method_options={
+                m: {'default_hooks.accident': dict(type='Accident', kind='none' if m == 'box' else kind)}
+                for m, kind in kinds.items()
+                if m != 'atan'
+            },
+        ),
+        tmp_path / 'out',
+    )[1]
+    assert {r['method']: r['status'] for r in again.values()} == dict(asy='failed', box='finished', atan='finished')
+
+
+def test_one_process_at_a_time(tmp_path):
+    (tmp_path / 'out').mkdir()
+    with FileLock(tmp_path / 'out' / '.lock'), pytest.raises(ConfigError, match='another benchmark is at work in'):
+        run(write(tmp_path), tmp_path / 'out')
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle(tmp_path):
+    """The command dies by SIGKILL: its runs die with it, and the next command goes on."""
+    path = write(tmp_path, seeds=[0, 1, 2], options={**SMALL, 'train_cfg.max_iters': 60, 'train_cfg.val_interval': 60})
+    command = [sys.executable, ROOT / 'tools' / 'benchmark.py', path, '--out', tmp_path / 'out']
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob('out/runs/*.json')) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {p.name: p.read_bytes() for p in tmp_path.glob('out/runs/*.json')}
+    time.sleep(3)
+    assert not subprocess.run(['pgrep', '-f', str(tmp_path)], capture_output=True, text=True).stdout
+    assert 0 < len(kept) < 6
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f'6 runs, {len(kept)} finished, {6 - len(kept)} to do' in done.stdout
+    assert len(load_results(tmp_path / 'out')[0]) == 6
+    assert all((tmp_path / 'out' / 'runs' / name).read_bytes() == text for name, text in kept.items())

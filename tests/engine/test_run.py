@@ -1,0 +1,182 @@
+"""Mistakes in a config are found before the first batch, and say what to change."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from a2sg_zoo.engine.optimizers import BFloat16OptimWrapper
+from a2sg_zoo.engine.run import build_runner, check_channels, prepare_config, train
+from a2sg_zoo.errors import ConfigError, with_commands_of_here
+
+CONFIG = 'configs/spikformer_ade20k_a2sg.py'
+
+
+@pytest.mark.parametrize(
+    'option, value, message',
+    [
+        (
+            'model.backbone.type',
+            'Spikfromer',
+            "model.backbone.type: 'Spikfromer' is not a registered model; did you mean 'Spikformer'",
+        ),
+        ('model.backbone.neuron.tau', 'two', "LIF: tau must be a number, got 'two'"),
+        ('model.backbone.T', 0, 'Spikformer: T, the number of time steps, must be an integer >= 1, got 0'),
+        ('model.backbone.num_heads', 7, 'the width of an attention layer, 384, must be divisible by its num_heads = 7'),
+        ('model.backbone.out_indices', [0, 4], 'out_indices has 4, but there are 4 stages'),
+        ('custom_hooks.0.policy.beta_min', 3.0, 'A2SG: beta_min = 3.0 must be smaller than beta_max = 2.0'),
+        (
+            'model.neck.in_channels',
+            [48, 96, 192, 400],
+            'model.neck.in_channels = [48, 96, 192, 400], but model.backbone gives [48, 96, 192, 384] channels',
+        ),
+        ('model.decode_head.in_channels', [128, 128, 128, 64], 'but model.neck gives [128, 128, 128, 128] channels'),
+        ('model.decode_head.num_classes', 19, 'num_classes = 19, but the training data has 150 classes'),
+        ('trian_cfg', dict(max_iters=1), 'trian_cfg: a run has no such part; did you mean train_cfg?'),
+    ],
+)
+def test_mistakes(option, value, message, tmp_path, monkeypatch):
+    options = {option: value}
+    for loader in ('train', 'val', 'test'):
+        options |= {
+            f'{loader}_dataloader.dataset.{key}': x
+            for key, x in (('data_root', str(tmp_path / 'scenes')), ('train', 2), ('val', 1), ('size', 32))
+        }
+    with pytest.raises(ConfigError) as error:
+        train(prepare_config(CONFIG, options, demo=True, work_dir=tmp_path / 'run'))
+    assert message in str(error.value)
+    assert not list(tmp_path.rglob('*.pth'))
+
+
+def test_a_variable_of_ones_own_is_no_mistake():
+    assert prepare_config(CONFIG, {'my_width': 3}).my_width == 3
+
+
+def test_overridden_data_root_reaches_every_data_set():
+    cfg = prepare_config(CONFIG, {'data_root': '/elsewhere'})
+    assert {cfg[f'{loader}_dataloader'].dataset.data_root for loader in ('train', 'val', 'test')} == {'/elsewhere'}
+
+
+def test_nothing_to_resume_is_said(tmp_path, monkeypatch):
+    """A mistyped --work-dir costs a run otherwise."""
+
+    class Built(Exception):
+        pass
+
+    def build(cfg):
+        assert cfg.load_from is None and not cfg.resume
+        raise Built
+
+    said = []
+    monkeypatch.setattr('a2sg_zoo.engine.run.build_runner', build)
+    monkeypatch.setattr('a2sg_zoo.engine.run.print_log', lambda text, *args: said.append(text))
+    for resume in (None, 'auto'):
+        with pytest.raises(Built):
+            train(prepare_config(CONFIG, demo=True, work_dir=tmp_path / 'typo'), resume)
+    assert said == [f'{tmp_path / "typo"} holds no checkpoint to resume from: the run begins at iteration 0']
+
+
+def test_commands_in_messages_are_those_of_the_place(tmp_path, monkeypatch):
+    text = 'get it with\n    python tools/download_dataset.py ade20k'
+    monkeypatch.chdir(tmp_path)
+    assert with_commands_of_here(text) == 'get it with\n    a2sg-zoo download_dataset ade20k'
+    (tmp_path / 'tools').mkdir()
+    assert with_commands_of_here(text) == text
+
+
+def test_importing_the_registries_prints_nothing():
+    done = subprocess.run(
+        [sys.executable, '-c', 'import a2sg_zoo.registry, a2sg_zoo.datasets'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ''
+
+
+def test_channels_of_a_network_without_neck():
+    class Part:
+        out_channels = [8, 16]
+        in_channels = [8, 16]
+
+    class Network:
+        backbone = decode_head = Part()
+
+    check_channels(Network)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without CUDA')
+def test_mixed_precision_without_a_device_is_bfloat16(tmp_path):
+    config = tmp_path / 'digits.py'
+    base = Path('configs/_base_').resolve()
+    parts = 'models/resnet_small', 'datasets/digits', 'schedules/short_sgd', 'methods/a2sg', 'default_runtime'
+    config.write_text(f'_base_ = {[f"{base}/{part}.py" for part in parts]}\n')
+    cfg = prepare_config(
+        config, work_dir=tmp_path / 'run', options={'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2}
+    )
+    dtypes = set()
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, args, out: dtypes.add((type(module).__name__, out.dtype)) if torch.is_tensor(out) else None
+    )
+    try:
+        runner = train(cfg, amp=True)
+    finally:
+        handle.remove()
+    assert isinstance(runner.optim_wrapper, BFloat16OptimWrapper)
+    assert {('Conv2d', torch.bfloat16), ('LIF', torch.bfloat16)} <= dtypes
+    assert all(p.dtype == torch.float32 for p in runner.model.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in runner.model.parameters())
+
+
+def test_mixed_precision_does_not_take_the_place_of_another_wrapper(tmp_path):
+    cfg = prepare_config(
+        'configs/resnet19_cifar10_tri.py', work_dir=tmp_path, options={'optim_wrapper.type': 'SAMOptimWrapper'}
+    )
+    with pytest.raises(ConfigError, match='knows no mixed precision'):
+        train(cfg, amp=True)
+
+
+def test_two_runs_in_one_second_are_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, 'localtime', lambda *args, now=time.localtime(): now)
+    runners = [
+        build_runner(prepare_config('configs/resnet19_cifar10_tri.py', demo=True, work_dir=tmp_path / name))
+        for name in ('a', 'b')
+    ]
+    assert runners[0].timestamp == runners[1].timestamp
+    for part in ('visualizer', 'message_hub', 'logger'):
+        assert getattr(runners[0], part) is not getattr(runners[1], part)
+
+
+def test_compiles_the_backbone_alone(tmp_path):
+    """MMEngine's own `compile` would take the training step."""
+    results = []
+    small = {
+        'model.backbone.depths': (1,),
+        'model.backbone.widths': (8,),
+        'model.backbone.stem': 8,
+        'model.head.in_channels': 8,
+    }
+    for compiled in (False, dict(fullgraph=True)):
+        cfg = prepare_config(
+            'configs/resnet_small_digits_tri.py',
+            {**small, 'compile': compiled},
+            demo=True,
+            work_dir=tmp_path / str(bool(compiled)),
+            seed=1,
+        )
+        runner = build_runner(cfg)
+        torch.manual_seed(0)
+        model = runner.model.train()
+        assert (model.backbone._compiled_call_impl is not None) == bool(compiled)
+        model.double()
+        loss = model(torch.randn(4, 3, 8, 8, dtype=torch.float64), torch.arange(4), mode='loss')['loss']
+        loss.backward()
+        results.append([loss, *(p.grad for p in model.parameters())])
+        runner._maybe_compile('train_step')
+        assert not hasattr(model.train_step, '_torchdynamo_orig_callable')
+    for a, b in zip(*results):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)

@@ -1,0 +1,122 @@
+import bz2
+import io
+import shutil
+import stat
+import subprocess
+import tarfile
+import zipfile
+
+import pytest
+
+from a2sg_zoo.errors import DataError
+from a2sg_zoo.hub.archives import extract
+from tests.hub.files import leftovers, make_zip
+
+
+def test_extract(tmp_path):
+    archive = make_zip(tmp_path / 'a.zip', {'set/images/1.txt': 'one', 'set/2.txt': 'two'})
+    extract(archive, tmp_path / 'data' / 'set')
+    assert (tmp_path / 'data' / 'set' / 'images' / '1.txt').read_text() == 'one'
+    extract(archive, tmp_path / 'data' / 'other')
+    assert (tmp_path / 'data' / 'other' / 'set' / '2.txt').read_text() == 'two'
+    assert leftovers(tmp_path / 'data' / 'set') == ['other', 'set']
+
+
+def test_extract_starts_anew_after_a_kill_and_keeps_what_is_whole(tmp_path):
+    archive = make_zip(tmp_path / 'a.zip', {'1.txt': 'one'})
+    (tmp_path / 'set.part').mkdir()
+    (tmp_path / 'set.part' / 'stale').write_text('')
+    extract(archive, tmp_path / 'set')
+    assert [p.name for p in (tmp_path / 'set').iterdir()] == ['1.txt']
+    archive.unlink()
+    extract(archive, tmp_path / 'set')
+
+
+@pytest.mark.parametrize('name', ['../evil', 'a/../../evil', '/evil', 'C:/evil', '..\\evil'])
+def test_extract_refuses_members_that_climb_out(tmp_path, name):
+    archive = make_zip(tmp_path / 'a.zip', {'fine': '1', name: '2'})
+    with pytest.raises(DataError, match='not safe'):
+        extract(archive, tmp_path / 'in' / 'set')
+    assert leftovers(tmp_path / 'in' / 'set') == []
+
+
+def test_extract_refuses_links(tmp_path):
+    link = zipfile.ZipInfo('link')
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / 'a.zip', 'w') as file:
+        file.writestr(link, '/etc')
+    with pytest.raises(DataError, match='is a link or a device'):
+        extract(tmp_path / 'a.zip', tmp_path / 'set')
+
+
+def test_extract_names_damage_and_lack_of_space(tmp_path, monkeypatch):
+    archive = tmp_path / 'a.zip'
+    with zipfile.ZipFile(archive, 'w') as file:  # stored, so that only the CRC can tell
+        file.writestr('member', 'x' * 1000)
+    data = bytearray(archive.read_bytes())
+    data[100] ^= 1
+    archive.write_bytes(data)
+    with pytest.raises(DataError, match='CRC'):
+        extract(archive, tmp_path / 'in' / 'set')
+    archive.write_bytes(data[:500])
+    with pytest.raises(DataError, match='cannot be unpacked'):
+        extract(archive, tmp_path / 'in' / 'set')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda folder: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(DataError, match='not enough space'):
+        extract(make_zip(tmp_path / 'b.zip', {'1': '1'}), tmp_path / 'in' / 'set')
+    assert leftovers(tmp_path / 'in' / 'set') == []
+
+
+def make_tar(path, members, mode='w:gz'):
+    with tarfile.open(path, mode) as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.linkname = tarfile.SYMTYPE, '/etc/passwd'
+                file.addfile(info)
+            else:
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content.encode()))
+    return path
+
+
+def test_extract_tar(tmp_path):
+    archive = make_tar(tmp_path / 'a.tar.gz', {'set/1': 'one', 'set/deep/2': 'two'})
+    extract(archive, tmp_path / 'set')
+    assert (tmp_path / 'set/1').read_text() == 'one' and (tmp_path / 'set/deep/2').read_text() == 'two'
+    for name, content, message in (
+        ('../x', '', 'would land outside'),
+        ('/x', '', 'would land outside'),
+        ('set/x', None, 'is a link or a device'),
+    ):
+        with pytest.raises(DataError, match=message):
+            extract(make_tar(tmp_path / 'bad.tar.gz', {'set/1': 'one', name: content}), tmp_path / 'in' / 'bad')
+        assert not (tmp_path / 'in' / 'bad').exists() and not (tmp_path / 'in' / 'x').exists()
+
+
+@pytest.mark.parametrize('keep', [0, 20, -9])
+def test_extract_names_a_tar_cut_short(tmp_path, keep):
+    archive = make_tar(tmp_path / 'a.tar.gz', {'set/1': 'one' * 1000})
+    archive.write_bytes(archive.read_bytes()[:keep])
+    with pytest.raises(DataError, match='(?s)cannot be unpacked .*; remove it and fetch it again'):
+        extract(archive, tmp_path / 'set')
+    assert not (tmp_path / 'set').exists()
+
+
+@pytest.mark.parametrize('content', [b'text', bz2.compress(b'x' * 1000)[:-9], b'\xfd7zXZ\0 and no more'])
+def test_extract_names_what_is_no_archive(tmp_path, content):
+    (tmp_path / 'a.tar').write_bytes(content)
+    with pytest.raises(DataError, match='(?s)cannot be unpacked .*; remove it and fetch it again'):
+        extract(tmp_path / 'a.tar', tmp_path / 'set')
+
+
+def test_a_disk_that_fills_does_not_accuse_the_archive(tmp_path, small_disk, monkeypatch):
+    archive = make_zip(tmp_path / 'a.zip', {'1': 'x' * 400_000})
+    with pytest.raises(DataError, match=f'not enough space in {small_disk}'):
+        extract(archive, small_disk / 'set')
+    monkeypatch.setattr('a2sg_zoo.hub.archives.require_space', lambda folder, needed: None)
+    with pytest.raises(DataError, match='cannot be unpacked to .*: No space left on device; make space'):
+        extract(archive, small_disk / 'set')
+    assert leftovers(small_disk / 'set') == []
+    subprocess.run(['mount', '-o', 'remount,size=4m', small_disk], check=True)
+    assert (extract(archive, small_disk / 'set') / '1').stat().st_size == 400_000

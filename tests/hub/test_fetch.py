@@ -1,0 +1,352 @@
+"""Weights by name from servers, disks and caches that misbehave."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import pickle
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import a2sg_zoo
+from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.hub import download
+from a2sg_zoo.hub.fetch import fetch, locate
+from a2sg_zoo.hub.index import write_index
+from tests.hub.misbehaving import CONTENT
+from tests.hub.tiny import facts, publish
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv('A2SG_ZOO_CACHE', str(tmp_path / 'cache'))
+    return tmp_path / 'cache'
+
+
+@pytest.fixture
+def index(server, cache, tmp_path, monkeypatch):
+    """An index with one entry, `tiny`, on the server."""
+    server.url = server.url.replace('data.zip', 'tiny.safetensors')
+    (tmp_path / 'original').write_bytes(server.content)
+    write_index({'tiny': facts(tmp_path / 'original', server.url)}, tmp_path / 'index.json')
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(tmp_path / 'index.json'))
+    monkeypatch.setattr(download, 'download', partial(download.download, timeout=1))
+    monkeypatch.setattr('a2sg_zoo.hub.fetch.download', partial(download.download, timeout=1))
+    return tmp_path / 'index.json'
+
+
+def change(index, **fields):
+    contents = json.loads(index.read_text())
+    contents['models']['tiny'].update(fields)
+    index.write_text(json.dumps(contents))
+
+
+def kept(cache):
+    return sorted(path.name for path in cache.rglob('*') if path.suffix != '.lock') if cache.exists() else []
+
+
+def process(before='', **kwargs):
+    """Another process that runs the lines `before`, fetches `tiny`, and prints the path or the error."""
+    code = f"""import os
+from a2sg_zoo.hub.fetch import CheckpointError, fetch
+{before}
+try: print(fetch('tiny'))
+except CheckpointError as error: print(error)"""
+    return subprocess.Popen(
+        [sys.executable, '-c', code],
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **kwargs,
+    )
+
+
+@pytest.fixture
+def fetch_as_anyone(index, monkeypatch):
+    """(what a process without privileges prints that fetches `tiny`, its cache): a superuser may go anywhere."""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folder is for its user alone
+        folder = Path(folder)
+        folder.chmod(0o755)
+        (folder / 'cache').mkdir()
+        shutil.copy(index, folder / 'index.json')
+        monkeypatch.setenv('A2SG_ZOO_INDEX', str(folder / 'index.json'))
+        monkeypatch.setenv('A2SG_ZOO_CACHE', str(folder / 'cache'))
+
+        def fetch_there():
+            printed, stderr = process('os.geteuid() or os.setuid(65534)').communicate(timeout=60)
+            assert 'Traceback' not in stderr, stderr
+            return printed.strip()
+
+        yield fetch_there, folder / 'cache'
+        (folder / 'cache').chmod(0o700)
+
+
+def test_downloaded_once(index, server, cache):
+    path = fetch('tiny')
+    assert path.read_bytes() == CONTENT and path.parent == cache
+    assert path.name == f'tiny-{hashlib.sha256(CONTENT).hexdigest()[:8]}.safetensors'
+    assert fetch('tiny') == path and len(server.requests) == 1 and kept(cache) == [path.name]
+
+
+def test_a_damaged_file_in_the_cache_is_replaced(index, server):
+    fetch('tiny').write_bytes(CONTENT[:-1] + b'?')
+    assert fetch('tiny').read_bytes() == CONTENT and len(server.requests) == 2
+
+
+def test_new_weights_under_an_old_name(index, server, cache):
+    old = fetch('tiny')
+    server.content = CONTENT[::-1]
+    change(index, sha256=hashlib.sha256(server.content).hexdigest())
+    assert fetch('tiny').read_bytes() == CONTENT[::-1] and old.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize('acts', [['drop'], ['stall'], [500, 503], ['drop', 'stall', 502]])
+def test_failures_that_pass(index, server, acts):
+    server.acts += acts
+    assert fetch('tiny').read_bytes() == CONTENT
+    transfers = sum(isinstance(act, str) for act in acts)
+    assert [headers.get('Range') for _, headers in server.requests][-1] == (
+        f'bytes={transfers}00000-' if transfers else None
+    )
+
+
+@pytest.mark.parametrize(
+    'acts, message',
+    [
+        ([404], 'the server answers 404.*A2SG_ZOO_MIRROR'),
+        ([500] * 9, 'the server answers 500'),
+        (['html'], 'a web page where tiny-[0-9a-f]{8}.safetensors is expected'),
+        (['silent'] * 9, 'nothing came for 1 s'),
+    ],
+)
+def test_failures_that_last(index, server, cache, acts, message):
+    server.acts += acts
+    with pytest.raises(CheckpointError, match=f'weights tiny: .*{message}'):
+        fetch('tiny')
+    assert not any(name.endswith('.safetensors') for name in kept(cache))
+
+
+def test_wrong_checksum(index, cache):
+    change(index, sha256='0' * 64)
+    with pytest.raises(CheckpointError, match='SHA256 hash .* expected sha256:0{64} but got [0-9a-f]{64}. Deleted'):
+        fetch('tiny')
+    assert kept(cache) == []
+
+
+def test_a_file_cut_short_at_its_source(index, server, cache):
+    server.content = CONTENT[:200_000]
+    with pytest.raises(CheckpointError, match='it has 200000 bytes, expected are 300000'):
+        fetch('tiny')
+    assert kept(cache) == []
+
+
+def test_no_network(index, cache):
+    change(index, location='http://127.0.0.1:9/tiny.safetensors')
+    with pytest.raises(CheckpointError, match='weights tiny: .*no connection'):
+        fetch('tiny')
+
+
+def test_offline(index, server, cache, monkeypatch):
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
+    with pytest.raises(CheckpointError, match='not in the cache .*A2SG_ZOO_OFFLINE forbids'):
+        fetch('tiny')
+    assert server.requests == []
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '0')
+    path = fetch('tiny')
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
+    assert fetch('tiny') == path and len(server.requests) == 1
+
+
+def test_mirror(index, server, cache, tmp_path, monkeypatch):
+    for location in ('https://example.invalid/deep/a.safetensors', 'hf:me/repo/deep/a.safetensors@v1'):
+        change(index, location=location)
+        monkeypatch.setenv('A2SG_ZOO_MIRROR', server.url.removesuffix('/files/tiny.safetensors') + '/mirror/')
+        fetch('tiny').unlink()
+        assert server.requests.pop()[0] == '/mirror/a.safetensors'
+    (tmp_path / 'mirror').mkdir()
+    (tmp_path / 'mirror' / 'a.safetensors').write_bytes(CONTENT)
+    monkeypatch.setenv('A2SG_ZOO_MIRROR', (tmp_path / 'mirror').as_uri())
+    assert fetch('tiny').read_bytes() == CONTENT and server.requests == []
+
+
+def test_files_on_a_disk_are_used_where_they_are(index, server, cache, tmp_path):
+    path = tmp_path / 'with space.safetensors'
+    path.write_bytes(CONTENT)
+    change(index, location=path.as_uri())
+    assert fetch('tiny') == path and not cache.exists() and server.requests == []
+    path.write_bytes(CONTENT[:-5])
+    with pytest.raises(CheckpointError, match='is not the file that .* tells of: it has 299995 bytes'):
+        fetch('tiny')
+    path.unlink()
+    with pytest.raises(CheckpointError, match='cannot be read: No such file'):
+        fetch('tiny')
+
+
+def test_a_cache_that_cannot_be_written(index, server, cache, tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('A2SG_ZOO_CACHE', str(tmp_path / 'file' / 'cache'))
+    with pytest.raises(CheckpointError, match='the cache cannot be written: .*A2SG_ZOO_CACHE'):
+        fetch('tiny')
+    assert server.requests == []
+
+
+def test_a_read_only_cache_that_has_the_file_serves_it(fetch_as_anyone, server):
+    fetch_there, cache = fetch_as_anyone
+    path = fetch('tiny')
+    cache.chmod(0o555)
+    before = kept(cache)
+    assert fetch_there() == str(path) and len(server.requests) == 1 and kept(cache) == before
+
+
+@pytest.mark.parametrize(
+    'mode, message',
+    [
+        (0o555, r'weights tiny: \S+ cannot be written: Permission denied; .*A2SG_ZOO_CACHE'),
+        (0o000, 'weights tiny: the cache cannot be written: .*Permission denied; set A2SG_ZOO_CACHE'),
+    ],
+)
+def test_a_cache_that_is_forbidden(fetch_as_anyone, server, mode, message):
+    fetch_there, cache = fetch_as_anyone
+    cache.chmod(mode)
+    assert re.match(message, fetch_there()) and server.requests == []
+
+
+def test_a_cache_on_a_full_disk(index, small_disk, monkeypatch):
+    monkeypatch.setenv('A2SG_ZOO_CACHE', str(small_disk))
+    with pytest.raises(CheckpointError, match=f'weights tiny: not enough space in {small_disk}'):
+        fetch('tiny')
+    assert kept(small_disk) == []
+
+
+def test_a_folder_of_the_name_does_not_hide_the_weights(index, cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'tiny').mkdir()
+    assert locate('tiny') == fetch('tiny')
+    (tmp_path / 'tiny').rmdir()
+    (tmp_path / 'tiny').write_bytes(b'mine')
+    assert locate('tiny') == Path('tiny') and locate('zoo:tiny') == fetch('tiny')
+
+
+@pytest.mark.parametrize('name', ['../../evil', '/etc/evil', '..', 'a/../../b'])
+def test_names_do_not_climb_out_of_the_cache(index, cache, name):
+    with pytest.raises(ConfigError, match='no weights named'):
+        fetch(name)
+    contents = json.loads(index.read_text())
+    contents['models'][name] = contents['models'].pop('tiny')
+    index.write_text(json.dumps(contents))
+    with pytest.raises(ConfigError, match='cannot be a name'):
+        fetch(name)
+
+
+def test_a_pickle_with_code(index, server, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return open, (str(tmp_path / 'trace'), 'w')
+
+    server.content = pickle.dumps(Evil())
+    change(index, size=len(server.content), sha256=hashlib.sha256(server.content).hexdigest())
+    with pytest.raises(CheckpointError, match='it is no checkpoint'):
+        a2sg_zoo.get_model('tiny')
+    assert not (tmp_path / 'trace').exists()
+
+
+def test_the_disk_is_full(index, cache):
+    """The system refuses to let a file grow beyond 100,000 bytes."""
+    full = process(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+    printed, stderr = full.communicate(timeout=60)
+    assert 'weights tiny: ' in printed and 'cannot be written: File too large' in printed, stderr
+    assert not any(name.endswith('.safetensors') for name in kept(cache))
+    assert fetch('tiny').read_bytes() == CONTENT
+
+
+def test_two_processes(index, server, cache):
+    server.acts += ['slow']
+    processes = [process() for _ in range(2)]
+    (printed,) = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert Path(printed).read_bytes() == CONTENT and len(server.requests) == 1
+
+
+def test_tool(index, server, cache, capsys):
+    spec = importlib.util.spec_from_file_location('download_tool', ROOT / 'a2sg_zoo' / 'cli' / 'download.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    tool.main(['--list', 'T*'])
+    assert capsys.readouterr().out == 'tiny  0.3 MB  A tiny network.\n'
+    with pytest.raises(SystemExit) as end:
+        tool.main(['--list', 'resnet*'])
+    assert end.value.code == 1 and "no name matches 'resnet*'; all are tiny" in capsys.readouterr().err
+    for arguments, message in (
+        (['tiny', 'tinny'], 'error: the zoo has no weights named .*did you mean tiny?'),
+        ([], 'name the weights'),
+    ):
+        with pytest.raises(SystemExit) as end:
+            tool.main(arguments)
+        assert end.value.code == 2 and re.search(message, capsys.readouterr().err)
+    assert server.requests == []
+    tool.main(['tiny'])
+    assert Path(capsys.readouterr().out.removeprefix('tiny: ').strip()).read_bytes() == CONTENT
+
+
+def test_tool_lists_without_torch(index):
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    listed = subprocess.run(
+        [sys.executable, '-c', code, ROOT / 'tools' / 'download.py', '--list'],
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+    )
+    assert listed.returncode == 0 and listed.stdout.startswith('tiny'), listed.stderr
+
+
+def test_shipped_weights(cache, tmp_path, monkeypatch):
+    _, path, index = publish(tmp_path)
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(index))
+    assert fetch('tiny') == path and not cache.exists()
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match='is not the file that .* tells of: its sha256 is'):
+        a2sg_zoo.get_model('tiny')
+
+
+def test_hub_is_an_extra(index, monkeypatch):
+    change(index, location='hf:me/repo/tiny.safetensors')
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+    with pytest.raises(CheckpointError, match=r'pip install "a2sg-zoo\[hub\]"'):
+        fetch('tiny')
+
+
+@pytest.mark.parametrize('revision', ['', '@v1'])
+def test_hub(index, server, cache, monkeypatch, revision):
+    constants = pytest.importorskip('huggingface_hub.constants')
+    endpoint = server.url.partition('/files')[0]
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, endpoint)
+    monkeypatch.setattr(constants, 'ENDPOINT', endpoint)
+    monkeypatch.setattr(constants, 'HUGGINGFACE_CO_URL_TEMPLATE', template)
+    change(index, location='hf:me/repo/deep/tiny.safetensors' + revision)
+    path = fetch('tiny')
+    assert path.read_bytes() == CONTENT and kept(cache) == [path.name]
+    asked = {request for request, _ in server.requests if '/resolve/' in request}
+    assert asked == {f'/me/repo/resolve/{revision[1:] or "main"}/deep/tiny.safetensors'}
+    path.unlink()
+    server.content = CONTENT[::-1]
+    with pytest.raises(CheckpointError, match='hf:me/repo.* is not the file it should be: its sha256'):
+        fetch('tiny')
+    assert kept(cache) == []
+    server.acts += [404] * 9
+    with pytest.raises(CheckpointError, match='hf:me/repo.* cannot be fetched'):
+        fetch('tiny')

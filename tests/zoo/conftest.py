@@ -1,1 +1,0 @@
-from tests.zoo.misbehaving import server, small_disk  # noqa: F401
