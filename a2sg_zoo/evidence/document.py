@@ -6,9 +6,9 @@ Prose that depends on a result is chosen by the verdict; the rest says only what
 from pathlib import Path
 
 from a2sg_zoo.analysis.compare import notes, tables
-from a2sg_zoo.analysis.compare_measures import variation
 from a2sg_zoo.analysis.figures import plots
 from a2sg_zoo.analysis.figures.comparison import group_figures
+from a2sg_zoo.analysis.measures import variation
 from a2sg_zoo.analysis.measures.bridge import BridgeRow
 from a2sg_zoo.analysis.tables import table
 from a2sg_zoo.evidence.claims import FAILED, HELD, MIXED, OPEN, PART

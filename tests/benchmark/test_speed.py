@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import a2sg_zoo
-from a2sg_zoo.benchmark.speed.speed import RESNET19, Row, _with_relu, document, peers, speed
+from a2sg_zoo.benchmark.speed import peers, speed
+from a2sg_zoo.benchmark.speed.speed import RESNET19, Row, _with_relu, document
 from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import LIF, Neuron

@@ -9,8 +9,7 @@ from a2sg_zoo.analysis.measures.fisher import fisher
 from a2sg_zoo.analysis.measures.growth import hessian_growth
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.surrogates import ASY, BOX, TRI
-
-from .networks import classifier_objective, perceptron
+from tests.analysis.networks import classifier_objective, perceptron
 
 
 def largest(rows):

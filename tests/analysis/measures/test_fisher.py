@@ -7,8 +7,7 @@ from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError, CheckpointError, DataError
 from a2sg_zoo.surrogates import ASY
-
-from .networks import classifier, classifier_objective, perceptron
+from tests.analysis.networks import classifier, classifier_objective, perceptron
 
 
 def dense(objective):

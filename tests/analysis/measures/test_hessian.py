@@ -17,8 +17,7 @@ from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.neurons import IF, ILIF, LIF, PLIF
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Sigmoid
-
-from .networks import classifier_objective, cross_entropy, perceptron
+from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
 
 
 def matrix(product, objective):

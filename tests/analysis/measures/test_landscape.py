@@ -12,12 +12,11 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from a2sg_zoo.analysis.compare_measures import landscape as module
+from a2sg_zoo.analysis.measures import landscape as module
 from a2sg_zoo.analysis.measures.landscape import filter_normalized_direction, landscape
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
-
-from .networks import classifier_objective, cross_entropy, perceptron
+from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
 
 X, Y = (-0.5, 0.0, 0.5), (-0.25, 0.25)
 

@@ -12,8 +12,7 @@ from a2sg_zoo.analysis.measures.theory import layers_under_theory
 from a2sg_zoo.analysis.measures.variation import curve, measure, read_adaptation_log
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.surrogates import ASY, TRI
-
-from .networks import Perceptron, cross_entropy, perceptron
+from tests.analysis.networks import Perceptron, cross_entropy, perceptron
 
 
 def potentials_and_gradients(model, x, y):

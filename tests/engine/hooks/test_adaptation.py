@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, AdaptationHook, Fixed
+from a2sg_zoo.adaptation import A2SG, Fixed
+from a2sg_zoo.engine.hooks import AdaptationHook
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF
 from a2sg_zoo.registry import HOOKS

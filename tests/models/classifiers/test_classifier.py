@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from a2sg_zoo.engine.hooks import StopMixing
 from a2sg_zoo.engine.metrics.classification import Accuracy
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.models.classifiers import LinearHead, SpikingClassifier, StopMixing
+from a2sg_zoo.models.classifiers import LinearHead, SpikingClassifier
 
 BACKBONE = dict(type='Spikformer', form='cifar', embed_dims=32, depth=1, num_heads=4, T=3, time='keep')
 

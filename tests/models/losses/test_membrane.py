@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
+from a2sg_zoo.engine.hooks import MembraneLoss
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers import SpikingClassifier
-from a2sg_zoo.models.losses import IMLoss, MembraneKL, MembraneLoss, RMPLoss
+from a2sg_zoo.models.losses import IMLoss, MembraneKL, RMPLoss
 from a2sg_zoo.neurons import LIF, multistep_reference, recorded_potentials
 from a2sg_zoo.registry import HOOKS
 
