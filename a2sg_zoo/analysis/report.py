@@ -13,8 +13,9 @@ from a2sg_zoo.analysis.figures import plots
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective, check_finite
 from a2sg_zoo.analysis.sections import SECTIONS
 from a2sg_zoo.analysis.tables import as_json, cell, table
+from a2sg_zoo.engine.build import build_runner, check_classes
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
-from a2sg_zoo.engine.run import build_runner, check_classes, find_checkpoint
+from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.hub.fetch import locate

@@ -17,7 +17,8 @@ from a2sg_zoo.analysis import sections
 from a2sg_zoo.analysis.measures.fisher import fisher
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, find_run, load_batches, load_network, table
-from a2sg_zoo.engine.run import build_runner, prepare_config
+from a2sg_zoo.engine.build import build_runner
+from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.fetch import fetch
 from a2sg_zoo.surrogates import ASY
