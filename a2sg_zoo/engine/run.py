@@ -16,7 +16,7 @@ from a2sg_zoo.engine.build import build_runner, check_classes, summary, unwrappe
 from a2sg_zoo.engine.config import load_config, validate_config
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.errors import A2SGError, ConfigError, with_commands_of_here
-from a2sg_zoo.hub.fetch import locate
+from a2sg_zoo.hub.pretrained import locate
 
 
 @contextmanager

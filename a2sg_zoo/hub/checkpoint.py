@@ -66,9 +66,9 @@ def read_checkpoint(path, map_location='cpu'):
         CheckpointError: the file is missing, damaged, or names something that is not allowed.
     """
     if str(path).startswith(ZOO):
-        from a2sg_zoo.hub.fetch import fetch
+        from a2sg_zoo.hub.pretrained import pretrained_file
 
-        path = fetch(str(path).removeprefix(ZOO))
+        path = pretrained_file(str(path).removeprefix(ZOO))
     path = Path(path).expanduser()
     if not path.is_file():
         what = 'is a folder, not a file' if path.is_dir() else 'does not exist'
@@ -159,7 +159,7 @@ def _load_from_local(path, map_location=None):
 
 def _load_from_http(url, map_location=None):
     from a2sg_zoo.hub.download import download
-    from a2sg_zoo.hub.fetch import home_folder, offline
+    from a2sg_zoo.hub.pretrained import home_folder, offline
 
     try:
         name = urlsplit(url).path.rpartition('/')[2]
