@@ -19,7 +19,8 @@ from a2sg_zoo.analysis.measures.fisher import fisher
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import read_runs
-from a2sg_zoo.engine.run import build_runner, prepare_config
+from a2sg_zoo.engine.build import build_runner
+from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import CheckpointError, ConfigError
 
 BASE = Path('configs/_base_').resolve()

@@ -18,9 +18,10 @@ from a2sg_zoo.analysis import sections
 from a2sg_zoo.analysis.measures.fisher import fisher
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, find_run, load_batches, load_network, table
-from a2sg_zoo.engine.run import build_runner, prepare_config
+from a2sg_zoo.engine.build import build_runner
+from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
-from a2sg_zoo.hub.fetch import fetch
+from a2sg_zoo.hub.pretrained import pretrained_file
 from a2sg_zoo.surrogates import ASY
 
 from .networks import classifier_objective
@@ -143,7 +144,11 @@ def test_weights_that_are_finite_but_too_large(run, tmp_path):
 def test_weights_of_the_zoo():
     name = 'resnet_small_digits_tri'
     for said in (name, f'zoo:{name}'):
-        assert find_run(said) == (fetch(name), Path(a2sg_zoo.info(name)['config']), Path('work_dirs', 'zoo', name))
+        assert find_run(said) == (
+            pretrained_file(name),
+            Path(a2sg_zoo.info(name)['config']),
+            Path('work_dirs', 'zoo', name),
+        )
     assert find_run(name, 'mine.py')[1] == Path('mine.py')
 
 
