@@ -58,8 +58,8 @@ def download(
         checksum: 'sha256:HEX', or another algorithm of `hashlib`, such as 'md5:HEX'.
         size: expected size in bytes.
         timeout: seconds to connect in, and seconds without a byte that count as a stall.
-        mirror: name of an environment variable. If it is set, to a base URL, the file is taken from there under the last
-            part of its name (file: URLs are not). None for no mirror.
+        mirror: name of an environment variable. If it is set, to a base URL, the file is taken from there under the
+            last part of its name (file: URLs are not). None for no mirror.
 
     Returns:
         The path.
@@ -103,8 +103,8 @@ def _retrieve(
         sync_folder(path.parent)
     except ValueError as error:  # pooch's, of the checksum
         raise DataError(
-            f'{shown} is not the expected file: {error} Run the same command again; if that does not help, the file has '
-            'changed at its source'
+            f'{shown} is not the expected file: {error} Run the same command again; if that does not help, the file '
+            'has changed at its source'
         ) from error
     finally:
         if not (folder / _BYTES).exists():
@@ -163,8 +163,8 @@ class _Resuming:
                 if failures == _RETRIES or not error.passing:
                     kept = f'. The part that arrived is kept in {self._folder}; run the same command again to resume'
                     raise DataError(
-                        f'{self._shown} cannot be fetched: {error}. Check the address, or set A2SG_MIRROR (for weights: '
-                        f'A2SG_ZOO_MIRROR) to the base URL of a mirror{kept if self._offset() else ""}'
+                        f'{self._shown} cannot be fetched: {error}. Check the address, or set A2SG_MIRROR (for '
+                        f'weights: A2SG_ZOO_MIRROR) to the base URL of a mirror{kept if self._offset() else ""}'
                     ) from error
             time.sleep(2 ** (failures - 1))
         os.replace(self._bytes, output_file)
@@ -301,9 +301,10 @@ def _mirrored(url: str, variable: str | None) -> tuple[str, str]:
         parts = urlsplit(url)
         if mirror and parts.scheme != 'file':
             url = at_mirror(mirror, PurePosixPath(parts.path).name)
+        web.split_credentials(url)  # refuses what is no address
         return url, urlsplit(url).scheme
     except ValueError as error:
-        raise DataError(f'{web.shown(url)} is no address: {error}') from None
+        raise DataError(f'{web.shown(mirror or url)} is no address: {error}') from None
 
 
 @contextmanager

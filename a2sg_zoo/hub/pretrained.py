@@ -9,17 +9,18 @@ from urllib.request import url2pathname
 from a2sg_zoo.errors import CheckpointError, DataError
 from a2sg_zoo.hub import web
 from a2sg_zoo.hub.download import at_mirror, download, fault, lock
+from a2sg_zoo.hub.files import expanded
 from a2sg_zoo.hub.index import ZOO, Entry, find
 
 
 def home_folder() -> Path:
     """The folder of everything that is downloaded: A2SG_HOME, or ~/.cache/a2sg_zoo."""
-    return Path(os.environ.get('A2SG_HOME') or '~/.cache/a2sg_zoo').expanduser()
+    return expanded(os.environ.get('A2SG_HOME') or '~/.cache/a2sg_zoo')
 
 
 def cache_folder() -> Path:
     """The folder of downloaded weights: A2SG_ZOO_CACHE, or `weights` in `home_folder()`."""
-    return Path(os.environ.get('A2SG_ZOO_CACHE') or home_folder() / 'weights').expanduser()
+    return expanded(os.environ.get('A2SG_ZOO_CACHE') or home_folder() / 'weights')
 
 
 def offline() -> bool:
@@ -91,9 +92,9 @@ def locate(model: str | os.PathLike) -> Path:
         ConfigError, CheckpointError: see `pretrained_file`.
     """
     text = str(model)
-    path = Path(text).expanduser()
     if text.startswith(ZOO):
         return pretrained_file(text.removeprefix(ZOO))
+    path = expanded(text)
     if path.is_file() or path.suffix in ('.pth', '.pt', '.safetensors') or len(path.parts) > 1:
         return path
     return pretrained_file(text)

@@ -1,7 +1,7 @@
 """One request to a web server, and the reasons why it fails in words for people.
 
-Credentials in an address (`https://USER:PASSWORD@HOST/...`, or a token in its query) are used for the request alone. They
-appear in no error and in no file; `shown` is the form of an address for both.
+Credentials in an address (`https://USER:PASSWORD@HOST/...`, or a token in its query) are used for the request alone.
+They appear in no error and in no file; `shown` is the form of an address for both.
 """
 
 import http.client
@@ -35,8 +35,8 @@ def get(url: str, timeout: float, headers: Mapping[str, str] = {}) -> Iterator[r
     """Sends a GET request and gives the server's response, of any status; `chunks` reads its body.
 
     Args:
-        url: http: or https:. Characters that no URL may have are quoted. A user and a password in it are sent to its own
-            host, not to a host to which the server redirects.
+        url: http: or https:. Characters that no URL may have are quoted. A user and a password in it are sent to its
+            own host, not to a host to which the server redirects.
         timeout: seconds to connect in, and seconds without a byte that count as a stall.
         headers: of the request.
 
@@ -97,6 +97,8 @@ def split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
         ValueError: the text is no address.
     """
     parts = urlsplit(url)
+    if _has_unquoted_login(parts.netloc, url):
+        raise ValueError('its user or password holds one of / ? #, which are written as %2F, %3F and %23 there')
     login, at, host = parts.netloc.rpartition('@')
     if not at:
         return url, None
@@ -110,16 +112,22 @@ def shown(url: str) -> str:
     >>> shown('https://me:secret@host/file?token=123')
     'https://host/file?...'
     """
-    scheme, separator, rest = url.partition('//')
-    if not separator:
-        return url
+    scheme = re.match(r'(?:[A-Za-z][\w+.-]*:)?//', url)
+    if scheme is None:
+        return url if url.startswith(('hf:', 'file:')) else url.rpartition('@')[2].partition('?')[0]
+    rest = url[scheme.end() :]
     host = re.split('[/?#]', rest, maxsplit=1)[0]
     if '@' in host:
         rest = host.rpartition('@')[2] + rest[len(host) :]
-    elif '@' in rest and ':' in host and not re.fullmatch(r'.*:\d*', host):
-        rest = rest.rpartition('@')[2]  # a password that holds one of / ? #
+    elif _has_unquoted_login(host, rest):
+        rest = rest.rpartition('@')[2]
     path, query, _ = rest.partition('?')
-    return f'{scheme}{separator}{path}{"?..." if query else ""}'
+    return f'{scheme[0]}{path}{"?..." if query else ""}'
+
+
+def _has_unquoted_login(host: str, url: str) -> bool:
+    """Whether the host of an address is the start of a user and a password that hold one of / ? #."""
+    return '@' in url and '@' not in host and not re.fullmatch(r'(\[.*\]|[^:]*)(:\d*)?', host)
 
 
 @contextmanager

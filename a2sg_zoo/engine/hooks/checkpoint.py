@@ -81,11 +81,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 'resumed from it; start a new one from its weights (load_from, without resume)'
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        # as MMEngine does, for weights saved from within a parallel wrapper
-        weights = {
-            key.removeprefix('module.'): value for key, value in checkpoint.get('state_dict', checkpoint).items()
-        }
-        require_match(model, weights, path, checkpoint.get('meta'))
+        checkpoint['state_dict'] = require_match(model, checkpoint['state_dict'], path, checkpoint.get('meta'))
 
     def before_train(self, runner):
         super().before_train(runner)
