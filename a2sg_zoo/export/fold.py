@@ -19,7 +19,7 @@ def fold_batch_norms(network):
 
     with one a for each output channel. It is computed in float64 and stored in the convolution's own type. A batch norm
     is merged if its children's order says that it follows a convolution or linear layer: within an `nn.Sequential`
-    (`Folded` is one) or a `ConvModule` of mmcv; several in a row are merged one after the other. Where a `RepConv` pads
+    (`TimeFolded` is one) or a `ConvModule` of mmcv; several in a row are merged one after the other. Where a `RepConv` pads
     with what zero normalises to, its 1x1 convolution, which had no bias, gets one and pads with zeros. Batch norms
     elsewhere, such as before the convolution, stay.
 

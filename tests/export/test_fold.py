@@ -4,7 +4,7 @@ from mmcv.cnn import ConvModule
 from torch import nn
 
 from a2sg_zoo.export.fold import fold_batch_norms, unfolded
-from a2sg_zoo.models.layers import Folded
+from a2sg_zoo.models.layers import TimeFolded
 from a2sg_zoo.neurons import ILIF, Neuron
 from a2sg_zoo.registry import MODELS
 from tests.export.networks import backbone, excite
@@ -118,6 +118,6 @@ def test_segmentation_head():
 
 
 def test_names_and_other_layers_stay():
-    layer = Folded(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.MaxPool2d(2))
+    layer = TimeFolded(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.MaxPool2d(2))
     folded = fold_batch_norms(layer)
     assert [type(m) for m in folded] == [nn.Conv2d, nn.Identity, nn.MaxPool2d]
