@@ -15,13 +15,15 @@ from mmengine.logging import print_log
 from a2sg_zoo.engine.build import build_runner, check_classes, summary, unwrapped
 from a2sg_zoo.engine.config import load_config, validate_config
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
-from a2sg_zoo.errors import A2SGError, ConfigError, with_commands_of_here
+from a2sg_zoo.errors import A2SGError, ConfigError, printable, with_commands_of_here
 from a2sg_zoo.hub.pretrained import locate
 
 
 @contextmanager
 def errors_for_people():
     """Prints an expected error without its traceback and ends with status 2; A2SG_DEBUG=1 shows the traceback."""
+    if hasattr(sys.stdout, 'reconfigure'):  # a console that is not UTF-8 shows names as escapes
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         yield
     except A2SGError as error:
@@ -29,7 +31,8 @@ def errors_for_people():
             raise
         # a DataLoader's worker wraps the message in its own traceback
         message = str(error).rsplit(f'{type(error).__name__}: ', 1)[-1].strip()
-        print(f'\nerror: {with_commands_of_here(message)}', file=sys.stderr)
+        message = printable(with_commands_of_here(message), keep='\n')
+        print(f'\nerror: {message}', file=sys.stderr)
         sys.exit(2)
 
 

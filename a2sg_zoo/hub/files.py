@@ -26,6 +26,8 @@ _NAME_PART = 50
 _WEIGHT_SUFFIXES = ('.pth', '.pt', '.ckpt', '.safetensors')
 # bytes at the start and at the end of a file in which its mark stands
 _MARKED_PART = 4096
+# for the names of files that are not UTF-8; what it writes into JSON is read back as the same name
+_ESCAPE = 'backslashreplace'
 
 
 def write_atomically(data: bytes, path: str | os.PathLike) -> None:
@@ -264,10 +266,10 @@ def _first_line(path: Path) -> bytes:
 def _encoded(contents: Any, path: Path, tool: str) -> bytes:
     if isinstance(contents, dict):
         marked = {'made_by': mark(tool), **_finite(contents)}
-        return (json.dumps(marked, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode()
+        return (json.dumps(marked, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode(errors=_ESCAPE)
     if isinstance(contents, str):
         ending = '' if path.suffix == '.csv' else f'\n<!-- made by {mark(tool)} -->\n'
-        return f'{contents.rstrip()}\n{ending}'.encode()
+        return f'{contents.rstrip()}\n{ending}'.encode(errors=_ESCAPE)
     if isinstance(contents, bytes):
         if not _has_mark(contents[:_MARKED_PART], contents[-_MARKED_PART:], tool):
             raise ValueError(f'{path}: its bytes have no mark {mark(tool)!r}')

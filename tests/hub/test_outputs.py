@@ -189,3 +189,9 @@ def test_a_failure_at_any_point_leaves_the_old_result(tmp_path, monkeypatch, cal
 def test_leftovers_are_told_from_files(tmp_path):
     assert is_leftover(tmp_path / '.card.md.123.writing')
     assert not is_leftover(tmp_path / 'card.md') and not is_leftover(tmp_path / 'my.writing')
+
+
+def test_names_that_are_not_utf8_come_back_from_json(tmp_path):
+    name = b'caf\xe9.jpg'.decode(errors='surrogateescape')
+    path = write_output(dict(input=name), tmp_path / 'x.json', 'test')
+    assert json.loads(path.read_bytes())['input'] == name
