@@ -258,7 +258,8 @@ class QKFormer(SpikingBackbone):
                 )
             )
         if carry_over:
-            for block in self.stages[-1]:
+            last: Any = self.stages[-1]
+            for block in last:
                 block.attn.proj_neuron = AcrossBatch(block.attn.proj_neuron)
         self.tap(widths)
 
