@@ -96,7 +96,7 @@ class Registry(mmengine.Registry):
         for home in self._homes:
             import_module(home)
         found = self.parent.module_dict.get(key) if self.parent is not None else None
-        # MMCV adds classes to MMEngine's registries, and some of them have a namesake in MMSegmentation that comes first
+        # MMCV registers classes with MMEngine, too; MMSegmentation's own, of the same names, come first
         return None if getattr(found, '__module__', '').startswith('mmcv.') else found
 
     def _of_mmsegmentation(self) -> mmengine.Registry | None:
