@@ -13,8 +13,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from a2sg_zoo.adaptation import attach
+from a2sg_zoo.engine.build import check_channels, check_classes
 from a2sg_zoo.engine.config import load_config, validate_config
-from a2sg_zoo.engine.run import check_channels, check_classes
 from a2sg_zoo.hub.published import build, describe
 from a2sg_zoo.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
 

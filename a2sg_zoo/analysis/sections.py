@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import torch
 
-from a2sg_zoo.analysis.compare_measures import variation
 from a2sg_zoo.analysis.figures import plots
 from a2sg_zoo.analysis.figures.activity import energy_figure, feature_figure
+from a2sg_zoo.analysis.measures import variation
 from a2sg_zoo.analysis.measures.activity import record_spikes
 from a2sg_zoo.analysis.measures.bridge import as_dicts, bridge
 from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, activity, ann_energy

@@ -18,8 +18,9 @@ from mmengine.config import DictAction
 from tqdm import tqdm
 
 from a2sg_zoo.benchmark.suites.launchers import LAUNCHERS
+from a2sg_zoo.benchmark.suites.plan import plan
 from a2sg_zoo.benchmark.suites.runner import run_suite, survey
-from a2sg_zoo.benchmark.suites.suite import plan, read_suite
+from a2sg_zoo.benchmark.suites.suite import read_suite
 from a2sg_zoo.engine.run import errors_for_people
 from a2sg_zoo.errors import ConfigError
 

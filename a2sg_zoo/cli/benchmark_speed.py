@@ -19,8 +19,9 @@ from pathlib import Path
 import torch
 
 import a2sg_zoo
-from a2sg_zoo.benchmark.speed.speed import PARTS, Setting, document, peers, where_time_goes
-from a2sg_zoo.benchmark.suites.execute import machine
+from a2sg_zoo.benchmark.speed import peers
+from a2sg_zoo.benchmark.speed.measurements import PARTS, Setting, document, where_time_goes
+from a2sg_zoo.benchmark.suites.job import machine
 from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.run import errors_for_people
 from a2sg_zoo.errors import ConfigError

@@ -11,8 +11,8 @@ import argparse
 import sys
 
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.hub.fetch import fetch
 from a2sg_zoo.hub.index import find, names
+from a2sg_zoo.hub.pretrained import pretrained_file
 
 
 def main(argv=None):
@@ -31,7 +31,7 @@ def main(argv=None):
                 parser.exit(1, f'no name matches {args.list!r}; all are {", ".join(names()) or "none yet"}\n')
             return
         for entry in [find(name) for name in args.names]:  # a typo is found before anything is downloaded
-            print(f'{entry.name}: {fetch(entry.name)}')
+            print(f'{entry.name}: {pretrained_file(entry.name)}')
     except A2SGError as error:  # the context manager of the other tools would import PyTorch
         parser.exit(2, f'error: {error}\n')
 

@@ -8,10 +8,10 @@ DIR is the folder of the suite's results; the report goes there too unless --out
 import argparse
 from pathlib import Path
 
-from a2sg_zoo.benchmark.suites.html import page
-from a2sg_zoo.benchmark.suites.report import build_report, read_plan
+from a2sg_zoo.benchmark.reports.page import page
+from a2sg_zoo.benchmark.reports.report import build_report, read_plan
+from a2sg_zoo.benchmark.reports.tables import comma_separated, markdown
 from a2sg_zoo.benchmark.suites.results import load_results
-from a2sg_zoo.benchmark.suites.tables import comma_separated, markdown
 from a2sg_zoo.engine.run import errors_for_people
 from a2sg_zoo.hub.files import write_atomically
 

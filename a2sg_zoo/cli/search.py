@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from a2sg_zoo.benchmark.suites.suite import compose, read_suite
-from a2sg_zoo.benchmark.tuning.tuning import tune
+from a2sg_zoo.benchmark.tuning.trials import tune
 from a2sg_zoo.engine.config import find_config, load_config, validate_config
 from a2sg_zoo.engine.run import errors_for_people
 from a2sg_zoo.errors import ConfigError

@@ -24,14 +24,15 @@ from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import Report, load_batches, load_network
 from a2sg_zoo.analysis.runs import read_runs
 from a2sg_zoo.analysis.sections import SECTIONS as SECTIONS_OF_ONE
-from a2sg_zoo.benchmark.suites.execute import machine
+from a2sg_zoo.benchmark.suites.job import machine
+from a2sg_zoo.benchmark.suites.plan import plan
 from a2sg_zoo.benchmark.suites.runner import run_suite, survey
-from a2sg_zoo.benchmark.suites.suite import plan, read_suite
+from a2sg_zoo.benchmark.suites.suite import read_suite
 from a2sg_zoo.engine.run import errors_for_people, prepare_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.evidence import exactness
 from a2sg_zoo.evidence.document import write_document
-from a2sg_zoo.evidence.why import A2SG, ASY_, BOX_, STASG, TRI_, WIDTH, evaluate, growth_rows, pixels, theorem_tables
+from a2sg_zoo.evidence.paper import A2SG, ASY_, BOX_, STASG, TRI_, WIDTH, evaluate, growth_rows, pixels, theorem_tables
 from a2sg_zoo.registry import DATASETS, POLICIES
 
 _NAMES = dict(cifar10_subset='CIFAR-10 images', digits='digits')

@@ -6,15 +6,15 @@ Prose that depends on a result is chosen by the verdict; the rest says only what
 from pathlib import Path
 
 from a2sg_zoo.analysis.compare import notes, tables
-from a2sg_zoo.analysis.compare_measures import variation
 from a2sg_zoo.analysis.figures import plots
 from a2sg_zoo.analysis.figures.comparison import group_figures
+from a2sg_zoo.analysis.measures import variation
 from a2sg_zoo.analysis.measures.bridge import BridgeRow
 from a2sg_zoo.analysis.tables import table
-from a2sg_zoo.evidence.claims import FAILED, HELD, MIXED, OPEN, PART
 from a2sg_zoo.evidence.figures import condition_figure, verdict_figure
-from a2sg_zoo.evidence.text import AGAIN, EXACT, INTRODUCTIONS, LIMITS, RULES
-from a2sg_zoo.evidence.why import A2SG, BIAS, TOPICS, TRI_, bridge_rows, chain, layer_theory
+from a2sg_zoo.evidence.paper import A2SG, BIAS, TOPICS, TRI_, bridge_rows, chain, layer_theory
+from a2sg_zoo.evidence.prose import AGAIN, EXACT, INTRODUCTIONS, LIMITS, RULES
+from a2sg_zoo.evidence.verdicts import FAILED, HELD, MIXED, OPEN, PART
 from a2sg_zoo.hub.files import write_atomically
 
 _TABLES = dict(

@@ -5,7 +5,7 @@ import statistics
 from matplotlib.lines import Line2D
 
 from a2sg_zoo.analysis.figures.plots import _figure, method_figure
-from a2sg_zoo.evidence.why import condition_curves
+from a2sg_zoo.evidence.paper import condition_curves
 
 # colour and mark, so that the colours are not needed
 _MARKS = {1: ('#0072B2', 'o'), 0: ('#BBBBBB', 's'), -1: ('#D55E00', 'X')}

@@ -6,8 +6,8 @@ from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub import published
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
-from a2sg_zoo.hub.fetch import locate
 from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.hub.pretrained import locate
 
 
 def load(model, checkpoint=None):

@@ -3,7 +3,6 @@
 import argparse
 import ast
 import hashlib
-import logging
 import pickle
 import re
 from collections import OrderedDict
@@ -15,7 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from mmengine.logging import HistoryBuffer, print_log
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 
 from a2sg_zoo.errors import CheckpointError, DataError
@@ -67,9 +66,9 @@ def read_checkpoint(path, map_location='cpu'):
         CheckpointError: the file is missing, damaged, or names something that is not allowed.
     """
     if str(path).startswith(ZOO):
-        from a2sg_zoo.hub.fetch import fetch
+        from a2sg_zoo.hub.pretrained import pretrained_file
 
-        path = fetch(str(path).removeprefix(ZOO))
+        path = pretrained_file(str(path).removeprefix(ZOO))
     path = Path(path).expanduser()
     if not path.is_file():
         what = 'is a folder, not a file' if path.is_dir() else 'does not exist'
@@ -160,7 +159,7 @@ def _load_from_local(path, map_location=None):
 
 def _load_from_http(url, map_location=None):
     from a2sg_zoo.hub.download import download
-    from a2sg_zoo.hub.fetch import home_folder, offline
+    from a2sg_zoo.hub.pretrained import home_folder, offline
 
     try:
         name = urlsplit(url).path.rpartition('/')[2]
@@ -302,44 +301,3 @@ def _network_of(meta):
         )
         or None
     )
-
-
-def find_resume_checkpoint(work_dir):
-    """The checkpoint to resume a run from: that which `last_checkpoint` names, or, where it cannot be read, the
-    newest that can, with a warning. None where the run has not saved any.
-
-    Raises:
-        CheckpointError: there are checkpoints, but none that can be read.
-    """
-    work_dir = Path(work_dir)
-    note = work_dir / 'last_checkpoint'
-    last = Path(note.read_text(errors='replace').strip().strip('\0') or work_dir) if note.is_file() else None
-    folders = {work_dir, last.parent} if last else {work_dir}
-    others = sorted(
-        (path for folder in folders for path in folder.glob('*.pth') if path != last),
-        key=lambda path: (path.stat().st_mtime_ns, path.name),
-        reverse=True,
-    )
-    faults = []
-    for path in [last, *others] if last else others:
-        try:
-            contents = read_checkpoint(path)
-        except CheckpointError as error:
-            faults.append(str(error))
-            continue
-        if isinstance(contents, dict) and 'optimizer' in contents:  # the best ones are for inference
-            if path != last:
-                print_log(
-                    f'{note} names {last}, which cannot be used; resuming from {path} instead'
-                    + ''.join(f'\n    {fault}' for fault in faults),
-                    'current',
-                    level=logging.WARNING,
-                )
-            return str(path)
-    if faults:
-        raise CheckpointError(
-            f'{work_dir} has no checkpoint to resume from:'
-            + ''.join(f'\n    {f}' for f in faults)
-            + '\nStart anew in another folder, or restore a checkpoint'
-        )
-    return None

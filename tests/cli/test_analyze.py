@@ -10,7 +10,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from a2sg_zoo.analysis.report import SECTIONS
-from a2sg_zoo.engine.run import build_runner, prepare_config
+from a2sg_zoo.engine.build import build_runner
+from a2sg_zoo.engine.run import prepare_config
 
 from ..analysis.test_compare import make_run
 from .test_classification import CONFIG, SMALL, run

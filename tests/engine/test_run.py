@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from a2sg_zoo.engine.build import build_runner, check_channels
 from a2sg_zoo.engine.optimizers import BFloat16OptimWrapper
-from a2sg_zoo.engine.run import build_runner, check_channels, prepare_config, train
+from a2sg_zoo.engine.run import prepare_config, train
 from a2sg_zoo.errors import ConfigError, with_commands_of_here
 
 CONFIG = 'configs/spikformer_ade20k_a2sg.py'

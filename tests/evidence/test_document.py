@@ -11,7 +11,7 @@ from a2sg_zoo.analysis.measures.growth import Growth
 from a2sg_zoo.analysis.measures.theory import theorem_4_1, theorem_4_2
 from a2sg_zoo.evidence import document as why_document
 from a2sg_zoo.evidence.document import write_document
-from a2sg_zoo.evidence.why import TOPICS, evaluate
+from a2sg_zoo.evidence.paper import TOPICS, evaluate
 
 METHODS = 'fixed TRI', 'fixed BOX', 'fixed ASY', 'ST-ASG', 'A2SG'
 NUMBERS = dict(

@@ -180,12 +180,12 @@ def test_neurons_of_the_users_own_keep_their_forward():
 
 def test_mistakes():
     network, description = classifier('vgg_stride', T=2)
-    with pytest.raises(ConfigError, match=r'size of the input is not known.*--size HEIGHT WIDTH'):
+    with pytest.raises(ConfigError, match='--size'):
         Deployed(network, description)
-    with pytest.raises(ConfigError, match='height and a width of at least 1; got 0 x 0'):
+    with pytest.raises(ConfigError, match='0 x 0'):
         Deployed(network, description, (0, 0))
     network, description = segmentor()
-    with pytest.raises(ConfigError, match='multiples of 16, .* instead of 40 x 32'):
+    with pytest.raises(ConfigError, match=r'\b16\b.*40 x 32'):
         Deployed(network, description, (40, 32))
 
     class Stubborn(nn.Module):
@@ -194,5 +194,5 @@ def test_mistakes():
 
     network, description = classifier('vgg_stride', T=1, in_channels=3)
     network.head.layers.append(Stubborn())
-    with pytest.raises(A2SGError, match='tiny: torch cannot export this network to ONNX'):
+    with pytest.raises(A2SGError, match='tiny'):
         to_onnx(Deployed(network, description), 'tiny')

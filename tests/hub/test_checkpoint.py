@@ -4,20 +4,17 @@ import argparse
 import os
 import pickle
 from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from safetensors.torch import save_file
 from torch import nn
 
-from a2sg_zoo.engine.hooks import checkpoint as saving
-from a2sg_zoo.errors import CheckpointError, ConfigError
-from a2sg_zoo.hub.checkpoint import find_resume_checkpoint, load_into, read_checkpoint
+from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy
 from tests.hub.misbehaving import server  # noqa: F401
@@ -248,155 +245,3 @@ def test_the_length_of_a_window_may_differ():
     model = nn.Sequential(LIF())
     load_into(model, {'0.beta': torch.tensor([1.0, 2.0, 3.0])}, 'f')
     assert model[0].beta.tolist() == [1, 2, 3]
-
-
-@pytest.mark.parametrize('resume', [True, False])
-def test_the_runner_refuses_a_checkpoint_of_another_network(tmp_path, resume):
-    toy.runner(tmp_path / 'a', max_iters=1).train()
-    path = tmp_path / 'a' / 'iter_1.pth'
-    contents = torch.load(path, weights_only=False)
-    contents['meta']['cfg'] = "model = dict(type='EncoderDecoder', backbone=dict(type='Spikformer', depth=2))"
-    torch.save(contents, path)
-    with pytest.raises(CheckpointError) as error:
-        toy.runner(tmp_path / 'b', model=toy.Net(width=9), load_from=str(path), resume=resume).train()
-    assert str(path) in str(error.value) and 'features.0.weight (8, 4) here (9, 4)' in str(error.value)
-    assert 'type EncoderDecoder, backbone Spikformer' in str(error.value)
-
-
-# the hook
-
-
-class Disk(Hook):
-    """Lists the checkpoints in a folder whenever one is written, and fails to write when told to."""
-
-    priority = 'LOWEST'
-
-    def __init__(self, folder, monkeypatch, full_from=None):
-        self.seen, self.folder, self.full_from = [], Path(folder), full_from
-        replace = os.replace
-
-        def watched(source, target):
-            if self.full_from and Path(target).name == self.full_from:
-                raise OSError(28, 'No space left on device')
-            self.seen.append(self.names())
-            replace(source, target)
-
-        monkeypatch.setattr(saving.os, 'replace', watched)
-
-    def names(self):
-        return sorted(path.name for path in self.folder.glob('*.pth'))
-
-
-def test_an_old_checkpoint_outlives_the_writing_of_the_new(tmp_path, monkeypatch):
-    disk = Disk(tmp_path, monkeypatch)
-    toy.runner(tmp_path, checkpoint=dict(max_keep_ckpts=1), hooks=[disk]).train()
-    assert disk.seen == [
-        [],
-        ['iter_4.pth'],
-        ['iter_4.pth'],
-        ['iter_4.pth', 'iter_8.pth'],
-        ['iter_8.pth'],
-        ['iter_12.pth', 'iter_8.pth'],
-    ]
-    assert disk.names() == ['iter_12.pth']
-    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_12.pth')
-
-
-def test_a_full_disk_costs_no_checkpoint(tmp_path, monkeypatch):
-    disk = Disk(tmp_path, monkeypatch, full_from='iter_8.pth')
-    with pytest.raises(CheckpointError, match='iter_8.pth could not be written'):
-        toy.runner(tmp_path, checkpoint=dict(max_keep_ckpts=1), hooks=[disk]).train()
-    assert disk.names() == ['iter_4.pth']
-    assert find_resume_checkpoint(tmp_path) == str(tmp_path / 'iter_4.pth')
-
-
-class Score(Hook):
-    """Reports ever better scores to the checkpoint hook, as a validation would."""
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if (runner.iter + 1) % 4 == 0:
-            runner.train_loop._iter += 1  # validation sees the number of finished iterations
-            next(h for h in runner.hooks if hasattr(h, 'save_best')).after_val_epoch(runner, dict(mIoU=runner.iter))
-            runner.train_loop._iter -= 1
-
-
-def test_the_best_checkpoint_outlives_the_writing_of_a_better(tmp_path, monkeypatch):
-    disk = Disk(tmp_path, monkeypatch, full_from='best_mIoU_iter_12.pth')
-    with pytest.raises(CheckpointError, match='best_mIoU_iter_12.pth'):
-        toy.runner(tmp_path, checkpoint=dict(save_best='mIoU', max_keep_ckpts=1), hooks=[Score(), disk]).train()
-    assert [name for name in disk.names() if name.startswith('best')] == ['best_mIoU_iter_8.pth']
-
-
-def test_the_hook_names_a_key_that_it_does_not_take():
-    with pytest.raises(ConfigError, match='keep_ckpts'):
-        saving.AtomicCheckpointHook(keep_ckpts=3)
-
-
-def test_a_published_checkpoint_is_an_ordinary_one(tmp_path):
-    toy.runner(tmp_path, checkpoint=dict(published_keys=['state_dict'])).train()
-    (published,) = tmp_path.glob('iter_12-*.pth')
-    load_into(toy.Net(), read_checkpoint(published)['state_dict'], published)
-
-
-# resuming
-
-
-@pytest.fixture
-def run_dir(tmp_path):
-    toy.runner(tmp_path).train()
-    for i, name in enumerate(['iter_4.pth', 'iter_8.pth', 'iter_12.pth']):
-        os.utime(tmp_path / name, (i, i))
-    return tmp_path
-
-
-def test_a_sound_run_resumes_from_its_last(run_dir):
-    (run_dir / 'last_checkpoint').write_text(str(run_dir / 'iter_8.pth'))
-    assert find_resume_checkpoint(run_dir) == str(run_dir / 'iter_8.pth')
-
-
-@pytest.mark.parametrize(
-    'damage',
-    [
-        lambda d: (d / 'iter_12.pth').unlink(),
-        lambda d: (d / 'iter_12.pth').write_bytes(b'PK\3\4cut'),
-        lambda d: [(d / 'iter_12.pth').unlink(), (d / 'last_checkpoint').unlink()],
-        lambda d: [(d / 'iter_12.pth').unlink(), (d / 'last_checkpoint').write_text('')],
-        lambda d: [(d / 'iter_12.pth').unlink(), torch.save({'state_dict': {}}, d / 'best_mIoU_iter_12.pth')],
-    ],
-    ids=['missing', 'cut', 'no note', 'empty note', 'best only'],
-)
-def test_a_damaged_run_resumes_from_the_newest_readable(run_dir, damage):
-    damage(run_dir)
-    assert find_resume_checkpoint(run_dir) == str(run_dir / 'iter_8.pth')
-    resumed = toy.runner(run_dir, resume=True, max_iters=9)
-    resumed.train()
-    assert resumed._load_from == str(run_dir / 'iter_8.pth')
-
-
-def test_the_fallback_is_said(run_dir, monkeypatch):
-    said = []
-    monkeypatch.setattr('a2sg_zoo.hub.checkpoint.print_log', lambda text, *args, **kwargs: said.append(text))
-    (run_dir / 'iter_12.pth').unlink()
-    find_resume_checkpoint(run_dir)
-    assert len(said) == 1 and 'iter_12.pth' in said[0] and f'resuming from {run_dir / "iter_8.pth"}' in said[0]
-
-
-def test_nothing_to_resume_from(tmp_path):
-    assert find_resume_checkpoint(tmp_path) is None
-    (tmp_path / 'iter_1.pth').write_bytes(b'cut')
-    with pytest.raises(CheckpointError, match='iter_1.pth'):
-        find_resume_checkpoint(tmp_path)
-
-
-def test_weights_alone_cannot_be_resumed(run_dir):
-    contents = read_checkpoint(run_dir / 'iter_12.pth')
-    del contents['optimizer']
-    torch.save(contents, run_dir / 'best.pth')
-    with pytest.raises(CheckpointError, match='best.pth holds weights, but not the state of a run'):
-        toy.runner(run_dir, resume=True, load_from=str(run_dir / 'best.pth')).train()
-
-
-def test_the_history_of_the_losses_is_resumed(run_dir):
-    resumed = toy.runner(run_dir, resume=True, max_iters=14)
-    resumed.train()
-    assert len(resumed.message_hub.get_scalar('train/loss')._log_history) == 14

@@ -29,7 +29,7 @@ def local(jobs, execute, workers=1, timeout=3600):
         timeout: seconds after which a job counts as hung and is killed.
     """
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['a2sg_zoo.benchmark.suites.execute'])
+    context.set_forkserver_preload(['a2sg_zoo.benchmark.suites.job'])
     devices = torch.cuda.device_count()
     waiting, running = list(jobs)[::-1], {}
     try:

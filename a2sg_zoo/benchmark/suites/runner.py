@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from a2sg_zoo.benchmark.suites.execute import Job, execute, machine
+from a2sg_zoo.benchmark.suites.job import Job, execute, machine
 from a2sg_zoo.benchmark.suites.launchers import LAUNCHERS
 from a2sg_zoo.benchmark.suites.results import read_result, result_path, write_result
 from a2sg_zoo.errors import ConfigError

@@ -9,8 +9,9 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 
+from a2sg_zoo.engine.resume import find_resume_checkpoint
 from a2sg_zoo.errors import CheckpointError, ConfigError
-from a2sg_zoo.hub.checkpoint import find_resume_checkpoint, require_match
+from a2sg_zoo.hub.checkpoint import require_match
 from a2sg_zoo.hub.files import remove_leftovers, write_atomically
 from a2sg_zoo.registry import HOOKS
 

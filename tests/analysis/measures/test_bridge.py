@@ -9,8 +9,7 @@ from a2sg_zoo.analysis.measures.fisher import fisher
 from a2sg_zoo.analysis.measures.growth import hessian_growth
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.surrogates import ASY, BOX, TRI
-
-from .networks import classifier_objective, perceptron
+from tests.analysis.networks import classifier_objective, perceptron
 
 
 def largest(rows):
@@ -99,5 +98,5 @@ def test_growth():
     assert tri.exponent == pytest.approx(sum(tri.local) / 2)  # equal steps in log beta
     deep = hessian_growth(TRI, x, y, betas, hidden=(24, 24), T=2)
     assert deep.exponent > tri.exponent
-    with pytest.raises(A2SGError, match='no potential lies within 1e-09'):
+    with pytest.raises(A2SGError, match='1e-09'):
         hessian_growth(TRI, x[:2], y[:2], (1e-9, 0.5), hidden=(4,), T=1, gain=1e-3)

@@ -320,15 +320,15 @@ def test_errors_say_what_to_do():
     image = torch.rand(2, 1, 2, 2)
     with pytest.raises(ConfigError, match='eval'):
         activity(by_hand().train(), [image])
-    with pytest.raises(ConfigError, match='no batch'):
+    with pytest.raises(ConfigError, match='batch'):
         activity(by_hand(), [])
-    with pytest.raises(ConfigError, match='no attribute T'):
+    with pytest.raises(ConfigError, match=r'Conv2d.*\bT\b'):
         activity(nn.Conv2d(1, 2, 1).eval(), [image])
     with pytest.raises(ConfigError, match='einsum'):
         activity(Einsum(folded(nn.Conv2d(1, 2, 1))).eval(), [image])
     net = Chain(folded(nn.Conv2d(1, 2, 1)), folded(nn.Conv2d(2, 2, 1)), T=2).eval()
     net.layers[1].forward = lambda x: net.layers[1][0](x[:, :, 0, :1].flatten()[:6].view(3, 2, 1, 1))
-    with pytest.raises(ConfigError, match=r'layers\.1\.0 saw'):
+    with pytest.raises(ConfigError, match=r'layers\.1\.0'):
         activity(net, [image])
 
 

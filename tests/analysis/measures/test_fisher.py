@@ -7,8 +7,7 @@ from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError, CheckpointError, DataError
 from a2sg_zoo.surrogates import ASY
-
-from .networks import classifier, classifier_objective, perceptron
+from tests.analysis.networks import classifier, classifier_objective, perceptron
 
 
 def dense(objective):
@@ -71,22 +70,22 @@ def test_a_layer_without_gradient_has_eigenvalue_zero():
 def test_infinite_gradients_are_named(method):
     objective = perceptron(ASY())
     objective.batches[1][0][2, 0] = float('inf')
-    with pytest.raises(A2SGError, match='fc1: the gradient of a sample is NaN or infinite'):
+    with pytest.raises(A2SGError, match='fc1'):
         fisher(objective, method)
 
 
 def test_mistakes():
     objective = perceptron(ASY())
-    with pytest.raises(A2SGError, match='method must be'):
+    with pytest.raises(A2SGError, match='method.*exact'):
         fisher(objective, 'exact')
-    with pytest.raises(A2SGError, match='no trained parameter fc9'):
+    with pytest.raises(A2SGError, match='fc9'):
         objective.restricted(['fc9'])
-    with pytest.raises(DataError, match='no sample'):
+    with pytest.raises(DataError):
         Objective(objective.model, [])
     model = classifier()
     with torch.no_grad():
         model.backbone.stem.conv.weight[0, 0, 0, :2] = float('nan')
-    with pytest.raises(CheckpointError, match=r'backbone.stem.conv.weight has 2 of 108 values'):
+    with pytest.raises(CheckpointError, match=r'backbone.stem.conv.weight.*\b2 of 108\b'):
         Objective(model, [])
 
 

@@ -17,8 +17,7 @@ from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.neurons import IF, ILIF, LIF, PLIF
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Sigmoid
-
-from .networks import classifier_objective, cross_entropy, perceptron
+from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
 
 
 def matrix(product, objective):
@@ -196,7 +195,7 @@ def test_lanczos_on_matrices():
     assert found.largest == pytest.approx(5, rel=1e-8) and found.residual_largest < 1e-8
     zero = extreme_eigenvalues(lambda v: 0 * v, 61)
     assert (zero.largest, zero.smallest, zero.steps) == (0, 0, 1) and zero.residual_largest is None
-    with pytest.raises(A2SGError, match='NaN or infinite'):
+    with pytest.raises(A2SGError, match='NaN'):
         extreme_eigenvalues(lambda v: v * float('nan'), 61)
 
 

@@ -12,12 +12,11 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from a2sg_zoo.analysis.compare_measures import landscape as module
+from a2sg_zoo.analysis.measures import landscape as module
 from a2sg_zoo.analysis.measures.landscape import filter_normalized_direction, landscape
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
-
-from .networks import classifier_objective, cross_entropy, perceptron
+from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
 
 X, Y = (-0.5, 0.0, 0.5), (-0.25, 0.25)
 
@@ -83,20 +82,17 @@ def pixel_loss(model, inputs, samples):
     return torch.nn.functional.cross_entropy(model(inputs), truth)
 
 
-@pytest.mark.parametrize(
-    'labels, size, message',
-    [((0, 1, 0), 2, 'differs in network, weights, loss or samples'), ((0, 1, 1), 3, r'differs in batch size\)')],
-)
-def test_a_segmentation_counts_its_truth_and_its_batches(tmp_path, labels, size, message):
+@pytest.mark.parametrize('labels, size, what', [((0, 1, 0), 2, 'samples'), ((0, 1, 1), 3, 'batch size')])
+def test_a_segmentation_counts_its_truth_and_its_batches(tmp_path, labels, size, what):
     landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,))
-    with pytest.raises(A2SGError, match=message):
+    with pytest.raises(A2SGError, match=f'l.jsonl.*{what}'):
         landscape(segmentation(labels, size), tmp_path / 'l.jsonl', (0.0,))
     assert landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,)).computed == 0
 
 
 def test_one_command_at_a_time(objective, tmp_path):
     def meanwhile(known, total):
-        with pytest.raises(A2SGError, match='another command is at work on .*l.jsonl'):
+        with pytest.raises(A2SGError, match='l.jsonl'):
             landscape(objective, tmp_path / 'l.jsonl', X)
 
     assert landscape(objective, tmp_path / 'l.jsonl', X, progress=meanwhile).computed == 3
@@ -139,27 +135,24 @@ def test_goes_on_after_an_interruption(objective, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'change, message',
+    'change, what',
     [
-        (lambda o: dict(x=(0.0, 1.0)), 'differs in x'),
-        (lambda o: dict(seed=1), 'differs in seed'),
-        (
-            lambda o: o.model.head.layers[0].bias.data.add_(1) is None or {},
-            'differs in network, weights, loss or samples',
-        ),
-        (lambda o: setattr(o.model.backbone, 'T', 3) or {}, 'differs in network, weights, loss or samples'),
-        (lambda o: setattr(o.model.head.loss, 'label_smoothing', 0.1) or {}, 'differs in network, weights, loss'),
-        (lambda o: setattr(o, '_loss', cross_entropy) or {}, 'differs in network, weights, loss'),
-        (lambda o: o.batches[0][1].add_(1).fmod_(3) is None or {}, 'differs in network, weights, loss or samples'),
+        (lambda o: dict(x=(0.0, 1.0)), r'\bx\b'),
+        (lambda o: dict(seed=1), 'seed'),
+        (lambda o: o.model.head.layers[0].bias.data.add_(1) is None or {}, 'weights'),
+        (lambda o: setattr(o.model.backbone, 'T', 3) or {}, 'network'),
+        (lambda o: setattr(o.model.head.loss, 'label_smoothing', 0.1) or {}, 'loss'),
+        (lambda o: setattr(o, '_loss', cross_entropy) or {}, 'loss'),
+        (lambda o: o.batches[0][1].add_(1).fmod_(3) is None or {}, 'samples'),
     ],
 )
-def test_points_of_another_landscape_are_refused(objective, tmp_path, change, message):
+def test_points_of_another_landscape_are_refused(objective, tmp_path, change, what):
     settings = dict(x=(0.0,), seed=0)
     landscape(objective, tmp_path / 'l.jsonl', **settings)
-    with pytest.raises(A2SGError, match=message):
+    with pytest.raises(A2SGError, match=f'l.jsonl.*{what}'):
         landscape(objective, tmp_path / 'l.jsonl', **{**settings, **change(objective)})
     (tmp_path / 'l.jsonl').write_text('notes\n')
-    with pytest.raises(A2SGError, match='first line is damaged'):
+    with pytest.raises(A2SGError, match='l.jsonl.*first line'):
         landscape(objective, tmp_path / 'l.jsonl', **settings)
 
 
@@ -198,5 +191,5 @@ def _die(objective, seed, threads):
 @pytest.mark.slow
 def test_a_process_that_dies(objective, tmp_path, monkeypatch):
     monkeypatch.setattr(module, '_start', _die)
-    with pytest.raises(A2SGError, match='a process .* died'):
+    with pytest.raises(A2SGError, match='process'):
         landscape(objective, tmp_path / 'l.jsonl', X, Y, processes=2)

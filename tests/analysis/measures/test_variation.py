@@ -12,8 +12,7 @@ from a2sg_zoo.analysis.measures.theory import layers_under_theory
 from a2sg_zoo.analysis.measures.variation import curve, measure, read_adaptation_log
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.surrogates import ASY, TRI
-
-from .networks import Perceptron, cross_entropy, perceptron
+from tests.analysis.networks import Perceptron, cross_entropy, perceptron
 
 
 def potentials_and_gradients(model, x, y):
@@ -125,7 +124,7 @@ def test_what_overflows_is_undefined():
 
 def test_a_network_without_neurons():
     model = torch.nn.Linear(5, 3)
-    with pytest.raises(A2SGError, match='no spiking neurons'):
+    with pytest.raises(A2SGError, match='Linear'):
         measure(Objective(model, [(torch.randn(2, 5), torch.tensor([0, 1]))], cross_entropy))
 
 
@@ -148,10 +147,10 @@ def test_log(tmp_path):
     assert curve(records, 'sgv') == ([2, 4], [1.0, None])
 
     path.write_text(lines[0] + '\n{"iter"\n' + lines[1] + '\n')
-    with pytest.raises(DataError, match='line 2 is damaged'):
+    with pytest.raises(DataError, match='adaptation.jsonl.*line 2'):
         read_adaptation_log(path)
     path.write_text('')
-    with pytest.raises(DataError, match='holds no records'):
+    with pytest.raises(DataError, match='adaptation.jsonl'):
         read_adaptation_log(path)
-    with pytest.raises(DataError, match='does not exist'):
+    with pytest.raises(DataError, match='elsewhere.jsonl'):
         read_adaptation_log(tmp_path / 'elsewhere.jsonl')

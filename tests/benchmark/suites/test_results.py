@@ -5,7 +5,7 @@ import json
 import pytest
 
 from a2sg_zoo.benchmark.suites.results import load_results, result_path, write_result
-from tests.benchmark.suites.make_results import result
+from tests.benchmark.reports.make_results import result
 
 
 def test_round_trip(tmp_path):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from a2sg_zoo.benchmark.suites.plan import plan
 from a2sg_zoo.benchmark.suites.results import load_results, result_path
 from a2sg_zoo.benchmark.suites.runner import run_suite, survey
-from a2sg_zoo.benchmark.suites.suite import plan, read_suite
+from a2sg_zoo.benchmark.suites.suite import read_suite
 from a2sg_zoo.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from a2sg_zoo.benchmark.suites import suite as module
-from a2sg_zoo.benchmark.suites.suite import plan, read_suite
+from a2sg_zoo.benchmark.suites import plan as module
+from a2sg_zoo.benchmark.suites.plan import plan
+from a2sg_zoo.benchmark.suites.suite import read_suite
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
 

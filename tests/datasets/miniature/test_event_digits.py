@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from a2sg_zoo.datasets import EventDigits
-from a2sg_zoo.datasets.miniature.ade20k import event_digits
+from a2sg_zoo.datasets.miniature import event_digits
 
 
 def test_digits():

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
+from a2sg_zoo.engine.hooks import MembraneLoss
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers import SpikingClassifier
-from a2sg_zoo.models.losses import IMLoss, MembraneKL, MembraneLoss, RMPLoss
+from a2sg_zoo.models.losses import IMLoss, MembraneKL, RMPLoss
 from a2sg_zoo.neurons import LIF, multistep_reference, recorded_potentials
 from a2sg_zoo.registry import HOOKS
 
@@ -112,12 +113,12 @@ def test_hook_adds_the_loss(growth, share):
 
 
 def test_mistakes():
-    with pytest.raises(ConfigError, match='Linear has no spiking neurons'):
+    with pytest.raises(ConfigError, match='Linear'):
         MembraneLoss(dict(type='IMLoss'), 1.0).before_run(SimpleNamespace(model=nn.Linear(1, 1)))
-    with pytest.raises(ConfigError, match='growth must be'):
+    with pytest.raises(ConfigError, match='growth.*fast'):
         MembraneLoss(dict(type='IMLoss'), 1.0, growth='fast')
-    with pytest.raises(ConfigError, match='p must be 1 or 2'):
+    with pytest.raises(ConfigError, match=r'\bp\b.*\b3'):
         RMPLoss(3)
-    with pytest.raises(ValueError, match='std must be positive'):
+    with pytest.raises(ValueError, match=r'\bstd\b.*-1'):
         MembraneKL(std=-1)
     assert math.isclose(MembraneKL().std, 1.0)

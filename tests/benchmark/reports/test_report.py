@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from a2sg_zoo.benchmark.suites.html import page
-from a2sg_zoo.benchmark.suites.report import COLUMNS, build_report
+from a2sg_zoo.benchmark.reports.page import page
+from a2sg_zoo.benchmark.reports.report import COLUMNS, build_report
+from a2sg_zoo.benchmark.reports.tables import DASH, cells, columns, comma_separated, footnotes, markdown
 from a2sg_zoo.benchmark.suites.results import write_result
-from a2sg_zoo.benchmark.suites.tables import DASH, cells, columns, comma_separated, footnotes, markdown
 from a2sg_zoo.errors import ConfigError, DataError
 
 from .make_results import METHODS, SEEDS, result, suite

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from a2sg_zoo.analysis.compare import Entry, Group
-from a2sg_zoo.evidence.claims import (
+from a2sg_zoo.evidence.verdicts import (
     FAILED,
     HELD,
     MIXED,

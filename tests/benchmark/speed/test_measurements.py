@@ -10,13 +10,15 @@ import pytest
 import torch
 
 import a2sg_zoo
-from a2sg_zoo.benchmark.speed.speed import RESNET19, Row, _with_relu, document, peers, speed
+from a2sg_zoo.benchmark.speed import measurements as speed
+from a2sg_zoo.benchmark.speed import peers
+from a2sg_zoo.benchmark.speed.measurements import RESNET19, Row, _with_relu, document
 from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import LIF, Neuron
 from a2sg_zoo.registry import MODELS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CPU = torch.device('cpu')
 
 

@@ -26,7 +26,7 @@ def offline():
     return os.environ.get('A2SG_ZOO_OFFLINE', '0') not in ('', '0')
 
 
-def fetch(name):
+def pretrained_file(name):
     """The file of the weights of this name: the shipped one, the one in the cache, or a new download into it.
 
     Size and SHA-256 are compared with the index before the path is handed out. Environment variables: A2SG_ZOO_CACHE
@@ -77,10 +77,10 @@ def locate(model):
     text = str(model)
     path = Path(text).expanduser()
     if text.startswith(ZOO):
-        return fetch(text.removeprefix(ZOO))
+        return pretrained_file(text.removeprefix(ZOO))
     if path.is_file() or path.suffix in ('.pth', '.pt', '.safetensors') or len(path.parts) > 1:
         return path
-    return fetch(text)
+    return pretrained_file(text)
 
 
 def _checked(entry, path):

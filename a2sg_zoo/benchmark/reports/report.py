@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from a2sg_zoo.benchmark.suites.statistics import compare, holm, summarize
+from a2sg_zoo.benchmark.reports.statistics import compare, holm, summarize
 from a2sg_zoo.errors import ConfigError, DataError
 
 

@@ -10,7 +10,7 @@ from a2sg_zoo.analysis.measures.growth import hessian_growth
 from a2sg_zoo.analysis.measures.theory import theorem_4_1, theorem_4_2
 from a2sg_zoo.analysis.measures.variation import read_adaptation_log, theorem_curve
 from a2sg_zoo.errors import A2SGError, DataError
-from a2sg_zoo.evidence.claims import Claim, Evidence, for_all, order, order_in_all, rank_correlation, rises, slope
+from a2sg_zoo.evidence.verdicts import Claim, Evidence, for_all, order, order_in_all, rank_correlation, rises, slope
 from a2sg_zoo.surrogates import BOX, TRI
 
 TOPICS = dict(

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from a2sg_zoo.adaptation import A2SG, Fixed, attach
-from a2sg_zoo.benchmark.speed.speed import peers
+from a2sg_zoo.benchmark.speed import peers
 from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
 from a2sg_zoo.neurons import LIF, Neuron
 from a2sg_zoo.neurons.fused import step_by_step

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from a2sg_zoo.benchmark.suites.statistics import compare, holm, paired_t, smallest_wilcoxon_p, summarize, wilcoxon
+from a2sg_zoo.benchmark.reports.statistics import compare, holm, paired_t, smallest_wilcoxon_p, summarize, wilcoxon
 
 VALUES = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=12)
 

@@ -3,8 +3,8 @@
 import base64
 from html import escape
 
-from a2sg_zoo.benchmark.suites.plots import figures
-from a2sg_zoo.benchmark.suites.tables import DASH, ENERGY, cells, columns, comma_separated, footnotes
+from a2sg_zoo.benchmark.reports.figures import figures
+from a2sg_zoo.benchmark.reports.tables import DASH, ENERGY, cells, columns, comma_separated, footnotes
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #59636e; --page: #fff; --line: #d1d9e0; --band: #f4f6f8;

@@ -19,8 +19,8 @@ import pytest
 import a2sg_zoo
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub import download
-from a2sg_zoo.hub.fetch import fetch, locate
 from a2sg_zoo.hub.index import write_index
+from a2sg_zoo.hub.pretrained import locate, pretrained_file
 from tests.hub.misbehaving import CONTENT
 from tests.hub.tiny import facts, publish
 
@@ -41,7 +41,7 @@ def index(server, cache, tmp_path, monkeypatch):
     write_index({'tiny': facts(tmp_path / 'original', server.url)}, tmp_path / 'index.json')
     monkeypatch.setenv('A2SG_ZOO_INDEX', str(tmp_path / 'index.json'))
     monkeypatch.setattr(download, 'download', partial(download.download, timeout=1))
-    monkeypatch.setattr('a2sg_zoo.hub.fetch.download', partial(download.download, timeout=1))
+    monkeypatch.setattr('a2sg_zoo.hub.pretrained.download', partial(download.download, timeout=1))
     return tmp_path / 'index.json'
 
 
@@ -58,9 +58,9 @@ def kept(cache):
 def process(before='', **kwargs):
     """Another process that runs the lines `before`, fetches `tiny`, and prints the path or the error."""
     code = f"""import os
-from a2sg_zoo.hub.fetch import CheckpointError, fetch
+from a2sg_zoo.hub.pretrained import CheckpointError, pretrained_file
 {before}
-try: print(fetch('tiny'))
+try: print(pretrained_file('tiny'))
 except CheckpointError as error: print(error)"""
     return subprocess.Popen(
         [sys.executable, '-c', code],
@@ -93,28 +93,28 @@ def fetch_as_anyone(index, monkeypatch):
 
 
 def test_downloaded_once(index, server, cache):
-    path = fetch('tiny')
+    path = pretrained_file('tiny')
     assert path.read_bytes() == CONTENT and path.parent == cache
     assert path.name == f'tiny-{hashlib.sha256(CONTENT).hexdigest()[:8]}.safetensors'
-    assert fetch('tiny') == path and len(server.requests) == 1 and kept(cache) == [path.name]
+    assert pretrained_file('tiny') == path and len(server.requests) == 1 and kept(cache) == [path.name]
 
 
 def test_a_damaged_file_in_the_cache_is_replaced(index, server):
-    fetch('tiny').write_bytes(CONTENT[:-1] + b'?')
-    assert fetch('tiny').read_bytes() == CONTENT and len(server.requests) == 2
+    pretrained_file('tiny').write_bytes(CONTENT[:-1] + b'?')
+    assert pretrained_file('tiny').read_bytes() == CONTENT and len(server.requests) == 2
 
 
 def test_new_weights_under_an_old_name(index, server, cache):
-    old = fetch('tiny')
+    old = pretrained_file('tiny')
     server.content = CONTENT[::-1]
     change(index, sha256=hashlib.sha256(server.content).hexdigest())
-    assert fetch('tiny').read_bytes() == CONTENT[::-1] and old.read_bytes() == CONTENT
+    assert pretrained_file('tiny').read_bytes() == CONTENT[::-1] and old.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize('acts', [['drop'], ['stall'], [500, 503], ['drop', 'stall', 502]])
 def test_failures_that_pass(index, server, acts):
     server.acts += acts
-    assert fetch('tiny').read_bytes() == CONTENT
+    assert pretrained_file('tiny').read_bytes() == CONTENT
     transfers = sum(isinstance(act, str) for act in acts)
     assert [headers.get('Range') for _, headers in server.requests][-1] == (
         f'bytes={transfers}00000-' if transfers else None
@@ -133,77 +133,77 @@ def test_failures_that_pass(index, server, acts):
 def test_failures_that_last(index, server, cache, acts, message):
     server.acts += acts
     with pytest.raises(CheckpointError, match=f'weights tiny: .*{message}'):
-        fetch('tiny')
+        pretrained_file('tiny')
     assert not any(name.endswith('.safetensors') for name in kept(cache))
 
 
 def test_wrong_checksum(index, cache):
     change(index, sha256='0' * 64)
     with pytest.raises(CheckpointError, match='SHA256 hash .* expected sha256:0{64} but got [0-9a-f]{64}. Deleted'):
-        fetch('tiny')
+        pretrained_file('tiny')
     assert kept(cache) == []
 
 
 def test_a_file_cut_short_at_its_source(index, server, cache):
     server.content = CONTENT[:200_000]
     with pytest.raises(CheckpointError, match='it has 200000 bytes, expected are 300000'):
-        fetch('tiny')
+        pretrained_file('tiny')
     assert kept(cache) == []
 
 
 def test_no_network(index, cache):
     change(index, location='http://127.0.0.1:9/tiny.safetensors')
     with pytest.raises(CheckpointError, match='weights tiny: .*no connection'):
-        fetch('tiny')
+        pretrained_file('tiny')
 
 
 def test_offline(index, server, cache, monkeypatch):
     monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
     with pytest.raises(CheckpointError, match='not in the cache .*A2SG_ZOO_OFFLINE forbids'):
-        fetch('tiny')
+        pretrained_file('tiny')
     assert server.requests == []
     monkeypatch.setenv('A2SG_ZOO_OFFLINE', '0')
-    path = fetch('tiny')
+    path = pretrained_file('tiny')
     monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
-    assert fetch('tiny') == path and len(server.requests) == 1
+    assert pretrained_file('tiny') == path and len(server.requests) == 1
 
 
 def test_mirror(index, server, cache, tmp_path, monkeypatch):
     for location in ('https://example.invalid/deep/a.safetensors', 'hf:me/repo/deep/a.safetensors@v1'):
         change(index, location=location)
         monkeypatch.setenv('A2SG_ZOO_MIRROR', server.url.removesuffix('/files/tiny.safetensors') + '/mirror/')
-        fetch('tiny').unlink()
+        pretrained_file('tiny').unlink()
         assert server.requests.pop()[0] == '/mirror/a.safetensors'
     (tmp_path / 'mirror').mkdir()
     (tmp_path / 'mirror' / 'a.safetensors').write_bytes(CONTENT)
     monkeypatch.setenv('A2SG_ZOO_MIRROR', (tmp_path / 'mirror').as_uri())
-    assert fetch('tiny').read_bytes() == CONTENT and server.requests == []
+    assert pretrained_file('tiny').read_bytes() == CONTENT and server.requests == []
 
 
 def test_files_on_a_disk_are_used_where_they_are(index, server, cache, tmp_path):
     path = tmp_path / 'with space.safetensors'
     path.write_bytes(CONTENT)
     change(index, location=path.as_uri())
-    assert fetch('tiny') == path and not cache.exists() and server.requests == []
+    assert pretrained_file('tiny') == path and not cache.exists() and server.requests == []
     path.write_bytes(CONTENT[:-5])
     with pytest.raises(CheckpointError, match='is not the file that .* tells of: it has 299995 bytes'):
-        fetch('tiny')
+        pretrained_file('tiny')
     path.unlink()
     with pytest.raises(CheckpointError, match='cannot be read: No such file'):
-        fetch('tiny')
+        pretrained_file('tiny')
 
 
 def test_a_cache_that_cannot_be_written(index, server, cache, tmp_path, monkeypatch):
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('A2SG_ZOO_CACHE', str(tmp_path / 'file' / 'cache'))
     with pytest.raises(CheckpointError, match='the cache cannot be written: .*A2SG_ZOO_CACHE'):
-        fetch('tiny')
+        pretrained_file('tiny')
     assert server.requests == []
 
 
 def test_a_read_only_cache_that_has_the_file_serves_it(fetch_as_anyone, server):
     fetch_there, cache = fetch_as_anyone
-    path = fetch('tiny')
+    path = pretrained_file('tiny')
     cache.chmod(0o555)
     before = kept(cache)
     assert fetch_there() == str(path) and len(server.requests) == 1 and kept(cache) == before
@@ -225,28 +225,28 @@ def test_a_cache_that_is_forbidden(fetch_as_anyone, server, mode, message):
 def test_a_cache_on_a_full_disk(index, small_disk, monkeypatch):
     monkeypatch.setenv('A2SG_ZOO_CACHE', str(small_disk))
     with pytest.raises(CheckpointError, match=f'weights tiny: not enough space in {small_disk}'):
-        fetch('tiny')
+        pretrained_file('tiny')
     assert kept(small_disk) == []
 
 
 def test_a_folder_of_the_name_does_not_hide_the_weights(index, cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'tiny').mkdir()
-    assert locate('tiny') == fetch('tiny')
+    assert locate('tiny') == pretrained_file('tiny')
     (tmp_path / 'tiny').rmdir()
     (tmp_path / 'tiny').write_bytes(b'mine')
-    assert locate('tiny') == Path('tiny') and locate('zoo:tiny') == fetch('tiny')
+    assert locate('tiny') == Path('tiny') and locate('zoo:tiny') == pretrained_file('tiny')
 
 
 @pytest.mark.parametrize('name', ['../../evil', '/etc/evil', '..', 'a/../../b'])
 def test_names_do_not_climb_out_of_the_cache(index, cache, name):
     with pytest.raises(ConfigError, match='no weights named'):
-        fetch(name)
+        pretrained_file(name)
     contents = json.loads(index.read_text())
     contents['models'][name] = contents['models'].pop('tiny')
     index.write_text(json.dumps(contents))
     with pytest.raises(ConfigError, match='cannot be a name'):
-        fetch(name)
+        pretrained_file(name)
 
 
 def test_a_pickle_with_code(index, server, tmp_path):
@@ -267,7 +267,7 @@ def test_the_disk_is_full(index, cache):
     printed, stderr = full.communicate(timeout=60)
     assert 'weights tiny: ' in printed and 'cannot be written: File too large' in printed, stderr
     assert not any(name.endswith('.safetensors') for name in kept(cache))
-    assert fetch('tiny').read_bytes() == CONTENT
+    assert pretrained_file('tiny').read_bytes() == CONTENT
 
 
 def test_two_processes(index, server, cache):
@@ -315,7 +315,7 @@ def test_tool_lists_without_torch(index):
 def test_shipped_weights(cache, tmp_path, monkeypatch):
     _, path, index = publish(tmp_path)
     monkeypatch.setenv('A2SG_ZOO_INDEX', str(index))
-    assert fetch('tiny') == path and not cache.exists()
+    assert pretrained_file('tiny') == path and not cache.exists()
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
@@ -327,7 +327,7 @@ def test_hub_is_an_extra(index, monkeypatch):
     change(index, location='hf:me/repo/tiny.safetensors')
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
     with pytest.raises(CheckpointError, match=r'pip install "a2sg-zoo\[hub\]"'):
-        fetch('tiny')
+        pretrained_file('tiny')
 
 
 @pytest.mark.parametrize('revision', ['', '@v1'])
@@ -338,15 +338,15 @@ def test_hub(index, server, cache, monkeypatch, revision):
     monkeypatch.setattr(constants, 'ENDPOINT', endpoint)
     monkeypatch.setattr(constants, 'HUGGINGFACE_CO_URL_TEMPLATE', template)
     change(index, location='hf:me/repo/deep/tiny.safetensors' + revision)
-    path = fetch('tiny')
+    path = pretrained_file('tiny')
     assert path.read_bytes() == CONTENT and kept(cache) == [path.name]
     asked = {request for request, _ in server.requests if '/resolve/' in request}
     assert asked == {f'/me/repo/resolve/{revision[1:] or "main"}/deep/tiny.safetensors'}
     path.unlink()
     server.content = CONTENT[::-1]
     with pytest.raises(CheckpointError, match='hf:me/repo.* is not the file it should be: its sha256'):
-        fetch('tiny')
+        pretrained_file('tiny')
     assert kept(cache) == []
     server.acts += [404] * 9
     with pytest.raises(CheckpointError, match='hf:me/repo.* cannot be fetched'):
-        fetch('tiny')
+        pretrained_file('tiny')

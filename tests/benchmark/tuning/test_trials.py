@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from a2sg_zoo.benchmark.tuning.tuning import tune
+from a2sg_zoo.benchmark.tuning.trials import tune
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from a2sg_zoo.benchmark.suites.execute import Job, execute
+from a2sg_zoo.benchmark.suites.job import Job, execute
 from a2sg_zoo.benchmark.suites.launchers import local
 from a2sg_zoo.benchmark.suites.results import read_result, result_path, run_name
 from a2sg_zoo.benchmark.tuning.search import Search

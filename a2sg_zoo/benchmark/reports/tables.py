@@ -3,8 +3,8 @@
 import csv
 import io
 
-from a2sg_zoo.benchmark.suites.report import COLUMNS
-from a2sg_zoo.benchmark.suites.statistics import smallest_wilcoxon_p
+from a2sg_zoo.benchmark.reports.report import COLUMNS
+from a2sg_zoo.benchmark.reports.statistics import smallest_wilcoxon_p
 
 DASH = '–'
 # beside every number that fewer seeds than planned stand behind
