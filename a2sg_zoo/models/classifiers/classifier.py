@@ -6,7 +6,7 @@ from mmengine.model import BaseModel
 from torchvision.transforms import v2
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.models.layers.folded import check_time_steps
+from a2sg_zoo.models.layers.time_folded import check_time_steps
 from a2sg_zoo.registry import MODELS, TRANSFORMS
 
 
