@@ -78,7 +78,7 @@ class SpikingClassifier(BaseModel):
             raise ConfigError(f'SpikingClassifier: mixing: {error}') from error
         self.mix = v2.RandomChoice(choices) if choices else None
 
-    def forward(self, inputs: torch.Tensor, data_samples: torch.Tensor | None = None, mode: str = 'tensor') -> Any:
+    def forward(self, inputs: torch.Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
         """Run the network in one of MMEngine's modes.
 
         Args:
