@@ -10,7 +10,7 @@ from a2sg_zoo.analysis.measures.growth import Perceptron
 from a2sg_zoo.analysis.measures.hessian import Hessian, hessian_spectrum, hessian_trace
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.models.layers import Folded, encode
+from a2sg_zoo.models.layers import TimeFolded, encode
 from a2sg_zoo.neurons import IF, LIF
 from a2sg_zoo.surrogates import TRI
 
@@ -127,7 +127,7 @@ def operation_rows(seed=0):
             torch.manual_seed(seed)
             layers, channels = [], 3
             for width in widths:
-                layers += [Folded(nn.Conv2d(channels, width, kernel, kernel)), IF()]
+                layers += [TimeFolded(nn.Conv2d(channels, width, kernel, kernel)), IF()]
                 channels = width
             network, images = _Chain(*layers).eval(), torch.rand(4, 3, 16, 16) + 0.1
         for layer in layers[::2]:

@@ -12,7 +12,7 @@ from torch import nn
 from a2sg_zoo.analysis.measures.energy import activity
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers import SpikingClassifier
-from a2sg_zoo.models.layers import Folded, encode, spiking_attention
+from a2sg_zoo.models.layers import TimeFolded, encode, spiking_attention
 from a2sg_zoo.neurons import IF, ILIF
 from a2sg_zoo.registry import MODELS
 
@@ -57,7 +57,7 @@ def lively(model):
 
 
 def folded(conv):
-    return Folded(conv)
+    return TimeFolded(conv)
 
 
 def layers_of(result):
