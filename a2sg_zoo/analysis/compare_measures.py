@@ -14,13 +14,11 @@ from a2sg_zoo.adaptation.policies import Fixed, attach
 from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, moments, objective, theory, variation
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
+from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.hub.files import write_atomically
 
-SETTINGS = dict(
-    samples=128, batch_size=64, seed=0, rho=0.05, vectors=8, steps=20, points=11, span=0.5, directions=3, memory=4e9
-)
 _TRAINING = ('sgv', 'cv', 'tgc', 'variance')
 
 
