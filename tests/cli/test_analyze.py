@@ -60,7 +60,7 @@ def segmenter(tmp_path_factory):
     'arguments, parts',
     [
         (['none.pth'], ['none.pth']),
-        (['some.pth'], ['some.pth', '--config']),
+        (['some.pth'], ['--config']),
         (['some.pth', '--config', CONFIG, '--demo', '--what', 'curvature', '--cfg-options', *SMALL], ['curvature']),
     ],
 )
