@@ -10,14 +10,14 @@ shapes with the same window:
   CV(delta)^2 = (pi / 2) (1 + CV_all^2), where CV(delta) = Std(delta) / Mean(|delta|). The order is the same again.
 
 **Theorem 4.1.** The summary of the paper that this project follows says that TRI has the least CV of the symmetric
-shapes "under certain constraints", and does not list them. We assume: f >= 0 is even about the centre of the window, 0
-at its edges, and *convex* on each side. Then the theorem is true for every distribution of u. r = f / TRI does not
-increase away from the centre, and neither does TRI. So under the weights TRI dP,
-E[r^2 TRI] >= E[r^2] E[TRI] >= E[r]^2 E[TRI], which is the claim. The same argument with exchanged roles shows that
-every shape that is *concave* on each side has a CV no greater than TRI's. So TRI is the border between the two
-families. BOX is constant and has CV_window = 0, the least possible value: without a constraint that excludes BOX with
-the same window, the theorem is false. With another constraint, equal peak *and* equal area, the window of BOX is half as wide, and then
-either CV may be smaller, see `theorem_4_1`.
+shapes "under certain constraints", and does not list them. We assume: f >= 0 is even about the centre of the window,
+0 at its edges, and *convex* on each side. Then the theorem is true for every distribution of u. r = f / TRI does not
+increase away from the centre, and neither does TRI. So under the weights TRI dP, E[r^2 TRI] >= E[r^2] E[TRI] >=
+E[r]^2 E[TRI], which is the claim. The same argument with exchanged roles shows that every shape that is *concave* on
+each side has a CV no greater than TRI's. So TRI is the border between the two families. BOX is constant and has
+CV_window = 0, the least possible value: without a constraint that excludes BOX with the same window, the theorem is
+false. With another constraint, equal peak *and* equal area, the window of BOX is half as wide, and then either CV may
+be smaller, see `theorem_4_1`.
 
 **Theorem 4.2.** If L kappa > sigma^2 then CV_asy < CV_sym, "under Gaussian linear approximation". Linearised at a, the
 density is p(a) (1 - kappa (u - a) / sigma^2), and the condition says that it becomes negative within the window. With
