@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 import a2sg_zoo
-from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, activity, ann_energy
+from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
 from a2sg_zoo.analysis.report import load_batches
+from a2sg_zoo.engine.arguments import add_train_arguments
 from a2sg_zoo.engine.resume import find_checkpoint
-from a2sg_zoo.engine.run import add_train_arguments, prepare_config, test
+from a2sg_zoo.engine.run import prepare_config, test
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
 from a2sg_zoo.hub.description import describe
@@ -210,7 +211,7 @@ def _evaluate(cfg, file, result):
 def _activity(cfg, model):
     """The fields `firing_rates` and `energy`."""
     batches = [inputs for inputs, _ in load_batches(cfg, model, 'test', _COUNTED, batch_size=16)]
-    found = activity(model, batches)
+    found = measure_energy(model, batches)
     dense = sum(ann_energy(found).values())
     return dict(
         firing_rates={layer: round(rate, 4) for layer, rate in found['rates'].items()},
