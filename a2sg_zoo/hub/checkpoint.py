@@ -194,24 +194,27 @@ def _plain_names(names: Iterable[str]) -> list[str]:
 
 def _require_finite(weights: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """A neuron never fires for NaN, so a network with such weights would give results without an error."""
-    wrong = [name for name, x in weights.items() if not _is_finite(x)]
-    if wrong:
+    faults = [f'{name} ({fault})' for name, x in weights.items() if (fault := _not_finite(x))]
+    if faults:
         raise CheckpointError(
-            f'checkpoint {path} has NaN or infinity in {len(wrong)} of its {len(weights)} tensors: {_listed(wrong)}. '
+            f'checkpoint {path} has NaN or infinity in {len(faults)} of its {len(weights)} tensors: {_listed(faults)}. '
             'The training diverged or the file is damaged; use an earlier checkpoint'
         )
 
 
-def _is_finite(x: torch.Tensor) -> bool:
+def _not_finite(x: torch.Tensor) -> str | None:
+    """How many elements of a tensor are NaN or infinite, or None."""
     if x.is_complex():
         x = torch.view_as_real(x)
     if not x.numel() or not x.is_floating_point() or x.is_meta:
-        return True
+        return None
     # a dimension of stride 0 repeats its data, perhaps more often than there is time for
     x = x.detach()[tuple(slice(1) if step == 0 else slice(None) for step in x.stride())]
     x = x.float() if x.element_size() == 1 else x
-    # one pass, without a copy; both are NaN if any element is
-    return bool(torch.stack(torch.aminmax(x)).isfinite().all())
+    # one pass without a copy: both are NaN if any element is
+    if torch.stack(torch.aminmax(x)).isfinite().all():
+        return None
+    return f'{x.numel() - int(x.isfinite().sum())} of {x.numel()}'
 
 
 def _listed(names: list[str]) -> str:
