@@ -12,8 +12,8 @@ import argparse
 from tqdm import tqdm
 
 from a2sg_zoo.analysis.compare import compare
-from a2sg_zoo.analysis.compare_measures import SECTIONS, SETTINGS
-from a2sg_zoo.analysis.compare_report import write_comparison
+from a2sg_zoo.analysis.compare.measurements import SECTIONS, SETTINGS
+from a2sg_zoo.analysis.compare.report import write_comparison
 from a2sg_zoo.analysis.runs import read_runs
 from a2sg_zoo.engine.run import errors_for_people
 from a2sg_zoo.errors import ConfigError
