@@ -19,15 +19,13 @@ from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscap
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import RunFolder
+from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.hub.files import write_atomically
 
 # raise this number when a change of the code changes a number of a section; kept results are then measured again
 VERSION = 1
-SETTINGS: dict[str, Any] = dict(
-    samples=128, batch_size=64, seed=0, rho=0.05, vectors=8, steps=20, points=11, span=0.5, directions=3, memory=4e9
-)
 _TRAINING = ('sgv', 'cv', 'tgc', 'variance')
 
 
