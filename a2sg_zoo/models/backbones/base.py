@@ -2,19 +2,19 @@
 
 import re
 from contextlib import nullcontext
+from copy import deepcopy
 
 import torch
-from mmengine.model import BaseModule
+from torch import nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.models.layers.folded import check_time_steps
 from a2sg_zoo.models.layers.recompute import recomputed
 from a2sg_zoo.neurons.saved import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
 
 
-class SpikingBackbone(BaseModule):
+class SpikingBackbone(nn.Module):
     """Base of the backbones.
 
     A subclass defines `stages_out` in its constructor (channels of every stage that can be tapped) and
@@ -52,7 +52,9 @@ class SpikingBackbone(BaseModule):
         save_spikes=False,
         init_cfg=None,
     ):
-        super().__init__(init_cfg)
+        super().__init__()
+        self.init_cfg = deepcopy(init_cfg)
+        self.is_init = False  # MMEngine asks whether the weights have their initial values
         self.T = check_time_steps(T, self)
         if time not in ('mean', 'keep'):
             raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
@@ -120,14 +122,22 @@ class SpikingBackbone(BaseModule):
         return value
 
     def init_weights(self):
-        if self.init_cfg and self.init_cfg.get('type') == 'Pretrained':
-            self.load_pretrained(self.init_cfg['checkpoint'])
-            self._is_init = True
-        else:
-            super().init_weights()
+        """Give the weights the values that `init_cfg` asks for; MMEngine calls this before a training run."""
+        configs = self.init_cfg if isinstance(self.init_cfg, (list, tuple)) else [self.init_cfg] * bool(self.init_cfg)
+        others = [config for config in configs if config['type'] != 'Pretrained']
+        if others:
+            from mmengine.model import initialize
+
+            initialize(self, others)
+        for config in configs:
+            if config['type'] == 'Pretrained':
+                self.load_pretrained(config['checkpoint'])
+        self.is_init = True
 
     def load_pretrained(self, path):
         """Loads this backbone's weights from a file: ours, a whole network's, or an official one. Strict."""
+        from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
+
         weights = weights_of(read_checkpoint(path), path)
         if any(name.startswith('backbone.') for name in weights):
             weights = {name.removeprefix('backbone.'): x for name, x in weights.items() if name.startswith('backbone.')}

@@ -6,6 +6,7 @@ import torch
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.checkpoint import checkpoint
 
+from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons.saved import nothing_remembered
 
@@ -31,7 +32,7 @@ def recomputed(block, x):
     return checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nothing_remembered(), _once_more(block)))
 
 
-@torch.compiler.disable  # an error that a compiler meets while it traces makes it fall back, and is not raised
+@leave_uncompiled  # an error that a compiler meets while it traces makes it fall back, and is not raised
 def _refuse_to_compile():
     raise ConfigError(
         'blocks that run again (recompute=True) cannot be compiled with the whole network; leave out '
