@@ -42,8 +42,9 @@ def machine_faults_named(work_dir: str | os.PathLike) -> Iterator[None]:
             raise MachineError(_no_memory(error)) from error
         if found := _WORKER.search(text):
             raise MachineError(
-                f'a worker of the data loader ended: {" ".join(found[0].split())[:200]} Often the system ends it for want '
-                f'of memory, or /dev/shm is full; lower train_dataloader.num_workers or batch_size. {_SAFE}'
+                f'a worker of the data loader ended: {" ".join(found[0].split())[:200]} Often the system ends it '
+                'because memory or /dev/shm is full; lower train_dataloader.num_workers or batch_size. '
+                f'{_SAFE}'
             ) from error
         raise
     except OSError as error:

@@ -11,7 +11,6 @@ from mmengine.runner import Runner
 
 from a2sg_zoo.engine.logs import tolerated
 from a2sg_zoo.errors import A2SGError, CheckpointError
-from a2sg_zoo.registry import RUNNERS
 
 # beginnings of records that tell a person nothing to act on; the log file has them
 _FOR_THE_FILE = (
@@ -20,7 +19,6 @@ _FOR_THE_FILE = (
     'Exp name:',
     'The dataset metainfo from the resumed checkpoint',
     'The prefix is not set in metric class',
-    'paramwise_options',
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )
@@ -34,7 +32,6 @@ DEFAULT_HOOKS = dict(
 )
 
 
-@RUNNERS.register_module()
 class ZooRunner(Runner):
     """MMEngine's `Runner`, with these differences:
 
@@ -59,6 +56,8 @@ class ZooRunner(Runner):
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """MMEngine's logger with the terminal filtered, and a file that may fail."""
         logger = super().build_logger(*args, **kwargs)
+        # several lines for each parameter of the network
+        logger.addFilter(lambda record: not str(record.msg).startswith('paramwise_options'))
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.handleError = _tolerate(handler)

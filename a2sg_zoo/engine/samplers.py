@@ -75,6 +75,16 @@ class ResumableSampler(Sampler):
             yield from order[start:]
             start = 0
 
+    def batch(self, iteration: int, batch_size: int) -> list[int]:
+        """The indices that this process gets in a step.
+
+        Args:
+            iteration: number of the step, from 0.
+            batch_size: of this process.
+        """
+        start = self.origin + iteration * batch_size * self.world_size + self.rank
+        return list(islice(self.indices(start), 0, batch_size * self.world_size, self.world_size))
+
     def __iter__(self) -> Iterator[SeededIndex]:
         start = self.origin + self._skipped * self.world_size + self.rank
         for position, index in zip(

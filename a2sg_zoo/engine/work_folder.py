@@ -40,7 +40,7 @@ def held(work_dir: str | os.PathLike, resume: bool, launcher: str = 'none') -> I
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
-        (folder / '.lock').write_text(f'process {os.getpid()} on {platform.node()}, since {time.ctime()}: {_command()}\n')
+        (folder / '.lock').write_text(_this_process() + '\n')
     except Timeout:
         raise ConfigError(
             f'work_dir {folder} is in use by {_holder(folder)}. Wait for that run to end, or give this one another '
@@ -58,8 +58,8 @@ def held(work_dir: str | os.PathLike, resume: bool, launcher: str = 'none') -> I
         lock.release()
 
 
-def _command() -> str:
-    return ' '.join(sys.argv)
+def _this_process() -> str:
+    return f'process {os.getpid()} on {platform.node()}, since {time.ctime()}: {" ".join(sys.argv)}'
 
 
 def _holder(folder: Path) -> str:

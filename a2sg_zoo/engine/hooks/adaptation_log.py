@@ -65,7 +65,7 @@ def summary_line(name: str, record: dict) -> str:
         parts.append(f'width {found["width/mean"]:.3g} ({found["width/min"]:.3g} to {found["width/max"]:.3g})')
     on_bound = {key.removeprefix('on_bound/'): x for key, x in found.items() if key.startswith('on_bound/')}
     if on_bound:
-        parts.append('on a bound ' + ' and '.join(f'{x:.0%} of {kind} searches' for kind, x in on_bound.items()))
+        parts.append(' and '.join(f'{x:.0%} of {kind}' for kind, x in on_bound.items()) + ' searches on a bound')
     for key, title in (('sgv', 'SGV'), ('tgc', 'TGC'), ('rate', 'rate')):
         if math.isfinite(found.get(f'{key}/mean', math.nan)):
             parts.append(f'{title} {found[f"{key}/mean"]:.3g}')
