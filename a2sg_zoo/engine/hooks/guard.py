@@ -1,6 +1,7 @@
 """The hook that stops a run before NaN or infinity reaches the weights, and says where it came from."""
 
 import math
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -78,8 +79,10 @@ class NonFiniteGuard(Hook):
         )
 
     def before_save_checkpoint(self, runner, checkpoint):
-        """Refuses to save weights or a state of the optimiser that are not finite."""
-        name = _first_not_finite({key: checkpoint[key] for key in ('state_dict', 'optimizer') if key in checkpoint})
+        """Refuses to save weights that are not finite, or NaN in the state of the optimiser."""
+        name = _first(lambda x: not _finite(x), checkpoint['state_dict'], '')
+        if name is None:  # second moments may overflow where weights do not
+            name = _first(lambda x: bool(torch.as_tensor(x).isnan().any()), checkpoint.get('optimizer'), 'optimizer')
         if name is not None:
             raise NonFiniteError(
                 f'iteration {checkpoint.get("meta", {}).get("iter", runner.iter)}: {name} is not finite, so no '
@@ -185,12 +188,12 @@ def _finite(value):
     return not flags or bool(torch.stack(flags).all())
 
 
-def _first_not_finite(state, path=''):
-    """The dotted name of the first tensor or number in nested containers that is not finite, None without one."""
+def _first(is_bad: Callable, state: Any, path: str) -> str | None:
+    """The dotted name of the first tensor or number in nested containers that is bad, None without one."""
     if isinstance(state, (torch.Tensor, float)):
-        return None if _finite(state) else path
+        return path if is_bad(state) else None
     items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, (list, tuple)) else ()
-    found = (_first_not_finite(value, f'{path}.{key}' if path else str(key)) for key, value in items)
+    found = (_first(is_bad, value, f'{path}.{key}' if path else str(key)) for key, value in items)
     return next((name for name in found if name is not None), None)
 
 

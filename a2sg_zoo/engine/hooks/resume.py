@@ -46,7 +46,9 @@ class ResumeHook(Hook):
             self._compare(runner, parse_config(self._meta.get('cfg')))
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         weights = checkpoint.get('state_dict', checkpoint)
-        checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
+        # as MMEngine does, for weights saved from within a parallel wrapper
+        weights = {name.removeprefix('module.'): x for name, x in weights.items()}
+        require_match(model, weights, self._path, checkpoint.get('meta'))
 
     def before_train(self, runner: Runner) -> None:
         """Sets the position in the stream of training samples."""
@@ -100,7 +102,7 @@ class ResumeHook(Hook):
         """Says which values of the config a resumed run does not take."""
         if not before:
             return
-        now = runner.cfg.to_dict() if runner.cfg else {}
+        now = runner.cfg.to_dict() if runner.cfg.filename or len(runner.cfg) else {}
         changed, types = [], []
         for part in _RESTORED:
             old, new = dict(_flat(_get(before, part), part)), dict(_flat(_get(now, part), part))
