@@ -1,7 +1,7 @@
 """Layers that several backbones use. Tensors are images (T, B, C, H, W) or tokens (T, B, C, N)."""
 
 from .attention import spiking_attention
-from .folded import TimeFolded, conv_bn, encode, token_bn
+from .time_folded import TimeFolded, conv_bn, encode, token_bn
 from .transformer import MembraneMLP, SpikingMLP, SpikingPatchStage, SpikingSelfAttention, TransformerBlock, check_heads
 
 __all__ = [

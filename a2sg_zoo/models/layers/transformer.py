@@ -7,7 +7,7 @@ from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.attention import spiking_attention
-from a2sg_zoo.models.layers.folded import TimeFolded, conv_bn, token_bn
+from a2sg_zoo.models.layers.time_folded import TimeFolded, conv_bn, token_bn
 
 
 class SpikingPatchStage(nn.Module):
