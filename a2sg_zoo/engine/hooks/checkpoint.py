@@ -82,9 +82,11 @@ class AtomicCheckpointHook(Hook):
             raise ConfigError(f'AtomicCheckpointHook: save_begin must be an integer >= 0, got {save_begin!r}')
         if rule not in (None, 'greater', 'less'):
             raise ConfigError(f"AtomicCheckpointHook: rule must be 'greater' or 'less', got {rule!r}")
-        names = [save_best] if isinstance(save_best, str) else list(save_best or ())
-        if not all(isinstance(name, str) for name in names) or 'auto' in names:
-            raise ConfigError(f'AtomicCheckpointHook: save_best must name a score, or be a list, got {save_best!r}')
+        names = [save_best] if isinstance(save_best, str) else [] if save_best is None else save_best
+        if not isinstance(names, (list, tuple)) or 'auto' in names or not all(isinstance(n, str) for n in names):
+            raise ConfigError(
+                f'AtomicCheckpointHook: save_best must be the name of a score, or a list, got {save_best!r}'
+            )
         self.interval, self.by_epoch, self.max_keep_ckpts = interval, by_epoch, max_keep_ckpts
         self.save_last, self.save_begin, self.save_best, self.rule = save_last, save_begin, names, rule
         for name in names:
