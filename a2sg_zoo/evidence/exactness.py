@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from a2sg_zoo.analysis.measures.energy import activity
+from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher
 from a2sg_zoo.analysis.measures.growth import Perceptron
 from a2sg_zoo.analysis.measures.hessian import Hessian, hessian_spectrum, hessian_trace
@@ -141,7 +141,7 @@ def operation_rows(seed=0):
             theirs = SynapticOperations()(wrapped, predictions, data)
             sparsity = ActivationSparsity()(wrapped, predictions, data)
         wrapped.cleanup_hooks()
-        ours = activity(network, [images])
+        ours = measure_energy(network, [images])
         if not ours['sops']:
             raise A2SGError(f'{name}: the network for the comparison is silent')
         dense = sum(layer['macs'] * layer['steps'] for layer in ours['layers'])
