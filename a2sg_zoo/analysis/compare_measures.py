@@ -14,13 +14,11 @@ from a2sg_zoo.adaptation.policies import Fixed, attach
 from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, moments, objective, theory, variation
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
+from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.hub.files import write_atomically
 
-SETTINGS = dict(
-    samples=128, batch_size=64, seed=0, rho=0.05, vectors=8, steps=20, points=11, span=0.5, directions=3, memory=4e9
-)
 _TRAINING = ('sgv', 'cv', 'tgc', 'variance')
 
 
@@ -77,7 +75,7 @@ def _variation(run):
 
 
 def _fisher(run):
-    found = fisher.fisher(run.objective, memory=run.settings['memory'], seed=run.settings['seed'])
+    found = fisher.fisher_spectrum(run.objective, memory=run.settings['memory'], seed=run.settings['seed'])
     return dict(
         values=dict(fisher=found.eigenvalues[fisher.WHOLE], fisher_trace=found.traces[fisher.WHOLE]),
         eigenvalues=found.eigenvalues,
@@ -115,7 +113,7 @@ def _common(run):
     model = copy.deepcopy(run.model)
     attach(model, Fixed(dict(type='TRI', beta=1.0)))
     same = Objective(model, run.objective.batches)
-    found = fisher.fisher(same, memory=run.settings['memory'], seed=run.settings['seed'])
+    found = fisher.fisher_spectrum(same, memory=run.settings['memory'], seed=run.settings['seed'])
     spectrum = hessian.hessian_spectrum(
         hessian.in_bounded_batches(same, run.settings['memory']),
         steps=run.settings['steps'],
@@ -150,7 +148,7 @@ def _landscape(run):
     for k in range(s['directions']):
         # one file for each choice, so that what another one left behind is not in the way
         file = run.scratch / f'{s["points"]}_{s["span"]:g}_{s["samples"]}_{s["batch_size"]}_{s["seed"]}_{k}.jsonl'
-        found = landscape.landscape(run.objective, file, axis, seed=s['seed'] + k)
+        found = landscape.loss_landscape(run.objective, file, axis, seed=s['seed'] + k)
         curves.append([found.loss[i, 0] for i in range(len(axis))])
     ends = [loss for curve in curves for loss in (curve[0], curve[-1])]
     values = dict(rise=None if None in ends else statistics.fmean(ends) - run.objective.loss())
@@ -160,7 +158,7 @@ def _landscape(run):
 
 
 def _bridge(run):
-    rows = bridge.as_dicts(bridge.bridge(run.objective, run.settings['memory']))
+    rows = bridge.as_dicts(bridge.cv_curvature_bridge(run.objective, run.settings['memory']))
     return dict(values={}, layers=rows)
 
 

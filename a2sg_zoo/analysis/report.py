@@ -12,6 +12,7 @@ from a2sg_zoo.adaptation.policies import attach
 from a2sg_zoo.analysis.figures.style import save, to_tensorboard
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective, check_finite
 from a2sg_zoo.analysis.sections import SECTIONS
+from a2sg_zoo.analysis.settings import SETTINGS
 from a2sg_zoo.analysis.tables import as_json, cell, table
 from a2sg_zoo.engine.build import build_runner, check_classes
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
@@ -22,7 +23,6 @@ from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.index import ZOO, find
 from a2sg_zoo.hub.pretrained import locate
 
-SETTINGS = dict(rho=0.05, vectors=16, steps=40, points=21, span=1.0, dimensions=2, processes=1, memory=4e9, seed=0)
 _AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processes=1)
 
 

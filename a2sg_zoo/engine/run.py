@@ -1,14 +1,11 @@
 """From a config file to a run: what `tools/train.py` and `tools/test.py` call."""
 
-import argparse
 import logging
 import os
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -18,54 +15,9 @@ from a2sg_zoo.engine.config import load_config, validate_config
 from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.work_folder import held
-from a2sg_zoo.errors import A2SGError, ConfigError, printable, with_commands_of_here
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.pretrained import locate
-
-
-@contextmanager
-def errors_for_people():
-    """Prints an expected error without its traceback and ends with status 2; A2SG_DEBUG=1 shows the traceback."""
-    if hasattr(sys.stdout, 'reconfigure'):  # a console that is not UTF-8 shows names as escapes
-        sys.stdout.reconfigure(errors='backslashreplace')
-    try:
-        yield
-    except A2SGError as error:
-        if os.environ.get('A2SG_DEBUG'):
-            raise
-        # a DataLoader's worker wraps the message in its own traceback
-        message = str(error).rsplit(f'{type(error).__name__}: ', 1)[-1].strip()
-        message = printable(with_commands_of_here(message), keep='\n')
-        print(f'\nerror: {message}', file=sys.stderr)
-        sys.exit(2)
-
-
-class _Options(DictAction):
-    """MMEngine's, which keeps the options as they were written, too, in `written_options`."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        super().__call__(parser, namespace, values, option_string)
-        namespace.written_options = [*namespace.written_options, *values]
-
-
-def add_train_arguments(parser):
-    """Lets an argument parser read the command lines of `tools/train.py`."""
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder of the run (default: work_dirs/NAME)')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='go on from a checkpoint, or from the newest one in the work dir',
-    )
-    parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on a CPU')
-    parser.add_argument('--demo', action='store_true', help='embedded miniature data and a short schedule')
-    parser.add_argument('--seed', type=int, help="of all random generators (default: the config's)")
-    parser.add_argument('--cfg-options', nargs='+', action=_Options, metavar='KEY=VALUE', help='override the config')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    parser.set_defaults(written_options=[])
 
 
 def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none'):

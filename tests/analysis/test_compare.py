@@ -15,7 +15,7 @@ from a2sg_zoo.analysis import compare_measures as measures
 from a2sg_zoo.analysis.compare import Entry, Group, as_csv, as_json, cell_of, compare, notes, spearman, tables
 from a2sg_zoo.analysis.compare_measures import measure_run, measure_training
 from a2sg_zoo.analysis.compare_report import write_comparison
-from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import read_runs
@@ -104,7 +104,7 @@ def test_measures_agree_with_their_makers_and_are_kept(folders, tmp_path, monkey
     model = load_network(cfg, run.checkpoint)
     objective = Objective(model, load_batches(cfg, model, samples=6, batch_size=4))
     assert found['sections']['fisher']['values']['fisher'] == pytest.approx(
-        fisher(objective).eigenvalues['whole network']
+        fisher_spectrum(objective).eigenvalues['whole network']
     )
     accuracy = found['sections']['accuracy']
     assert accuracy['test_samples'] == 360 and accuracy['values']['train_loss'] == pytest.approx(objective.loss())

@@ -1,4 +1,5 @@
-# SGD for ten passes over 50,000 images, in bfloat16 where the processor has it: an hour of one CPU core. 391 batches of 128 a pass.
+# SGD for ten passes over 50,000 images, in bfloat16 where the processor has it: an hour of one CPU core. 391
+# batches of 128 a pass.
 _base_ = 'cifar_sgd_300e.py'
 optim_wrapper = dict(type='BFloat16OptimWrapper', enabled='auto')
 param_scheduler = [
