@@ -1,7 +1,7 @@
 """The look of all figures: styles of series, axes, and how a figure is written to files.
 
-Series differ in colour (`a2sg_zoo.utils.palette`), marker and line style. Images use matplotlib's viridis. People with a
-colour vision deficiency can tell them apart.
+Series differ in colour (`a2sg_zoo.utils.palette`), marker and line style, and images use matplotlib's viridis, so that
+people with a colour vision deficiency can tell them apart.
 """
 
 import io
