@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from a2sg_zoo.adaptation.policies import Fixed, attach
+from a2sg_zoo.adaptation import Fixed, attach
 from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, moments, objective, theory, variation
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
