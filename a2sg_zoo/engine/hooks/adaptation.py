@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from a2sg_zoo.adaptation import AdaptivePolicy, Policy, attach
-from a2sg_zoo.engine.hooks.adaptation_log import CHARTS, append_record, charts, drop_records_from, summary_line
-from a2sg_zoo.engine.logs import tolerated
+from a2sg_zoo.engine.hooks.adaptation_log import CHARTS, charts, summary_line
+from a2sg_zoo.engine.logs import append_record, drop_records_after, tolerated
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS, POLICIES
 
@@ -65,7 +65,7 @@ class AdaptationHook(Hook):
             for neuron in self.neurons.values():
                 self.policy.adopt(neuron)
         if is_main_process():
-            drop_records_from(self.log, runner.iter)
+            drop_records_after(self.log, runner.iter, 'layers')
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
