@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from a2sg_zoo.adaptation.policies import Fixed, attach
+from a2sg_zoo.adaptation import Fixed, attach
 from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, theory, variation
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
