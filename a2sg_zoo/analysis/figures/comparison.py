@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from a2sg_zoo.analysis.compare.groups import Group, spearman
 from a2sg_zoo.analysis.compare.tables import SHARPNESS
 from a2sg_zoo.analysis.figures.layers import layer_figure
-from a2sg_zoo.analysis.figures.style import GREY, new_figure, series_styles, tidy
+from a2sg_zoo.analysis.figures.style import new_figure, series_styles, tidy
 from a2sg_zoo.analysis.figures.training import method_figure
+from a2sg_zoo.utils.palette import GREY
 
 _STATISTICS = dict(cv='CV of local gradients', sgv='SGV', tgc='TGC')
 
