@@ -93,8 +93,8 @@ class Policy:
             progress: share of the training that is done, from 0 to 1.
 
         Raises:
-            ConfigError: the first training step under this policy asked it about no widths of some neuron, because the
-                neuron's class has a `forward` of its own. The message names these neurons.
+            ConfigError: in the first training step in which widths may change, some neurons did not ask this policy,
+                because their class has a `forward` of its own. The message names these neurons.
         """
         self.check_asked()
         self.observing = observe
@@ -166,7 +166,7 @@ class Policy:
         )
 
     def check_asked(self, trained: bool = False) -> None:
-        """Refuses neurons that did not ask this policy in the first training step that it was active in.
+        """Refuses neurons that did not ask this policy in the first training step in which widths may change.
 
         Neurons that no gradient reached are not among them.
 
@@ -176,7 +176,7 @@ class Policy:
         Raises:
             ConfigError: see `begin`.
         """
-        if self._asked is None or not (self._asked or trained and self.active):
+        if self._asked is None or not self.searching or not (self._asked or trained):
             return
         left_out = [
             f'{name} ({type(neuron).__name__})'
