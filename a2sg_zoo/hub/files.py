@@ -100,6 +100,18 @@ def is_leftover(path: str | os.PathLike) -> bool:
     return Path(path).match(_TEMPORARY.format('*', '*'))
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with `~` and `~USER` replaced by the home folder.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f'{path} names the home folder of a user who does not exist') from error
+
+
 def mark(tool: str) -> str:
     """The text by which a result of a tool is recognised, for example 'a2sg_zoo predict'.
 
@@ -128,7 +140,7 @@ def check_output(path: str | os.PathLike, tool: str) -> Path:
         ConfigError: the path is a folder or another thing that is no regular file, has a suffix of checkpoints, cannot
             be written, or is an existing file that this tool did not write. An empty file may be replaced.
     """
-    path = _expanded(path)
+    path = expanded(path)
     if path.suffix in _WEIGHT_SUFFIXES:
         raise ConfigError(f'{path} is named like a checkpoint, and the result of {tool} is none; choose another suffix')
     try:
@@ -158,7 +170,7 @@ def check_output_folder(folder: str | os.PathLike, tool: str) -> Path:
     Raises:
         ConfigError: the path is a file, or the folder cannot be made or written.
     """
-    folder = _expanded(folder)
+    folder = expanded(folder)
     try:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f'{folder} is a file; name a folder for the results of {tool}')
@@ -211,13 +223,6 @@ def write_output(contents: Any, path: str | os.PathLike, tool: str) -> Path:
     except OSError as error:
         raise ConfigError(_failure(data, path, error)) from error
     return path
-
-
-def _expanded(path: str | os.PathLike) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:  # ~USER, of a user that does not exist
-        raise ConfigError(f'{path} cannot be written: {error}') from error
 
 
 def _foreign(path: Path, tool: str) -> A2SGError:
