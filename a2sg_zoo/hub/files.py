@@ -270,7 +270,7 @@ def _first_line(path: Path) -> bytes:
 
 def _encoded(contents: Any, path: Path, tool: str) -> bytes:
     if isinstance(contents, dict):
-        marked = {'made_by': mark(tool), **_finite(contents)}
+        marked = {'made_by': mark(tool), **finite_json(contents)}
         return (json.dumps(marked, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode(errors=_ESCAPE)
     if isinstance(contents, str):
         ending = '' if path.suffix == '.csv' else f'\n<!-- made by {mark(tool)} -->\n'
@@ -287,10 +287,14 @@ def _encoded(contents: Any, path: Path, tool: str) -> bytes:
     return data.getvalue()
 
 
-def _finite(node: Any) -> Any:
-    """The same JSON data with None in place of NaN and infinities."""
+def finite_json(node: Any) -> Any:
+    """Returns the same JSON data with None in place of NaN and infinities, for which JSON has no word.
+
+    >>> finite_json({'loss': [0.5, float('nan')]})
+    {'loss': [0.5, None]}
+    """
     if isinstance(node, dict):
-        return {key: _finite(value) for key, value in node.items()}
+        return {key: finite_json(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
-        return [_finite(value) for value in node]
+        return [finite_json(value) for value in node]
     return None if isinstance(node, float) and not math.isfinite(node) else node
