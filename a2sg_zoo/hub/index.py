@@ -226,7 +226,7 @@ def check_entry(name: str, facts: Any, where: str, complete: bool = True) -> Non
     """
     if not _NAME.fullmatch(name) or '..' in name:
         raise ConfigError(
-            f'{where}: {name!r} cannot be a name; names have lower-case letters and digits, and single _ - . after the first'
+            f'{where}: {name!r} cannot be a name; names consist of lower-case letters, digits, and single _ - .'
         )
     if not isinstance(facts, dict):
         raise ConfigError(f'{where}: {name} must be a dictionary, got {facts!r:.60}')
