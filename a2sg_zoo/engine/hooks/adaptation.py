@@ -8,7 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from a2sg_zoo.adaptation.policies import AdaptivePolicy, Policy, attach
+from a2sg_zoo.adaptation import AdaptivePolicy, Policy, attach
 from a2sg_zoo.engine.hooks.adaptation_log import CHARTS, charts, summary_line
 from a2sg_zoo.engine.logs import append_record, drop_records_after, tolerated
 from a2sg_zoo.errors import ConfigError
@@ -56,7 +56,8 @@ class AdaptationHook(Hook):
     def before_run(self, runner):
         # before weights are loaded, so that the windows of a run that is resumed land where they belong
         self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.neurons = attach(self.model, self.policy)
+        backbone = getattr(self.model, 'backbone', self.model)
+        self.neurons = attach(self.model, self.policy, getattr(backbone, 'T', None))
         self.log = Path(runner.work_dir) / 'adaptation.jsonl'
 
     def before_train(self, runner):
@@ -83,6 +84,7 @@ class AdaptationHook(Hook):
             self._scale = _loss_scale(runner.optim_wrapper) / accumulation
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.policy.check_asked(trained=True)
         if self.policy.observing:
             record = dict(iter=runner.iter + 1, layers=self._layers())
             if isinstance(self.policy, AdaptivePolicy):

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from torch import distributed
 from torch.distributed.tensor import DTensor
-from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 from torch.nn.utils import get_total_norm
 
 from a2sg_zoo.engine.hooks.sharding import optimizers_of
@@ -144,13 +143,12 @@ class NonFiniteGuard(Hook):
                     f'{name or "the model itself"} ({kind})'
                 )
 
+        # the other processes do not repeat their pass, so none of them would answer a SyncBatchNorm
+        model = revert_sync_batchnorm(model)
         for name, module in model.named_modules():
             module.register_forward_hook(
                 lambda *call, name=name, kind=type(module).__name__: watch(*call, name, kind), with_kwargs=True
             )
-            if isinstance(module, SyncBatchNorm):
-                # the other processes do not repeat theirs, so nobody would answer
-                module.__class__ = _LocalBatchNorm
         host, device, accelerator = self._generators
         torch.set_rng_state(host)
         if accelerator is not None:
@@ -158,11 +156,6 @@ class NonFiniteGuard(Hook):
         with torch.no_grad():
             model(*args, **kwargs)
         return found[0] if found else 'All layers were finite when the step was repeated'
-
-
-class _LocalBatchNorm(_BatchNorm):
-    def _check_input_dim(self, input):
-        pass
 
 
 def _tensors(value):
