@@ -105,7 +105,10 @@ def with_config(folder, changes=(), **kwargs):
     from mmengine.config import Config
 
     cfg = Config(CONFIG)
-    cfg.merge_from_dict(dict(changes))
+    if isinstance(changes.get('param_scheduler') if changes else None, dict):
+        cfg.param_scheduler = changes['param_scheduler']  # would be merged
+    else:
+        cfg.merge_from_dict(dict(changes))
     runner = toy.runner(folder, **kwargs)
     runner.cfg = cfg
     return runner
