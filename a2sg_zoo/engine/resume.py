@@ -101,7 +101,8 @@ def require_resumable(checkpoint: Any, path: str | os.PathLike) -> None:
     _require_types(checkpoint['message_hub'], _HISTORY, 'message_hub.', path)
     optimizer = checkpoint['optimizer']
     # a run with several optimisers has a dictionary of them
-    for state in [optimizer] if _OPTIMIZER.keys() & optimizer.keys() else optimizer.values():
+    several = optimizer and not _OPTIMIZER.keys() & optimizer.keys()
+    for state in optimizer.values() if several else [optimizer]:
         _require_types(state if isinstance(state, Mapping) else {}, _OPTIMIZER, 'optimizer.', path)
     schedulers = checkpoint.get('param_schedulers', [])
     if isinstance(schedulers, Mapping):
