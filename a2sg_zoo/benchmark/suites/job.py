@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.benchmark.suites.results import write_result
 from a2sg_zoo.engine.hooks.reproducibility import run_info
 from a2sg_zoo.engine.run import prepare_config, train
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 _POINTS = 50
 _IMAGES = 256
@@ -143,7 +143,7 @@ def _metrics(scores):
 
 
 def _activity(runner):
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap_model(runner.model)
     loader = runner.val_dataloader
     batches = islice(loader, -(-_IMAGES // loader.batch_size))
     model.eval()

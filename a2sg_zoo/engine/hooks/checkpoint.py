@@ -7,13 +7,13 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 
 from a2sg_zoo.engine.resume import find_resume_checkpoint
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match
 from a2sg_zoo.hub.files import remove_leftovers, write_atomically
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @register_backend('atomic', force=True)
@@ -80,7 +80,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 f'checkpoint {path} holds weights, but not the state of a run, so no run can be '
                 'resumed from it; start a new one from its weights (load_from, without resume)'
             )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         # as MMEngine does, for weights saved from within a parallel wrapper
         weights = {
             key.removeprefix('module.'): value for key, value in checkpoint.get('state_dict', checkpoint).items()

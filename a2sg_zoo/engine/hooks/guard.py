@@ -4,7 +4,6 @@ from math import inf
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.structures import BaseDataElement
 from torch import distributed
 from torch.distributed.tensor import DTensor
@@ -14,6 +13,7 @@ from torch.nn.utils import get_total_norm
 from a2sg_zoo.engine.hooks.sharding import optimizers_of
 from a2sg_zoo.errors import NonFiniteError
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 _ADVICE = (
     'The weights are those of the iteration before, and checkpoints are untouched. A lower learning rate, a '
@@ -33,7 +33,7 @@ class NonFiniteGuard(Hook):
 
     def before_train(self, runner):
         self._runner, self._watching = runner, False
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             model.register_forward_hook(self._after_forward, with_kwargs=True),
