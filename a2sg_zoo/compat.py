@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from mmengine.optim import OptimWrapper
+    from mmengine.runner import Runner
     from torch.utils._python_dispatch import TorchDispatchMode
 
 _Function = TypeVar('_Function', bound=Callable)
@@ -62,3 +63,8 @@ def accumulation_steps(wrapper: OptimWrapper) -> int:
 def swaps_channels(preprocessor: nn.Module) -> bool:
     """Return whether MMEngine's `ImgDataPreprocessor` turns RGB into BGR, or BGR into RGB."""
     return getattr(preprocessor, '_channel_conversion', False)
+
+
+def randomness(runner: Runner) -> dict[str, Any]:
+    """Return the config `randomness` of MMEngine's runner: seed, deterministic, diff_rank_seed."""
+    return runner._randomness_cfg

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.model import ImgDataPreprocessor
 from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
 from torch import nn
 
 from a2sg_zoo import compat
@@ -76,3 +77,11 @@ def test_swaps_channels(swaps):
     image = torch.arange(3, dtype=torch.uint8).reshape(3, 1, 1)
     (out,) = preprocessor(dict(inputs=[image]))['inputs']
     assert (out.flatten().tolist() == [2, 1, 0]) is swaps
+
+
+def test_randomness(tmp_path):
+    """mmengine.runner.Runner._randomness_cfg"""
+    runner = Runner(
+        nn.Linear(1, 1), str(tmp_path), randomness=dict(seed=3, diff_rank_seed=True), default_hooks=dict(logger=None)
+    )
+    assert compat.randomness(runner) == dict(seed=3, diff_rank_seed=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.runner import Runner
 
-from a2sg_zoo.adaptation.policies import attach
+from a2sg_zoo.adaptation import attach
 from a2sg_zoo.analysis.figures.style import save, to_tensorboard
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective, check_finite
 from a2sg_zoo.analysis.sections import SECTIONS

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from tqdm import tqdm
 
         from a2sg_zoo.analysis.compare import compare
-        from a2sg_zoo.analysis.compare_report import write_comparison
+        from a2sg_zoo.analysis.compare.report import write_comparison
         from a2sg_zoo.analysis.runs import read_runs
 
         runs = read_runs(args.runs, args.checkpoint)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from a2sg_zoo.analysis.compare import compare
-from a2sg_zoo.analysis.compare_measures import SECTIONS
+from a2sg_zoo.analysis.compare.measurements import SECTIONS
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import Report, load_batches, load_network
 from a2sg_zoo.analysis.runs import read_runs

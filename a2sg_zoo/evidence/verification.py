@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import torch
 
-from a2sg_zoo.adaptation import A2SG, DirectObjective, attach
+from a2sg_zoo.adaptation import A2SG, DirectObjective, PolicyController, attach
 from a2sg_zoo.analysis.tables import table
 from a2sg_zoo.evidence import exactness
 from a2sg_zoo.neurons import IF, LIF, PLIF, LocalGradient, multistep_reference
@@ -39,28 +39,36 @@ def gradient_error(make, T=8):
     return worst
 
 
+class CheckedController(PolicyController):
+    """A controller that compares each of its choices with brute force on all elements of the layer."""
+
+    def choose(self, gradients):
+        widths = super().choose(gradients)
+
+        def shape(t, gradient):
+            self.policy.check(self.neuron, gradient, widths[t])
+            return self.surrogate(gradient.z, widths[t])
+
+        gradients.scan(shape)
+        return widths
+
+
 class Checked(A2SG):
-    """A2SG that compares each of its choices with brute force."""
+    """A2SG without its guard against starving, which compares each of its choices with brute force."""
 
     def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(min_inside=0, **kwargs)
         self.gaps = {'spatial': [], 'temporal': []}
 
-    def choose(self, neuron, gradients):
-        beta = super().choose(neuron, gradients)
+    def controller(self, neuron):
+        return CheckedController(self, neuron)
 
-        def window(t, gradient):
-            self._check(neuron, t, gradient)
-            return self.surrogate(gradient.z, beta[t])
-
-        gradients.scan(window)
-        return beta
-
-    def _check(self, neuron, t, gradient):
-        if neuron.beta[t] == self.surrogate.beta:  # no candidate had a value
+    def check(self, neuron, gradient, width):
+        """Notes by how much the objective at this width exceeds the least one."""
+        if width == self.surrogate.beta:  # no candidate had a value
             return
         fine = torch.linspace(float(self.grid[0]), float(self.grid[-1]), FINE, dtype=torch.float64)
-        chosen = torch.cat([fine * neuron.v_threshold, neuron.beta[t : t + 1].double()])
+        chosen = torch.cat([fine * neuron.v_threshold, width.double()[None]])
         values = DirectObjective(self.surrogate, chosen.sort().values, LocalGradient(*gradient)).curve()
         order = chosen.argsort()
         value = values[(order == FINE).nonzero().item()]

@@ -11,10 +11,10 @@ import torch
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from a2sg_zoo.analysis import compare_measures as measures
 from a2sg_zoo.analysis.compare import Entry, Group, as_csv, as_json, cell_of, compare, notes, spearman, tables
-from a2sg_zoo.analysis.compare_measures import measure_run, measure_training
-from a2sg_zoo.analysis.compare_report import write_comparison
+from a2sg_zoo.analysis.compare import measurements as measures
+from a2sg_zoo.analysis.compare.measurements import measure_run, measure_training
+from a2sg_zoo.analysis.compare.report import write_comparison
 from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
@@ -294,3 +294,14 @@ def test_tables_leave_out_what_was_not_measured(folders, tmp_path):
     titles = [title for title, _ in tables(groups[0])]
     assert titles == ['Local gradients over training', 'Energy']
     assert json.loads(as_json(groups, failed))['groups'][0]['spearman']['fisher']['rho'] is None
+
+
+def test_kept_results_depend_on_the_version_of_the_measures(folders, tmp_path, monkeypatch):
+    run = read_runs(folders[:1])[0]
+    found = measure_run(run, ['fisher'], tmp_path, QUICK)
+    (kept,) = tmp_path.glob('*.json')
+    before = kept.read_bytes()
+    assert measure_run(run, ['fisher'], tmp_path, QUICK) == found and kept.read_bytes() == before
+    monkeypatch.setattr(measures, 'VERSION', measures.VERSION + 1)
+    assert measure_run(run, ['fisher'], tmp_path, QUICK)['sections'] == found['sections']
+    assert kept.read_bytes() != before

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
 from torch import nn
 
 from a2sg_zoo.datasets.seeding import SeededItems
 from a2sg_zoo.engine.hooks.checkpoint import AtomicCheckpointHook
+from a2sg_zoo.engine.resume import find_resume_checkpoint
+from a2sg_zoo.engine.runner import ZooRunner
 from a2sg_zoo.hub import files
 
 MAX_ITERS = 12
@@ -78,21 +79,31 @@ def runner(
     batch_size=3,
     clip_grad=None,
     default_hooks=None,
+    sampler='ResumableSampler',
+    loop=None,
+    accumulative_counts=1,
     **kwargs,
 ):
     """A Runner for the toy; `checkpoint` holds arguments for the checkpoint hook."""
     checkpoint = dict(by_epoch=False, interval=4) | (checkpoint or {})
-    return Runner(
+    if kwargs.get('resume') and not kwargs.get('load_from'):
+        kwargs['load_from'] = find_resume_checkpoint(work_dir)
+    return ZooRunner(
         model=model or Net(),
         work_dir=str(work_dir),
         experiment_name=f'toy{next(_runs)}',
         log_level='ERROR',
         train_dataloader=dict(
-            batch_size=batch_size, num_workers=workers, dataset=AugmentedPoints(), sampler=dict(type='ResumableSampler')
+            batch_size=batch_size, num_workers=workers, dataset=AugmentedPoints(), sampler=dict(type=sampler)
         ),
-        train_cfg=dict(type='IterBasedTrainLoop', max_iters=max_iters),
+        train_cfg=loop or dict(type='IterBasedTrainLoop', max_iters=max_iters),
         default_scope='a2sg_zoo',
-        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01), clip_grad=clip_grad),
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=0.01),
+            clip_grad=clip_grad,
+            accumulative_counts=accumulative_counts,
+        ),
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)],
         default_hooks=dict(
             checkpoint=AtomicCheckpointHook(**checkpoint), step_seed=dict(type='StepSeedHook'), **(default_hooks or {})

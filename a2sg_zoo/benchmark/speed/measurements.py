@@ -336,7 +336,7 @@ def _searches(network, setting):
     policies = {
         'fixed': Fixed(dict(type='ASY')),
         'exact search': A2SG(searcher=dict(type='ExactSearcher')),
-        'TPE of 16 trials': A2SG(),
+        'TPE of 16 trials': A2SG(searcher=dict(type='TPESearcher', trials=16)),
     }
     actions = {}
     for name, policy in policies.items():

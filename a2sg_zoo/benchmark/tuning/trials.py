@@ -1,5 +1,6 @@
 """Trials of a search as runs: each is trained in a process of its own and scored by its last evaluation."""
 
+import shutil
 from pathlib import Path
 
 from a2sg_zoo.benchmark.suites.job import Job, execute
@@ -40,6 +41,7 @@ def tune(compose, description, folder, trials, workers=1, seed=0, timeout=3600, 
             cfg.setdefault('randomness', {})['seed'] = seed
             identity = dict(network='trial', dataset=f'{number:04d}', method='search', seed=seed)
             work_dir = folder / 'work' / run_name(**identity)
+            shutil.rmtree(work_dir, ignore_errors=True)  # of a trial that was interrupted
             config = folder / 'configs' / f'{work_dir.name}.py'
             write_atomically(cfg.pretty_text.encode(), config)
             jobs[number] = Job(

@@ -1,7 +1,9 @@
-# AdamW for ten passes over 50,000 images, in bfloat16: an hour of one CPU core. 391 batches of 128 a pass.
+# AdamW for ten passes over 50,000 images, in bfloat16 where the processor has it: an hour of one CPU core. 391
+# batches of 128 a pass.
 _base_ = 'classification.py'
 optim_wrapper = dict(
     type='BFloat16OptimWrapper',
+    enabled='auto',
     optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.06),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )

@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[3]
 
 
 def as_process(monkeypatch, rank, world_size):
-    monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (rank, world_size))
+    for module in 'mmengine.dataset.sampler', 'a2sg_zoo.engine.samplers':
+        monkeypatch.setattr(f'{module}.get_dist_info', lambda: (rank, world_size))
 
 
 def stream(sampler, n=35):

@@ -1,4 +1,4 @@
-"""The file of a policy's records: what a full disk, a kill or a stranger leaves of it."""
+"""Files of records: what a full disk, a kill or a stranger leaves of them."""
 
 import json
 import resource
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from a2sg_zoo.engine import logs
-from a2sg_zoo.engine.hooks.adaptation_log import append_record, drop_records_from
+from a2sg_zoo.engine.logs import append_record, drop_records_after, read_records
 
 
 def record(iteration):
@@ -20,8 +20,7 @@ def record(iteration):
 def warnings(monkeypatch):
     said = []
     monkeypatch.setattr('a2sg_zoo.engine.logs._said', set())
-    for module in 'logs', 'hooks.adaptation_log':
-        monkeypatch.setattr(f'a2sg_zoo.engine.{module}.print_log', lambda text, *args: said.append(text))
+    monkeypatch.setattr('a2sg_zoo.engine.logs.print_log', lambda text, *args: said.append(text))
     return said
 
 
@@ -41,7 +40,7 @@ def test_lines_that_are_no_records_are_dropped_and_counted(tmp_path, warnings, o
     path = tmp_path / 'adaptation.jsonl'
     lines = [json.dumps(record(1)).encode(), odd, json.dumps(record(2)).encode(), json.dumps(record(3)).encode()]
     path.write_bytes(b'\n'.join(lines) + b'\n')
-    drop_records_from(path, 2)
+    drop_records_after(path, 2, 'layers')
     assert path.read_bytes() == lines[0] + b'\n' + lines[2] + b'\n'
     assert len(warnings) == 1 and str(path) in warnings[0] and 'line 2' in warnings[0]
 
@@ -49,14 +48,14 @@ def test_lines_that_are_no_records_are_dropped_and_counted(tmp_path, warnings, o
 def test_a_line_that_a_kill_cut_short_is_no_news(tmp_path, warnings):
     path = tmp_path / 'adaptation.jsonl'
     path.write_text(json.dumps(record(1)) + '\n{"iter": 2, "la')
-    drop_records_from(path, 5)
+    drop_records_after(path, 5, 'layers')
     assert path.read_text() == json.dumps(record(1)) + '\n' and not warnings
 
 
 def test_a_folder_in_its_place_is_said_once(tmp_path, warnings):
     path = tmp_path / 'adaptation.jsonl'
     path.mkdir()
-    drop_records_from(path, 5)
+    drop_records_after(path, 5, 'layers')
     append_record(path, record(1))
     append_record(path, record(2))
     assert len(warnings) == 1 and str(path) in warnings[0]
@@ -75,7 +74,7 @@ def test_a_folder_that_vanished_is_said_once(tmp_path, warnings):
 _FULL = """
 import sys
 from pathlib import Path
-from a2sg_zoo.engine.hooks.adaptation_log import append_record
+from a2sg_zoo.engine.logs import append_record
 for i in range(1, 21):
     append_record(Path(sys.argv[1]), dict(iter=i, layers=dict(lif=dict(beta=[0.5] * 20))))
 print('went on')
@@ -101,3 +100,11 @@ def test_where_the_space_ends_whole_lines_are_left(tmp_path):
 def test_errors_of_other_kinds_are_not_tolerated():
     with pytest.raises(ValueError), logs.tolerated('log'):
         raise ValueError
+
+
+def test_records_are_in_the_order_of_iterations_and_the_last_of_each_counts(tmp_path):
+    path = tmp_path / 'records.jsonl'
+    for iteration, rate in ((4, 0.1), (2, 0.2), (4, 0.3)):
+        append_record(path, dict(iter=iteration, layers=dict(rate=rate)))
+    assert [(r['iter'], r['layers']['rate']) for r in read_records(path, 'layers')] == [(2, 0.2), (4, 0.3)]
+    assert read_records(tmp_path / 'none.jsonl', 'layers') == []

@@ -1,4 +1,4 @@
-"""Everything that a comparison of runs looks at in one of them, as plain data that is kept and not measured twice."""
+"""The measurements of one run for a comparison, as plain data in a file, so that nothing is measured twice."""
 
 import copy
 import hashlib
@@ -6,52 +6,61 @@ import json
 import math
 import shutil
 import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from mmengine.config import Config
+from torch import nn
 
-from a2sg_zoo.adaptation.policies import Fixed, attach
-from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, moments, objective, theory, variation
+from a2sg_zoo.adaptation import Fixed, attach
+from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, theory, variation
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
+from a2sg_zoo.analysis.runs import RunFolder
 from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.hub.files import write_atomically
 
+# raise this number when a change of the code changes a number of a section; kept results are then measured again
+VERSION = 1
 _TRAINING = ('sgv', 'cv', 'tgc', 'variance')
 
 
 class _Run:
-    """A network with its samples, and what a section needs besides."""
+    """The network of a run, its samples, the settings of the measurements, and a folder for temporary files."""
 
-    def __init__(self, cfg, model, settings, scratch):
+    def __init__(self, cfg: Config, model: nn.Module, settings: Mapping[str, Any], scratch: Path):
         self.cfg, self.model, self.settings, self.scratch = cfg, model, settings, scratch
         self.objective = Objective(
             model, load_batches(cfg, model, 'train', settings['samples'], settings['batch_size'], settings['seed'])
         )
 
 
-def _accuracy(run):
+def _accuracy(run: _Run) -> dict:
     test = Objective(run.model, load_batches(run.cfg, run.model, 'test', 10**9, run.settings['batch_size']))
     train_loss, train = run.objective.loss_and_accuracy()
     test_loss, right = test.loss_and_accuracy()
     if not math.isfinite(train_loss):
-        raise A2SGError(f'its weights are finite, but its loss on the training data is {train_loss}: the run diverged')
-    values = dict(train_loss=train_loss, test_loss=test_loss, gap=test_loss - train_loss, accuracy=None)
-    undefined = dict(accuracy='the network is no classifier')
-    if right is not None:
+        raise A2SGError(f'the weights are finite, but the loss on the training data is {train_loss}: the run diverged')
+    values: dict[str, float | None] = dict(
+        train_loss=train_loss, test_loss=test_loss, gap=test_loss - train_loss, accuracy=None
+    )
+    undefined = dict(accuracy='the network is not a classifier')
+    if right is not None and train is not None:
         values |= dict(accuracy=100 * right, train_accuracy=100 * train, test_error=100 - 100 * right)
         undefined = {}
     return dict(values=values, undefined=undefined, test_samples=test.samples)
 
 
-def _mean(rows, key):
+def _mean(rows: Iterable[Mapping[str, Any]], key: str) -> float | None:
     found = [row[key] for row in rows if row[key] is not None]
     return statistics.fmean(found) if found else None
 
 
-def _variation(run):
+def _variation(run: _Run) -> dict:
     found = variation.measure(run.objective)
     rows = [dict(layer=layer, t=t, **stats) for (layer, t), stats in found.items()]
     last = {row['layer']: row for row in rows}
@@ -61,8 +70,8 @@ def _variation(run):
     notes = [f'no spike: {", ".join(silent)}'] if silent else []
     if unreached:
         notes.append(
-            'no gradient in some or all time steps, where CV, SGV and TGC are undefined and left out of the '
-            f'means: {", ".join(unreached)}'
+            'no gradient in some or all time steps, where CV, SGV and TGC are undefined and not part of the means: '
+            f'{", ".join(unreached)}'
         )
     reason = 'no gradient reaches any layer'
     return dict(
@@ -74,7 +83,7 @@ def _variation(run):
     )
 
 
-def _fisher(run):
+def _fisher(run: _Run) -> dict:
     found = fisher.fisher_spectrum(run.objective, memory=run.settings['memory'], seed=run.settings['seed'])
     return dict(
         values=dict(fisher=found.eigenvalues[fisher.WHOLE], fisher_trace=found.traces[fisher.WHOLE]),
@@ -84,7 +93,7 @@ def _fisher(run):
     )
 
 
-def _hessian(run):
+def _hessian(run: _Run) -> dict:
     s = run.settings
     small = hessian.in_bounded_batches(run.objective, s['memory'])
     spectrum = hessian.hessian_spectrum(small, steps=s['steps'], seed=s['seed'], both=False)
@@ -107,9 +116,8 @@ def _hessian(run):
     )
 
 
-def _common(run):
-    """Fisher and Hessian with the same surrogate in every run: what is left of a difference that is not one of the
-    surrogates' own scale, which enters both."""
+def _common(run: _Run) -> dict:
+    """Fisher and Hessian with the same surrogate in every run, because both depend on the surrogate's scale."""
     model = copy.deepcopy(run.model)
     attach(model, Fixed(dict(type='TRI', beta=1.0)))
     same = Objective(model, run.objective.batches)
@@ -126,7 +134,7 @@ def _common(run):
     )
 
 
-def _energy(run):
+def _energy(run: _Run) -> dict:
     found = energy.measure_energy(run.model, [inputs for inputs, _ in run.objective.batches])
     ann = sum(energy.ann_energy(found).values())
     return dict(
@@ -142,27 +150,34 @@ def _energy(run):
     )
 
 
-def _landscape(run):
-    s, curves = run.settings, []
+def _landscape(run: _Run) -> dict:
+    s = run.settings
+    curves: list[list[float | None]] = []
     axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
     for k in range(s['directions']):
-        # one file for each choice, so that what another one left behind is not in the way
+        # a file for each choice of settings, because a file takes the points of one landscape only
         file = run.scratch / f'{s["points"]}_{s["span"]:g}_{s["samples"]}_{s["batch_size"]}_{s["seed"]}_{k}.jsonl'
         found = landscape.loss_landscape(run.objective, file, axis, seed=s['seed'] + k)
         curves.append([found.loss[i, 0] for i in range(len(axis))])
     ends = [loss for curve in curves for loss in (curve[0], curve[-1])]
-    values = dict(rise=None if None in ends else statistics.fmean(ends) - run.objective.loss())
-    undefined = dict(rise='the loss is not finite at the end of a direction') if None in ends else {}
-    mean = [None if None in losses else statistics.fmean(losses) for losses in zip(*curves)]
-    return dict(values=values, undefined=undefined, x=axis, loss=mean)
+    rise = _mean_or_none(ends)
+    values = dict(rise=None if rise is None else rise - run.objective.loss())
+    undefined = dict(rise='the loss is not finite at the end of a direction') if rise is None else {}
+    return dict(values=values, undefined=undefined, x=axis, loss=[_mean_or_none(losses) for losses in zip(*curves)])
 
 
-def _bridge(run):
+def _mean_or_none(losses: Sequence[float | None]) -> float | None:
+    """The mean, or None if one of the losses is None."""
+    found = [loss for loss in losses if loss is not None]
+    return statistics.fmean(found) if len(found) == len(losses) else None
+
+
+def _bridge(run: _Run) -> dict:
     rows = bridge.as_dicts(bridge.cv_curvature_bridge(run.objective, run.settings['memory']))
     return dict(values={}, layers=rows)
 
 
-SECTIONS = dict(
+SECTIONS: dict[str, Callable[[_Run], dict]] = dict(
     accuracy=_accuracy,
     variation=_variation,
     fisher=_fisher,
@@ -172,42 +187,40 @@ SECTIONS = dict(
     landscape=_landscape,
     bridge=_bridge,
 )
-# which settings a section's result depends on, besides the choice of samples
-_USED = dict(hessian=('rho', 'vectors', 'steps'), common=('steps',), landscape=('points', 'span', 'directions'))
-
-
-def _code():
-    """A hash of what measures here, so that a change of it measures again."""
-    modules = (bridge, energy, fisher, hessian, landscape, moments, objective, theory, variation)
-    files = [module.__file__ for module in modules] + [__file__]
-    return hashlib.sha256(b'\0'.join(Path(file).read_bytes() for file in files)).hexdigest()[:16]
+# the settings that a section's result depends on, besides the choice of samples
+_USED: dict[str, tuple[str, ...]] = dict(
+    hessian=('rho', 'vectors', 'steps'), common=('steps',), landscape=('points', 'span', 'directions')
+)
 
 
 def _key(section, settings):
     used = {key: settings[key] for key in ('samples', 'batch_size', 'seed', *_USED.get(section, ()))}
-    return json.dumps(dict(used, code=_code()), sort_keys=True)
+    return json.dumps(dict(used, version=VERSION), sort_keys=True)
 
 
-def measure_run(run, what, folder, settings=None):
-    """The sections `what` of a run; those that are in `folder` from before are taken from there.
+def measure_run(
+    run: RunFolder, what: Sequence[str], folder: str | Path, settings: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Measure the sections `what` of a run, or read them from `folder` if they were measured before.
 
-    A section counts as there if checkpoint, config, settings and the code of the measures are the same. Each is
-    written as soon as it is known, so that an interruption loses one section at most.
+    A section is read if checkpoint, config, settings and `VERSION` are the same. Each section is written as soon as it
+    is measured, so an interruption loses at most one section.
 
     Args:
-        run: a `RunFolder`.
+        run: the run.
         what: names of `SECTIONS`.
-        folder: where results are kept.
+        folder: folder in which results are kept.
         settings: overrides of `SETTINGS`.
 
     Returns:
-        dict(samples=fingerprint of the samples, parameters, sections={name: data}), each section with `values`:
-        {measure: number or None}, `undefined`: {measure: why}, and perhaps `notes` and more.
+        dict(samples, parameters, sections). `samples` is a fingerprint of the samples, and `sections` is {name: data}.
+        The data of a section have `values` ({measure: number or None}), `undefined` ({measure: reason}), and for some
+        sections `notes` and more.
 
     Raises:
-        A2SGError: the checkpoint or the data are unusable.
+        A2SGError: the checkpoint or the data cannot be used.
     """
-    settings, folder = SETTINGS | (settings or {}), Path(folder)
+    settings, folder = SETTINGS | dict(settings or {}), Path(folder)
     path = folder / f'{run.digest[:20]}.json'
     kept = _kept(path)
     keys = {name: _key(name, settings) for name in what}
@@ -237,12 +250,12 @@ def _kept(path):
         if {'samples', 'sections', 'parameters'} <= kept.keys():
             return kept
     except (OSError, ValueError, AttributeError):
-        pass  # not there, or cut short: measured again
+        pass  # a missing or incomplete file: everything is measured again
     return dict(samples={}, sections={}, parameters=None)
 
 
 def _samples(objective):
-    """SHA-256 of the samples alone: runs are comparable if they are measured on the same."""
+    """SHA-256 of the samples without the network: runs can be compared if they are measured on the same samples."""
     digest = hashlib.sha256()
     for inputs, targets in objective.batches:
         digest.update(inputs.detach().cpu().contiguous().numpy().tobytes())
@@ -252,33 +265,36 @@ def _samples(objective):
 
 
 def _plain(data, where):
-    """The data as JSON gives them back, with None for what is not finite and a reason beside it."""
+    """The data as they come back from JSON; a value that is not finite becomes None, with a reason."""
     data.setdefault('undefined', {})
     for key, value in data['values'].items():
         if value is not None and not math.isfinite(value):
-            data['values'][key], data['undefined'][key] = None, f'it came out as {value}'
+            data['values'][key], data['undefined'][key] = None, f'the result is {value}'
     try:
         return json.loads(json.dumps(data, allow_nan=False))
     except ValueError as error:
         raise A2SGError(
-            f'{where} holds a number that is NaN or infinite: the weights are finite, but what follows '
-            'from them is not; take an earlier checkpoint'
+            f'{where}: a result is NaN or infinite although the weights are finite; take an earlier checkpoint'
         ) from error
 
 
-def measure_training(run):
-    """SGV, CV, TGC and the variance of local gradients over a training, means over layers and time steps: from
-    adaptation.jsonl. The variance is that at the last time step, as SGV is.
+def measure_training(run: RunFolder) -> dict[str, Any]:
+    """Read SGV, CV, TGC and the variance of local gradients over a training from the run's adaptation.jsonl.
+
+    They are means over layers and time steps. The variance and SGV are those of the last time step.
 
     Returns:
-        A section as of `measure_run`: NAME_end of the last record, NAME_training the mean of all, and `curves`.
+        A section like those of `measure_run`. NAME_end is the value of the last record, NAME_training the mean of all
+        records, and `curves` is {NAME: [iterations, values]}.
     """
     try:
         records = variation.with_variance(variation.read_adaptation_log(run.path))
     except DataError as error:
         names = [f'{name}_{when}' for name in _TRAINING for when in ('end', 'training')]
         return dict(values=dict.fromkeys(names), undefined=dict.fromkeys(names, str(error)), curves={})
-    values, undefined, curves = {}, {}, {}
+    values: dict[str, float | None] = {}
+    undefined: dict[str, str] = {}
+    curves: dict[str, list] = {}
     for name in _TRAINING:
         iterations, curve = variation.curve(records, name)
         found = [x for x in curve if x is not None]

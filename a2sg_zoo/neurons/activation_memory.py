@@ -1,11 +1,12 @@
-"""What the layers after a neuron keep for their backward pass: not the spikes, which follow from u.
+"""Less memory for activations: layers after a neuron keep no spikes for their backward pass.
 
-A convolution keeps its input, and the neuron before it keeps u. Since s = [u >= v_threshold], one of both is enough:
-within `spikes_from_potentials`, whatever would keep spikes keeps a note of where to find u, and makes the spikes again
-when its backward pass asks for them.
+A convolution keeps its input, and the neuron before it keeps u. Since s = [u >= v_threshold], one of the two is enough.
+Within `spikes_from_potentials`, a layer that would keep spikes keeps a note of where u is instead. The spikes are
+computed from u again when the backward pass asks for them.
 """
 
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from a2sg_zoo.compat import tensor_version
 from a2sg_zoo.neurons.dynamics import wide
 
 _tables = []
@@ -27,7 +29,7 @@ class _Source(NamedTuple):
 
 
 class _Spikes(NamedTuple):
-    """Spikes by the u that they come from: element i of the layer's memory is [u_i >= v_threshold]."""
+    """Stands for spikes: element i of the layer's memory is [u_i >= v_threshold]."""
 
     u: Tensor
     v_threshold: float
@@ -36,17 +38,20 @@ class _Spikes(NamedTuple):
     offset: int
 
 
-def remember(s, u, v_threshold):
-    """Says that spikes s, (T, N), are those of u, both packed; for the innermost `spikes_from_potentials`, if any."""
+def remember(s: Tensor, u: Tensor, v_threshold: float) -> None:
+    """Tells the innermost `spikes_from_potentials`, if there is one, that the spikes s, (T, N), come from u.
+
+    Both tensors must be packed in memory.
+    """
     if _tables and _tables[-1] is not None:
         storage = s.untyped_storage()
         _tables[-1][storage.data_ptr()] = _Source(
-            StorageWeakRef(storage), s._version, s.storage_offset(), u.detach(), v_threshold
+            StorageWeakRef(storage), tensor_version(s), s.storage_offset(), u.detach(), v_threshold
         )
 
 
-def spikes_from_potentials():
-    """Context for a forward pass after which spikes are made again from u, in place of being kept."""
+def spikes_from_potentials() -> AbstractContextManager[None]:
+    """Context for a forward pass after which spikes are computed again from u, instead of being kept."""
     # a compiler decides for itself what it keeps
     return nullcontext() if torch.compiler.is_compiling() else _recording()
 
@@ -57,8 +62,8 @@ def _recording():
 
     def pack(x):
         source = table.get(x.untyped_storage().data_ptr()) if table and x.layout == torch.strided else None
-        # the memory of spikes that are gone may have been given to another tensor, or been written to
-        if source is None or source.storage.expired() or x._version != source.version:
+        # the spikes may be deleted and their memory given to another tensor, or the memory may be written to
+        if source is None or source.storage.expired() or tensor_version(x) != source.version:
             return x
         return _Spikes(source.u, source.v_threshold, x.shape, x.stride(), x.storage_offset() - source.offset)
 
@@ -71,8 +76,8 @@ def _recording():
 
 
 @contextmanager
-def nothing_remembered():
-    """Context within `spikes_from_potentials` for what keeps neither spikes nor u: a table would keep u alive."""
+def nothing_remembered() -> Iterator[None]:
+    """Context within `spikes_from_potentials` for a block that keeps neither spikes nor u (a note keeps u alive)."""
     _tables.append(None)
     try:
         yield

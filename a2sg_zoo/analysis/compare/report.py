@@ -1,25 +1,40 @@
-"""A comparison of runs as files: report.md, runs.csv, summary.json, pictures."""
+"""A comparison of runs as files: report.md, runs.csv, summary.json, and figures."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from a2sg_zoo.analysis.compare import LEAST_RUNS, as_csv, as_json, notes, tables
+from a2sg_zoo.analysis.compare.groups import LEAST_RUNS, Group
+from a2sg_zoo.analysis.compare.tables import as_csv, as_json, notes, tables
 from a2sg_zoo.analysis.figures.comparison import group_figures
 from a2sg_zoo.analysis.figures.style import save, to_tensorboard
 from a2sg_zoo.analysis.tables import table
 from a2sg_zoo.hub.files import write_atomically
 
-_INTRODUCTION = f"""Mean ± sample standard deviation over a method's runs, all of which are measured on the same
-samples. CV = Std / Mean(|.|), SGV = Var / Mean(|.|) and TGC = cosine of neighbouring steps are those of the local
-gradients dL/du, averaged over the layers and time steps that have them. SGV has the unit of a gradient, so a method
-that scales its surrogate scales it; CV and TGC do not change. The Hessian is that of the chain rule with the
-surrogate's own derivative. Fisher and Hessian grow with the surrogate's own scale, too: hence the table with one
-surrogate for all, and the rise of the loss at the ends of random directions, normalised filter by filter, which no
-surrogate enters. Rank correlations over fewer than {LEAST_RUNS} runs say nothing.
+_INTRODUCTION = f"""Numbers are the mean ± the sample standard deviation over the runs of a method. All runs are
+measured on the same samples. CV = Std / Mean(|.|), SGV = Var / Mean(|.|) and TGC = cosine of neighbouring time steps
+are those of the local gradients dL/du, averaged over the layers and time steps that have them. SGV has the unit of a
+gradient, so a method that scales its surrogate scales SGV; CV and TGC do not change. The Hessian is that of the chain
+rule with the surrogate's own derivative. Fisher and Hessian also grow with the surrogate's scale. Therefore one table
+uses the same surrogate for all runs, and another shows the rise of the loss at the ends of random directions,
+normalised filter by filter, which does not depend on a surrogate. Rank correlations over fewer than {LEAST_RUNS} runs
+say little.
 """
 
 
-def write_comparison(groups, failed, out, tensorboard=False):
-    """Writes the files into the folder `out`; returns the report's text."""
+def write_comparison(
+    groups: Sequence[Group], failed: Mapping[Path, str], out: str | Path, tensorboard: bool = False
+) -> str:
+    """Write a comparison as report.md, runs.csv, summary.json and figures.
+
+    Args:
+        groups: from `compare`.
+        failed: from `compare`.
+        out: folder of the files.
+        tensorboard: whether to write the figures into a TensorBoard event file, too.
+
+    Returns:
+        The text of report.md.
+    """
     out = Path(out)
     text, figures = f'# Comparison of runs\n\n{_INTRODUCTION}', {}
     for i, group in enumerate(groups):

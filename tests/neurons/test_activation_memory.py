@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from a2sg_zoo.models.layers import conv_bn
-from a2sg_zoo.neurons import IF, LIF, PLIF, saved
-from a2sg_zoo.neurons.saved import spikes_from_potentials
+from a2sg_zoo.neurons import IF, LIF, PLIF, activation_memory
+from a2sg_zoo.neurons.activation_memory import spikes_from_potentials
 from a2sg_zoo.registry import MODELS
 
 
@@ -45,12 +45,12 @@ def test_gradients_are_the_same(dtype, channels_last):
 
 def test_two_of_three_convolutions_have_spikes_to_spare(monkeypatch):
     notes = []
-    monkeypatch.setattr(saved, '_Spikes', lambda *args: notes.append(args))
+    monkeypatch.setattr(activation_memory, '_Spikes', lambda *args: notes.append(args))
     x = torch.randn(2, 3, 8, 8, 8)
-    with saved.spikes_from_potentials():
+    with activation_memory.spikes_from_potentials():
         Net()(x)
     assert [shape for _, _, shape, *_ in notes] == [(6, 8, 8, 8)] * 2
-    with torch.no_grad(), saved.spikes_from_potentials():
+    with torch.no_grad(), activation_memory.spikes_from_potentials():
         Net()(x)
     Net()(x)
     assert len(notes) == 2
