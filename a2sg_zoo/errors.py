@@ -1,7 +1,11 @@
 """Errors that are meant to be read by a person."""
 
 import re
+import unicodedata
 from pathlib import Path
+
+# characters that change the order of the text around them
+_BIDIRECTIONAL = frozenset('\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069')
 
 
 class A2SGError(Exception):
@@ -26,6 +30,32 @@ class CheckpointError(A2SGError):
 
 class NonFiniteError(A2SGError, ArithmeticError):
     """Training met NaN or infinity."""
+
+
+class MachineError(A2SGError):
+    """The machine refused what a run needs: memory, space on a disk, a process."""
+
+
+def printable(text: object, keep: str = '') -> str:
+    """Text from a file or its name, made safe for a terminal.
+
+    Control characters, such as the escape sequences of terminals, line ends, bytes of a name that are not UTF-8, and
+    marks that reverse the direction of writing become escapes of Python.
+
+    >>> printable('cat\\x1b[2J')
+    'cat\\\\x1b[2J'
+
+    Args:
+        text: anything; `str` of it is taken.
+        keep: control characters that stay, such as '\\n'.
+    """
+    return ''.join(
+        c
+        if c in keep or unicodedata.category(c) not in ('Cc', 'Cs', 'Zl', 'Zp') and c not in _BIDIRECTIONAL
+        # one character at a time, so that no two of them make another escape
+        else c.encode('unicode_escape').decode()
+        for c in str(text)
+    )
 
 
 def with_commands_of_here(text):

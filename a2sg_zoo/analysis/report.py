@@ -8,20 +8,21 @@ import torch
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from a2sg_zoo.adaptation.policies import attach
-from a2sg_zoo.analysis.figures import plots
+from a2sg_zoo.adaptation import attach
+from a2sg_zoo.analysis.figures.style import save, to_tensorboard
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective, check_finite
 from a2sg_zoo.analysis.sections import SECTIONS
+from a2sg_zoo.analysis.settings import SETTINGS
 from a2sg_zoo.analysis.tables import as_json, cell, table
+from a2sg_zoo.engine.build import build_runner, check_classes
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
-from a2sg_zoo.engine.run import build_runner, check_classes, find_checkpoint
+from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
-from a2sg_zoo.hub.fetch import locate
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.index import ZOO, find
+from a2sg_zoo.hub.pretrained import locate
 
-SETTINGS = dict(rho=0.05, vectors=16, steps=40, points=21, span=1.0, dimensions=2, processes=1, memory=4e9, seed=0)
 _AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processes=1)
 
 
@@ -148,10 +149,10 @@ class Report:
             raise
         text = '\n'.join(f'{title}\n\n{table(rows)}' if rows else f'{title}\n' for title, rows in tables)
         for stem, figure in figures.items():
-            plots.save(figure, self.out / stem)
+            save(figure, self.out / stem)
             text += f'\n![{stem}]({stem}.png)\n'
         if figures:
-            plots.to_tensorboard(figures, self.out)
+            to_tensorboard(figures, self.out)
         return self._save(name, content, text)
 
     def _save(self, name, content, text):

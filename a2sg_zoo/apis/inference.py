@@ -23,7 +23,7 @@ from torchvision.transforms.v2.functional import InterpolationMode, center_crop,
 
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.hub import web
-from a2sg_zoo.hub.fetch import locate
+from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import load, read
 from a2sg_zoo.registry import SCOPE
 from a2sg_zoo.visualization import overlay

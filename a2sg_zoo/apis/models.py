@@ -28,7 +28,7 @@ def info(name):
 def get_model(name, pretrained=True, device='cpu'):
     """A network of the zoo, in evaluation mode.
 
-    The file is downloaded where it is not shipped or cached; see `a2sg_zoo.hub.fetch.fetch`.
+    The file is downloaded where it is not shipped or cached; see `a2sg_zoo.hub.pretrained.pretrained_file`.
 
     Args:
         name: as in `list_models()`.
@@ -45,10 +45,10 @@ def get_model(name, pretrained=True, device='cpu'):
         CheckpointError: its file cannot be had, is damaged, or does not fit.
     """
     from a2sg_zoo.hub import published
-    from a2sg_zoo.hub.fetch import fetch
+    from a2sg_zoo.hub.pretrained import pretrained_file
 
     if pretrained:
-        model, description = published.load(fetch(name), device)
+        model, description = published.load(pretrained_file(name), device)
         model.classes = description.classes
         return model
     facts = find(name)

@@ -1,5 +1,6 @@
 """SceneParse150, the 150-class benchmark of ADE20K, read so that trouble with the files is named at once."""
 
+import contextlib
 import io
 import os
 from itertools import groupby
@@ -8,13 +9,15 @@ import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
-from mmseg.datasets import ADE20KDataset
-from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
 from a2sg_zoo.datasets.seeding import SeededItems
 from a2sg_zoo.errors import DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
+
+with contextlib.redirect_stdout(None):  # it prints that an optional package is missing
+    from mmseg.datasets import ADE20KDataset
+    from mmseg.datasets.transforms import LoadAnnotations
 
 IGNORED = 255
 # what a complete JPEG or PNG ends with

@@ -1,6 +1,7 @@
 """A checkpoint to tables and pictures, and what goes wrong on the way."""
 
 import json
+import re
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +15,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import a2sg_zoo
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis import sections
-from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, find_run, load_batches, load_network, table
-from a2sg_zoo.engine.run import build_runner, prepare_config
+from a2sg_zoo.engine.build import build_runner
+from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
-from a2sg_zoo.hub.fetch import fetch
+from a2sg_zoo.hub.pretrained import pretrained_file
 from a2sg_zoo.surrogates import ASY
 
 from .networks import classifier_objective
@@ -127,7 +129,7 @@ def test_a_diverged_checkpoint(run, tmp_path):
     contents = torch.load(run / 'iter_4.pth', weights_only=True)
     contents['state_dict']['backbone.blocks.0.mlp.fc1.conv.bias'][3] = float('inf')
     torch.save(contents, tmp_path / 'bad.pth')
-    with pytest.raises(CheckpointError, match=r'mlp.fc1.conv.bias has 1 of \d+ values that are NaN or infinite'):
+    with pytest.raises(CheckpointError, match=r'mlp.fc1.conv.bias.*\b1 of \d+'):
         load_network(config(tmp_path), tmp_path / 'bad.pth')
 
 
@@ -135,14 +137,18 @@ def test_weights_that_are_finite_but_too_large(run, tmp_path):
     contents = torch.load(run / 'iter_4.pth', weights_only=True)
     contents['state_dict']['head.layers.0.bias'][:2] = torch.tensor([3e38, -3e38])
     torch.save(contents, tmp_path / 'bad.pth')
-    with pytest.raises(A2SGError, match='its loss on the train data is'):
+    with pytest.raises(A2SGError, match='bad.pth.*loss.*train'):
         analyse(config(tmp_path), tmp_path / 'bad.pth', ['fisher'], tmp_path / 'out', samples=4)
 
 
 def test_weights_of_the_zoo():
     name = 'resnet_small_digits_tri'
     for said in (name, f'zoo:{name}'):
-        assert find_run(said) == (fetch(name), Path(a2sg_zoo.info(name)['config']), Path('work_dirs', 'zoo', name))
+        assert find_run(said) == (
+            pretrained_file(name),
+            Path(a2sg_zoo.info(name)['config']),
+            Path('work_dirs', 'zoo', name),
+        )
     assert find_run(name, 'mine.py')[1] == Path('mine.py')
 
 
@@ -155,43 +161,43 @@ def test_a_path_from_the_home_folder(run, monkeypatch):
 def test_a_file_beside_a_checkpoint_is_no_config(tmp_path):
     (tmp_path / 'some.pth').touch()
     (tmp_path / 'setup.py').write_text('raise SystemExit')
-    with pytest.raises(ConfigError, match='holds no config of a run'):
+    with pytest.raises(ConfigError, match='--config'):
         find_run(tmp_path / 'some.pth')
 
 
 def test_mistakes(run, tmp_path):
-    with pytest.raises(CheckpointError, match='some.pth does not exist; name the folder of a run, a checkpoint or'):
+    with pytest.raises(CheckpointError, match='some.pth'):
         find_run(tmp_path / 'some.pth')
     (tmp_path / 'some.pth').touch()
-    with pytest.raises(ConfigError, match='holds no config of a run; name the one of the checkpoint with --config'):
+    with pytest.raises(ConfigError, match='--config'):
         find_run(tmp_path / 'some.pth')
     (tmp_path / 'last_checkpoint').touch()
     for name in 'ab':
         (tmp_path / f'{name}.py').write_text('')
-    with pytest.raises(ConfigError, match='holds 2 configs'):
+    with pytest.raises(ConfigError, match='2 configs'):
         find_run(tmp_path / 'some.pth')
-    with pytest.raises(CheckpointError, match='holds no best checkpoint'):
+    with pytest.raises(CheckpointError, match='best'):
         find_run(run, which='best')
-    with pytest.raises(ConfigError, match='there is no colour; there are variation'):
+    with pytest.raises(ConfigError, match='--what.*colour.*variation'):
         analyse(None, None, ['fisher', 'colour'], tmp_path)
 
 
 @pytest.mark.parametrize(
-    'changed, message',
+    'changed, flag',
     [
-        (dict(samples=0), '--samples must be at least 1, got 0'),
-        (dict(batch_size=-1), '--batch-size must be at least 1, got -1'),
-        (dict(settings=dict(vectors=0)), '--vectors must be at least 1'),
-        (dict(settings=dict(steps=0)), '--steps must be at least 1'),
-        (dict(settings=dict(points=1)), '--points must be at least 2, got 1'),
-        (dict(settings=dict(processes=0)), '--processes must be at least 1'),
-        (dict(settings=dict(rho=0.0)), '--rho must be positive and finite, got 0'),
-        (dict(settings=dict(span=float('nan'))), '--span must be positive and finite, got nan'),
-        (dict(settings=dict(memory=-1.0)), '--memory must be positive'),
+        (dict(samples=0), '--samples.*0'),
+        (dict(batch_size=-1), '--batch-size.*-1'),
+        (dict(settings=dict(vectors=0)), '--vectors'),
+        (dict(settings=dict(steps=0)), '--steps'),
+        (dict(settings=dict(points=1)), '--points.*2'),
+        (dict(settings=dict(processes=0)), '--processes'),
+        (dict(settings=dict(rho=0.0)), '--rho'),
+        (dict(settings=dict(span=float('nan'))), '--span.*nan'),
+        (dict(settings=dict(memory=-1.0)), '--memory'),
     ],
 )
-def test_settings_that_make_no_sense(changed, message, tmp_path):
-    with pytest.raises(ConfigError, match=message):
+def test_settings_that_make_no_sense(changed, flag, tmp_path):
+    with pytest.raises(ConfigError, match=flag):
         analyse(None, None, ['fisher'], tmp_path, **changed)
 
 
@@ -200,14 +206,15 @@ def test_fewer_samples_than_asked_for_are_said(run, tmp_path):
     analyse(
         config(tmp_path), run / 'iter_4.pth', [], tmp_path, split='test', samples=1000, batch_size=1000, say=said.append
     )
-    assert said == ['the test data set has 360 samples, fewer than the 1000 asked for: all are used']
+    (line,) = said
+    assert all(part in line for part in ('test', '360', '1000'))
 
 
 def test_an_empty_data_set(run, tmp_path, monkeypatch):
     monkeypatch.setattr('a2sg_zoo.datasets.classification.Digits.__len__', lambda self: 0)
     cfg = config(tmp_path)
     model = load_network(cfg, run / 'iter_4.pth')
-    with pytest.raises(DataError, match='train data set is empty'):
+    with pytest.raises(DataError, match='train'):
         load_batches(cfg, model)
 
 
@@ -222,7 +229,7 @@ def test_table():
 def test_no_section_of_that_name(tmp_path):
     model = torch.nn.Linear(2, 2)
     report = Report(Objective(model, [(torch.ones(1, 2), torch.zeros(1))], lambda m, x, y: m(x).sum()), tmp_path)
-    with pytest.raises(ConfigError, match="no analysis 'colour'"):
+    with pytest.raises(ConfigError, match='colour.*variation'):
         report.write('colour')
 
 
@@ -249,8 +256,7 @@ def test_a_network_that_guesses_is_named(tmp_path):
     good, bad = report(right), report([(t + 1) % 3 for t in right])
     single = report([torch.zeros_like(t) for t in right])
     assert (good.accuracy, good.guessing, bad.accuracy, bad.guessing, single.guessing) == (1, False, 0, True, None)
-    assert 'accuracy 100.0%.' in good.head() and 'guessing' not in good.head()
-    assert '**At the level of guessing: an untrained or diverged network' in bad.head()
+    assert '100.0%' in good.head() and '**' not in good.head() and '**' in bad.head()
 
 
 def test_the_limit_of_guessing(tmp_path):
@@ -266,18 +272,18 @@ def test_the_limit_of_guessing(tmp_path):
 def test_what_did_not_converge_is_said(tmp_path, monkeypatch):
     objective = classifier_objective(torch.float32)
     report = Report(objective, tmp_path, settings=dict(steps=1, vectors=1))
-    assert 'onverged' not in report.write('fisher')
-    monkeypatch.setattr(sections, 'fisher', partial(fisher, method='power', iterations=2))
+    assert '--memory' not in report.write('fisher')
+    monkeypatch.setattr(sections, 'fisher_spectrum', partial(fisher_spectrum, method='power', iterations=2))
     text, change = report.write('fisher'), json.loads((tmp_path / 'fisher.json').read_text())['change']
-    assert change > 1e-3 and f'**Not converged: an eigenvalue still changed by {change:.2g} of itself' in text
-    assert '**Not converged after 1 steps: surrogate: largest, residual ' in report.write('hessian')
+    assert change > 1e-3 and re.search(rf'\*\*.*{change:.2g}.*--memory.*\*\*', text)
+    assert re.search(r'\*\*.*surrogate: largest.*--steps.*\*\*', report.write('hessian'))
     report.settings['steps'] = 60
-    assert 'onverged' not in report.write('hessian')
+    assert '--steps' not in report.write('hessian')
 
 
 def test_out_of_memory_on_a_cpu(run, tmp_path, monkeypatch):
     monkeypatch.setitem(SECTIONS, 'fisher', lambda report: torch.empty(1 << 58))
-    with pytest.raises(A2SGError, match='fisher: out of memory on cpu; take a smaller --batch-size'):
+    with pytest.raises(A2SGError, match='fisher.*cpu.*--batch-size'):
         analyse(config(tmp_path), run / 'iter_4.pth', ['fisher'], tmp_path, samples=2)
 
 
@@ -307,12 +313,12 @@ def test_growth_takes_the_mean_of_frames(frames, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     'name, why',
     [
-        ('variation', 'BatchNorm1d has no neurons with a window'),
-        ('theory', 'BatchNorm1d has no neurons with a window'),
-        ('bridge', 'no linear and no convolutional layers'),
-        ('energy', 'BatchNorm1d has no attribute T'),
-        ('rasters', 'no spiking neurons'),
-        ('growth', 'no potential lies within 0.1 of the threshold'),
+        ('variation', 'BatchNorm1d'),
+        ('theory', 'BatchNorm1d'),
+        ('bridge', 'linear'),
+        ('energy', 'BatchNorm1d'),
+        ('rasters', 'neurons'),
+        ('growth', r'\b0.1\b'),
     ],
 )
 def test_sections_that_do_not_apply(name, why, tmp_path):
@@ -320,4 +326,4 @@ def test_sections_that_do_not_apply(name, why, tmp_path):
     report = Report(Objective(model, [(torch.zeros(4, 2), torch.arange(4))], lambda m, x, y: m(x).sum()), tmp_path)
     with pytest.raises(NotApplicable, match=why):
         report.write(name)
-    assert why in json.loads((tmp_path / f'{name}.json').read_text())['not_applicable']
+    assert re.search(why, json.loads((tmp_path / f'{name}.json').read_text())['not_applicable'])

@@ -15,8 +15,9 @@ from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from a2sg_zoo.adaptation import A2SG
+from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
-from a2sg_zoo.engine.run import build_runner, prepare_config
+from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy

@@ -6,8 +6,9 @@ import sys
 import pytest
 import torch
 
+from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.memory import keep_freed_memory
-from a2sg_zoo.engine.run import build_runner, prepare_config
+from a2sg_zoo.engine.run import prepare_config
 
 FAULTS = """
 import resource, torch

@@ -11,7 +11,7 @@ from a2sg_zoo.analysis.measures.growth import Growth
 from a2sg_zoo.analysis.measures.theory import theorem_4_1, theorem_4_2
 from a2sg_zoo.evidence import document as why_document
 from a2sg_zoo.evidence.document import write_document
-from a2sg_zoo.evidence.why import TOPICS, evaluate
+from a2sg_zoo.evidence.paper import TOPICS, evaluate
 
 METHODS = 'fixed TRI', 'fixed BOX', 'fixed ASY', 'ST-ASG', 'A2SG'
 NUMBERS = dict(
@@ -98,7 +98,7 @@ def make_document(folder, seeds, monkeypatch):
         dict(shape='BOX', layers=2, exponent=None, growth=None, why='the Hessian is 0'),
     ]
     claims = evaluate(groups, theorems, growths)
-    monkeypatch.setattr(why_document.plots, 'save', lambda *args, **kwargs: None)  # takes ten times as long as the rest
+    monkeypatch.setattr(why_document, 'save', lambda *args, **kwargs: None)  # takes ten times as long as the rest
     text = write_document(
         folder,
         groups,

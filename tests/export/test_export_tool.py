@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.export import Deployed, to_nir, to_onnx
 from a2sg_zoo.export.check import Row, compare, table
 from a2sg_zoo.export.source import load, save
@@ -55,7 +55,7 @@ def test_tool(kind, packages, tool, folder, capsys):
     before = (folder / f'vgg.{kind}').read_bytes()
     with pytest.raises(SystemExit):
         tool(arguments(folder, kind))
-    assert 'exists already' in capsys.readouterr().err and (folder / f'vgg.{kind}').read_bytes() == before
+    assert f'vgg.{kind}' in capsys.readouterr().err and (folder / f'vgg.{kind}').read_bytes() == before
     (folder / f'vgg.{kind}').write_text('old')
     tool(arguments(folder, kind, '--force'))
     assert len((folder / f'vgg.{kind}').read_bytes()) > 1000
@@ -73,6 +73,24 @@ def test_the_check_sees_other_weights(folder):
         network.head.layers[-1].weight.neg_()
     rows = compare(contents, 'onnx', network, deployed, sources)
     assert min(row.difference for row in rows) > 0.01 and any(row.agreement == 0 for row in rows)
+
+
+def test_the_check_refuses_logits_that_are_not_finite(folder):
+    """NaN agrees with nothing, although argmax gives the same class for it on both sides."""
+    pytest.importorskip('onnxruntime'), pytest.importorskip('onnxscript')
+    network, description = classifier('vgg_stride', T=2, in_channels=3)
+    good = to_onnx(Deployed(network, description), 'x')
+    with torch.no_grad():
+        network.head.layers[-1].bias[1] = float('nan')
+    deployed = Deployed(network, description)
+    with pytest.raises(CheckpointError, match=r'0.png.*1 of 4'):
+        compare(good, 'onnx', network, deployed, [folder / '0.png'])
+    bad = to_onnx(deployed, 'x')
+    with torch.no_grad():
+        network.head.layers[-1].bias[1] = 0.0
+    with pytest.raises(A2SGError, match=r'1.png.*1 of 4') as error:
+        compare(bad, 'onnx', network, Deployed(network, description), [folder / '1.png'])
+    assert not isinstance(error.value, CheckpointError)
 
 
 def test_the_check_of_a_segmentation(folder):
@@ -94,7 +112,7 @@ def test_table():
 
 def test_events_take_no_pictures(folder):
     network, description = classifier('vgg_stride', T=2)
-    with pytest.raises(DataError, match='takes events, and no picture'):
+    with pytest.raises(DataError, match='--check'):
         compare(b'', 'onnx', network, Deployed(network, description, (32, 32)), [folder / '0.png'])
 
 
@@ -104,7 +122,7 @@ def test_what_spikingjelly_cannot_read():
     for neuron in (dict(type='LIF', tau=1.0), dict(type='LIF', decay_input=False, v_reset=-0.5)):
         network, description = classifier('vgg_stride', T=2, in_channels=3, neuron=neuron)
         deployed = Deployed(network, description)
-        with pytest.raises(ConfigError, match='SpikingJelly cannot read this graph'):
+        with pytest.raises(ConfigError, match='SpikingJelly'):
             compare(to_bytes(to_nir(deployed, 'x')), 'nir', network, deployed, [])
 
 
@@ -120,7 +138,7 @@ def test_what_is_missing_is_named(kind, package, monkeypatch):
         pytest.importorskip('nir')
     monkeypatch.setitem(sys.modules, package, None)
     network, description = classifier('vgg_stride', T=2, in_channels=3)
-    with pytest.raises(ConfigError, match=rf'\b{package}[\w.]* is needed.*pip install "a2sg-zoo\['):
+    with pytest.raises(ConfigError, match=rf'\b{package}\b.*pip install "a2sg-zoo\['):
         compare(b'', kind, network, Deployed(network, description), [])
 
 
@@ -155,9 +173,9 @@ def test_config_and_checkpoint(tmp_path):
         assert description.classes == classes and description.resize == dict(size=16) and name == 'mine'
         assert torch.equal(found.head.layers[0].weight, network.head.layers[0].weight) and not found.training
     torch.save(torch.zeros(3), tmp_path / 'tensor.pth')
-    with pytest.raises(CheckpointError, match='tensor.pth holds no weights'):
+    with pytest.raises(CheckpointError, match='tensor.pth'):
         source.load(str(tmp_path / 'mine.py'), tmp_path / 'tensor.pth')
-    with pytest.raises(ConfigError, match='mine.py is a config, which has no weights'):
+    with pytest.raises(ConfigError, match='mine.py'):
         load(str(tmp_path / 'mine.py'))
 
 

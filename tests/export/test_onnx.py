@@ -9,7 +9,7 @@ from torch import nn
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.deployed import Deployed, exportable
 from a2sg_zoo.models.backbones.qkformer import AcrossBatch
-from a2sg_zoo.neurons import ILIF, LIF, Neuron
+from a2sg_zoo.neurons import ILIF, LIF, Neuron, compute_fused
 from a2sg_zoo.registry import NEURONS
 from tests.export.networks import classifier, events, pictures, segmentor
 from tests.models.backbones.test_families import FAMILIES
@@ -145,17 +145,20 @@ def test_exportable_neurons(config):
     x = 3 * torch.randn(6, 2, 50, dtype=torch.float64)
     own = neuron(x)
     with exportable(neuron):
-        assert 'forward' in vars(neuron)
         plain = neuron(x)
+        # a tracer sees plain operations alone
+        with torch.no_grad():
+            graph = torch.export.export(neuron, (x,)).graph
     assert torch.equal(own, plain) and 0 < own.mean() < 1
-    assert 'forward' not in vars(neuron)
+    assert not any('autograd' in str(node.target).lower() for node in graph.nodes)
+    assert getattr(neuron, 'backend', compute_fused) is compute_fused
 
 
 def test_exportable_after_a_failure():
     network = nn.Sequential(LIF(), ILIF(), AcrossBatch(LIF()))
     with pytest.raises(KeyError), exportable(network):
         raise KeyError
-    assert not any('forward' in vars(module) for module in network)
+    assert network[0].backend is network[2].neuron.backend is compute_fused and not network[2].each_alone
 
 
 def test_samples_alone():
@@ -180,12 +183,12 @@ def test_neurons_of_the_users_own_keep_their_forward():
 
 def test_mistakes():
     network, description = classifier('vgg_stride', T=2)
-    with pytest.raises(ConfigError, match=r'size of the input is not known.*--size HEIGHT WIDTH'):
+    with pytest.raises(ConfigError, match='--size'):
         Deployed(network, description)
-    with pytest.raises(ConfigError, match='height and a width of at least 1; got 0 x 0'):
+    with pytest.raises(ConfigError, match='0 x 0'):
         Deployed(network, description, (0, 0))
     network, description = segmentor()
-    with pytest.raises(ConfigError, match='multiples of 16, .* instead of 40 x 32'):
+    with pytest.raises(ConfigError, match=r'\b16\b.*40 x 32'):
         Deployed(network, description, (40, 32))
 
     class Stubborn(nn.Module):
@@ -194,5 +197,5 @@ def test_mistakes():
 
     network, description = classifier('vgg_stride', T=1, in_channels=3)
     network.head.layers.append(Stubborn())
-    with pytest.raises(A2SGError, match='tiny: torch cannot export this network to ONNX'):
+    with pytest.raises(A2SGError, match='tiny'):
         to_onnx(Deployed(network, description), 'tiny')

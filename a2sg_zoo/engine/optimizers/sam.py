@@ -8,7 +8,7 @@ from mmengine.optim import OptimWrapper
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.neurons import hold_widths
 from a2sg_zoo.registry import OPTIM_WRAPPERS
 from a2sg_zoo.surrogates.base import positive
 
@@ -68,7 +68,7 @@ class SAMOptimWrapper(OptimWrapper):
             for p, g in zip(parameters, first):
                 p.addcmul_(torch.where(norm.isfinite(), g, 0.0), climb)
         self.zero_grad(**(zero_kwargs or {}))
-        with _undisturbed(model), _random_numbers(state):
+        with hold_widths(model), _statistics_restored(model), _random_numbers(state):
             losses = model(*args, **kwargs)
             self.backward((model.module if is_model_wrapper(model) else model).parse_losses(losses)[0])
         with torch.no_grad():
@@ -80,18 +80,13 @@ class SAMOptimWrapper(OptimWrapper):
 
 
 @contextmanager
-def _undisturbed(model):
-    """Within, batch norms update no statistics, and windows stand as they are, whatever their policies."""
+def _statistics_restored(model):
+    """Within it, batch norms update their statistics; at its end they are restored."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     buffers = [(b, b.clone()) for m in norms for b in m.buffers()]
-    policies = {neuron: neuron.policy for neuron in named_neurons(model).values()}
-    for neuron in policies:
-        neuron.policy = None
     try:
         yield
     finally:
-        for neuron, policy in policies.items():
-            neuron.policy = policy
         with torch.no_grad():
             for buffer, value in buffers:
                 buffer.copy_(value)

@@ -47,7 +47,7 @@ def test_against_plain_autograd():
     found = measure(objective)
     parts = [potentials_and_gradients(model, x, y) for x, y in objective.batches]
     assert list(found) == [(f'neuron{i}', t) for i in (1, 2) for t in (1, 2, 3)]
-    assert '_window' not in vars(model.neuron1)
+    assert model.neuron1.watcher is None
     for (layer, t), stats in found.items():
         u = torch.cat([part[layer][0][t - 1].flatten() for part in parts])
         # the second batch is smaller, so its mean loss gives each sample more
@@ -124,7 +124,7 @@ def test_what_overflows_is_undefined():
 
 def test_a_network_without_neurons():
     model = torch.nn.Linear(5, 3)
-    with pytest.raises(A2SGError, match='no spiking neurons'):
+    with pytest.raises(A2SGError, match='Linear'):
         measure(Objective(model, [(torch.randn(2, 5), torch.tensor([0, 1]))], cross_entropy))
 
 
@@ -147,10 +147,10 @@ def test_log(tmp_path):
     assert curve(records, 'sgv') == ([2, 4], [1.0, None])
 
     path.write_text(lines[0] + '\n{"iter"\n' + lines[1] + '\n')
-    with pytest.raises(DataError, match='line 2 is damaged'):
+    with pytest.raises(DataError, match='adaptation.jsonl.*line 2'):
         read_adaptation_log(path)
     path.write_text('')
-    with pytest.raises(DataError, match='holds no records'):
+    with pytest.raises(DataError, match='adaptation.jsonl'):
         read_adaptation_log(path)
-    with pytest.raises(DataError, match='does not exist'):
+    with pytest.raises(DataError, match='elsewhere.jsonl'):
         read_adaptation_log(tmp_path / 'elsewhere.jsonl')

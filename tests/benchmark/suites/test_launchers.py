@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from a2sg_zoo.benchmark.suites.execute import Job
+from a2sg_zoo.benchmark.suites.job import Job
 from a2sg_zoo.benchmark.suites.launchers import local, ray, slurm
 
 

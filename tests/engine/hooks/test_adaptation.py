@@ -1,6 +1,7 @@
 """The hook's log: plain data, complete, and cut back to the checkpoint on resume."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, Fixed
+from a2sg_zoo.adaptation import A2SG, Fixed, policies
 from a2sg_zoo.engine.hooks import AdaptationHook
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LIF
+from a2sg_zoo.neurons import LIF, multistep_reference
 from a2sg_zoo.registry import HOOKS
 
 
@@ -24,7 +25,8 @@ class Runner:
         self.optim_wrapper = SimpleNamespace(_accumulative_counts=accumulation)
         self.scalars, self.warnings = {}, []
         self.visualizer = SimpleNamespace(add_scalars=lambda scalars, step: self.scalars.update({step: scalars}))
-        self.logger = SimpleNamespace(warning=self.warnings.append)
+        self.lines = []
+        self.logger = SimpleNamespace(warning=self.warnings.append, info=self.lines.append)
 
     def run(self, hook, iterations, x):
         hook.before_run(self)
@@ -49,14 +51,35 @@ def x():
 
 
 def test_log(tmp_path, x):
-    hook = AdaptationHook(dict(type='A2SG', searcher=dict(type='ExactSearcher')), log_interval=2)
+    hook = AdaptationHook(dict(type='A2SG', searcher=dict(type='ExactSearcher')), log_interval=2, charts='steps')
     runner = Runner(tmp_path, Network())
     records = runner.run(hook, 5, x)
     assert [r['iter'] for r in records] == [2, 4] == list(runner.scalars)
     assert list(records[0]['layers']) == ['1', '3']
-    assert {'beta/1/t4', 'tgc/3/t1', 'sgv/1', 'cv/1/t2', 'rate/3', 'u_mean/1/t1', 'u_std/3/t4'} <= set(
+    assert {'width/1/t4', 'tgc/3/t1', 'sgv/1', 'cv/1/t2', 'rate/3', 'u_mean/1/t1', 'u_std/3/t4'} <= set(
         runner.scalars[2]
     )
+    assert len(runner.lines) == 2 and all(
+        part in runner.lines[0] for part in ('A2SG', 'width', 'SGV', 'TGC', 'spatial', 'temporal')
+    )
+
+
+def test_charts_are_few_unless_asked_for(tmp_path, x):
+    counts = {}
+    for detail in ('network', 'layers', 'steps'):
+        hook = AdaptationHook(Fixed(), log_interval=1, charts=detail)
+        runner = Runner(tmp_path, Network())
+        (record,) = runner.run(hook, 1, x)[-1:]
+        counts[detail] = len(runner.scalars[1])
+        widths = [beta for layer in record['layers'].values() for beta in layer['beta']]
+        assert runner.scalars[1]['width/mean'] == pytest.approx(sum(widths) / len(widths))
+        assert runner.scalars[1]['width/min'] == min(widths) and runner.scalars[1]['width/max'] == max(widths)
+        rates = [layer['rate'] for layer in record['layers'].values()]
+        assert runner.scalars[1]['rate/mean'] == pytest.approx(sum(rates) / len(rates))
+    # 7 statistics of 2 layers, 5 of these for 4 time steps, or 3 for the differences between them
+    assert counts['network'] == 9 and counts['layers'] == 9 + 14 and counts['steps'] == 9 + 14 + 2 * (4 * 4 + 3)
+    with pytest.raises(ConfigError, match='charts'):
+        AdaptationHook(Fixed(), charts='all')
 
 
 def iterations_of(records):
@@ -158,12 +181,12 @@ def test_warns_once_when_the_bounds_decide(tmp_path, x):
     runner = Runner(tmp_path, Network())
     records = runner.run(AdaptationHook(policy, log_interval=1), 3, x)
     assert records[0]['on_bound']['temporal'] > 0.5
-    assert len(runner.warnings) == 1 and 'the bounds decide beta' in runner.warnings[0]
+    assert len(runner.warnings) == 1 and '[0.1, 0.6]' in runner.warnings[0]
 
 
 def test_from_a_config():
     assert isinstance(HOOKS.build(dict(type='AdaptationHook', policy=dict(type='STASG'))).policy.surrogate.beta, float)
-    with pytest.raises(ConfigError, match="did you mean 'A2SG'"):
+    with pytest.raises(ConfigError, match="'A2GS'.*'A2SG'"):
         HOOKS.build(dict(type='AdaptationHook', policy=dict(type='A2GS')))
 
 
@@ -232,3 +255,31 @@ def test_sgv_is_that_of_the_loss(tmp_path, x, accumulation):
         for name in ('1', '3'):
             assert found[name]['sgv'] == pytest.approx(plain[name]['sgv'], rel=1e-5)
             assert found[name]['cv'] == pytest.approx(plain[name]['cv'], rel=1e-5)
+
+
+def test_neurons_that_ask_no_controller_end_the_first_iteration(tmp_path, x):
+    class OwnForward(LIF):
+        def forward(self, x):
+            return multistep_reference(x, self.rate, self.dynamics, self.surrogate, 1.0)
+
+    model = nn.Sequential(nn.Linear(6, 40), OwnForward(), nn.Linear(40, 30), OwnForward())
+    with pytest.raises(ConfigError, match=r'1 \(OwnForward\), 3 \(OwnForward\)'):
+        Runner(tmp_path, model).run(AdaptationHook(A2SG(), log_interval=1), 2, x)
+    Runner(tmp_path, model).run(AdaptationHook(Fixed(), log_interval=1), 2, x)  # there is nothing to ask
+
+
+def test_a_starving_layer_is_named(tmp_path, x, monkeypatch):
+    told = []
+    monkeypatch.setattr(policies, 'print_log', lambda text, *args: told.append(text))
+    model = Network()
+    nn.init.constant_(model[2].bias, -90)  # far from the threshold
+    Runner(tmp_path, model).run(AdaptationHook(A2SG(), log_interval=9), 10, x)
+    assert len(told) == 1 and re.search(r'3 \(t = 4, width 1, 0.00% inside\)', told[0]) and '1 (t' not in told[0]
+
+
+def test_neurons_outside_the_backbone_know_its_time_steps(tmp_path):
+    model = nn.Module()
+    model.backbone, model.head = nn.Linear(2, 2), LIF()
+    model.backbone.T = 3
+    AdaptationHook(A2SG()).before_run(Runner(tmp_path, model))
+    assert model.head.beta.shape == (3,)

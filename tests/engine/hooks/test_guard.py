@@ -58,7 +58,9 @@ class Probe(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         batch = {**data_batch, 'inputs': [x * float('nan') for x in data_batch['inputs']]}
+        runner.model.eval()  # statistics of batch norms are the run's
         assert runner.model(**batch, mode='loss')['loss'].isnan()
+        runner.model.train()
 
 
 class Net(toy.Net):

@@ -81,23 +81,23 @@ def test_training_step(name):
 
 
 @pytest.mark.parametrize(
-    'config, message',
+    'config, keys',
     [
-        (dict(type='Spikformer', form='imagenets'), 'form must be one of'),
-        (dict(type='Spikformer', embed_dims=36), 'embed_dims must be divisible by 8'),
-        (dict(type='Spikformer', embed_dims=64, num_heads=12), '64, must be divisible by its num_heads = 12'),
-        (dict(type='Spikingformer', form='dvs'), 'form must be one of'),
-        (dict(type='SpikeDrivenTransformer', pooling='01'), 'pooling must be four digits'),
-        (dict(type='QKFormer', form='cifar', depth=2), 'depth must exceed the 2 blocks'),
-        (dict(type='SpikingResNet', depths=(2, 2, 2, 2)), 'one number a stage'),
-        (dict(type='SEWResNet', connect='OR'), 'connect must be one of'),
-        (dict(type='SEWResNet', widths=(8, 16)), 'must have 4 numbers'),
-        (dict(type='VGGSNN', pool='max'), "pool must be 'avg' or 'stride'"),
-        (dict(type='ESpikeFormer', neuron=dict(type='ILIF', levels=0)), 'levels must be an integer >= 1'),
+        (dict(type='Spikformer', form='imagenets'), 'form.*cifar.*imagenets'),
+        (dict(type='Spikformer', embed_dims=36), r'embed_dims.*\b8\b.*\b36\b'),
+        (dict(type='Spikformer', embed_dims=64, num_heads=12), r'\b64\b.*num_heads = 12'),
+        (dict(type='Spikingformer', form='dvs'), 'form.*cifar.*dvs'),
+        (dict(type='SpikeDrivenTransformer', pooling='01'), "pooling.*'01'"),
+        (dict(type='QKFormer', form='cifar', depth=2), r'depth.*\b2\b'),
+        (dict(type='SpikingResNet', depths=(2, 2, 2, 2)), 'depths.*widths'),
+        (dict(type='SEWResNet', connect='OR'), 'connect.*IAND.*OR'),
+        (dict(type='SEWResNet', widths=(8, 16)), 'depths.*widths'),
+        (dict(type='VGGSNN', pool='max'), 'pool.*avg.*stride.*max'),
+        (dict(type='ESpikeFormer', neuron=dict(type='ILIF', levels=0)), r'levels.*\b0'),
     ],
 )
-def test_wrong_arguments_are_explained(config, message):
-    with pytest.raises(ConfigError, match=message):
+def test_wrong_arguments_are_explained(config, keys):
+    with pytest.raises(ConfigError, match=keys):
         MODELS.build(config)
 
 

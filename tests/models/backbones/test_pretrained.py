@@ -64,7 +64,7 @@ def test_another_size_is_refused(tmp_path):
     backbone = MODELS.build(dict(type='Spikformer', embed_dims=64, depth=1, num_heads=4))
     with pytest.raises(CheckpointError, match='blocks.1') as error:
         backbone.load_pretrained(tmp_path / 'deep.pth')
-    assert 'of another shape' in str(error.value)
+    assert 'stages.0.project' in str(error.value) and 'deep.pth' in str(error.value)
 
 
 def test_another_family_is_refused(tmp_path):
@@ -72,7 +72,7 @@ def test_another_family_is_refused(tmp_path):
         MODELS.build(dict(type='MetaSpikeFormer', embed_dims=[16, 16, 16, 16], num_heads=4)).state_dict(),
         tmp_path / 'other.pth',
     )
-    with pytest.raises(CheckpointError, match='missing in the file'):
+    with pytest.raises(CheckpointError, match='other.pth'):
         MODELS.build(dict(type='Spikformer', embed_dims=32, depth=1, num_heads=4)).load_pretrained(
             tmp_path / 'other.pth'
         )

@@ -45,7 +45,7 @@ def test_modes():
     predictions = model(**data, mode='predict')
     torch.testing.assert_close(torch.stack([p['logits'] for p in predictions], 1), logits)
     assert [int(p['label']) for p in predictions] == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match='mode must be'):
+    with pytest.raises(ValueError, match="mode.*'train'"):
         model(**data, mode='train')
 
 
@@ -101,17 +101,17 @@ def test_head_by_hand():
 
 
 @pytest.mark.parametrize(
-    'make, message',
+    'make, key',
     [
-        (lambda: classifier(backbone=dict(time='mean')), "set model.backbone.time = 'keep'"),
-        (lambda: classifier(test_cfg=dict(t=2)), 'test_cfg has t; it takes T'),
-        (lambda: classifier(test_cfg=dict(T=0)), 'must be an integer >= 1, got 0'),
-        (lambda: classifier(mixing=[dict(type='torchvision/MixUp', alpha=0.0)]), 'mixing: '),
-        (lambda: classifier(mixing=[dict(type='torchvision/MixUpp')]), 'mixing: '),
+        (lambda: classifier(backbone=dict(time='mean')), 'model.backbone.time'),
+        (lambda: classifier(test_cfg=dict(t=2)), r'test_cfg.*\bt\b.*\bT\b'),
+        (lambda: classifier(test_cfg=dict(T=0)), r'\bT\b.*\b0'),
+        (lambda: classifier(mixing=[dict(type='torchvision/MixUp', alpha=0.0)]), 'mixing.*alpha'),
+        (lambda: classifier(mixing=[dict(type='torchvision/MixUpp')]), 'mixing.*MixUpp'),
     ],
 )
-def test_mistakes(make, message):
-    with pytest.raises(ConfigError, match=message):
+def test_mistakes(make, key):
+    with pytest.raises(ConfigError, match=key):
         make()
 
 

@@ -40,7 +40,7 @@ def test_mixup_mixes_samples_not_time(network, monkeypatch):
     frames = torch.rand(2, 3, 2, 12, 12)
     monkeypatch.setattr(torch, '_sample_dirichlet', lambda concentration: torch.tensor([[0.25, 0.75]]))
     seen = []
-    monkeypatch.setattr(network.backbone, 'forward', lambda x: seen.append(x) or [torch.rand(3, 2, 8, 3, 3)])
+    monkeypatch.setattr(network.backbone, 'forward', lambda x, T: seen.append(x) or [torch.rand(3, 2, 8, 3, 3)])
     network.loss(frames, torch.tensor([1, 4]))
     assert seen[0].equal((0.25 * frames + 0.75 * frames[[1, 0]]).transpose(0, 1))
 
@@ -53,20 +53,17 @@ def test_fewer_time_steps_take_the_first_frames(network):
     for a, b in zip(whole, network(frames, labels, mode='predict')):
         torch.testing.assert_close(b['logits'], a['logits'][:2])
     for wrong in (1, 4):
-        with pytest.raises(ConfigError, match=f'T = 2 time steps, but the data has {wrong} frames'):
+        with pytest.raises(ConfigError, match=rf'\bT = 2\b.*\b{wrong} frames'):
             network(torch.rand(2, wrong, 2, 12, 12), labels, mode='predict')
     assert network.backbone.T == 3
 
 
 def test_frames_that_do_not_match_the_network(network):
-    with pytest.raises(ConfigError, match='T = 3 time steps, but the data has 4 frames'):
+    with pytest.raises(ConfigError, match=r'\bT = 3\b.*\b4 frames'):
         network(torch.rand(2, 4, 2, 12, 12), torch.tensor([1, 4]), mode='loss')
     path = ROOT / 'configs' / 'vggsnn_cifar10dvs_tri.py'
     with pytest.raises(ConfigError) as error:
         validate_config(load_config(path, {'model.backbone.T': 4}))
-    for name in ('train', 'val', 'test'):
-        assert (
-            f'{name}_dataloader.dataset.T: a sample has 10 frames, but the network runs model.backbone.T = 4 '
-            in str(error.value)
-        )
+    for key in (*(f'{name}_dataloader.dataset.T' for name in ('train', 'val', 'test')), '10', 'model.backbone.T = 4'):
+        assert key in str(error.value)
     validate_config(Config(dict(model=dict(backbone=dict(type='VGGSNN', T=4)))))

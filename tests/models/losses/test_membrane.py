@@ -113,12 +113,12 @@ def test_hook_adds_the_loss(growth, share):
 
 
 def test_mistakes():
-    with pytest.raises(ConfigError, match='Linear has no spiking neurons'):
+    with pytest.raises(ConfigError, match='Linear'):
         MembraneLoss(dict(type='IMLoss'), 1.0).before_run(SimpleNamespace(model=nn.Linear(1, 1)))
-    with pytest.raises(ConfigError, match='growth must be'):
+    with pytest.raises(ConfigError, match='growth.*fast'):
         MembraneLoss(dict(type='IMLoss'), 1.0, growth='fast')
-    with pytest.raises(ConfigError, match='p must be 1 or 2'):
+    with pytest.raises(ConfigError, match=r'\bp\b.*\b3'):
         RMPLoss(3)
-    with pytest.raises(ValueError, match='std must be positive'):
+    with pytest.raises(ValueError, match=r'\bstd\b.*-1'):
         MembraneKL(std=-1)
     assert math.isclose(MembraneKL().std, 1.0)

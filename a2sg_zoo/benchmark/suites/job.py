@@ -1,0 +1,188 @@
+"""One run of a suite: the training, and what is measured of it, in a process of its own."""
+
+import json
+import math
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from a2sg_zoo.analysis.measures.energy import measure_energy
+from a2sg_zoo.benchmark.suites.results import write_result
+from a2sg_zoo.engine.hooks.reproducibility import run_info
+from a2sg_zoo.engine.run import prepare_config, train
+from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
+
+# points of a curve that a result keeps
+_POINTS = 50
+# validation images that firing rates, operations and energy are measured on
+_IMAGES = 256
+
+
+@dataclass
+class Job:
+    """What a process must know of a run. All of it is plain data.
+
+    Attributes:
+        folder: folder of the suite's results.
+        work_dir: folder of the run.
+        config: file of its config.
+        result: first keys of its result: suite, network, dataset, method, seed, hash, version, data.
+        threads: CPU threads of this run.
+        device: index of its CUDA device, or None for the CPU.
+    """
+
+    folder: str
+    work_dir: str
+    config: str
+    result: dict[str, Any]
+    threads: int = 1
+    device: int | None = None
+
+
+@HOOKS.register_module()
+class BenchmarkRecorder(Hook):
+    """Keeps what a result reports of a training: seconds of each step, losses, and scores.
+
+    Attributes:
+        seconds: seconds of each training step.
+        losses: [iteration, loss] of each training step.
+        scores: [iteration, {metric: value}] of each validation.
+    """
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Begin the record."""
+        self.seconds, self.losses, self.scores = [], [], []
+        self._start = time.perf_counter()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record the step that ended."""
+        self.seconds.append(time.perf_counter() - self._start)
+        self.losses.append([runner.iter + 1, float(outputs['loss'])])
+        self._start = time.perf_counter()
+
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        """Record the scores of a validation."""
+        self.scores.append([runner.iter, dict(metrics)])
+        self._start = time.perf_counter()
+
+
+def execute(job: Job) -> None:
+    """Train the network of a job, measure it, and write the result.
+
+    Everything that is printed meanwhile goes to log.txt in the run's folder.
+    """
+    work_dir = Path(job.work_dir)
+    _redirect_output(work_dir / 'log.txt')
+    torch.set_num_threads(job.threads)
+    if job.device is not None:
+        torch.cuda.set_device(job.device)
+    start = time.time()
+    before = _peak_memory()
+    cfg = prepare_config(job.config, work_dir=work_dir)
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='BenchmarkRecorder')]
+    # lets other programs read the config that the run leaves in its folder
+    imports = cfg.get('custom_imports') or {}
+    cfg.custom_imports = dict(imports, imports=[*imports.get('imports', []), __name__])
+    runner = train(cfg)
+    recorder = next(hook for hook in runner.hooks if isinstance(hook, BenchmarkRecorder))
+    info = run_info(runner)
+    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_memory() - before
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    write_result(
+        job.folder,
+        dict(
+            job.result,
+            status='finished',
+            reason='',
+            config=job.config,
+            started=time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(start)),
+            versions={key: info[key] for key in ('a2sg_zoo', 'commit', 'python', 'torch', 'device')},
+            machine=machine(),
+            metrics=_metrics(recorder.scores),
+            cost=dict(
+                train_seconds=sum(recorder.seconds),
+                seconds_per_step=statistics.median(recorder.seconds),
+                cpu_seconds=used.ru_utime + used.ru_stime,
+                peak_memory_bytes=peak,
+                steps=len(recorder.seconds),
+            ),
+            activity=_activity(runner),
+            curves=dict(
+                loss=_thinned(recorder.losses),
+                beta=_betas(work_dir / 'adaptation.jsonl'),
+                metric=[[i, next(iter(scores.values()))] for i, scores in recorder.scores],
+            ),
+        ),
+    )
+
+
+def machine() -> str:
+    """Return a line that describes this machine: its system, and its GPU or number of CPU cores."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'{os.cpu_count()} CPU cores'
+    return f'{platform.system()} {platform.machine()}, {device}'
+
+
+def _redirect_output(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _peak_memory() -> int:
+    scale = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def _metrics(scores: list) -> dict[str, float]:
+    """The metrics of the last validation, and the best value of the first metric over all validations."""
+    last = dict(scores[-1][1])
+    first = next(iter(last))
+    finite = [metrics[first] for _, metrics in scores if math.isfinite(metrics[first])]
+    return {**last, f'best_{first}': max(finite, default=math.nan)}
+
+
+def _activity(runner: Runner) -> dict[str, Any]:
+    model = unwrap_model(runner.model)
+    loader = runner.val_dataloader
+    batches = islice(loader, -(-_IMAGES // loader.batch_size))
+    model.eval()
+    found = measure_energy(model, (model.data_preprocessor(batch)['inputs'] for batch in batches))
+    del found['layers']
+    return found
+
+
+def _betas(path: Path) -> dict[str, list]:
+    """{layer: [[iteration, [width of each time step]], ...]} of the log that the `AdaptationHook` wrote."""
+    if not path.exists():
+        return {}
+    curves: dict[str, list] = {}
+    for record in _thinned([json.loads(line) for line in path.read_text().splitlines()]):
+        for layer, stats in record['layers'].items():
+            curves.setdefault(layer, []).append([record['iter'], stats['beta']])
+    return curves
+
+
+def _thinned(points: list) -> list:
+    step = -(-len(points) // _POINTS) or 1
+    return points[::-step][::-1]  # keeps the last point

@@ -1,0 +1,158 @@
+"""Pretrained weights by name: the file on this machine, downloaded if needed, and checked every time."""
+
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from a2sg_zoo.errors import CheckpointError, DataError
+from a2sg_zoo.hub import web
+from a2sg_zoo.hub.download import at_mirror, download, fault, lock
+from a2sg_zoo.hub.files import expanded
+from a2sg_zoo.hub.index import ZOO, Entry, find
+
+
+def home_folder() -> Path:
+    """The folder of everything that is downloaded: A2SG_HOME, or ~/.cache/a2sg_zoo."""
+    return expanded(os.environ.get('A2SG_HOME') or '~/.cache/a2sg_zoo')
+
+
+def cache_folder() -> Path:
+    """The folder of downloaded weights: A2SG_ZOO_CACHE, or `weights` in `home_folder()`."""
+    return expanded(os.environ.get('A2SG_ZOO_CACHE') or home_folder() / 'weights')
+
+
+def offline() -> bool:
+    """Whether A2SG_ZOO_OFFLINE forbids downloads."""
+    return os.environ.get('A2SG_ZOO_OFFLINE', '0') not in ('', '0')
+
+
+def pretrained_file(name: str) -> Path:
+    """The file of the pretrained weights of a name: the shipped one, the one in the cache, or a new download.
+
+    Size and SHA-256 are compared with the index on every call. Environment variables: A2SG_ZOO_CACHE (folder of the
+    cache), A2SG_ZOO_MIRROR (base URL that has all files under the last parts of their names), A2SG_ZOO_OFFLINE=1
+    (nothing is downloaded).
+
+    Args:
+        name: of the weights, as in `a2sg_zoo.list_models()`.
+
+    Returns:
+        Path of a .safetensors file.
+
+    >>> pretrained_file('resnet_small_digits_tri').name
+    'resnet_small_digits_tri.safetensors'
+
+    Raises:
+        ConfigError: the index has no such name, or is faulty.
+        CheckpointError: the file cannot be fetched, or is not the one that the index describes.
+    """
+    entry = find(name)
+    local = entry.shipped
+    if urlsplit(entry['location']).scheme == 'file':
+        local = Path(url2pathname(urlsplit(entry['location']).path))
+    if local is not None:
+        return _checked(entry, local)
+    # the hash in the name separates new weights from old weights of the same name
+    path = cache_folder() / f'{entry.name}-{entry["sha256"][:8]}.safetensors'
+    expected = dict(checksum=f'sha256:{entry["sha256"]}', size=entry['size'])
+    try:
+        if path.is_file() and fault(path, **expected) is None:
+            return path
+        if offline():
+            raise CheckpointError(
+                f'weights {name}: not in the cache ({path} is missing or damaged), and A2SG_ZOO_OFFLINE forbids '
+                f'downloads; unset it, or copy {web.shown(entry["location"])} there yourself'
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(entry, path, expected)
+    except DataError as error:
+        raise CheckpointError(f'weights {name}: {error}') from error
+    except OSError as error:
+        raise CheckpointError(
+            f'weights {name}: the cache cannot be written: {error.filename or path}: {error.strerror or error}; set '
+            'A2SG_ZOO_CACHE to a folder that you may write'
+        ) from error
+    return path
+
+
+def locate(model: str | os.PathLike) -> Path:
+    """The weight file that a user means.
+
+    A file of that name in the working folder comes first. A folder, such as that of a run, does not hide the weights.
+
+    Args:
+        model: a path, 'zoo:NAME', or a name in the zoo alone if it does not look like a path.
+
+    Returns:
+        Path, which need not exist if it was given as a path.
+
+    Raises:
+        ConfigError, CheckpointError: see `pretrained_file`.
+    """
+    text = str(model)
+    if text.startswith(ZOO):
+        return pretrained_file(text.removeprefix(ZOO))
+    path = expanded(text)
+    if path.is_file() or path.suffix in ('.pth', '.pt', '.safetensors') or len(path.parts) > 1:
+        return path
+    return pretrained_file(text)
+
+
+def _checked(entry: Entry, path: Path) -> Path:
+    try:
+        wrong = fault(path, f'sha256:{entry["sha256"]}', entry['size'])
+    except OSError as error:
+        raise CheckpointError(
+            f'weights {entry.name}: {path} cannot be read: {error.strerror}; the index says that it is there, so '
+            'reinstall or mount it'
+        ) from error
+    if wrong:
+        raise CheckpointError(
+            f'weights {entry.name}: {path} is not the file that {entry.index} describes: {wrong}. It was damaged or '
+            'replaced; reinstall or copy it again'
+        )
+    return path
+
+
+def _download(entry: Entry, path: Path, expected: dict) -> None:
+    mirror = os.environ.get('A2SG_ZOO_MIRROR')
+    if mirror:
+        try:
+            address = at_mirror(mirror, entry.filename)
+        except ValueError as error:
+            raise DataError(f'A2SG_ZOO_MIRROR = {web.shown(mirror)} is no address: {error}') from None
+        download(address, path, mirror=None, **expected)
+    elif urlsplit(entry['location']).scheme == 'hf':
+        _download_from_hugging_face(entry, path, expected)
+    else:
+        download(entry['location'], path, mirror=None, **expected)
+
+
+def _download_from_hugging_face(entry: Entry, path: Path, expected: dict) -> None:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise DataError(
+            f'{entry["location"]} is on the Hugging Face Hub, which needs huggingface_hub: pip install "a2sg-zoo[hub]"'
+        ) from error
+    file, _, revision = urlsplit(entry['location']).path.partition('@')
+    owner, repository, *inside = PurePosixPath(file).parts
+    # huggingface_hub keeps its unfinished downloads there, to resume them
+    folder = path.with_name(f'{path.name}.hub')
+    with lock(path):
+        if path.is_file() and fault(path, **expected) is None:
+            return
+        try:
+            found = Path(
+                hf_hub_download(f'{owner}/{repository}', '/'.join(inside), revision=revision or None, local_dir=folder)
+            )
+        except Exception as error:  # its HTTP library raises errors of many kinds
+            raise DataError(f'{entry["location"]} cannot be fetched: {type(error).__name__}: {error}') from error
+        wrong = fault(found, **expected)
+        if wrong is None:
+            os.replace(found, path)
+        shutil.rmtree(folder, ignore_errors=True)
+    if wrong:
+        raise DataError(f'{entry["location"]} is not the expected file: {wrong}. The download was removed')

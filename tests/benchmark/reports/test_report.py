@@ -1,0 +1,439 @@
+"""The report: its figures against the results they come from, gaps that show, and pages that parse."""
+
+import base64
+import csv
+import functools
+import io
+import json
+import re
+import warnings
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from a2sg_zoo.benchmark.reports.page import page
+from a2sg_zoo.benchmark.reports.report import COLUMNS, build_report
+from a2sg_zoo.benchmark.reports.tables import (
+    DASH,
+    cells,
+    comma_separated,
+    cost_columns,
+    footnotes,
+    markdown,
+    score_columns,
+)
+from a2sg_zoo.benchmark.suites.results import write_result
+from a2sg_zoo.cli.report import main as command
+from a2sg_zoo.errors import ConfigError, DataError
+
+from .make_results import METHODS, SEEDS, result, suite
+
+PLAN = dict(
+    name='small',
+    command='python tools/benchmark.py small.py',
+    networks=['cnn'],
+    datasets=['digits'],
+    methods=METHODS,
+    seeds=SEEDS,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        yield
+
+
+def without(results, *left_out):
+    """The results but for those of (method, seed)."""
+    return [r for r in results if (r['method'], r['seed']) not in left_out]
+
+
+def rows_of(report):
+    return {row['method']: row for table in report.tables for row in table.rows}
+
+
+def texts(report, method):
+    """{column: text} of a method's row, in the first table."""
+    table = report.tables[0]
+    row = next(r for r in table.rows if r['method'] == method)
+    columns = [*score_columns(table, report.sources), *cost_columns(table)]
+    return {column.title: cell.text for column, cell in zip(columns, cells(row, columns), strict=True)}
+
+
+class Page(HTMLParser):
+    """A page's tables as lists of rows of texts, its tags, attributes and text; refuses tags that do not match."""
+
+    VOID = {'meta', 'br', 'hr', 'img', 'link', 'input'}
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.tables, self.attributes, self.text = [], [], [], ''
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == 'table':
+            self.tables.append([])
+        elif tag == 'tr':
+            self.tables[-1].append([])
+        elif tag in ('td', 'th'):
+            self.tables[-1][-1].append('')
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if {'td', 'th'} & set(self.open):
+            self.tables[-1][-1][-1] += data
+        if not {'style', 'script'} & set(self.open):
+            self.text += data
+
+
+def test_figures():
+    results = suite()
+    rows = rows_of(build_report(results, [], PLAN))
+    values = {m: [r['metrics']['top1'] for r in results if r['method'] == m] for m in METHODS}
+    for method, row in rows.items():
+        assert (row['seeds_done'], row['seeds_planned'], row['gaps']) == (5, 5, '')
+        assert row['mean'] == pytest.approx(np.mean(values[method]))
+        assert row['std'] == pytest.approx(np.std(values[method], ddof=1))
+        assert row['peak_memory_mb'] == pytest.approx(300.000004)
+        assert row['firing_rate'] == pytest.approx(0.2) and row['sops'] == pytest.approx(1.7e6)
+        assert row['energy_uj'] == pytest.approx(2.27)
+    test = stats.ttest_rel(values['a2sg'], values['tri'])
+    interval = test.confidence_interval(0.95)
+    ours = rows['a2sg']
+    assert ours['difference'] == pytest.approx(np.mean(values['a2sg']) - np.mean(values['tri']))
+    assert (ours['difference_low'], ours['difference_high']) == pytest.approx((interval.low, interval.high))
+    assert ours['t_p'] == pytest.approx(test.pvalue)
+    assert ours['wilcoxon_p'] == pytest.approx(stats.wilcoxon(values['a2sg'], values['tri']).pvalue)
+    p = sorted([ours['t_p'], rows['asy']['t_p']])
+    assert sorted([ours['t_p_holm'], rows['asy']['t_p_holm']]) == pytest.approx([min(1, 2 * p[0]), max(2 * p[0], p[1])])
+    # medians, of the third of five seeds
+    assert ours['relative_cost'] == pytest.approx(0.0302 / 0.0202) and rows['tri']['relative_cost'] == 1
+    assert rows['tri']['difference'] is None and rows['tri']['pairs'] is None
+
+
+def test_other_reference_and_metric():
+    rows = rows_of(build_report(suite(), [], PLAN, metric='best_top1', reference='asy'))
+    assert rows['asy']['difference'] is None and rows['tri']['difference'] > 0
+    assert rows['tri']['metric'] == 'best_top1'
+
+
+WITHOUT_ONE = without(suite(), ('a2sg', 3))
+# {what is wrong with the run: (its results, its problems, what the gap must name)}
+GAPS = {
+    'nothing': ([], [], 'seed 3: '),
+    'a damaged file': ([], [('cnn-digits-a2sg-s3.json', 'cut short')], 'cut short'),
+    'a file elsewhere': ([], [('/x/runs/cnn-digits-a2sg-s3.json', 'edited')], 'edited'),
+    'failed': ([dict(status='failed', reason='out of memory', metrics={})], [], 'out of memory'),
+    'another version': ([dict(version='0ther')], [], '0ther'),
+    'other data': ([dict(data='d2')], [], 'data'),
+    'another config': ([dict(hash='h2')], [], 'config'),
+    'another suite': ([dict(suite='large')], [], 'large'),
+    'not finite': ([dict(metrics=dict(top1=float('nan')))], [], 'top1'),
+    'no number': ([dict(metrics=dict(top1='48'))], [], 'top1'),
+    'twice': ([{}, dict(metrics=dict(top1=99.0))], [], '2'),
+}
+
+
+@pytest.mark.parametrize('changes, problems, reason', GAPS.values(), ids=GAPS)
+def test_gaps_are_counted_named_and_marked(changes, problems, reason):
+    identities = {
+        f'cnn-digits-{r["method"]}-s{r["seed"]}': {key: r[key] for key in ('hash', 'version', 'data')} for r in suite()
+    }
+    results = WITHOUT_ONE + [result(method='a2sg', seed=3, **change) for change in changes]
+    report = build_report(results, problems, dict(PLAN, runs=identities))
+    row = rows_of(report)['a2sg']
+    expected = [result(method='a2sg', seed=s)['metrics']['top1'] for s in (0, 1, 2, 4)]
+    assert (row['seeds_done'], row['pairs'], row['mean']) == (4, 4, pytest.approx(np.mean(expected)))
+    assert row['gaps'].startswith('seed 3: ') and reason in row['gaps']
+    shown = texts(report, 'a2sg')
+    assert shown['seeds'] == '4 of 5 †'
+    assert all(text.endswith('†') for title, text in shown.items() if title not in ('method', 'published'))
+    assert not any('†' in text for text in texts(report, 'tri').values())
+    text_of_page = page(report)
+    for text in (markdown(report), text_of_page):
+        assert '4 of 5 †' in text and reason in text
+    assert reason in comma_separated(report)
+    assert 'class="gap"' in text_of_page and dict(report.facts)['Runs'].startswith('14 of 15')
+
+
+def test_gaps_of_the_reference_show_in_what_is_relative_to_it():
+    report = build_report(without(suite(), ('tri', 0)), [], PLAN)
+    shown = texts(report, 'a2sg')
+    assert '†' not in shown['top1'] and shown['seeds'] == '5'
+    assert all(
+        shown[title].endswith('†') for title in ('difference to tri', 'p, t test (Holm)', 'time of a step / tri')
+    )
+
+
+def test_without_a_plan_the_newest_version_counts():
+    """Plans of older versions of a2sg_zoo do not say which version is right."""
+    results = [dict(r, version='2', started='2026-02-01T00:00:00') if r['method'] != 'asy' else r for r in suite()]
+    report = build_report(results, [], PLAN)
+    row = rows_of(report)['asy']
+    assert row['seeds_done'] == 0 and row['mean'] is None and '(1 ' in row['gaps']
+    assert set(texts(report, 'asy').values()) == {'asy', '0 of 5 †', DASH}
+    assert rows_of(report)['a2sg']['seeds_done'] == 5
+    assert dict(report.facts)['Version of results'] == '2 / 1'
+
+
+def test_no_reference_run_left():
+    report = build_report([r for r in suite() if r['method'] != 'tri'], [], PLAN)
+    row = rows_of(report)['a2sg']
+    assert row['mean'] is not None and row['difference'] is None and row['relative_cost'] is None
+    page(report)
+
+
+def test_one_seed_has_no_interval_and_no_test():
+    report = build_report(suite(seeds=[0]), [], dict(PLAN, seeds=[0]))
+    shown = texts(report, 'a2sg')
+    assert shown['seeds'] == '1' and shown['difference to tri'] != DASH
+    assert {shown[title] for title in ('std', '95 % CI', 'its 95 % CI', 'p, t test (Holm)', 'p, Wilcoxon (Holm)')} == {
+        DASH
+    }
+    assert not any('Wilcoxon' in note for note in footnotes(report.tables[0]))
+    assert len(footnotes(report.tables[0])) == 2  # what is shown, and that one seed has neither interval nor test
+
+
+def test_no_differences_and_no_activity():
+    results = [dict(r, metrics=dict(top1=50.0), activity=None, curves={}) for r in suite()]
+    report = build_report(results, [], PLAN)
+    row = rows_of(report)['a2sg']
+    assert (row['difference'], row['t_p'], row['wilcoxon_p'], row['energy_uj']) == (0, 1, 1, None)
+    for text in (markdown(report), page(report), comma_separated(report)):
+        assert not re.search(r'\bnan\b', text, re.I)
+    assert texts(report, 'a2sg')['energy, µJ'] == DASH
+
+
+def test_the_limit_of_wilcoxon_and_the_correction_are_said():
+    _, holm, limit = footnotes(build_report(suite(), [], PLAN).tables[0])
+    assert 'Holm' in holm and ' 2 ' in holm
+    assert ' 5 ' in limit and '0.0625' in limit and '0.05' in limit.partition('0.0625')[2]
+    plan = dict(PLAN, seeds=range(6))
+    *_, limit = footnotes(build_report(suite(seeds=range(6)), [], plan).tables[0])
+    assert '0.03125' in limit and '0.05' not in limit
+
+
+def test_published_figures_stand_apart():
+    plan = dict(
+        PLAN,
+        published=[
+            dict(network='cnn', dataset='digits', method='a2sg', value=96.74, source='Paper A'),
+            dict(network='cnn', dataset='digits', method='cpng', value=94.1, source='Paper B'),
+            dict(network='resnet19', dataset='cifar10', method='lsg', value=95.17, source='Paper C'),
+        ],
+    )
+    ours, plain = (build_report(suite(), [], p) for p in (plan, PLAN))
+    for method, row in rows_of(plain).items():
+        same = {key: value for key, value in rows_of(ours)[method].items() if not key.startswith('published')}
+        assert same == {key: value for key, value in row.items() if not key.startswith('published')}
+    assert texts(ours, 'a2sg')['published'] == '96.74 [1]' and texts(ours, 'tri')['published'] == DASH
+    rest = texts(ours, 'cpng')
+    assert (rest.pop('method'), rest.pop('published')) == ('cpng', '94.1 [2]') and set(rest.values()) == {DASH}
+    assert ours.sources == ['Paper A', 'Paper B'] and any('Paper C' in note for note in ours.notes)
+    assert '96.74' in page(ours) and 'Paper B' in page(ours) and 'Paper C' in markdown(ours)
+
+
+def test_what_the_suite_does_not_name_is_left_out_and_said():
+    extra = result(method='old', seed=0)
+    report = build_report([*suite(), extra], [('cnn-digits-old-s9.json', 'cut short')], PLAN)
+    assert 'old' not in rows_of(report) and len(report.notes) == 2
+    assert rows_of(build_report([*suite(), extra], [], {}))['old']['gaps'] == 'seeds 1, 2, 3, 4: no result'
+
+
+def test_facts():
+    results = suite()
+    results[0] = dict(results[0], versions=dict(python='3.11', torch='2.6'))
+    facts = dict(build_report(results, [('x.json', 'cut short')], dict(PLAN, machine='2 cores')).facts)
+    assert facts['Suite'] == 'small' and facts['Command'].endswith('small.py') and facts['Machine'] == '2 cores'
+    assert facts['Versions'] == 'python 3.11; torch 2.15 / 2.6' and facts['Version of results'] == '1'
+    assert facts['Runs'].startswith('15 of 15') and '1' in facts['Runs'].partition(';')[2]
+    assert facts['Started'] == '2026-01-01T10:00:00 to 2026-01-05T10:00:00'
+
+
+def test_errors():
+    with pytest.raises(DataError):
+        build_report([], [], PLAN)
+    with pytest.raises(ConfigError, match="'trri'.*tri, asy, a2sg"):
+        build_report(suite(), [], PLAN, reference='trri')
+    with pytest.raises(ConfigError, match="'mIoU'.*best_top1, top1"):
+        build_report(suite(), [], PLAN, metric='mIoU')
+
+
+@functools.cache
+def two_tables():
+    """A report with a complete and an incomplete table, and its page."""
+    results = [
+        *suite(),
+        *without(suite(dataset='cifar'), ('asy', 2)),
+        result(dataset='cifar', method='asy', seed=2, status='failed', reason='<b>a | b</b> & _c_', metrics={}),
+    ]
+    report = build_report(
+        results,
+        [],
+        dict(
+            PLAN,
+            datasets=['digits', 'cifar'],
+            published=[dict(network='cnn', dataset='cifar', method='tri', value=90.5, source='<Paper> | 1')],
+        ),
+    )
+    return report, page(report)
+
+
+def test_csv_has_all_digits():
+    report, _ = two_tables()
+    rows = list(csv.DictReader(io.StringIO(comma_separated(report))))
+    assert list(rows[0]) == list(COLUMNS) and len(rows) == 6
+    for got, row in zip(rows, (row for table in report.tables for row in table.rows)):
+        for key, value in row.items():
+            assert got[key] == ('' if value is None else str(value))
+            if isinstance(value, float):
+                assert float(got[key]) == value
+
+
+def test_markdown_tables_are_well_formed():
+    report, _ = two_tables()
+    lines = markdown(report).splitlines()
+    blocks = [block.splitlines() for block in re.findall(r'(?:^\|.*\n)+', markdown(report), flags=re.M)]
+    expected = [
+        (table, columns)
+        for table in report.tables
+        for columns in (score_columns(table, report.sources), cost_columns(table))
+    ]
+    for block, (table, columns) in zip(blocks, expected, strict=True):
+        head, rule, *body = [re.split(r'(?<!\\)\|', line)[1:-1] for line in block]
+        assert all(re.fullmatch(r' ---:? ', cell) for cell in rule) and len(head) == len(rule) == len(columns)
+        for row, line in zip(table.rows, body, strict=True):
+            plain = [re.sub(r'\\(.)', r'\1', cell.strip()) for cell in line]
+            assert plain == [cell.text for cell in cells(row, columns)]
+    for table in report.tables:
+        assert f'## {table.network} on {table.dataset}' in lines
+
+
+def test_html_holds_every_figure():
+    report, source = two_tables()
+    parsed = Page(source)
+    expected = [
+        (table, columns)
+        for table in report.tables
+        for columns in (score_columns(table, report.sources), cost_columns(table))
+    ]
+    for (table, columns), (head, *body) in zip(expected, parsed.tables, strict=True):
+        assert head == [column.title for column in columns]
+        assert body == [[cell.text for cell in cells(row, columns)] for row in table.rows]
+    # and all digits, in the file that it offers
+    (link,) = [value for tag, name, value in parsed.attributes if (tag, name) == ('a', 'href')]
+    assert base64.b64decode(link.removeprefix('data:text/csv;base64,')).decode() == comma_separated(report)
+    for fact in [text for _, text in report.facts] + ['<Paper> | 1', '<b>a | b</b> & _c_']:
+        assert fact in parsed.text
+    # cells sort by the figures, not by their texts
+    numbers = [value for tag, name, value in parsed.attributes if (tag, name) == ('td', 'data-sort')]
+    assert all(value == '' or float(value) is not None for value in numbers)
+
+
+def test_html_is_self_contained():
+    _, source = two_tables()
+    parsed = Page(source)
+    for tag, name, value in parsed.attributes:
+        if name in ('src', 'href', 'xlink:href', 'data', 'action'):
+            assert value.startswith(('#', 'data:')), (tag, name, value)
+    assert not re.search(r'@import|url\(\s*["\']?(?!#)', source)
+    ids = [value for _, name, value in parsed.attributes if name == 'id']
+    assert len(ids) == len(set(ids))
+    used = re.findall(r'(?:href="|url\()#([^")]+)', source)
+    assert used and set(used) <= set(ids)
+
+
+def words_of(picture):
+    """The texts in an SVG."""
+    tree = ElementTree.fromstring(picture)
+    assert 'currentColor' in picture and tree.get('role') == 'img' and tree.get('aria-label')
+    return [''.join(text.itertext()) for text in tree.iter('{http://www.w3.org/2000/svg}text')]
+
+
+def test_pictures():
+    _, source = two_tables()
+    pictures = re.findall(r'<svg.*?</svg>', source, flags=re.S)
+    # for each table: scores beside costs, loss, metric, and widths
+    assert len(pictures) == 8
+    for scores, loss, metric, widths in (pictures[:4], pictures[4:]):
+        for picture in (scores, loss, metric):
+            assert all(any(word.startswith(m) for word in words_of(picture)) for m in METHODS)
+        assert {'iteration', 'training loss'} <= set(words_of(loss))
+        # of the one method that changes them
+        assert {'a2sg', 't = 1', 't = 4', 'width beta', '0.neuron', '1.neuron', '2.neuron'} <= set(words_of(widths))
+        assert not {'tri', 'asy'} & set(words_of(widths)) and '<image' in widths
+    assert 'asy (4 of 5 seeds)' in words_of(pictures[4])
+
+
+def test_many_methods_are_told_apart_without_colour():
+    """Each has its own row or panel with its name, and no two tables or pictures grow out of the page."""
+    methods = ['tri', *(f'm{i}' for i in range(19))]
+    results = [result(method=m, seed=s) for m in methods for s in (0, 1)]
+    report = build_report(results, [], dict(PLAN, methods=methods, seeds=[0, 1]))
+    source = page(report)
+    scores, *curves = re.findall(r'<svg.*?</svg>', source, flags=re.S)
+    assert [word for word in words_of(scores) if word in methods] == methods
+    for picture in curves:
+        assert [word for word in words_of(picture) if word in methods] == methods
+        assert float(re.search(r'viewBox="0 0 ([\d.]+)', picture)[1]) < 800
+    assert len(source) < 300_000
+    assert all(len(head) <= 10 for head, *_ in Page(source).tables)
+
+
+def test_curves_of_uneven_length():
+    results = suite()
+    results[0]['curves']['metric'].pop()
+    results[1]['curves']['metric'] = []
+    results[-1]['curves']['beta'] = {}
+    page(build_report(results, [], PLAN))
+
+
+def test_command_line(tmp_path, capsys):
+    for r in without(suite(), ('a2sg', 1), ('asy', 2)):
+        write_result(tmp_path, r)
+    (tmp_path / 'runs' / 'cnn-digits-asy-s2.json').write_text('{"format": 1, "netw')
+    (tmp_path / 'suite.json').write_text(json.dumps(PLAN))
+    command([str(tmp_path), '--out', str(tmp_path / 'report')])
+    assert '2 runs' in capsys.readouterr().out
+    assert sorted(p.name for p in (tmp_path / 'report').iterdir()) == ['report.csv', 'report.html', 'report.md']
+    text = (tmp_path / 'report' / 'report.md').read_text()
+    assert 'seed 1: ' in text and 'seed 2: ' in text
+    Page((tmp_path / 'report' / 'report.html').read_text())
+    with pytest.raises(SystemExit) as stopped:
+        command([str(tmp_path), '--reference', 'nobody'])
+    assert stopped.value.code == 2 and "'nobody'" in capsys.readouterr().err
+    for damaged in ('{"name"', '[]', '{"seeds": 3}', '{"methods": ["tri", 3]}', '{"runs": []}'):
+        (tmp_path / 'suite.json').write_text(damaged)
+        with pytest.raises(SystemExit) as stopped:
+            command([str(tmp_path)])
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2 and 'suite.json' in error and len(error.strip().splitlines()) == 1
+
+
+def test_only_its_own_files_are_replaced(tmp_path, capsys):
+    for r in suite():
+        write_result(tmp_path, r)
+    command([str(tmp_path)])
+    command([str(tmp_path)])  # its own are
+    (tmp_path / 'report.md').write_text('my notes')
+    (tmp_path / 'file').write_text('')
+    for out in (tmp_path, tmp_path / 'file'):
+        with pytest.raises(SystemExit) as stopped:
+            command([str(tmp_path), '--out', str(out)])
+        assert stopped.value.code == 2 and str(out) in capsys.readouterr().err
+    assert (tmp_path / 'report.md').read_text() == 'my notes'

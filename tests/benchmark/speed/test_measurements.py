@@ -1,0 +1,176 @@
+"""The benchmark of speed: what it compares is the same mathematics, and what it prints is what it measured."""
+
+import copy
+import importlib.util
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import a2sg_zoo
+from a2sg_zoo.benchmark.speed import measurements as speed
+from a2sg_zoo.benchmark.speed import peers
+from a2sg_zoo.benchmark.speed.measurements import RESNET19, Row, _with_relu, document
+from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
+from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.neurons import LIF, Neuron
+from a2sg_zoo.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[3]
+CPU = torch.device('cpu')
+
+
+def test_actions_take_turns():
+    done = []
+    runs = interleaved({name: lambda name=name: done.append(name) for name in 'ABC'}, CPU, rounds=3, warmup=1)
+    turns = [''.join(done[i : i + 3]) for i in range(0, len(done), 3)]
+    assert len(turns) == 4 and all(sorted(turn) == list('ABC') for turn in turns) and len(set(turns)) > 1
+    assert {name: len(seconds) for name, seconds in runs.items()} == dict(A=3, B=3, C=3)
+    assert medians(dict(A=[1, 5, 2])) == dict(A=2)
+
+
+def test_spikingjellys_network_is_ours():
+    pytest.importorskip('spikingjelly')
+    ours = a2sg_zoo.get_model('resnet19_w16_cifar10_tri', pretrained=True).double().train()
+    theirs = peers.SpikingJellyResNet(copy.deepcopy(ours)).train()
+    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    logits = [network(images) for network in (ours, theirs)]
+    assert torch.equal(*logits) and logits[0].std() > 0
+    for z in logits:
+        z.square().sum().backward()
+    gradients = [
+        [p.grad for name, p in sorted(network.named_parameters(), key=lambda item: item[0].count('.')) if p.dim() == 4]
+        for network in (ours, theirs)
+    ]
+    ours, theirs = (sorted(float(g.norm()) for g in found) for found in gradients)
+    assert ours == pytest.approx(theirs, rel=1e-9) and ours[0] > 0
+
+
+def test_snntorchs_neuron_fires_as_ours():
+    pytest.importorskip('snntorch')
+    x = 2 * torch.randn(4, 3, 50)
+    spikes = peers.snntorch_lif()(x)
+    assert torch.equal(spikes, LIF(tau=2.0, decay_input=False)(x)) and 0 < spikes.mean() < 1
+
+
+def test_a_missing_peer_is_named(monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'spikingjelly', None)
+    with pytest.raises(ConfigError, match=r'spikingjelly is needed.*a2sg-zoo\[peers\]'):
+        peers.spikingjelly_lif()
+
+
+def test_the_relu_network_has_no_neurons():
+    config = copy.deepcopy(RESNET19)
+    config['backbone'].update(widths=(4, 8, 16), stem=4)
+    config['head']['in_channels'] = 16
+    network = _with_relu(MODELS.build(config))
+    assert not any(isinstance(module, Neuron) for module in network.modules())
+    assert network(torch.randn(2, 3, 8, 8)).shape == (4, 2, 10)
+
+
+def allocate(device):
+    def action(megabytes):
+        torch.ones(megabytes, 2**18).sum()
+
+    return lambda: action(1), lambda: action(200)
+
+
+def fail(device):
+    raise SystemExit(3)
+
+
+def test_peak_memory():
+    assert 195 < peak_memory(allocate, CPU, threads=1) / 2**20 < 260
+    with pytest.raises(A2SGError, match='fail: the process that measures memory ended with 3'):
+        peak_memory(fail, CPU, threads=1)
+
+
+@pytest.mark.parametrize(
+    'seconds, off',
+    [
+        ([1, 2, 4, 8, 16], 1),  # each step costs 1
+        ([1, 1.5, 3.5, 7.5, 15.625], 1.95),  # 0.5, 1, 1, 1.015625 about 0.975
+        ([1, 2, 4, 8, 24], 23 / 15),  # 1, 1, 1, 2 about 23 / 15
+        ([1.00, 0.98, 3.10, 7.34, 15.82], math.inf),
+        ([1, 1, 2, 4, 8], math.inf),
+        ([5, 4, 3, 2, 1], math.inf),
+    ],
+)
+def test_a_further_time_step(seconds, off, monkeypatch):
+    """A step that costs nothing is infinitely far from the mean, and no aim is reached."""
+    steps = (1, 2, 4, 8, 16)
+    monkeypatch.setattr(speed, '_training_step', lambda *args, **kwargs: None)
+    monkeypatch.setattr(
+        speed, 'interleaved', lambda actions, *args, **kwargs: {T: [x] for T, x in zip(steps, seconds) if T in actions}
+    )
+    rows = speed.time_rows(speed.Setting(CPU, None, 1, 1, 1, False))
+    assert [row.ratio for row in rows] == pytest.approx([off] * 2)
+    assert document(rows, dict(machine='M', command='C')).count('| missed |') == 2 * (off > 1.1)
+
+
+def test_document():
+    runs = dict(ours=[1.0, 2.0, 3.0], theirs=[4.0, 5.0, 6.0])
+    rows = [
+        Row('Layer', 'theirs', 0.4, 0.5, medians(runs), runs),
+        Row('Net: memory', 'theirs', 0.9, 0.7, dict(ours=2**30)),
+    ]
+    text = document(rows, dict(machine='M', command='C'), dict(step=[('conv', 0.5), ('rest', 0.001)]))
+    for expected in (
+        '| Layer | theirs | 0.40 | 0.50 | reached |',
+        '| Net: memory | theirs | 0.90 | 0.70 | missed |',
+        '| ours | 2,000.0 ms | 1,000.0 ms to 3,000.0 ms |',
+        '| ours | 1,024 MiB |  |',
+        'step: `conv` 50%\n',
+    ):
+        assert expected in text
+
+
+@pytest.fixture
+def tool():
+    spec = importlib.util.spec_from_file_location(
+        'benchmark_speed_tool', ROOT / 'a2sg_zoo' / 'cli' / 'benchmark_speed.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_ratio_without_a_value_is_null_in_json(tool, tmp_path, monkeypatch):
+    monkeypatch.setitem(speed.PARTS, 'time', lambda setting: [Row('Layer', 'the mean', math.inf, 1.1, dict(ours=1.0))])
+    monkeypatch.setattr(torch, 'set_num_threads', lambda threads: None)
+    tool.main(['time', '--no-peers', '--device', 'cpu', '--out', str(tmp_path / 'speed')])
+    assert '| Layer | the mean | inf | 1.10 | missed |' in (tmp_path / 'speed.md').read_text()
+    data = json.loads((tmp_path / 'speed.json').read_text(), parse_constant=pytest.fail)
+    assert data['rows'][0]['ratio'] is None
+
+
+def test_command_line(tool, tmp_path, capsys):
+    threads = torch.get_num_threads()
+    try:
+        tool.main(
+            [
+                'neuron',
+                '--no-peers',
+                '--rounds',
+                '1',
+                '--threads',
+                '1',
+                '--device',
+                'cpu',
+                '--out',
+                str(tmp_path / 'speed'),
+            ]
+        )
+    finally:
+        torch.set_num_threads(threads)
+    text = (tmp_path / 'speed.md').read_text()
+    assert text in capsys.readouterr().out and '| moving 6 tensors |' in text
+    data = json.loads((tmp_path / 'speed.json').read_text())
+    row = next(row for row in data['rows'] if row['against'] == 'moving 6 tensors')
+    assert row['ratio'] == pytest.approx(row['medians']['ours'] / row['medians']['moving 6 tensors'])
+    assert len(row['runs']['ours']) == 5 and data['facts']['threads'] == 1
+    with pytest.raises(SystemExit):
+        tool.main(['neurons'])
+    assert 'there is no part neurons' in capsys.readouterr().err
