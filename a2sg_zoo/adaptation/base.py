@@ -62,7 +62,18 @@ class Policy:
         return f'{type(self).__name__}({self.surrogate})'
 
     def enlist(self, neurons: dict[str, Neuron]) -> None:
-        """Notes which neurons the policy works on, {name: neuron}; `attach` calls it."""
+        """Notes which neurons the policy works on, {name: neuron}; `attach` calls it.
+
+        Raises:
+            ConfigError: the policy chooses a width for each time step, and a neuron has no fixed number of them.
+        """
+        varying = [name for name, neuron in neurons.items() if neuron.time_steps_vary]
+        if varying and type(self).width is not Policy.width:
+            raise ConfigError(
+                f'{type(self).__name__} chooses a width for each time step, but {", ".join(varying)} carry their '
+                'membrane potentials from one sample of the batch to the next, so they see T times the batch size '
+                'time steps. Set model.backbone.carry_over=False, or use a policy with fixed widths'
+            )
         self.layers = {neuron: name for name, neuron in neurons.items()}
         self._asked = set()
 
@@ -93,8 +104,8 @@ class Policy:
             progress: share of the training that is done, from 0 to 1.
 
         Raises:
-            ConfigError: the first training step under this policy asked it about no widths of some neuron, because the
-                neuron's class has a `forward` of its own. The message names these neurons.
+            ConfigError: in the first training step in which widths may change, some neurons did not ask this policy,
+                because their class has a `forward` of its own. The message names these neurons.
         """
         self.check_asked()
         self.observing = observe
@@ -166,7 +177,7 @@ class Policy:
         )
 
     def check_asked(self, trained: bool = False) -> None:
-        """Refuses neurons that did not ask this policy in the first training step that it was active in.
+        """Refuses neurons that did not ask this policy in the first training step in which widths may change.
 
         Neurons that no gradient reached are not among them.
 
@@ -176,7 +187,7 @@ class Policy:
         Raises:
             ConfigError: see `begin`.
         """
-        if self._asked is None or not (self._asked or trained and self.active):
+        if self._asked is None or not self.searching or not (self._asked or trained):
             return
         left_out = [
             f'{name} ({type(neuron).__name__})'

@@ -1,4 +1,4 @@
-"""Search for good values of a config, such as the learning rate, with Hyperopt's TPE.
+"""Search for good values of a config, such as the learning rate, with Optuna's TPE.
 
     a2sg-zoo search CONFIG.py --trials 20 --workers 2
     a2sg-zoo search SUITE.py --trials 6 --workers 2
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.errors import ConfigError, DataError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,28 +36,36 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.hub.files import write_atomically
 
         folder = args.out or Path('work_dirs/searches', args.file.stem)
-        best = {}
+        best, problems = {}, []
         for name, composed, description, timeout in _searches(args.file, args.only):
 
             def report(trial, name=name):
                 score = f'failed: {trial["note"]}' if trial['score'] is None else f'{trial["score"]:.2f}'
                 print(f'{name} trial {trial["trial"]}: {score}  {trial["values"]}', flush=True)
 
-            found = tune(composed, description, folder / name, args.trials, args.workers, args.seed, timeout, report)
+            try:
+                found = tune(
+                    composed, description, folder / name, args.trials, args.workers, args.seed, timeout, report
+                )
+            except DataError as error:  # the other methods get their trials all the same
+                problems.append(str(error))
+                continue
             best[name] = dict(score=found['score'], options=found['values'])
             print(f'{name} best: {found["score"]:.2f}  {found["values"]}', flush=True)
             write_atomically((json.dumps(best, indent=1) + '\n').encode(), folder / 'best.json')
+        if problems:
+            raise DataError('; '.join(problems))
 
 
 def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any, dict[str, Any], float]]:
     """(name, compose(overrides), description, timeout) of each search that a file describes."""
-    from mmengine.config import Config
-
     from a2sg_zoo.benchmark.suites.suite import compose, read_suite
-    from a2sg_zoo.engine.config import find_config, load_config, validate_config
+    from a2sg_zoo.engine.config import load_config
+    from a2sg_zoo.engine.config_files import read_config
+    from a2sg_zoo.engine.config_names import find_config
 
-    file = find_config(file)
-    if 'networks' not in Config.fromfile(file, import_custom_modules=False):
+    found, methods = find_config(file)
+    if 'networks' not in read_config(found, methods).values:
         cfg = load_config(file)
         if 'search' not in cfg:
             raise ConfigError(f'{file} describes no search; add a dictionary `search` with a space')
@@ -65,7 +73,6 @@ def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any
         def composed(options):
             cfg = load_config(file, options)
             cfg.pop('search')
-            validate_config(cfg)
             return cfg
 
         yield file.stem, composed, cfg.search.to_dict(), 86400
