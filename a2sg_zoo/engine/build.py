@@ -1,15 +1,19 @@
 """From a config to MMEngine's runner, its parts checked against each other."""
 
+import inspect
 import logging
 import os
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
 
 import torch
 from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from torch import distributed
 
 from a2sg_zoo.engine.memory import keep_freed_memory
+from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.runner import ZooRunner
 from a2sg_zoo.errors import A2SGError, ConfigError
 
@@ -23,8 +27,11 @@ def build_runner(cfg):
     apart = False
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         apart = _join_without_cuda(cfg)
+    parts = {name: deepcopy(cfg[name]) for name in inspect.signature(Runner).parameters if name in cfg}
+    parts['custom_hooks'] = [*hooks_of(cfg), *parts.get('custom_hooks', [])]
+    parts['param_scheduler'] = schedules_of(cfg)
     try:
-        runner = ZooRunner.from_cfg(cfg)
+        runner = ZooRunner(**parts, cfg=cfg)
     except A2SGError:
         raise
     except (TypeError, ValueError, KeyError, AssertionError) as error:

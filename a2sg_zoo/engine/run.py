@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from a2sg_zoo.engine.build import build_runner, check_classes, summary, unwrapped
-from a2sg_zoo.engine.config import load_config, validate_config
+from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.work_folder import held
@@ -20,23 +20,26 @@ from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.pretrained import locate
 
 
-def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none'):
-    """The complete, validated config of a run.
+def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
+    """The complete, checked config of a run.
 
     Args:
-        path: config file.
+        path: file or name of a config.
         options: overrides, {dotted key: value}.
         demo: swap in the embedded data set and short schedule that the config describes under `demo`.
         work_dir: folder of the run; by default work_dirs/NAME, with _demo appended for a demo.
         seed: of all generators.
         launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi').
+        methods: names or files of methods that the config is trained with.
+
+    Raises:
+        ConfigError: the config has a mistake; the message names the file or the key.
     """
-    cfg = load_config(path, options, demo=demo)
-    validate_config(cfg)
+    cfg = load_config(path, options, demo, methods)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / (Path(path).stem + ('_demo' if demo else '')))
+        cfg.work_dir = str(Path('work_dirs') / (Path(cfg.filename).stem + ('_demo' if demo else '')))
     if seed is not None:
         cfg.setdefault('randomness', {})['seed'] = seed
     cfg.launcher = launcher

@@ -24,6 +24,7 @@ _FOR_THE_FILE = (
 )
 # what a checkpoint with state of a wrong kind makes MMEngine and torch raise
 _UNFIT = (AttributeError, AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+_THEIR_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 # hooks of every run, unless its config sets them to something else
 DEFAULT_HOOKS = dict(
     checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False),
@@ -71,14 +72,14 @@ class ZooRunner(Runner):
         return not self._starting or record.levelno >= logging.WARNING
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Registers MMEngine's default hooks and `DEFAULT_HOOKS`; None in place of one of them leaves it out.
+        """Registers MMEngine's default hooks and `DEFAULT_HOOKS`; None in place of any hook leaves it out.
 
         Args:
             hooks: {name: hook or its config}.
         """
         hooks = {**DEFAULT_HOOKS, **(hooks or {})}
-        own = DEFAULT_HOOKS.keys() - {'checkpoint'}  # MMEngine knows how to leave out only its own
-        super().register_default_hooks({k: x for k, x in hooks.items() if x is not None or k not in own})
+        # MMEngine knows how to leave out only its own
+        super().register_default_hooks({k: x for k, x in hooks.items() if x is not None or k in _THEIR_HOOKS})
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Calls a method of all hooks that have it. A hook that only writes logs may fail to write.

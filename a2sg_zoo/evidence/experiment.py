@@ -155,7 +155,7 @@ def _facts(suite, runs, groups, args):
         )
     methods = {run.method: run for run in reversed(runs)}
     policies = [
-        f'{_METHODS[name]} is {POLICIES.build(methods[name].config.custom_hooks[0].policy)}' for name in suite.methods
+        f'{_METHODS[name]} is {POLICIES.build(methods[name].config.adaptation.policy)}' for name in suite.methods
     ]
     return [
         (
@@ -189,7 +189,7 @@ def _numbers(runs, groups, theorems, growths):
     """What fills the braces of `why_text`."""
     cfg = runs[0].config
     betas = [beta for row in growths if row['growth'] for beta in row['growth'].betas] or [math.nan]
-    hooks = [run.config.custom_hooks[0] for run in runs]
+    hooks = [run.config.adaptation for run in runs]
     return dict(
         log_interval=hooks[0].log_interval,
         rarely=max(hook.policy.get('interval', 1) for hook in hooks),

@@ -63,14 +63,9 @@ def compare(contents: bytes, kind: str, network: Any, deployed: Deployed, source
         _require_finite(ours, CheckpointError, f'{source}: logits of the network', 'its weights are of no use')
         _require_finite(theirs, A2SGError, f'{source}: logits of the exported file', 'the file must not be used')
         labels, others = ours.argmax(0), theirs.argmax(0)
-        rows.append(
-            Row(
-                str(source),
-                *(classes[np.bincount(x.ravel()).argmax()] for x in (labels, others)),
-                float((labels == others).mean()),
-                float(np.abs(ours - theirs).max()),
-            )
-        )
+        found, expected = (classes[np.bincount(x.ravel()).argmax()] for x in (others, labels))
+        agreement, difference = float((labels == others).mean()), float(np.abs(ours - theirs).max())
+        rows.append(Row(str(source), expected, found, agreement, difference))
     return rows
 
 

@@ -324,9 +324,9 @@ def test_trains_in_a_run(tmp_path):
         'train_cfg.max_iters=4',
         'train_cfg.val_interval=4',
         'default_hooks.logger.interval=1',
-        'custom_hooks.0.log_interval=1',
-        'custom_hooks.0.policy.interval=2',
-        'custom_hooks.0.policy.directions=4',
+        'adaptation.log_interval=1',
+        'adaptation.policy.interval=2',
+        'adaptation.policy.directions=4',
     ]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
     environment.pop('CIFAR_ROOT', None)

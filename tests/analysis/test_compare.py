@@ -35,7 +35,7 @@ def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
         for name in (
             'models/resnet_small.py',
             'datasets/digits.py',
-            f'methods/{method}.py',
+            *(f'methods/{name}.py' for name in method.split('+')),
             'schedules/short_sgd.py',
             'default_runtime.py',
         )
@@ -71,15 +71,8 @@ def test_what_a_run_says_of_itself(folders, tmp_path):
     runs = read_runs(folders)
     assert [(run.method, run.seed) for run in runs] == [('fixed TRI', 0), ('fixed TRI', 1), ('A2SG', 0), ('A2SG', 1)]
     assert {run.title for run in runs} == {'SpikingResNet on Digits 8 x 8'}
-    sam = make_run(tmp_path / 'sam', 'sam')
-    other = make_run(
-        tmp_path / 'a2sg',
-        'a2sg',
-        5,
-        "custom_hooks = [dict(type='AdaptationHook', log_interval=3, policy="
-        "dict(type='A2SG', surrogate=dict(type='ASY'), searcher=dict(type='TPESearcher', trials=16), "
-        'interval=7))]',
-    )
+    sam = make_run(tmp_path / 'sam', 'tri+sam')
+    other = make_run(tmp_path / 'a2sg', 'a2sg', 5, 'adaptation = dict(log_interval=3, policy=dict(interval=7))')
     runs = read_runs([*folders, sam, other])
     assert [run.method for run in runs] == [
         'fixed TRI',

@@ -7,10 +7,11 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.resume import parse_config, require_resumable
+from a2sg_zoo.engine.resume import require_resumable
 from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
+from a2sg_zoo.hub.description import parse_config
 from a2sg_zoo.registry import HOOKS
 
 # parts of a config that a resumed run takes from the checkpoint, and those of them that have to be the same

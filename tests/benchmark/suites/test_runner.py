@@ -27,7 +27,7 @@ SMALL = {
     'model.head.in_channels': 8,
     'train_cfg.max_iters': 4,
     'train_cfg.val_interval': 2,
-    'custom_hooks.0.log_interval': 2,
+    'adaptation.log_interval': 2,
 }
 HOOKS = """
 import os, signal, time
