@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from a2sg_zoo.compat import swaps_channels
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.export.fold import fold_batch_norms
 from a2sg_zoo.models.backbones.qkformer import AcrossBatch
@@ -47,9 +48,9 @@ class Deployed(nn.Module):
         self.input_shape = (channels, *size) if self.takes_pictures else (self.T, channels, *size)
         preprocessor = network.data_preprocessor
         # pictures of a segmentation are loaded blue first
-        converted = getattr(preprocessor, '_channel_conversion', False)
+        converted = swaps_channels(preprocessor)
         self.flip = self.takes_pictures and converted == (self.task == 'classification')
-        normalised = getattr(preprocessor, '_enable_normalize', False)
+        normalised = 'mean' in dict(preprocessor.named_buffers())
         kind = dict(dtype=self.dtype)
         self.register_buffer('mean', preprocessor.mean.to(**kind) if normalised else torch.zeros(1, 1, 1, **kind))
         self.register_buffer('std', preprocessor.std.to(**kind) if normalised else torch.ones(1, 1, 1, **kind))

@@ -39,12 +39,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
+from a2sg_zoo.compat import tensors_in
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.to_onnx import facts
+from a2sg_zoo.models.layers.norms import BATCH_NORMS
 from a2sg_zoo.neurons import ILIF, Neuron
 
 _SAME = (
@@ -148,7 +148,7 @@ class _Tracer(TorchFunctionMode):
             nn.MaxPool2d: self._max_pool,
             Neuron: self._neuron,
             ILIF: self._refuse_integers,
-            _BatchNorm: self._refuse_batch_norm,
+            **dict.fromkeys(BATCH_NORMS, self._refuse_batch_norm),
         }
 
     def trace(self, network, x, shape, **kwargs):
@@ -193,8 +193,8 @@ class _Tracer(TorchFunctionMode):
         result = func(*args, **kwargs)
         if self._inside or not isinstance(result, (torch.Tensor, tuple, list)):
             return result
-        values = [self._values[id(x)] for x in tree_leaves((args, kwargs)) if id(x) in self._values]
-        results = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        values = [self._values[id(x)] for x in tensors_in((args, kwargs)) if id(x) in self._values]
+        results = tensors_in(result)
         if values and results:
             self._set(results[0], self._operation(func.__name__, values, results, args, kwargs))
         return result

@@ -23,10 +23,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from a2sg_zoo.analysis.measures.objective import flat
+from a2sg_zoo.compat import dispatch_mode, tensors_in
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.neurons import ILIF, compute_reference, use_backend
 
@@ -70,7 +69,7 @@ def twice_differentiable(model):
             gate.remove()
 
 
-class _Written(TorchDispatchMode):
+class _Written(dispatch_mode()):
     """Counts the bytes that operations write."""
 
     bytes = 0
@@ -78,7 +77,7 @@ class _Written(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         if not func.is_view:
-            self.bytes += sum(x.numel() * x.element_size() for x in tree_leaves(out) if isinstance(x, torch.Tensor))
+            self.bytes += sum(x.numel() * x.element_size() for x in tensors_in(out))
         return out
 
 
