@@ -8,7 +8,6 @@ from itertools import count
 from pathlib import Path
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import distributed
 
@@ -16,6 +15,7 @@ from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.runner import ZooRunner
 from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.utils.models import unwrap_model
 
 _runs = count(1)
 
@@ -86,7 +86,7 @@ def _join_without_cuda(cfg):
 
 
 def unwrapped(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return unwrap_model(runner.model)
 
 
 def check_channels(model):

@@ -79,8 +79,7 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
     own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
     with held(cfg.work_dir, own, cfg.get('launcher', 'none')), machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        loader = runner.build_dataloader(cfg.train_dataloader, seed=runner.seed)
-        runner._train_dataloader = loader
+        loader = runner.train_dataloader
         check_classes(unwrapped(runner), loader.dataset, 'the training data')
         runner.logger.info(summary(runner, ('training', loader)))
         runner.logger.info(f'Run in {runner.work_dir}; environment, config and hooks are in {runner.logger.log_file}')

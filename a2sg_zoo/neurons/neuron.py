@@ -76,6 +76,7 @@ class Neuron(nn.Module):
         self.held, self.potentials, self.watcher = False, None, None
         self.time_steps, self.time_steps_vary = None, False
         self.register_buffer('beta', torch.tensor([self.surrogate.beta]))
+        self.register_load_state_dict_pre_hook(_fit_widths)
         if T is not None:
             self.set_time_steps(T)
 
@@ -154,22 +155,24 @@ class Neuron(nn.Module):
             raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
         return self.backend(self, x)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        # a checkpoint may have one width for all time steps, or be of another number of time steps
-        beta = state_dict.get(f'{prefix}beta')
-        if beta is not None and beta.dim() == 1:
-            if beta.numel() == 1 and self.time_steps:
-                beta = state_dict[f'{prefix}beta'] = beta.expand(self.time_steps)
-            if beta.shape != self.beta.shape:
-                self.beta = self.beta.new_empty(beta.shape)
-        # what a policy keeps with the neuron means nothing without that policy
-        for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
-            if key[len(prefix) :] not in self._buffers:
-                del state_dict[key]
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
     def extra_repr(self) -> str:
         return f'{self.surrogate}, {self.dynamics}'
+
+
+def _fit_widths(neuron: Neuron, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
+    """Makes the widths of a checkpoint and of a neuron fit each other, before the neuron loads them."""
+    # a checkpoint may have one width for all time steps, or be of another number of time steps
+    beta = state_dict.get(f'{prefix}beta')
+    if beta is not None and beta.dim() == 1:
+        if beta.numel() == 1 and neuron.time_steps:
+            beta = state_dict[f'{prefix}beta'] = beta.expand(neuron.time_steps)
+        if beta.shape != neuron.beta.shape:
+            neuron.beta = neuron.beta.new_empty(beta.shape)
+    # what a policy keeps with the neuron means nothing without that policy
+    kept = dict(neuron.named_buffers(recurse=False))
+    for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
+        if key[len(prefix) :] not in kept:
+            del state_dict[key]
 
 
 def named_neurons(model: nn.Module) -> dict[str, Neuron]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from torch import distributed
 from torch.distributed.tensor import DTensor
@@ -17,6 +17,7 @@ from a2sg_zoo.engine.hooks.sharding import optimizers_of
 from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.errors import NonFiniteError
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 _UNTOUCHED = 'The weights are those of the iteration before, and checkpoints are untouched'
 _ADVICE = f'{_UNTOUCHED}. A lower learning rate, a longer warm-up or optim_wrapper.clip_grad usually helps'
@@ -34,7 +35,7 @@ class NonFiniteGuard(Hook):
 
     def before_train(self, runner):
         self._runner, self._watching = runner, False
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             model.register_forward_hook(self._after_forward, with_kwargs=True),

@@ -19,6 +19,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 import a2sg_zoo
+from a2sg_zoo.compat import randomness
 from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler, mixed_seed
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.files import write_atomically
@@ -34,7 +35,7 @@ class StepSeedHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner):
-        if runner._randomness_cfg.get('diff_rank_seed'):
+        if randomness(runner).get('diff_rank_seed'):
             raise ConfigError(
                 'randomness.diff_rank_seed: StepSeedHook already gives each process its own random '
                 'numbers, and the sampler needs a seed in common; remove this key'

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from a2sg_zoo.engine.resume import require_resumable
@@ -13,6 +12,7 @@ from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
 from a2sg_zoo.hub.description import parse_config
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 # parts of a config that a resumed run takes from the checkpoint, and those of them that have to be the same
 _RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
@@ -45,7 +45,7 @@ class ResumeHook(Hook):
             require_resumable(checkpoint, self._path)
             self._meta = checkpoint['meta']
             self._compare(runner, parse_config(self._meta.get('cfg')))
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         weights = weights_of(checkpoint, self._path)
         checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
 
