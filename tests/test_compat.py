@@ -85,3 +85,8 @@ def test_randomness(tmp_path):
         nn.Linear(1, 1), str(tmp_path), randomness=dict(seed=3, diff_rank_seed=True), default_hooks=dict(logger=None)
     )
     assert compat.randomness(runner) == dict(seed=3, diff_rank_seed=True)
+
+
+def test_checkpoint_schemes():
+    """mmengine.runner.CheckpointLoader._schemes"""
+    assert {'', 'https://', 'modelzoo://', 's3://'} <= {*compat.checkpoint_schemes()}
