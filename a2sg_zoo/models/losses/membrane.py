@@ -16,7 +16,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import Neuron
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import MODELS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import positive
 
 Potentials = Sequence[tuple[Neuron, torch.Tensor]]
 
