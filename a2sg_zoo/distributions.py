@@ -1,4 +1,4 @@
-"""A check of what is installed, made before anything that could fail because of it is imported."""
+"""Checks of what is installed, made before anything that could fail because of it is imported."""
 
 from importlib import metadata
 
@@ -13,26 +13,43 @@ _CONTINUATIONS = {
 }
 
 
-def check_distributions():
-    """Raises ImportError where MMEngine, MMCV or MMSegmentation is missing, or is installed twice.
+def check_distributions() -> None:
+    """Check that MMEngine is installed, and that no OpenMMLab package is installed twice.
 
-    The originals and the continuations that a2sg_zoo needs write to the same folders: installed over each other they
-    leave a mixture of both, which fails far from the cause; and removing one then removes files of the other.
+    The original packages and their maintained continuations, which a2sg_zoo needs, write to the same folders. Installed
+    over each other they leave a mixture of both, which fails far from the cause, and removing one then removes files of
+    the other.
+
+    Raises:
+        ImportError: with the commands that repair the installation.
     """
     originals = {name: version for name in _CONTINUATIONS if (version := _version(name))}
-    needed = sorted(set(_CONTINUATIONS.values()))
-    found = {name: version for name in needed if (version := _version(name))}
-    missing = [name for name in needed if name not in found]
-    if originals:
-        damaged = sorted({_CONTINUATIONS[name] for name in originals})
-        remove = [*originals, *(name for name in damaged if name in found)]
-        installed = ', '.join(f'{name} {version}' for name, version in {**originals, **found}.items())
-        raise ImportError(
-            'a2sg_zoo needs the maintained continuations of the OpenMMLab packages, and the originals, which install '
-            f'the same import packages over them, are here too. Installed: {installed}. Repair it with\n'
-            f'    pip uninstall -y {" ".join(remove)}\n'
-            f'    pip install --force-reinstall --no-deps {" ".join(sorted({*damaged, *missing}))}'
-        )
+    if not originals:
+        return _require(['onedl-mmengine'])
+    found = {name: version for name in sorted(set(_CONTINUATIONS.values())) if (version := _version(name))}
+    damaged = sorted({_CONTINUATIONS[name] for name in originals})
+    missing = {'onedl-mmengine'} - {*found}
+    remove = [*originals, *(name for name in damaged if name in found)]
+    installed = ', '.join(f'{name} {version}' for name, version in {**originals, **found}.items())
+    raise ImportError(
+        'a2sg_zoo needs the maintained continuations of the OpenMMLab packages. The originals install the same import '
+        f'packages over them and are installed, too: {installed}. Repair it with\n'
+        f'    pip uninstall -y {" ".join(remove)}\n'
+        f'    pip install --force-reinstall --no-deps {" ".join(sorted({*damaged, *missing}))}'
+    )
+
+
+def check_segmentation() -> None:
+    """Check that MMCV and MMSegmentation are installed, which segmentation alone needs.
+
+    Raises:
+        ImportError: with the command that installs them.
+    """
+    _require(['onedl-mmcv', 'onedl-mmsegmentation'])
+
+
+def _require(names):
+    missing = [name for name in names if not _version(name)]
     if missing:
         raise ImportError(
             f'a2sg_zoo needs {", ".join(missing)}, not installed here. Install with\n'

@@ -1,11 +1,13 @@
 """The registries: names in config files on one side, classes on the other.
 
-Each registry that MMEngine and MMSegmentation also have is a child of theirs, so a config may name
-`EncoderDecoder` or `AdamW` beside `Spikformer` without a prefix. The four that are this project's own
-hold what an experiment with surrogate gradients varies: the neuron, the shape of the surrogate, the
-policy that sets its window, and the searcher that the policy uses.
+Every registry that MMEngine also has is a child of MMEngine's, so a config names `AdamW` or `EncoderDecoder` beside
+`Spikformer` without a prefix. A name is looked up in this project first, then in MMEngine, then in MMSegmentation.
+MMSegmentation is imported only when a name is found in neither of the first two, because it takes seconds to load.
 
-Add your own class with the decorator, in any file, and name that file in the config's `custom_imports`:
+Four registries are this project's own. They hold what an experiment with surrogate gradients varies: the neuron, the
+surrogate, the policy that sets the width of its window, and the searcher that the policy uses.
+
+To add a class, decorate it in any file, and name that file in the config's `custom_imports`:
 
     from a2sg_zoo.registry import SURROGATES
     from a2sg_zoo.surrogates import Surrogate
@@ -17,63 +19,151 @@ Add your own class with the decorator, in any file, and name that file in the co
 import contextlib
 import difflib
 import warnings
+from importlib import import_module
+from typing import Any
 
-from mmengine.registry import Registry as _Registry
+from mmengine import registry as mmengine
 
+from a2sg_zoo.distributions import check_segmentation
 from a2sg_zoo.errors import ConfigError
 
-with contextlib.redirect_stdout(None):  # two lines on an optional package of theirs
-    from mmseg import datasets as _  # noqa: F401
-    from mmseg import registry as mmseg
-
 SCOPE = 'a2sg_zoo'
-# said by mmcv whenever it is installed without compiled operators, none of which is used here
+# MMCV says so wherever its compiled operators are missing; nothing here uses them
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+_DATASETS = ('datasets', 'datasets.ade20k', 'datasets.miniature.ade20k')
 
 
-class Registry(_Registry):
-    """MMEngine's registry, which also looks into its parents' lazily imported modules and, asked for
-    an unknown name, answers with the nearest known ones."""
+class Registry(mmengine.Registry):
+    """MMEngine's registry, with lazy look-ups and suggestions for names that are not registered.
 
-    def get(self, key):
-        registry = self.parent
-        while registry is not None:
-            registry.import_from_location()
-            registry = registry.parent
+    Args:
+        name: what one entry is called in messages, such as 'model'.
+        parent: MMEngine's registry of the same kind, or None.
+        modules: modules that register classes here, in the order in which they are imported. `get` stops importing at
+            the first module after which the name is known.
+        homes: modules of MMEngine that register classes in `parent`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parent: mmengine.Registry | None = None,
+        modules: tuple[str, ...] = (),
+        homes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(name, parent=parent, scope=SCOPE)
+        self._to_import = list(modules)
+        self._homes = homes
+
+    def import_from_location(self) -> None:
+        """Import every module that registers classes here."""
+        while self._to_import:
+            self._import_next()
+
+    def _import_next(self) -> None:
+        module = self._to_import[0]
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name in ('mmcv', 'mmseg'):
+                check_segmentation()
+            raise
+        # a module may ask this registry while it is imported
+        if module in self._to_import:
+            self._to_import.remove(module)
+
+    def get(self, key: str) -> Any:
+        """Return the class that a name in a config stands for, None if there is none.
+
+        Args:
+            key: a registered name (`'LIF'`), one with a scope (`'mmseg.FCNHead'`) or an importable path
+                (`'torch.nn.ReLU'`).
+        """
+        if '.' not in key:
+            while key not in self.module_dict and self._to_import:
+                self._import_next()
+            if key in self.module_dict:
+                return self.module_dict[key]
+            found = self._of_mmengine(key)
+            if found is None and (segmentation := self._of_mmsegmentation()) is not None:
+                found = segmentation.get(key)
+            return found
+        if key.startswith('mmseg.'):
+            self._of_mmsegmentation()
         return super().get(key)
 
-    def own_names(self):
-        """The names that are registered here, not those of the parents."""
+    def _of_mmengine(self, key: str) -> Any:
+        for home in self._homes:
+            import_module(home)
+        found = self.parent.module_dict.get(key) if self.parent is not None else None
+        # MMCV registers classes with MMEngine, too; MMSegmentation's own, of the same names, come first
+        return None if getattr(found, '__module__', '').startswith('mmcv.') else found
+
+    def _of_mmsegmentation(self) -> mmengine.Registry | None:
+        """MMSegmentation's registry of this kind, None for this project's own kinds."""
+        if self.parent is None:
+            return None
+        import_mmsegmentation()
+        segmentation = self.parent.children.get('mmseg')
+        if segmentation is not None:
+            with contextlib.redirect_stdout(None):  # it prints which of its optional packages are missing
+                segmentation.import_from_location()
+        return segmentation
+
+    def own_names(self) -> list[str]:
+        """Return the names that are registered here, without the parent's."""
         self.import_from_location()
         return list(self.module_dict)
 
-    def names(self):
-        """All names that a config may use here, this registry's own first."""
-        names, registry = [], self
-        while registry is not None:
-            registry.import_from_location()
-            names += [name for name in registry.module_dict if name not in names]
-            registry = registry.parent
-        return names
+    def names(self) -> list[str]:
+        """Return all names that a config may use here, this registry's own first."""
+        names = dict.fromkeys(self.own_names())
+        segmentation = self._of_mmsegmentation()
+        for home in self._homes:
+            import_module(home)
+        for registry in (segmentation, self.parent):
+            names |= dict.fromkeys(registry.module_dict if registry is not None else ())
+        return list(names)
 
-    def unknown(self, key):
-        """The error for a name that is not registered, with suggestions."""
+    def unknown(self, key: Any) -> ConfigError:
+        """Return the error for a name that is not registered. It suggests similar names."""
         lower = {name.lower(): name for name in reversed(self.names())}
         near = [lower[name] for name in difflib.get_close_matches(str(key).lower(), lower, n=3)]
         hint = f'did you mean {" or ".join(map(repr, near))}?' if near else f'known: {", ".join(sorted(self.names()))}'
         return ConfigError(
             f'{key!r} is not a registered {self.name}; {hint} '
-            '(a class of your own must be imported first: name its module in `custom_imports`)'
+            '(to use your own class, name the module that defines it in `custom_imports`)'
         )
 
-    def build(self, cfg, *args, **kwargs):
+    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        """Build the object that a config describes.
+
+        Args:
+            cfg: `dict(type=NAME, ...)`; the other keys are arguments of the class.
+
+        Raises:
+            ConfigError: no class of that name is registered.
+        """
         if isinstance(cfg, dict) and isinstance(cfg.get('type'), str) and self.get(cfg['type']) is None:
             raise self.unknown(cfg['type'])
         return super().build(cfg, *args, **kwargs)
 
 
-def _child(name, parent, *locations):
-    return Registry(name, parent=parent, scope=SCOPE, locations=[f'a2sg_zoo.{location}' for location in locations])
+def import_mmsegmentation() -> None:
+    """Import MMSegmentation's registries, without what it prints on missing optional packages.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    check_segmentation()
+    # files that its parts load are read by this project's readers, which run no code from them
+    import_module('a2sg_zoo.hub.checkpoint')
+    with contextlib.redirect_stdout(None):
+        import_module('mmseg.registry')
+
+
+def _child(kind: str, parent: mmengine.Registry | None, *modules: str, homes: tuple[str, ...] = ()) -> Registry:
+    return Registry(kind, parent, tuple(f'a2sg_zoo.{module}' for module in modules), homes)
 
 
 SURROGATES = _child('surrogate', None, 'surrogates')
@@ -81,21 +171,39 @@ NEURONS = _child('neuron', None, 'neurons')
 POLICIES = _child('policy', None, 'adaptation')
 SEARCHERS = _child('searcher', None, 'adaptation')
 
-MODELS = _child('model', mmseg.MODELS, 'models.backbones', 'models.segmentors', 'models.classifiers', 'models.losses')
-DATASETS = _child('dataset', mmseg.DATASETS, 'datasets')
-TRANSFORMS = _child('transform', mmseg.TRANSFORMS, 'datasets')
-DATA_SAMPLERS = _child('data sampler', mmseg.DATA_SAMPLERS, 'engine.samplers')
-HOOKS = _child('hook', mmseg.HOOKS, 'engine.hooks')
-METRICS = _child('metric', mmseg.METRICS, 'engine.metrics')
-LOOPS = _child('loop', mmseg.LOOPS)
-OPTIMIZERS = _child('optimizer', mmseg.OPTIMIZERS)
-OPTIM_WRAPPERS = _child('optim_wrapper', mmseg.OPTIM_WRAPPERS, 'engine.optimizers')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', mmseg.OPTIM_WRAPPER_CONSTRUCTORS)
-PARAM_SCHEDULERS = _child('parameter scheduler', mmseg.PARAM_SCHEDULERS)
-EVALUATOR = _child('evaluator', mmseg.EVALUATOR)
-RUNNERS = _child('runner', mmseg.RUNNERS)
-WEIGHT_INITIALIZERS = _child('weight initializer', mmseg.WEIGHT_INITIALIZERS)
-MODEL_WRAPPERS = _child('model_wrapper', mmseg.MODEL_WRAPPERS)
-VISUALIZERS = _child('visualizer', mmseg.VISUALIZERS)
-VISBACKENDS = _child('vis_backend', mmseg.VISBACKENDS)
-LOG_PROCESSORS = _child('log_processor', mmseg.LOG_PROCESSORS)
+# what needs MMSegmentation comes last
+MODELS = _child(
+    'model',
+    mmengine.MODELS,
+    'models.backbones',
+    'models.losses',
+    'models.classifiers',
+    'models.segmentors',
+    homes=('mmengine.model',),
+)
+DATASETS = _child('dataset', mmengine.DATASETS, *_DATASETS, homes=('mmengine.dataset',))
+TRANSFORMS = _child('transform', mmengine.TRANSFORMS, *_DATASETS)
+DATA_SAMPLERS = _child('data sampler', mmengine.DATA_SAMPLERS, 'engine.samplers', homes=('mmengine.dataset',))
+HOOKS = _child('hook', mmengine.HOOKS, 'engine.hooks', homes=('mmengine.hooks',))
+METRICS = _child(
+    'metric',
+    mmengine.METRICS,
+    'engine.metrics.classification',
+    'engine.metrics.segmentation',
+    homes=('mmengine.evaluator',),
+)
+LOOPS = _child('loop', mmengine.LOOPS, homes=('mmengine.runner',))
+OPTIMIZERS = _child('optimizer', mmengine.OPTIMIZERS, homes=('mmengine.optim',))
+OPTIM_WRAPPERS = _child('optim_wrapper', mmengine.OPTIM_WRAPPERS, 'engine.optimizers', homes=('mmengine.optim',))
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', mmengine.OPTIM_WRAPPER_CONSTRUCTORS, homes=('mmengine.optim',)
+)
+PARAM_SCHEDULERS = _child('parameter scheduler', mmengine.PARAM_SCHEDULERS, homes=('mmengine.optim',))
+EVALUATOR = _child('evaluator', mmengine.EVALUATOR, homes=('mmengine.evaluator',))
+RUNNERS = _child('runner', mmengine.RUNNERS, homes=('mmengine.runner',))
+WEIGHT_INITIALIZERS = _child('weight initializer', mmengine.WEIGHT_INITIALIZERS, homes=('mmengine.model',))
+MODEL_WRAPPERS = _child('model_wrapper', mmengine.MODEL_WRAPPERS, homes=('mmengine.model',))
+VISUALIZERS = _child('visualizer', mmengine.VISUALIZERS, homes=('mmengine.visualization',))
+VISBACKENDS = _child('vis_backend', mmengine.VISBACKENDS, homes=('mmengine.visualization',))
+LOG_PROCESSORS = _child('log_processor', mmengine.LOG_PROCESSORS, homes=('mmengine.runner',))
+TASK_UTILS = _child('task util', mmengine.TASK_UTILS)

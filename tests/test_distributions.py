@@ -20,13 +20,13 @@ assert 'torch' not in sys.modules
 """
 
 
-def check(folder, *names):
+def check(folder, *names, code=CODE):
     for name in names:
         info = folder / f'{name.replace("-", "_")}-1.2.dist-info'
         info.mkdir()
         (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n')
     return subprocess.run(
-        [sys.executable, '-S', '-c', CODE, PACKAGE / 'distributions.py', folder], capture_output=True, text=True
+        [sys.executable, '-S', '-c', code, PACKAGE / 'distributions.py', folder], capture_output=True, text=True
     )
 
 
@@ -55,9 +55,15 @@ def test_an_original_in_place_of_its_continuation(tmp_path):
     assert 'pip uninstall -y mmcv\n' in said and 'pip install --force-reinstall --no-deps onedl-mmcv\n' in said
 
 
-def test_missing_continuations(tmp_path):
+def test_mmengine_is_missing(tmp_path):
     said = check(tmp_path, 'onedl-mmcv').stderr
-    assert 'ImportError: ' in said and 'pip install onedl-mmengine onedl-mmsegmentation\n' in said
+    assert 'ImportError: ' in said and 'pip install onedl-mmengine\n' in said
+
+
+def test_the_core_needs_mmengine_alone_and_segmentation_says_what_it_lacks(tmp_path):
+    assert check(tmp_path, 'onedl-mmengine', 'onedl-mmcv').returncode == 0
+    said = check(tmp_path, code=CODE.replace('check_distributions', 'check_segmentation')).stderr
+    assert 'ImportError: ' in said and 'pip install onedl-mmsegmentation\n' in said
 
 
 def test_importing_the_package_is_cheap():

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-from hyperopt import tpe
 from torch.utils.weak import WeakIdKeyDictionary
 
 from a2sg_zoo.registry import SEARCHERS
@@ -94,6 +93,8 @@ class TPESearcher(Searcher):
 def _suggest(tried, losses, low, high, generator, gamma=0.25, prior_weight=1.0, candidates=24):
     """The next value by TPE, with the constants of `hyperopt.tpe.suggest`: of some draws from the estimated density of
     the better trials, the one that is likeliest there relative to the others' density."""
+    from hyperopt import tpe  # takes a second to load, which the other searchers need not pay
+
     trials = np.arange(len(tried))
     better, worse = (
         tpe.adaptive_parzen_normal(values, prior_weight, (high + low) / 2, high - low)

@@ -129,7 +129,7 @@ def _common(run):
 
 
 def _energy(run):
-    found = energy.activity(run.model, [inputs for inputs, _ in run.objective.batches])
+    found = energy.measure_energy(run.model, [inputs for inputs, _ in run.objective.batches])
     ann = sum(energy.ann_energy(found).values())
     return dict(
         values=dict(

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from a2sg_zoo.analysis.compare import LEAST_RUNS, as_csv, as_json, notes, tables
-from a2sg_zoo.analysis.figures import plots
 from a2sg_zoo.analysis.figures.comparison import group_figures
+from a2sg_zoo.analysis.figures.style import save, to_tensorboard
 from a2sg_zoo.analysis.tables import table
 from a2sg_zoo.hub.files import write_atomically
 
@@ -35,9 +35,9 @@ def write_comparison(groups, failed, out, tensorboard=False):
     if remarks:
         text += '\n## Undefined and missing\n\n' + ''.join(f'- {line}\n' for line in remarks)
     for stem, figure in figures.items():
-        plots.save(figure, out / stem)
+        save(figure, out / stem)
     if tensorboard:
-        plots.to_tensorboard(figures, out)
+        to_tensorboard(figures, out)
     write_atomically(as_csv(groups).encode(), out / 'runs.csv')
     write_atomically(as_json(groups, failed).encode(), out / 'summary.json')
     write_atomically(text.encode(), out / 'report.md')

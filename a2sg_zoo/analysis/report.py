@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from a2sg_zoo.adaptation.policies import attach
-from a2sg_zoo.analysis.figures import plots
+from a2sg_zoo.analysis.figures.style import save, to_tensorboard
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective, check_finite
 from a2sg_zoo.analysis.sections import SECTIONS
 from a2sg_zoo.analysis.tables import as_json, cell, table
@@ -149,10 +149,10 @@ class Report:
             raise
         text = '\n'.join(f'{title}\n\n{table(rows)}' if rows else f'{title}\n' for title, rows in tables)
         for stem, figure in figures.items():
-            plots.save(figure, self.out / stem)
+            save(figure, self.out / stem)
             text += f'\n![{stem}]({stem}.png)\n'
         if figures:
-            plots.to_tensorboard(figures, self.out)
+            to_tensorboard(figures, self.out)
         return self._save(name, content, text)
 
     def _save(self, name, content, text):

@@ -4,12 +4,15 @@ from dataclasses import asdict
 
 import torch
 
-from a2sg_zoo.analysis.figures import plots
-from a2sg_zoo.analysis.figures.activity import energy_figure, feature_figure
+from a2sg_zoo.analysis.figures.energy import energy_figure
+from a2sg_zoo.analysis.figures.landscape import landscape_figure
+from a2sg_zoo.analysis.figures.layers import bridge_figure, layer_figure
+from a2sg_zoo.analysis.figures.spikes import feature_figure, raster_figure
+from a2sg_zoo.analysis.figures.theory import growth_figure, theory_figure
+from a2sg_zoo.analysis.figures.training import beta_figure, method_figure
 from a2sg_zoo.analysis.measures import variation
-from a2sg_zoo.analysis.measures.activity import record_spikes
 from a2sg_zoo.analysis.measures.bridge import as_dicts, bridge
-from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, activity, ann_energy
+from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
 from a2sg_zoo.analysis.measures.fisher import fisher
 from a2sg_zoo.analysis.measures.growth import hessian_growth
 from a2sg_zoo.analysis.measures.hessian import (
@@ -22,6 +25,7 @@ from a2sg_zoo.analysis.measures.hessian import (
 )
 from a2sg_zoo.analysis.measures.landscape import landscape
 from a2sg_zoo.analysis.measures.objective import NotApplicable
+from a2sg_zoo.analysis.measures.spikes import record_spikes
 from a2sg_zoo.analysis.measures.theory import layers_under_theory, theorem_4_1, theorem_4_2
 from a2sg_zoo.analysis.tables import cell
 from a2sg_zoo.errors import A2SGError, ConfigError
@@ -49,7 +53,7 @@ def _fisher(report):
     return (
         asdict(result),
         [(title, rows)],
-        dict(fisher=plots.layer_figure({'Fisher': result.eigenvalues}, 'largest eigenvalue of the Fisher')),
+        dict(fisher=layer_figure({'Fisher': result.eigenvalues}, 'largest eigenvalue of the Fisher')),
     )
 
 
@@ -112,7 +116,7 @@ def _landscape(report):
         y=found.y,
         points=[dict(i=i, j=j, loss=loss, accuracy=found.accuracy[i, j]) for (i, j), loss in found.loss.items()],
     )
-    return data, [(title, [])], {f'landscape_{s["dimensions"]}d': plots.landscape_figure(found)}
+    return data, [(title, [])], {f'landscape_{s["dimensions"]}d': landscape_figure(found)}
 
 
 def _membranes(report):
@@ -133,8 +137,8 @@ def _variation(report):
         for statistic in ('sgv', 'tgc', 'cv', 'rate'):
             curve = variation.curve(records, statistic)
             if any(value is not None for value in curve[1]):
-                figures[f'variation_{statistic}'] = plots.method_figure({report.run.name: [curve]}, statistic)
-        figures['variation_beta'] = plots.beta_figure(records)
+                figures[f'variation_{statistic}'] = method_figure({report.run.name: [curve]}, statistic)
+        figures['variation_beta'] = beta_figure(records)
         data['training'] = records
     return data, [('Local gradients on the data set. Undefined: no gradient, or nothing in the window.', rows)], figures
 
@@ -148,7 +152,7 @@ def _bridge(report):
         '`bound` is the claim with the one constant, relative to Lambda, that makes it hold in every layer. '
         '`triangle` needs none.'
     )
-    return dict(layers=data), [(title, data)], dict(bridge=plots.bridge_figure(rows))
+    return dict(layers=data), [(title, data)], dict(bridge=bridge_figure(rows))
 
 
 def _theory(report):
@@ -166,7 +170,7 @@ def _theory(report):
         ('Theorem 4.2: share of random cases with CV_asy < CV_sym', two),
         ('Theorem 4.1: share of random cases with CV_tri < CV of the shape', one),
     ]
-    return dict(layers=flat, theorem_4_1=one, theorem_4_2=two), tables, dict(theory=plots.theory_figure(rows))
+    return dict(layers=flat, theorem_4_1=one, theorem_4_2=two), tables, dict(theory=theory_figure(rows))
 
 
 def _growth(report):
@@ -198,13 +202,13 @@ def _growth(report):
     return (
         {name: asdict(growth) for name, growth in found.items()},
         [(title, rows)],
-        dict(growth=plots.growth_figure(found)),
+        dict(growth=growth_figure(found)),
     )
 
 
 def _energy(report):
     try:
-        found = activity(report.objective.model, [inputs for inputs, _ in report.objective.batches])
+        found = measure_energy(report.objective.model, [inputs for inputs, _ in report.objective.batches])
     except ConfigError as error:  # a network whose operations cannot be counted
         raise NotApplicable(str(error)) from error
     ann = ann_energy(found)
@@ -265,7 +269,7 @@ def _rasters(report):
         )
         for layer, s in spikes.items()
     ]
-    figures = dict(rasters=plots.raster_figure({layer: s.flatten(1) for layer, s in spikes.items()}))
+    figures = dict(rasters=raster_figure({layer: s.flatten(1) for layer, s in spikes.items()}))
     maps = {layer: s for layer, s in spikes.items() if s.dim() == 4}
     if maps:
         figures['rasters_maps'] = feature_figure(maps)

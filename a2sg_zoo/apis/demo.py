@@ -5,8 +5,8 @@ import threading
 
 import numpy as np
 
-from a2sg_zoo.analysis.figures.activity import feature_figure, rate_figure
-from a2sg_zoo.analysis.measures.activity import record_spikes
+from a2sg_zoo.analysis.figures.spikes import feature_figure, rate_figure
+from a2sg_zoo.analysis.measures.spikes import record_spikes
 from a2sg_zoo.apis.inference import inferencer, read_image
 from a2sg_zoo.errors import A2SGError, ConfigError
 

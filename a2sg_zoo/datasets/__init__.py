@@ -1,17 +1,25 @@
 """The data sets: ADE20K SceneParse150 and a miniature of its layout that is drawn on the spot; CIFAR and other small
 images with a label each; recordings of event cameras; and their augmentation in batches."""
 
-from a2sg_zoo.datasets.ade20k import ADE20K, LoadImage, LoadSegAnnotations
+from importlib import import_module
+
 from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchErasing, BatchFlip, Draws
 from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
 from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
 from a2sg_zoo.datasets.event_augment import BatchEventAugment
 from a2sg_zoo.datasets.events import CIFAR10DVS
 from a2sg_zoo.datasets.imagenet import ImageNet
-from a2sg_zoo.datasets.miniature.ade20k import MiniatureADE20K
 from a2sg_zoo.datasets.miniature.event_digits import EventDigits
 from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
+
+# These need MMSegmentation, which takes seconds to load, so they are imported when they are asked for.
+_LAZY = {
+    'ADE20K': 'a2sg_zoo.datasets.ade20k',
+    'LoadImage': 'a2sg_zoo.datasets.ade20k',
+    'LoadSegAnnotations': 'a2sg_zoo.datasets.ade20k',
+    'MiniatureADE20K': 'a2sg_zoo.datasets.miniature.ade20k',
+}
 
 __all__ = [
     'ADE20K',
@@ -38,3 +46,9 @@ __all__ = [
     'seeded',
     'write_scenes',
 ]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

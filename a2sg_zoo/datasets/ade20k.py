@@ -1,5 +1,6 @@
 """SceneParse150, the 150-class benchmark of ADE20K, read so that trouble with the files is named at once."""
 
+import contextlib
 import io
 import logging
 import os
@@ -9,14 +10,16 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from mmengine.logging import print_log
-from mmseg.datasets import ADE20KDataset
-from mmseg.datasets.transforms import LoadAnnotations
 
 from a2sg_zoo.datasets.classes import checked_names, listed
 from a2sg_zoo.datasets.pictures import decode_mask, decode_picture, open_file, orientation_of
 from a2sg_zoo.datasets.seeding import SeededItems
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
+
+with contextlib.redirect_stdout(None):  # it prints that an optional package is missing
+    from mmseg.datasets import ADE20KDataset
+    from mmseg.datasets.transforms import LoadAnnotations
 
 IGNORED = 255
 

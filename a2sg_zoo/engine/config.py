@@ -8,7 +8,6 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
-from mmseg import registry as mmseg_registry
 from torch.utils.data import DataLoader
 
 import a2sg_zoo
@@ -42,21 +41,21 @@ _REGISTRIES = {
     'dataset': [registry.DATASETS],
     'datasets': [registry.DATASETS],
     # a dataloader's, or a loss function's sampler of pixels
-    'sampler': [registry.DATA_SAMPLERS, mmseg_registry.TASK_UTILS],
+    'sampler': [registry.DATA_SAMPLERS, registry.TASK_UTILS],
     'batch_sampler': [registry.DATA_SAMPLERS],
     'default_hooks': [registry.HOOKS],
     'custom_hooks': [registry.HOOKS],
     'optimizer': [registry.OPTIMIZERS],
     'optim_wrapper': [registry.OPTIM_WRAPPERS],
     'param_scheduler': [registry.PARAM_SCHEDULERS],
-    'val_evaluator': [registry.METRICS, mmseg_registry.EVALUATOR],
-    'test_evaluator': [registry.METRICS, mmseg_registry.EVALUATOR],
+    'val_evaluator': [registry.METRICS, registry.EVALUATOR],
+    'test_evaluator': [registry.METRICS, registry.EVALUATOR],
     'visualizer': [registry.VISUALIZERS],
-    'vis_backends': [mmseg_registry.VISBACKENDS],
-    'log_processor': [mmseg_registry.LOG_PROCESSORS],
-    'init_cfg': [mmseg_registry.WEIGHT_INITIALIZERS],
-    'override': [mmseg_registry.WEIGHT_INITIALIZERS],
-    'model_wrapper_cfg': [mmseg_registry.MODEL_WRAPPERS],
+    'vis_backends': [registry.VISBACKENDS],
+    'log_processor': [registry.LOG_PROCESSORS],
+    'init_cfg': [registry.WEIGHT_INITIALIZERS],
+    'override': [registry.WEIGHT_INITIALIZERS],
+    'model_wrapper_cfg': [registry.MODEL_WRAPPERS],
 }
 _LOOPS = ('train_cfg', 'val_cfg', 'test_cfg')
 _DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')

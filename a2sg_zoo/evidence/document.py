@@ -6,8 +6,11 @@ Prose that depends on a result is chosen by the verdict; the rest says only what
 from pathlib import Path
 
 from a2sg_zoo.analysis.compare import notes, tables
-from a2sg_zoo.analysis.figures import plots
 from a2sg_zoo.analysis.figures.comparison import group_figures
+from a2sg_zoo.analysis.figures.layers import bridge_figure
+from a2sg_zoo.analysis.figures.style import save
+from a2sg_zoo.analysis.figures.theory import growth_figure, theory_figure
+from a2sg_zoo.analysis.figures.training import beta_figure
 from a2sg_zoo.analysis.measures import variation
 from a2sg_zoo.analysis.measures.bridge import BridgeRow
 from a2sg_zoo.analysis.tables import table
@@ -86,7 +89,7 @@ class _Pictures:
         self.out = out
 
     def add(self, stem, figure):
-        plots.save(figure, self.out / 'why_it_works' / stem, kinds=('png',))
+        save(figure, self.out / 'why_it_works' / stem, kinds=('png',))
         return f'why_it_works/{stem}.png'
 
 
@@ -188,7 +191,7 @@ def _more(topic, groups, theorems, growths, pictures):
         ]
         text += (
             f'\n**In the trained networks**\n\n{table(rows)}\n![theorem 4.2, rings: layers of A2SG runs]'
-            f'({pictures.add("theorem_4_2", plots.theory_figure(layers))})\n'
+            f'({pictures.add("theorem_4_2", theory_figure(layers))})\n'
         )
         return text + ''.join(
             f'\n![condition, {name}]({pictures.add(f"{_stem(name)}_condition", figure)})\n'
@@ -206,7 +209,7 @@ def _more(topic, groups, theorems, growths, pictures):
             for row in growths
             if row['growth'] and row['layers'] == 2
         }
-        return text + (f'\n![growth]({pictures.add("growth", plots.growth_figure(shown))})\n' if shown else '')
+        return text + (f'\n![growth]({pictures.add("growth", growth_figure(shown))})\n' if shown else '')
     return ''
 
 
@@ -214,7 +217,7 @@ def _windows(groups, pictures):
     text = ''
     for name, group in groups.items():
         for entry in group.methods.get(A2SG, [])[:1]:
-            figure = plots.beta_figure(
+            figure = beta_figure(
                 variation.read_adaptation_log(entry.run.path), f'{name}: windows that A2SG chose, seed {entry.run.seed}'
             )
             text += f'\n![windows, {name}]({pictures.add(f"{_stem(name)}_beta", figure)})\n'
@@ -241,7 +244,7 @@ def _bridge(name, group, pictures):
     )
     for method in (TRI_, A2SG):
         for entry in group.methods.get(method, [])[:1]:
-            figure = plots.bridge_figure(
+            figure = bridge_figure(
                 [
                     BridgeRow(**{key: value for key, value in row.items() if key != 'bound'})
                     for row in entry.sections['bridge']['layers']

@@ -4,13 +4,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from a2sg_zoo.analysis.measures.energy import activity
+from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher
 from a2sg_zoo.analysis.measures.growth import Perceptron
 from a2sg_zoo.analysis.measures.hessian import Hessian, hessian_spectrum, hessian_trace
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.models.layers import Folded, encode
+from a2sg_zoo.models.layers import TimeFolded, encode
 from a2sg_zoo.neurons import IF, LIF
 from a2sg_zoo.surrogates import TRI
 
@@ -127,7 +127,7 @@ def operation_rows(seed=0):
             torch.manual_seed(seed)
             layers, channels = [], 3
             for width in widths:
-                layers += [Folded(nn.Conv2d(channels, width, kernel, kernel)), IF()]
+                layers += [TimeFolded(nn.Conv2d(channels, width, kernel, kernel)), IF()]
                 channels = width
             network, images = _Chain(*layers).eval(), torch.rand(4, 3, 16, 16) + 0.1
         for layer in layers[::2]:
@@ -141,7 +141,7 @@ def operation_rows(seed=0):
             theirs = SynapticOperations()(wrapped, predictions, data)
             sparsity = ActivationSparsity()(wrapped, predictions, data)
         wrapped.cleanup_hooks()
-        ours = activity(network, [images])
+        ours = measure_energy(network, [images])
         if not ours['sops']:
             raise A2SGError(f'{name}: the network for the comparison is silent')
         dense = sum(layer['macs'] * layer['steps'] for layer in ours['layers'])

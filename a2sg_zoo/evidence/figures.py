@@ -4,7 +4,8 @@ import statistics
 
 from matplotlib.lines import Line2D
 
-from a2sg_zoo.analysis.figures.plots import _figure, method_figure
+from a2sg_zoo.analysis.figures.style import new_figure
+from a2sg_zoo.analysis.figures.training import method_figure
 from a2sg_zoo.evidence.paper import condition_curves
 
 # colour and mark, so that the colours are not needed
@@ -14,7 +15,7 @@ _NAMES = {1: 'supports', 0: 'open', -1: 'contradicts'}
 
 def verdict_figure(claims):
     """A row for each claim, a mark for each piece of evidence."""
-    figure = _figure(9, 0.24 * len(claims) + 0.9)
+    figure = new_figure(9, 0.24 * len(claims) + 0.9)
     axes = figure.add_subplot()
     for y, claim in enumerate(claims):
         for x, evidence in enumerate(claim.evidence):

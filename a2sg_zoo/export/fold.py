@@ -1,50 +1,66 @@
-"""Batch norms merged into the convolutions before them."""
+"""Merge batch norms into the convolutions before them."""
 
 from copy import deepcopy
 
 from mmcv.cnn import ConvModule
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from a2sg_zoo.models.backbones.meta_spikeformer import RepConv
+from a2sg_zoo.models.layers.norms import BATCH_NORMS
 
 
-def fold_batch_norms(network):
-    """A copy of a network in evaluation mode, its batch norms merged into the convolutions before them.
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Return a copy of a network in evaluation mode, with its batch norms merged into the convolutions before them.
 
-    With running mean m and variance v, and the norm's weight g and bias b,
+    With running mean m and variance v of a batch norm, its weight g and its bias b,
 
         g (W * x + c - m) / sqrt(v + eps) + b = W' * x + c'
         a = g / sqrt(v + eps),    W' = a W,    c' = b + a (c - m)
 
-    with one a for each output channel. It is computed in float64 and stored in the convolution's own type. A batch norm
-    is merged if its children's order says that it follows a convolution or linear layer: within an `nn.Sequential`
-    (`Folded` is one) or a `ConvModule` of mmcv; several in a row are merged one after the other. Where a `RepConv` pads
-    with what zero normalises to, its 1x1 convolution, which had no bias, gets one and pads with zeros. Batch norms
-    elsewhere, such as before the convolution, stay.
+    with one `a` for each output channel. Sums and products are computed in float64 and stored in the type of the
+    convolution.
 
-    The place of a merged norm is taken by `nn.Identity`, so that names stay.
+    A batch norm is merged if it follows a convolution or a linear layer in an `nn.Sequential` (`TimeFolded` is one) or
+    in a `ConvModule` of mmcv. Several batch norms in a row are merged one after the other. The first 1x1 convolution of
+    a `RepConv` has no bias and is followed by a padding with the batch norm's value for zero; after merging it has a
+    bias and pads with zeros, which gives the same. Other batch norms, such as those before a convolution, remain.
+
+    An `nn.Identity` replaces a merged batch norm, so the names of the other layers do not change.
 
     Args:
-        network: any module; it is not altered.
+        network: any module; it is not changed.
 
     Returns:
-        the copy; parameters need no gradient.
+        The copy. Its parameters need no gradient.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.export import fold_batch_norms
+        >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
+        >>> folded = fold_batch_norms(network)
+        >>> folded
+        Sequential(
+          (0): Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1))
+          (1): Identity()
+        )
+        >>> x = torch.rand(1, 3, 8, 8)
+        >>> torch.allclose(folded(x), network(x), atol=1e-6)
+        True
     """
     network = deepcopy(network).eval().requires_grad_(False)
     for module in network.modules():
         if isinstance(module, nn.Sequential):
-            names = list(module._modules)
+            names = list(_children(module))
         elif isinstance(module, ConvModule) and module.with_norm:
             names = [{'conv': 'conv', 'norm': module.norm_name, 'act': 'activate'}[part] for part in module.order]
         else:
             continue
-        conv = None
+        children, conv = _children(module), None
         for name in names:
-            child = module._modules.get(name)
-            if conv is not None and _can_fold(conv, child):
+            child = children.get(name)
+            if conv is not None and _can_merge(conv, child):
                 _merge(conv, child)
-                module._modules[name] = nn.Identity()
+                setattr(module, name, nn.Identity())
             elif not isinstance(child, nn.Identity):
                 conv = child
         if isinstance(module, RepConv):
@@ -52,10 +68,17 @@ def fold_batch_norms(network):
     return network
 
 
-def _can_fold(conv, norm):
-    if not isinstance(norm, _BatchNorm) or norm.running_mean is None:
+def _children(module):
+    """{name: child} in order; a child that is used twice has two names."""
+    every = module.named_modules(remove_duplicate=False)
+    return {name: child for name, child in every if name and '.' not in name}
+
+
+def _can_merge(conv, norm):
+    """Whether `norm` is a batch norm with running statistics after a convolution or linear layer."""
+    if not isinstance(norm, BATCH_NORMS) or norm.running_mean is None:
         return False
-    # a transposed convolution has its output channels elsewhere
+    # a transposed convolution stores its output channels on another axis
     return isinstance(conv, (nn.Conv1d, nn.Conv2d, nn.Linear))
 
 
@@ -73,6 +96,6 @@ def _merge(conv, norm):
     conv.bias = nn.Parameter(bias.to(weight.dtype), requires_grad=False)
 
 
-def unfolded(network):
-    """Names of the batch norms that are still in a network."""
-    return [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
+def remaining_batch_norms(network: nn.Module) -> list[str]:
+    """Return the names of the batch norms that are still in a network."""
+    return [name for name, module in network.named_modules() if isinstance(module, BATCH_NORMS)]

@@ -8,6 +8,7 @@ twice.
 import torch
 from torch import Tensor
 
+from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.neurons import fused, saved
 from a2sg_zoo.neurons.dynamics import local_gradients, wide
 
@@ -136,7 +137,7 @@ def _applied(x, rate, dynamics, window):
     return (_MultiStep.apply if isinstance(window, FixedWindow) else _apart)(x, rate, dynamics, window)
 
 
-@torch.compiler.disable
+@leave_uncompiled
 def _apart(x, rate, dynamics, window):
     return _MultiStep.apply(x, rate, dynamics, window)
 

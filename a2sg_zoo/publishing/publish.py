@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 import a2sg_zoo
-from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, activity, ann_energy
+from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
 from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.engine.run import add_train_arguments, prepare_config, test
@@ -209,7 +209,7 @@ def _evaluate(cfg, file, result):
 def _activity(cfg, model):
     """The fields `firing_rates` and `energy`."""
     batches = [inputs for inputs, _ in load_batches(cfg, model, 'test', _COUNTED, batch_size=16)]
-    found = activity(model, batches)
+    found = measure_energy(model, batches)
     dense = sum(ann_energy(found).values())
     return dict(
         firing_rates={layer: round(rate, 4) for layer, rate in found['rates'].items()},

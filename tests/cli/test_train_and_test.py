@@ -124,7 +124,7 @@ def test_curves_of_every_layer(trained):
     assert set(records[-1]['on_bound']) == {'spatial', 'temporal'}
     events = EventAccumulator(str(next(work_dir.glob('*/vis_data/events*')))).Reload()
     tags = events.Tags()
-    for statistic in ('beta', 'sgv', 'tgc', 'cv', 'rate'):
+    for statistic in ('width', 'sgv', 'tgc', 'cv', 'rate'):
         assert any(tag.startswith(f'{statistic}/') for tag in tags['scalars'])
     assert 'segmentation' in tags['images']
 

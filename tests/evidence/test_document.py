@@ -98,7 +98,7 @@ def make_document(folder, seeds, monkeypatch):
         dict(shape='BOX', layers=2, exponent=None, growth=None, why='the Hessian is 0'),
     ]
     claims = evaluate(groups, theorems, growths)
-    monkeypatch.setattr(why_document.plots, 'save', lambda *args, **kwargs: None)  # takes ten times as long as the rest
+    monkeypatch.setattr(why_document, 'save', lambda *args, **kwargs: None)  # takes ten times as long as the rest
     text = write_document(
         folder,
         groups,

@@ -3,8 +3,8 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import nn
 
-from a2sg_zoo.export.fold import fold_batch_norms, unfolded
-from a2sg_zoo.models.layers import Folded
+from a2sg_zoo.export.fold import fold_batch_norms, remaining_batch_norms
+from a2sg_zoo.models.layers import TimeFolded
 from a2sg_zoo.neurons import ILIF, Neuron
 from a2sg_zoo.registry import MODELS
 from tests.export.networks import backbone, excite
@@ -22,7 +22,7 @@ def test_every_family(name):
     network = backbone(name, out_indices=stages).double()
     before = states(network)
     folded = fold_batch_norms(network)
-    assert unfolded(folded) == [] and unfolded(network)
+    assert remaining_batch_norms(folded) == [] and remaining_batch_norms(network)
     spikes = {True: [], False: []}
     for net, key in ((network, False), (folded, True)):
         for module in net.modules():
@@ -77,7 +77,7 @@ def test_orders(layers, left):
                 nn.init.uniform_(module.bias)
     layer = nn.Sequential(*layers).double().eval()
     folded = fold_batch_norms(layer)
-    assert unfolded(folded) == left
+    assert remaining_batch_norms(folded) == left
     x = torch.randn(2, 3, 7, 7).double()
     torch.testing.assert_close(folded(x), layer(x), rtol=1e-13, atol=1e-13)
 
@@ -88,7 +88,7 @@ def test_orders(layers, left):
 def test_heads_of_mmsegmentation(order, left):
     layer = excite(ConvModule(4, 4, 3, norm_cfg=dict(type='BN'), order=order)).double().eval()
     folded = fold_batch_norms(layer)
-    assert unfolded(folded) == left
+    assert remaining_batch_norms(folded) == left
     x = torch.randn(2, 4, 7, 7).double()
     torch.testing.assert_close(folded(x), layer(x), rtol=1e-13, atol=1e-13)
 
@@ -112,12 +112,23 @@ def test_segmentation_head():
         .eval()
     )
     folded = fold_batch_norms(head)
-    assert unfolded(folded) == []
+    assert remaining_batch_norms(folded) == []
     inputs = [torch.randn(2, 1, 8, n, n).double() for n in (8, 4)]
     torch.testing.assert_close(folded(inputs), head(inputs), rtol=1e-12, atol=1e-12)
 
 
 def test_names_and_other_layers_stay():
-    layer = Folded(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.MaxPool2d(2))
+    layer = TimeFolded(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.MaxPool2d(2))
     folded = fold_batch_norms(layer)
     assert [type(m) for m in folded] == [nn.Conv2d, nn.Identity, nn.MaxPool2d]
+
+
+def test_a_layer_that_is_used_twice_stands_between():
+    """The second use of an activation separates a convolution from the batch norm after it."""
+    relu = nn.ReLU()
+    network = nn.Sequential(relu, nn.Conv2d(3, 4, 3), relu, nn.BatchNorm2d(4)).eval()
+    network[3].running_mean.fill_(0.3)
+    x = torch.randn(2, 3, 8, 8)
+    folded = fold_batch_norms(network)
+    assert remaining_batch_norms(folded) == ['3']
+    torch.testing.assert_close(folded(x), network(x))

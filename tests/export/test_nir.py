@@ -10,7 +10,7 @@ from torch import nn
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.deployed import Deployed
 from a2sg_zoo.export.to_nir import _Tracer, to_bytes, to_nir
-from a2sg_zoo.models.layers import Folded
+from a2sg_zoo.models.layers import TimeFolded
 from a2sg_zoo.neurons import LIF, Neuron
 from tests.export.networks import classifier, events, pictures, segmentor
 
@@ -247,7 +247,7 @@ def test_other_layers():
             return x + x
 
     for layer, reason in (
-        (Folded(nn.BatchNorm1d(4)), 'BatchNorm1d'),
+        (TimeFolded(nn.BatchNorm1d(4)), 'BatchNorm1d'),
         (Loud(), 'Loud'),
         (Doubled(), 'Doubled'),
         (nn.ReLU(), "'relu'"),

@@ -1,1 +1,1 @@
-"""Figures of what the analysis measures."""
+"""Figures of the measures: one function for each, which returns a matplotlib figure; `style.save` writes it."""

@@ -1,17 +1,25 @@
-"""Pictures of runs side by side; the methods of a group keep their colours and markers from picture to picture."""
+"""Figures of several runs side by side; a method has the same colour and marker in all figures of a group."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from a2sg_zoo.analysis.compare import SHARPNESS, spearman
-from a2sg_zoo.analysis.figures.plots import _figure, _styles, _tidy, layer_figure, method_figure
+from a2sg_zoo.analysis.compare import SHARPNESS, Group, spearman
+from a2sg_zoo.analysis.figures.layers import layer_figure
+from a2sg_zoo.analysis.figures.style import GREY, new_figure, series_styles, tidy
+from a2sg_zoo.analysis.figures.training import method_figure
 
 _STATISTICS = dict(cv='CV of local gradients', sgv='SGV', tgc='TGC')
 
 
-def group_figures(group):
-    """{stem: figure} of all that a group's runs have been measured for."""
+def group_figures(group: Group) -> dict[str, Figure]:
+    """Draw everything that was measured on the runs of a group.
+
+    Returns:
+        {stem of the file: figure}.
+    """
     figures = {}
     for name, label in _STATISTICS.items():
         curves = {
@@ -19,7 +27,9 @@ def group_figures(group):
             for method, entries in group.methods.items()
         }
         if any(x is not None for runs in curves.values() for _, values in runs for x in values):
-            figures[name] = method_figure(curves, label, f'{group.title}: mean over layers and steps; band: runs')
+            figures[name] = method_figure(
+                curves, label, f'{group.title}: mean over layers and time steps, band over runs'
+            )
     shown = {
         measure: head
         for measure, head in SHARPNESS.items()
@@ -45,38 +55,41 @@ def _layer_means(group):
 
 
 def _panels(measures, bottom):
-    """A figure with a panel for each measure, in rows of up to four: (figure, [(measure, head, axes, whether it stands
-    first in its row)])."""
+    """A figure with a panel for each measure, at most four in a row.
+
+    Returns (figure, [(measure, head, axes, whether the panel is the first of its row)]).
+    """
     columns = min(4, len(measures))
     rows = -(-len(measures) // columns)
-    figure = _figure(3.3 * columns + 0.5, (2.7 + bottom) * rows + 0.6)
+    figure = new_figure(3.3 * columns + 0.5, (2.7 + bottom) * rows + 0.6)
     return figure, [
-        (measure, head, _tidy(figure.add_subplot(rows, columns, i + 1)), i % columns == 0)
+        (measure, head, tidy(figure.add_subplot(rows, columns, i + 1)), i % columns == 0)
         for i, (measure, head) in enumerate(measures.items())
     ]
 
 
-def _wide(values):
+def _spans_a_decade(values):
     return bool(values) and min(values) > 0 and max(values) > 10 * min(values)
 
 
-def points_figure(group, measures):
-    """A panel for each measure: a point for each run, a bar at each method's mean.
+def points_figure(group: Group, measures: Mapping[str, str]) -> Figure:
+    """Draw a panel for each measure, with a point for each run and a bar at the mean of each method.
 
     Args:
-        measures: {measure: head}.
+        group: runs of the same network on the same samples.
+        measures: {measure: title of its panel}.
     """
     figure, panels = _panels(measures, 0.8)
     for measure, head, axes, _ in panels:
         found = []
-        for i, ((_, entries), style) in enumerate(zip(group.methods.items(), _styles())):
+        for i, ((_, entries), style) in enumerate(zip(group.methods.items(), series_styles())):
             values = [entry.values[measure] for entry in entries if entry.values.get(measure) is not None]
             found += values
             spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(len(values))
             axes.scatter(i + spread, values, color=style['color'], marker=style['marker'], s=28)
             if values:
                 axes.plot([i - 0.28, i + 0.28], [sum(values) / len(values)] * 2, color=style['color'], linewidth=2)
-        if _wide(found):
+        if _spans_a_decade(found):
             axes.set_yscale('log')
         axes.set_title(head, fontsize=8)
         axes.set_xticks(
@@ -84,16 +97,21 @@ def points_figure(group, measures):
         )
         axes.set_xlim(-0.6, len(group.methods) - 0.4)
         axes.tick_params(axis='y', which='both', labelsize=7)
-    figure.suptitle(f'{group.title}: a point a run, a bar at the mean', fontsize=10)
+    figure.suptitle(f'{group.title}: a point for each run, a bar at the mean', fontsize=10)
     return figure
 
 
-def correlation_figure(group, measures):
-    """Test error over sharpness, a panel for each measure, a point for each run; the rank correlation above."""
+def correlation_figure(group: Group, measures: Mapping[str, str]) -> Figure:
+    """Draw the test error over each measure of sharpness, a point for each run, with the rank correlation as title.
+
+    Args:
+        group: runs of the same network on the same samples.
+        measures: {measure: name of its axis}.
+    """
     figure, panels = _panels(measures, 0.3)
     for measure, head, axes, first in panels:
         found, x = spearman(group, measure), []
-        for (method, entries), style in zip(group.methods.items(), _styles()):
+        for (method, entries), style in zip(group.methods.items(), series_styles()):
             pairs = [
                 (entry.values[measure], entry.values['test_error'])
                 for entry in entries
@@ -108,7 +126,7 @@ def correlation_figure(group, measures):
                 s=30,
                 label=method,
             )
-        if _wide(x):
+        if _spans_a_decade(x):
             axes.set_xscale('log')
         axes.set_xlabel(head, fontsize=8)
         axes.set_title(
@@ -125,30 +143,36 @@ def correlation_figure(group, measures):
     return figure
 
 
-def landscapes_figure(group):
-    """The increase of the loss along filter-normalised random directions, the same for all runs, mean over directions:
-    the mean of each method's runs, and a band from least to greatest."""
-    figure = _figure()
-    axes = _tidy(
+def landscapes_figure(group: Group) -> Figure:
+    """Draw how the loss increases along random directions that are normalised filter by filter.
+
+    Directions are the same for all runs, and the curves are means over directions. A line is the mean of a method's
+    runs, in a band from the least to the greatest.
+
+    Args:
+        group: runs of the same network on the same samples.
+    """
+    figure = new_figure()
+    axes = tidy(
         figure.add_subplot(),
         xlabel="step along a random direction, in units of each filter's norm",
         ylabel='loss - loss at 0',
         title=group.title,
     )
-    for (method, entries), style in zip(group.methods.items(), _styles()):
+    for (method, entries), style in zip(group.methods.items(), series_styles()):
         curves = [_increase(entry.sections['landscape']) for entry in entries if 'landscape' in entry.sections]
         if not curves:
             continue
         x, y = np.array(curves[0][0]), np.array([values for _, values in curves])
         axes.plot(x, y.mean(0), label=method, markersize=4, markevery=2, **style)
         axes.fill_between(x, y.min(0), y.max(0), color=style['color'], alpha=0.13, linewidth=0)
-    axes.axvline(0, color='#666666', linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
     axes.legend(frameon=False)
     return figure
 
 
 def _increase(data):
-    """(x, loss minus that of the point nearest 0), with gaps where the loss is not finite."""
+    """(x, loss minus the loss at the point nearest to 0), with gaps where the loss is not finite."""
     nearest = min(range(len(data['x'])), key=lambda i: abs(data['x'][i]))
     start = data['loss'][nearest]
     return data['x'], [math.nan if loss is None or start is None else loss - start for loss in data['loss']]

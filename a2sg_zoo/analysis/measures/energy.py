@@ -2,32 +2,37 @@
 
     E = 4.6 pJ * MACs + 0.9 pJ * SOPs
 
-over the layers with weights (convolutions, linear layers) and the products of attention. A layer whose input is
-real-valued multiplies: MACs. A layer whose input is spikes adds: SOPs = MACs it would need * mean spikes of an input
-value and time step * T. The energies are those of a 32-bit multiply-accumulate and of a 32-bit addition at 45 nm
-(Horowitz, ISSCC 2014), and the sum is the convention of the field's papers. It leaves out memory, neurons' updates,
-batch norm (folded into the weights), pooling, biases, additions of shortcuts, and masks (a product of spikes element
-by element is a gate, as in QKFormer's token attention or the first Spike-driven Transformer's).
+The sum is over the layers with weights (convolutions and linear layers) and the matrix products of attention. A layer
+with real-valued input multiplies and adds: MACs (multiply-accumulates). A layer with spikes as input only adds:
 
-What is what is decided by a layer's actual input:
+    SOPs = MACs of the layer in one time step * mean number of spikes of an input value in one time step * T
 
-- Whole, non-negative numbers are spikes; n counts as n of them, since a sum of spikes can be added one by one (the
-  sums of SEW-ResNet's ADD, of Spikformer's shortcuts, event frames of counts). If the last neuron was an ILIF, with
-  outputs n / levels, the unit is 1 / levels: n spikes, those of the `levels` time steps that it stands for.
-- All else is real: images, membrane potentials, averages of spikes. So the first convolution after an average
+4.6 pJ is the energy of a 32-bit multiply-accumulate and 0.9 pJ that of a 32-bit addition, at 45 nm (Horowitz, ISSCC
+2014). Papers of the field use the same sum. It leaves out memory, the updates of neurons, batch norms (they can be
+merged into the weights), pooling, biases, the additions of shortcuts, and masks (products of spikes element by element,
+as in QKFormer's token attention and in the first Spike-driven Transformer).
+
+Whether a layer counts MACs or SOPs depends on the input it receives:
+
+- Whole, non-negative numbers are spikes. A number n counts as n spikes, because a sum of spikes can be added one by one
+  (the sums of SEW-ResNet's ADD and of Spikformer's shortcuts, or counts in event frames). After an ILIF neuron, which
+  sends n / levels, the unit is 1 / levels: n spikes, those of the `levels` time steps that the value stands for.
+- All other values are real: images, membrane potentials, averages of spikes. So the first convolution after an average
   pooling (VGGSNN) and the linear layer after the head's mean over space multiply, unless they average single values.
-  A layer that sees real values in one batch is real in all. An image given as (B, C, H, W) is always real. Layers
-  are counted as they are built: the second of two convolutions without a neuron between them multiplies, although
-  the two of a re-parameterisable pair could be merged into one that adds.
-- A static image is encoded once, not T times, and what follows a mean over time runs once; their MACs count once.
-- A product of attention, A B, adds for each spike of one factor a row of the other. Where both factors are spikes,
-  the one with fewer spikes is taken; a factor that is itself a product (K^T V) does not count as spikes. A product
+  A layer that receives real values in one batch counts as real in all. An image (B, C, H, W) is always real. Layers are
+  counted as they are built: the second of two convolutions without a neuron between them multiplies, although the two
+  convolutions of a re-parameterisable pair could be merged into one that adds.
+- A static image is encoded once, not T times, and layers after a mean over time run once. Their MACs count once.
+- A matrix product A B of attention adds a row of one factor for each spike of the other. Where both factors are spikes,
+  the factor with fewer spikes is taken. A factor that is itself a product (K^T V) does not count as spikes. A product
   of two real factors multiplies.
 
-Border pixels count as if no input lay in the padding.
+Pixels at the border count as if no input were in the padding.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +48,7 @@ PJ_MAC, PJ_SOP = 4.6, 0.9
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _PRODUCTS = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm)
-# what would go uncounted if it came from anywhere but the layers and products above
+# functions that must not be called outside of the layers above, because they would not be counted
 _UNSEEN = (
     F.linear,
     F.conv1d,
@@ -64,35 +69,44 @@ _UNSEEN = (
 _TOLERANCE = 1e-4
 
 
-def activity(model, batches):
-    """Counts a network's spikes, operations and energy, by the rules at the head of this module.
+def measure_energy(model: nn.Module, batches: Iterable[torch.Tensor]) -> dict[str, Any]:
+    """Count the spikes, operations and energy of a network, by the rules at the head of this module.
 
     Args:
-        model: a `SpikingClassifier` (run with its `test_T` time steps), a segmentor, or a backbone, in eval mode.
-        batches: tensors of images (B, C, H, W), normalised; or frames as the model takes them: (B, T, C, H, W) for a
-            classifier, (T, B, C, H, W) for a backbone. At least one image.
+        model: a `SpikingClassifier` (it runs `test_T` time steps), a segmentor, or a backbone, in eval mode.
+        batches: normalised images (B, C, H, W); or frames as the model takes them, (B, T, C, H, W) for a classifier
+            and (T, B, C, H, W) for a backbone. At least one image.
 
     Returns:
-        dict, all counts means over the images:
+        A dictionary. All counts are means over the images.
             parameters: number of parameters.
-            macs: multiply-accumulates of the layers with real-valued input, all time steps together.
-            sops: additions caused by spikes in all others.
-            energy_pj: 4.6 macs + 0.9 sops, in picojoule.
-            firing_rate: spikes a neuron and time step, all neurons of the network alike.
+            macs: multiply-accumulates of the layers with real-valued input, of all time steps together.
+            sops: additions caused by spikes in all other layers.
+            energy_pj: 4.6 macs + 0.9 sops, in picojoules.
+            firing_rate: mean number of spikes of a neuron in one time step, over all neurons of the network.
             sparsity: share of zeros in the neurons' outputs.
-            T: time steps.
-            rates: {name of a neuron layer: its firing rate}; at most 1, or an ILIF's `levels`.
-            layers: in order of execution, dicts of name, kind ('Conv2d', ..., 'matmul'), macs (dense, of one time
-                step), steps (how often it runs: T or 1), input ('real' or 'spikes'), input_rate (spikes an input
-                value and time step; None for real input), sops, energy_pj.
+            T: number of time steps.
+            rates: {name of a layer of neurons: its firing rate}; at most 1, or `levels` for an ILIF.
+            layers: in the order of execution, dictionaries with name, kind ('Conv2d', ..., 'matmul'), macs (of one time
+                step, as if no input were zero), steps (how often the layer runs: T or 1), input ('real' or 'spikes'),
+                input_rate (spikes of an input value in one time step; None for real input), sops and energy_pj.
 
     Raises:
-        ConfigError: the model is in training mode, T is not known, a layer's time steps cannot be told, or the model
-            computes products in a way that goes uncounted here (`torch.einsum`, `F.conv2d` of its own, ...).
+        ConfigError: the model is in training mode, its T is not known, the time steps of a layer cannot be told from
+            its input, or the model computes products that are not counted (`torch.einsum`, `F.conv2d`, ...).
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.analysis.measures.energy import measure_energy
+        >>> from a2sg_zoo.models.backbones import VGGSNN
+        >>> backbone = VGGSNN(widths=(4, 8), in_channels=3, T=2).eval()
+        >>> found = measure_energy(backbone, [torch.rand(5, 3, 8, 8)])
+        >>> [(layer['name'], layer['macs'], layer['input']) for layer in found['layers']]
+        [('features.0.project.conv', 6912.0, 'real'), ('features.1.project.conv', 18432.0, 'spikes')]
     """
     if model.training:
         raise ConfigError(
-            'activity: the network is in training mode, where batch norms see the batch; call model.eval() first'
+            'energy: the network is in training mode, in which batch norms use the batch; call model.eval() first'
         )
     with _time_steps(model) as T, torch.no_grad():
         meter = _Meter(model, T)
@@ -101,7 +115,7 @@ def activity(model, batches):
                 meter.begin(inputs)
                 model(inputs)
     if not meter.images:
-        raise ConfigError('activity: there was no batch to measure on')
+        raise ConfigError('energy: there is no batch to measure on')
     layers = [record.summary(name, meter.images) for name, record in meter.layers.items()]
     macs = sum(x['macs'] * x['steps'] for x in layers if x['input'] == 'real')
     sops = sum(x['sops'] for x in layers)
@@ -119,22 +133,25 @@ def activity(model, batches):
     )
 
 
-def ann_energy(found):
-    """{layer: picojoule} of the same network without spikes and time: every layer runs once, with 4.6 pJ a MAC.
+def ann_energy(found: dict[str, Any]) -> dict[str, float]:
+    """Return the energy of each layer in the same network without spikes and time: 4.6 pJ * MACs of one time step.
 
     Args:
-        found: from `activity`. Its layers' dense MACs are those of one time step.
+        found: from `measure_energy`.
+
+    Returns:
+        {name of the layer: energy in picojoules}.
     """
     return {layer['name']: PJ_MAC * layer['macs'] for layer in found['layers']}
 
 
 @contextmanager
-def _time_steps(model):
-    """T of inference, set on the backbone for the time of the measurement."""
+def _time_steps(model: Any) -> Iterator[int]:
+    """T of inference, which the backbone uses during the measurement."""
     backbone = getattr(model, 'backbone', model)
     trained = getattr(backbone, 'T', None)
     if trained is None:
-        raise ConfigError(f'activity: {type(backbone).__name__} has no attribute T, its number of time steps')
+        raise ConfigError(f'energy: {type(backbone).__name__} has no attribute T, its number of time steps')
     backbone.T = getattr(model, 'test_T', trained)
     try:
         yield backbone.T
@@ -143,14 +160,14 @@ def _time_steps(model):
 
 
 class _Layer:
-    """Running sums of one layer or product."""
+    """Running sums of one layer or matrix product."""
 
     def __init__(self, kind):
         self.kind, self.real, self.steps = kind, False, 1
         self.macs = self.dense = self.sops = 0
 
     def add(self, macs, steps, rate):
-        """macs: of the whole batch and all steps; rate: spikes an input value, None for real input."""
+        """Add a batch: macs of all images and time steps; rate in spikes of an input value, None for real input."""
         self.steps = max(self.steps, steps)
         self.dense += macs
         self.macs += macs / steps
@@ -175,7 +192,7 @@ class _Layer:
 
 
 class _Meter(TorchFunctionMode):
-    """Sees every layer through hooks, and matrix products of tensors as a mode of torch's functions."""
+    """Sees every layer through hooks, and matrix products of tensors as a mode of torch functions."""
 
     def __init__(self, model, T):
         super().__init__()
@@ -188,7 +205,7 @@ class _Meter(TorchFunctionMode):
         batch_first = inputs.dim() == 4 or hasattr(self.model, 'backbone')
         self._B = inputs.shape[0 if batch_first else 1]
         self.images += self._B
-        # one spike's size, until a neuron says otherwise
+        # the value of one spike; an ILIF changes it
         self._unit, self._product = 1.0, None
 
     def __enter__(self):
@@ -213,8 +230,7 @@ class _Meter(TorchFunctionMode):
 
     def _entered(self, name, weighted):
         def hook(module, args):
-            # the number of products so far is the third
-            self._within.append([name, weighted, 0])
+            self._within.append([name, weighted, 0])  # the last entry counts the matrix products in this module
 
         return hook
 
@@ -239,7 +255,7 @@ class _Meter(TorchFunctionMode):
             if isinstance(module, nn.Linear):
                 macs, steps = output.numel() * module.in_features, self._steps(x, name, folded=x.dim() < 3)
             else:
-                # a convolution meets each output value, a transposed one each input value, with a whole window
+                # a convolution has a whole kernel for each output value, a transposed one for each input value
                 ends = (
                     x.numel() * module.out_channels
                     if isinstance(module, _TRANSPOSED)
@@ -260,7 +276,7 @@ class _Meter(TorchFunctionMode):
                 self._multiplied(*(*args, *(kwargs or {}).values())[:2], output)
             elif func in _UNSEEN and not weighted:
                 raise ConfigError(
-                    f'activity: {name or "the network"} calls {func.__name__}, which is not counted; '
+                    f'energy: {name or "the network"} calls {func.__name__}, which is not counted; '
                     'use a layer (nn.Conv2d, nn.Linear, ...) or, for attention, torch.matmul'
                 )
         return output
@@ -274,14 +290,14 @@ class _Meter(TorchFunctionMode):
         self.layers.setdefault(name, _Layer('matmul')).add(
             output.numel() * a.shape[-1], self._steps(output, name, folded=False), min(rates, default=None)
         )
-        # kept alive, so that no other tensor comes to lie at its address
+        # a reference, so that no other tensor gets the same address
         self._product = output
 
     def _rate(self, x):
-        """Spikes an element of x, or None where x is real."""
+        """Mean number of spikes of an element of x, or None where x is real."""
         counts = x.float() / self._unit
         whole = counts.round()
-        # written so that NaN and infinity are real, too
+        # NaN and infinity count as real
         if not ((counts >= 0) & ((counts - whole).abs() <= _TOLERANCE)).all():
             return None
         return whole.mean(dtype=torch.float64).item()
@@ -293,6 +309,6 @@ class _Meter(TorchFunctionMode):
         if len(x) % self._B == 0:
             return 1
         raise ConfigError(
-            f'activity: {name} saw a tensor of shape {tuple(x.shape)} for T = {self.T} time steps and '
-            f'batches of {self._B}, from which its time steps cannot be told; time and batch come first'
+            f'energy: {name} received a tensor of shape {tuple(x.shape)} for T = {self.T} time steps and a batch of '
+            f'{self._B}, which does not show its time steps; the first two axes must be time and batch'
         )

@@ -15,7 +15,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from a2sg_zoo.analysis.measures.energy import activity
+from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.benchmark.suites.results import write_result
 from a2sg_zoo.engine.hooks.reproducibility import run_info
 from a2sg_zoo.engine.run import prepare_config, train
@@ -147,7 +147,7 @@ def _activity(runner):
     loader = runner.val_dataloader
     batches = islice(loader, -(-_IMAGES // loader.batch_size))
     model.eval()
-    found = activity(model, (model.data_preprocessor(batch)['inputs'] for batch in batches))
+    found = measure_energy(model, (model.data_preprocessor(batch)['inputs'] for batch in batches))
     del found['layers']
     return found
 

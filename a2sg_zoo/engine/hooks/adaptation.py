@@ -1,6 +1,5 @@
 """The hook that puts a policy to work in a training run, and writes down what it does."""
 
-import json
 import math
 from pathlib import Path
 
@@ -10,6 +9,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from a2sg_zoo.adaptation.policies import AdaptivePolicy, Policy, attach
+from a2sg_zoo.engine.hooks.adaptation_log import CHARTS, append_record, charts, drop_records_from, summary_line
+from a2sg_zoo.engine.logs import tolerated
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS, POLICIES
 
 
@@ -18,8 +20,8 @@ class AdaptationHook(Hook):
     """Trains a network under a surrogate-gradient policy.
 
     Every `log_interval` iterations, for each layer: beta, SGV, TGC, CV, firing rate, and mean and standard deviation of
-    the membrane potential go to TensorBoard (and whatever else the visualizer writes to), and as one line of JSON to
-    `adaptation.jsonl` in the run's folder:
+    the membrane potential go as one line of JSON to `adaptation.jsonl` in the run's folder, their means over the
+    network to TensorBoard (and whatever else the visualizer writes to), and the most telling of them to the text log:
 
         {"iter": 100, "layers": {NAME: {"beta": [T], "sgv": x, "tgc": [T - 1], "cv": [T], "rate": x,
                                         "u_mean": [T], "u_std": [T]}},
@@ -37,13 +39,18 @@ class AdaptationHook(Hook):
         policy: a `Policy` or its config.
         log_interval: iterations between two lines of the log. Where windows are not searched in every step, a line is
             that of the last search up to there: later steps would be judged under windows chosen for that one.
+        charts: detail of the charts in TensorBoard: 'network' for means over all layers, 'layers' for one chart a
+            statistic and layer, 'steps' for one a time step of these. The file has all of it.
     """
 
     priority = 'ABOVE_NORMAL'
 
-    def __init__(self, policy, log_interval=50):
+    def __init__(self, policy, log_interval=50, charts='network'):
         self.policy = policy if isinstance(policy, Policy) else POLICIES.build(policy)
         self.log_interval = log_interval
+        if charts not in CHARTS:
+            raise ConfigError(f'AdaptationHook: charts must be one of {", ".join(map(repr, CHARTS))}, got {charts!r}')
+        self.charts = charts
         self._warned = False
 
     def before_run(self, runner):
@@ -57,7 +64,7 @@ class AdaptationHook(Hook):
             for neuron in self.neurons.values():
                 self.policy.adopt(neuron)
         if is_main_process():
-            _drop_records_from(self.log, runner.iter)
+            drop_records_from(self.log, runner.iter)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
@@ -80,9 +87,10 @@ class AdaptationHook(Hook):
             record = dict(iter=runner.iter + 1, layers=self._layers())
             if isinstance(self.policy, AdaptivePolicy):
                 record['on_bound'] = self._share_on_bound(runner)
-            with open(self.log, 'a') as file:
-                file.write(json.dumps(record) + '\n')
-            runner.visualizer.add_scalars(_flat(record), step=runner.iter + 1)
+            append_record(self.log, record)
+            with tolerated(runner.work_dir):
+                runner.visualizer.add_scalars(charts(record, self.charts), step=runner.iter + 1)
+            runner.logger.info(summary_line(type(self.policy).__name__, record))
 
     def _due(self, iteration, accumulation):
         """Whether a log point comes at this iteration or, where windows are searched, before the next search.
@@ -131,34 +139,3 @@ class AdaptationHook(Hook):
 def _loss_scale(optim_wrapper):
     scaler = getattr(optim_wrapper, 'loss_scaler', None)
     return scaler.get_scale() if scaler else 1.0
-
-
-def _flat(record):
-    """{tag: number} for TensorBoard: one chart a statistic and layer, a curve a time step."""
-    scalars = {}
-    for layer, stats in record['layers'].items():
-        for key, value in stats.items():
-            items = enumerate(value, 1) if isinstance(value, list) else [(None, value)]
-            for t, x in items:
-                if x is not None:
-                    scalars[f'{key}/{layer}' + (f'/t{t}' if t else '')] = x
-    for kind, x in record.get('on_bound', {}).items():
-        if x is not None:
-            scalars[f'on_bound/{kind}'] = x
-    return scalars
-
-
-def _drop_records_from(path, iteration):
-    """Forgets what a run wrote after the checkpoint that it resumes from, and a line that a kill cut short."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            if json.loads(line)['iter'] <= iteration:
-                kept.append(line + '\n')
-        except (json.JSONDecodeError, KeyError):
-            continue
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(''.join(kept))
-    temporary.replace(path)

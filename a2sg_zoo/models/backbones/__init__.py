@@ -1,4 +1,4 @@
-"""Spiking backbones: one file a family."""
+"""Spiking backbones, one family in each file. `SpikingBackbone` describes what they have in common."""
 
 from .base import SpikingBackbone
 from .e_spikeformer import ESpikeFormer

@@ -1,58 +1,69 @@
-"""What every spiking backbone has in common: time, outputs, and weights from elsewhere."""
+"""The base class of all spiking backbones: time steps, outputs, and weights from other sources."""
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import torch
-from mmengine.model import BaseModule
+from torch import nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
-from a2sg_zoo.models.layers.folded import check_time_steps
-from a2sg_zoo.models.layers.recompute import recomputed
+from a2sg_zoo.models.layers.activation_checkpointing import checkpointed
+from a2sg_zoo.models.layers.time_folded import check_time_steps
 from a2sg_zoo.neurons.saved import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
 
 
-class SpikingBackbone(BaseModule):
-    """Base of the backbones.
+class SpikingBackbone(nn.Module):
+    """Base class of the spiking backbones.
 
-    A subclass defines `stages_out` in its constructor (channels of every stage that can be tapped) and
-    `forward_stages(x)`, which yields the output (T, B, C, H, W) of each of them in order and applies its blocks by
-    `run`. It names its parameters as it likes, and says in `official_names` what the published code calls them.
+    A backbone maps images (B, C, H, W) or event frames (T, B, C, H, W) to a tuple of feature maps. Inside, tensors are
+    (T, B, C, H, W). A subclass makes its layers in the constructor, makes neurons with `self.neuron()`, and calls
+    `self.tap(channels)` with the channels of its stages at the end. Its `forward_stages(x)` yields the output of each
+    stage in order and applies blocks with `self.run`. It names its parameters freely and describes in `official_names`
+    how the published code names them.
 
     Args:
         T: number of time steps.
-        neuron: config of the neuron that all layers use.
-        out_indices: stages whose outputs are returned.
-        time: 'mean' returns each output averaged over time, (B, C, H, W), which is what a plain neck or head takes;
+        neuron: config of the neurons of all layers.
+        out_indices: numbers of the stages whose outputs are returned; negative numbers count from the last stage.
+        time: 'mean' returns outputs averaged over time, (B, C, H, W), for a neck or head without time;
             'keep' returns (T, B, C, H, W), for spiking ones.
-        recompute: whether blocks keep nothing but their inputs for the backward pass and run a second time in it
-            (activation checkpointing): less memory, a third more time, the same results. Not under torch.compile.
-        save_spikes: whether spikes are kept for the backward pass as autograd would, beside the membrane potentials;
-            otherwise they are made from these again, which saves a third of a network's memory.
-        init_cfg: MMEngine's. For `dict(type='Pretrained', checkpoint=PATH)` the file may be one of this project, one
-            of a whole network that has this backbone, or an official checkpoint of the family.
+        recompute: whether to use activation checkpointing: blocks keep only their input for the backward pass, which
+            runs them a second time. It saves memory, takes about a third more time, and gives the same results. It
+            cannot be combined with torch.compile.
+        save_spikes: whether the backward pass keeps spikes beside membrane potentials, as autograd does. By default it
+            computes spikes from potentials again, which saves about a third of a network's memory.
+        init_cfg: MMEngine's config of the initial weights. `dict(type='Pretrained', checkpoint=PATH)` takes a file of
+            this project, a file of a whole network with this backbone, or an official checkpoint of the family.
 
     Attributes:
         out_channels: channels of each returned output.
-        official_names: [(pattern, replacement)] applied in turn to an official parameter name (`re.sub`); a
+        official_names: pairs (pattern, replacement) that `re.sub` applies in turn to an official parameter's name; a
             replacement of None drops the parameter.
+
+    Raises:
+        ConfigError: an argument has a value that it cannot have.
     """
 
-    official_names = []
+    official_names: ClassVar[list[tuple[str, str | None]]] = []
 
     def __init__(
         self,
-        T=4,
-        neuron=dict(type='LIF', tau=2.0),
-        out_indices=(-1,),
-        time='mean',
-        recompute=False,
-        save_spikes=False,
-        init_cfg=None,
+        T: int = 4,
+        neuron: dict = dict(type='LIF', tau=2.0),
+        out_indices: Sequence[int] = (-1,),
+        time: str = 'mean',
+        recompute: bool = False,
+        save_spikes: bool = False,
+        init_cfg: dict | list[dict] | None = None,
     ):
-        super().__init__(init_cfg)
+        super().__init__()
+        self.init_cfg = deepcopy(init_cfg)
+        self.is_init = False  # MMEngine asks whether the weights have their initial values
         self.T = check_time_steps(T, self)
         if time not in ('mean', 'keep'):
             raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
@@ -60,26 +71,40 @@ class SpikingBackbone(BaseModule):
         self._neuron = dict(neuron)
         self._out_indices = out_indices
 
-    def neuron(self, **overrides):
-        """A new layer of this backbone's neurons."""
+    def neuron(self, **overrides: Any) -> nn.Module:
+        """Make a new layer of this backbone's neurons.
+
+        Args:
+            **overrides: arguments of the neuron that differ from the backbone's config, such as `v_threshold`.
+        """
         return NEURONS.build({**self._neuron, **overrides})
 
-    def tap(self, stage_channels):
-        """To be called by the subclass: resolves `out_indices` against the channels of its stages."""
+    def tap(self, stage_channels: Sequence[int]) -> None:
+        """Choose the stages in `out_indices`; a subclass calls it once, with the channels of all its stages.
+
+        Raises:
+            ConfigError: `out_indices` has a number that no stage has.
+        """
         stages = len(stage_channels)
         for i in self._out_indices:
             if not -stages <= i < stages:
-                raise ConfigError(f'{type(self).__name__}: out_indices has {i}, but there are {stages} stages')
+                raise ConfigError(f'{type(self).__name__}: out_indices has {i}, but the network has {stages} stages')
         self.out_indices = tuple(i % stages for i in self._out_indices)
         self.out_channels = [stage_channels[i] for i in self.out_indices]
 
-    def run(self, blocks, x):
-        """Applies blocks (modules of one input) one after the other, under activation checkpointing if `recompute`."""
-        for block in blocks:
-            x = recomputed(block, x) if self.recompute and torch.is_grad_enabled() else block(x)
+    def run(self, blocks: nn.Module | Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
+        """Apply blocks one after the other, with activation checkpointing if `recompute`.
+
+        Args:
+            blocks: modules with one input and one output, such as those in an `nn.Sequential`.
+            x: input of the first block.
+        """
+        for block in cast(Iterable[nn.Module], blocks):
+            x = checkpointed(block, x) if self.recompute and torch.is_grad_enabled() else block(x)
         return x
 
-    def forward_stages(self, x):
+    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the output (T, B, C, H, W) of each stage, for images (B, C, H, W) or frames (T, B, C, H, W)."""
         raise NotImplementedError
 
     def forward(self, x):
@@ -92,22 +117,18 @@ class SpikingBackbone(BaseModule):
         return tuple(outputs)
 
     @classmethod
-    def from_official(cls, state_dict):
-        """A published state dict under this project's names.
+    def from_official(cls, state_dict: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:
+        """Convert a published state dict to this project's names and shapes.
+
+        Args:
+            state_dict: {official name: tensor}.
 
         Returns:
             (converted, dropped): the new state dict, and the official names without a counterpart in the backbone.
         """
         converted, dropped = {}, []
         for official, value in state_dict.items():
-            name = official
-            for pattern, replacement in cls.official_names:
-                if replacement is None:
-                    if re.search(pattern, name):
-                        name = None
-                        break
-                else:
-                    name = re.sub(pattern, replacement, name)
+            name = cls._convert_name(official)
             if name is None:
                 dropped.append(official)
             else:
@@ -115,23 +136,47 @@ class SpikingBackbone(BaseModule):
         return converted, dropped
 
     @classmethod
-    def reshape_official(cls, name, value):
-        """A published parameter in the shape that it has here; `name` is its name here."""
+    def _convert_name(cls, name: str) -> str | None:
+        for pattern, replacement in cls.official_names:
+            if replacement is not None:
+                name = re.sub(pattern, replacement, name)
+            elif re.search(pattern, name):
+                return None
+        return name
+
+    @classmethod
+    def reshape_official(cls, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Return a published parameter in the shape that it has here; `name` is its name here."""
         return value
 
-    def init_weights(self):
-        if self.init_cfg and self.init_cfg.get('type') == 'Pretrained':
-            self.load_pretrained(self.init_cfg['checkpoint'])
-            self._is_init = True
-        else:
-            super().init_weights()
+    def init_weights(self) -> None:
+        """Give the weights the values that `init_cfg` asks for; MMEngine calls this before a training run."""
+        configs = [self.init_cfg] if isinstance(self.init_cfg, dict) else list(self.init_cfg or ())
+        others = [config for config in configs if config['type'] != 'Pretrained']
+        if others:
+            from mmengine.model import initialize
 
-    def load_pretrained(self, path):
-        """Loads this backbone's weights from a file: ours, a whole network's, or an official one. Strict."""
+            initialize(self, others)
+        for config in configs:
+            if config['type'] == 'Pretrained':
+                self.load_pretrained(config['checkpoint'])
+        self.is_init = True
+
+    def load_pretrained(self, path: str | Path) -> None:
+        """Load this backbone's weights from a file.
+
+        Args:
+            path: a file of this project, a file of a whole network with this backbone, or an official checkpoint.
+
+        Raises:
+            CheckpointError: a parameter is missing in the file, has another shape, or is one too many.
+        """
+        from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
+
         weights = weights_of(read_checkpoint(path), path)
         if any(name.startswith('backbone.') for name in weights):
             weights = {name.removeprefix('backbone.'): x for name, x in weights.items() if name.startswith('backbone.')}
         if not any(name in weights for name in self.state_dict()):
             weights = self.from_official(weights)[0]
-        # an official file has no windows of surrogates, and need not have counters of batch norm
+        # an official file has no widths of surrogates, and may lack the counters of batch norm
         load_into(self, weights, path, allow_missing=('*.beta', '*.num_batches_tracked'))

@@ -1,11 +1,9 @@
-"""E-SpikeFormer, the Spike-driven Transformer v3 (Yao et al., 2024): Meta-SpikeFormer with cheaper blocks.
+"""E-SpikeFormer, the Spike-driven Transformer v3 (Yao et al., 2024): Meta-SpikeFormer with cheaper blocks."""
 
-Attention blocks gain a separable convolution and attend with single 1x1 convolutions and wider values; all neurons
-are integer ones.
+from collections.abc import Callable
+from typing import Any
 
-Reference implementation: github.com/BICLab/Spike-Driven-Transformer-V3.
-"""
-
+import torch
 from torch import nn
 
 from a2sg_zoo.models.backbones.meta_spikeformer import ConvBlock, MetaSpikeFormer
@@ -14,25 +12,44 @@ from a2sg_zoo.registry import MODELS
 
 
 class SpikeSeparableConv(nn.Module):
-    """1x1 convolution to twice the width, depthwise convolution, 1x1 back: each fed by a neuron. (T, B, C, H, W)."""
+    """Separable convolution, each layer of it fed by spikes, on (T, B, C, H, W).
 
-    def __init__(self, dim, make_neuron, kernel_size=7):
+        y = BN(pw2(fire(BN(dw(fire(BN(pw1(fire(x)))))))))
+
+    pw1 is a 1x1 convolution from C to 2 C channels, dw a depthwise convolution, pw2 a 1x1 convolution back to C.
+
+    Args:
+        dim: channels C.
+        make_neuron: returns a new layer of neurons.
+        kernel_size: height and width of the depthwise kernel, in pixels.
+    """
+
+    def __init__(self, dim: int, make_neuron: Callable[..., nn.Module], kernel_size: int = 7):
         super().__init__()
         self.neuron1, self.expand = make_neuron(), conv_bn(dim, 2 * dim, 1)
         self.neuron2, self.depthwise = make_neuron(), conv_bn(2 * dim, 2 * dim, kernel_size, groups=2 * dim)
         self.neuron3, self.reduce = make_neuron(), conv_bn(2 * dim, dim, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C, H, W) to the same shape."""
         return self.reduce(self.neuron3(self.depthwise(self.neuron2(self.expand(self.neuron1(x))))))
 
 
 class WideValueAttention(nn.Module):
-    """Spiking attention with values, and so a result, of `expansion` times the width. (T, B, C, H, W) to the same.
+    """Spiking attention between pixels with wide values, from potentials (T, B, C, H, W) to the same shape.
 
-    It is scaled by 2 / sqrt(d), d the channels of a head's queries.
+        s = fire(x),    Q = fire(BN(W_q s)), K and V alike,    y = BN(W fire(2 / sqrt(d) * Q K^T V))
+
+    Values have `expansion` times as many channels as queries and keys. d is the number of channels of a head's queries.
+
+    Args:
+        dim: channels C.
+        heads: number of attention heads; it divides C.
+        make_neuron: returns a new layer of neurons.
+        expansion: channels of the values, as a multiple of C.
     """
 
-    def __init__(self, dim, heads, make_neuron, expansion=4):
+    def __init__(self, dim: int, heads: int, make_neuron: Callable[..., nn.Module], expansion: int = 4):
         super().__init__()
         self.heads, self.scale = check_heads(dim, heads), 2 * (dim // heads) ** -0.5
         self.neuron = make_neuron()
@@ -40,7 +57,8 @@ class WideValueAttention(nn.Module):
         self.q_neuron, self.k_neuron, self.v_neuron, self.attn_neuron = (make_neuron() for _ in range(4))
         self.proj = conv_bn(expansion * dim, dim, 1)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C, H, W) to the same shape."""
         s = self.neuron(x)
         q, k, v = (
             neuron(conv(s)).flatten(3)
@@ -51,28 +69,53 @@ class WideValueAttention(nn.Module):
 
 
 class ConvTransformerBlock(TransformerBlock):
-    """x + conv(x), then x + attn(x), then x + mlp(x)."""
+    """Residual block of three parts: x' = x + conv(x), x'' = x' + attn(x'), y = x'' + mlp(x'').
 
-    def __init__(self, conv, attn, mlp):
+    Args:
+        conv: convolution, (T, B, C, H, W) to the same shape.
+        attn: attention layer, likewise.
+        mlp: multilayer perceptron, likewise.
+    """
+
+    def __init__(self, conv: nn.Module, attn: nn.Module, mlp: nn.Module):
         super().__init__(attn, mlp)
         self.conv = conv
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C, H, W) to the same shape."""
         return super().forward(x + self.conv(x))
 
 
 @MODELS.register_module()
 class ESpikeFormer(MetaSpikeFormer):
-    """E-SpikeFormer.
+    """E-SpikeFormer: Meta-SpikeFormer with integer neurons and cheaper blocks.
 
-    Stages and arguments are those of `MetaSpikeFormer`, but for the defaults of T and neuron: integer neurons with up
-    to 4 spikes, which stand for 4 time steps of inference, in a single step of training. embed_dims
-    [32, 64, 128, 192] is the 5 M network, [48, 96, 192, 240] 10 M, [64, 128, 256, 360] 19 M.
+    The five stages are those of `MetaSpikeFormer`. All neurons are integer neurons (`ILIF`), which send a count of 0 to
+    4 spikes in one time step of training; the count stands for the spikes of 4 time steps of inference. Every layer of
+    a separable convolution is fed by spikes. Attention blocks begin with a separable convolution, and their attention
+    has single 1x1 convolutions and wide values in place of `RepConv`s.
 
-    The published classifier averages over space, applies one more neuron and multiplies by its `levels` (it counts
-    spikes there), then has a linear layer.
+    Arguments, outputs and strides are those of `MetaSpikeFormer`; only the defaults of T and neuron differ. embed_dims
+    [32, 64, 128, 192] is the network of 5 M parameters, [48, 96, 192, 240] that of 10 M, [64, 128, 256, 360] that of
+    19 M.
 
-    Source: arXiv 2411.16061.
+    The published classifier averages over space, applies one more neuron, multiplies by its `levels` (it counts spikes
+    there), and ends with a linear layer.
+
+    Args:
+        T: number of time steps; 1, because the integers stand for several.
+        neuron: config of the neurons.
+        **kwargs: arguments of `MetaSpikeFormer`.
+
+    Source: Yao et al., 2024 (arXiv 2411.16061). Reference implementation:
+    github.com/BICLab/Spike-Driven-Transformer-V3.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.backbones import ESpikeFormer
+        >>> backbone = ESpikeFormer(embed_dims=[8, 8, 16, 16], depths=(1, 1), num_heads=2)
+        >>> backbone(torch.rand(1, 3, 64, 64))[0].shape
+        torch.Size([1, 16, 4, 4])
     """
 
     official_names = [
@@ -88,13 +131,15 @@ class ESpikeFormer(MetaSpikeFormer):
         *MetaSpikeFormer.official_names,
     ]
 
-    def __init__(self, T=1, neuron=dict(type='ILIF', levels=4), **kwargs):
+    def __init__(self, T: int = 1, neuron: dict = dict(type='ILIF', levels=4), **kwargs: Any):
         super().__init__(T=T, neuron=neuron, **kwargs)
 
-    def conv_block(self, width, mlp_ratio):
+    def conv_block(self, width: int, mlp_ratio: int) -> nn.Module:
+        """Make a block of the first three stages, with `width` channels."""
         return ConvBlock(width, mlp_ratio, self.neuron, SpikeSeparableConv)
 
-    def attention_block(self, width, num_heads, mlp_ratio):
+    def attention_block(self, width: int, num_heads: int, mlp_ratio: int) -> nn.Module:
+        """Make a block of the last two stages, with `width` channels."""
         return ConvTransformerBlock(
             SpikeSeparableConv(width, self.neuron, kernel_size=3),
             WideValueAttention(width, num_heads, self.neuron),

@@ -1,21 +1,18 @@
-"""Meta-SpikeFormer, the Spike-driven Transformer v2 (Yao et al., ICLR 2024).
-
-Convolutional blocks at high resolution, attention blocks at low; shortcuts carry membrane potentials, and every
-convolution but the first is fed by spikes.
-
-Reference implementation: github.com/BICLab/Spike-Driven-Transformer-V2.
-"""
+"""Meta-SpikeFormer, the Spike-driven Transformer v2 (Yao et al., ICLR 2024)."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.backbones.sizes import count
 from a2sg_zoo.models.layers import (
-    Folded,
     MembraneMLP,
+    TimeFolded,
     TransformerBlock,
     check_heads,
     conv_bn,
@@ -25,15 +22,26 @@ from a2sg_zoo.models.layers import (
 from a2sg_zoo.registry import MODELS
 
 
-class RepConv(Folded):
-    """1x1 convolution, batch norm and padding, depthwise 3x3, 1x1, and two batch norms; re-parameterisable.
+class RepConv(TimeFolded):
+    """Re-parameterisable convolution: y = BN2(BN1(pw2(dw(pad(BN(pw1(x))))))), on (T, B, C, H, W).
 
-    The padding is one pixel of the value that a zero input normalises to, so the 1x1 convolution before and the 3x3 one
-    after can be merged into one after training. It is not the norm's own work: a norm may be replaced by another kind,
-    such as SyncBatchNorm, which only normalises.
+    pw1 and pw2 are 1x1 convolutions, dw is a depthwise 3x3 convolution. All of it is linear in evaluation, so it can be
+    merged into one 3x3 convolution after training. For this, the padding before dw is one pixel of the value that the
+    batch norm gives for an input of zero. This class does the padding itself, not the batch norm, because the norm may
+    be replaced by another kind, such as SyncBatchNorm, which only normalises.
+
+    Args:
+        dim: channels C of input and output.
     """
 
-    def __init__(self, dim):
+    pw1: nn.Conv2d
+    pad: nn.Module
+    dw: nn.Conv2d
+    pw2: nn.Conv2d
+    bn1: nn.Module
+    bn2: nn.Module
+
+    def __init__(self, dim: int):
         super().__init__(
             OrderedDict(
                 pw1=nn.Conv2d(dim, dim, 1, bias=False),
@@ -45,16 +53,17 @@ class RepConv(Folded):
             )
         )
 
-    def image(self, x):
+    def image(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images x (B, C, H, W) to the same shape."""
         y = self.pad(self.pw1(x))
-        # when the norm is merged into it, the convolution pads
+        # once `pad` is merged into `pw1` (see `fold_batch_norms`), that convolution pads
         if not isinstance(self.pad, nn.Identity):
-            y = _bordered(y, self.pad)
+            y = _add_border(y, self.pad)
         return self.bn2(self.bn1(self.pw2(self.dw(y))))
 
 
-def _bordered(y, norm):
-    """A batch norm's output y in a frame of what the running statistics make of zero."""
+def _add_border(y, norm):
+    """Pad a batch norm's output y by one pixel of its output for an input of zero, with running statistics."""
     border = (norm.bias - norm.running_mean * norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
     B, C, H, W = y.shape
     padded = border.to(y.dtype).view(1, C, 1, 1).expand(B, C, H + 2, W + 2).clone()
@@ -63,25 +72,43 @@ def _bordered(y, norm):
 
 
 class Downsample(nn.Module):
-    """(Neuron,) strided convolution, batch norm."""
+    """Neuron, strided convolution and batch norm: u = BN(conv(fire(x))), on (T, B, C, H, W).
 
-    def __init__(self, in_channels, out_channels, kernel_size, stride, neuron=None):
+    Args:
+        in_channels: channels of x.
+        out_channels: channels of u.
+        kernel_size: height and width of the kernel, in pixels.
+        stride: step of the convolution, in pixels.
+        neuron: layer of neurons; None for the first layer, which takes images.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, neuron: nn.Module | None = None
+    ):
         super().__init__()
-        self.neuron = neuron
+        self.neuron = nn.Identity() if neuron is None else neuron
         self.project = conv_bn(in_channels, out_channels, kernel_size, stride, bias=True)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H / stride, W / stride)."""
         return self.project(self.neuron(x))
 
 
 class SeparableConv(nn.Module):
-    """Neuron, 1x1 convolution to twice the width, neuron, depthwise 7x7 and 1x1 back."""
+    """Separable convolution: y = BN(pw2(dw(fire(BN(pw1(fire(x))))))), on (T, B, C, H, W).
 
-    def __init__(self, dim, make_neuron):
+    pw1 is a 1x1 convolution from C to 2 C channels, dw a depthwise 7x7 convolution, pw2 a 1x1 convolution back to C.
+
+    Args:
+        dim: channels C.
+        make_neuron: returns a new layer of neurons.
+    """
+
+    def __init__(self, dim: int, make_neuron: Callable[..., nn.Module]):
         super().__init__()
         self.neuron1, self.expand = make_neuron(), conv_bn(dim, 2 * dim, 1)
         self.neuron2 = make_neuron()
-        self.reduce = Folded(
+        self.reduce = TimeFolded(
             OrderedDict(
                 dw=nn.Conv2d(2 * dim, 2 * dim, 7, padding=3, groups=2 * dim, bias=False),
                 pw=nn.Conv2d(2 * dim, dim, 1, bias=False),
@@ -89,28 +116,52 @@ class SeparableConv(nn.Module):
             )
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C, H, W) to the same shape."""
         return self.reduce(self.neuron2(self.expand(self.neuron1(x))))
 
 
 class ConvBlock(nn.Module):
-    """x + mixer(x), then x + two 3x3 convolutions with mlp_ratio times the width between them."""
+    """Convolutional block: x' = x + mixer(x), then y = x' + BN(conv2(fire(BN(conv1(fire(x')))))).
 
-    def __init__(self, dim, mlp_ratio, make_neuron, mixer=SeparableConv):
+    Args:
+        dim: channels C of input and output.
+        mlp_ratio: channels between the two 3x3 convolutions, as a multiple of C.
+        make_neuron: returns a new layer of neurons.
+        mixer: class of the first layer, called as `mixer(dim, make_neuron)`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        mlp_ratio: int,
+        make_neuron: Callable[..., nn.Module],
+        mixer: Callable[..., nn.Module] = SeparableConv,
+    ):
         super().__init__()
         self.mixer = mixer(dim, make_neuron)
         self.neuron1, self.conv1 = make_neuron(), conv_bn(dim, dim * mlp_ratio)
         self.neuron2, self.conv2 = make_neuron(), conv_bn(dim * mlp_ratio, dim)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C, H, W) to the same shape."""
         x = x + self.mixer(x)
         return x + self.conv2(self.neuron2(self.conv1(self.neuron1(x))))
 
 
 class SpikeDrivenAttention(nn.Module):
-    """Neuron, Q, K, V by `RepConv` and neurons, spiking attention, neuron, `RepConv`. (T, B, C, H, W)."""
+    """Spiking attention between pixels, from membrane potentials (T, B, C, H, W) to the same shape.
 
-    def __init__(self, dim, heads, make_neuron, scale=0.125):
+        s = fire(x),    Q = fire(RepConv(s)), K and V alike,    y = RepConv(fire(scale * Q K^T V))
+
+    Args:
+        dim: channels C.
+        heads: number of attention heads; it divides C.
+        make_neuron: returns a new layer of neurons; takes `v_threshold`.
+        scale: factor on the product.
+    """
+
+    def __init__(self, dim: int, heads: int, make_neuron: Callable[..., nn.Module], scale: float = 0.125):
         super().__init__()
         self.heads, self.scale = check_heads(dim, heads), scale
         self.neuron = make_neuron()
@@ -119,7 +170,8 @@ class SpikeDrivenAttention(nn.Module):
         self.attn_neuron = make_neuron(v_threshold=0.5)
         self.proj = RepConv(dim)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C, H, W) to the same shape."""
         s = self.neuron(x)
         q, k, v = (
             neuron(conv(s)).flatten(3)
@@ -131,20 +183,35 @@ class SpikeDrivenAttention(nn.Module):
 
 @MODELS.register_module()
 class MetaSpikeFormer(SpikingBackbone):
-    """Meta-SpikeFormer.
+    """Meta-SpikeFormer: convolutional blocks at high resolution, attention blocks at low resolution.
 
-    Five stages can be tapped, at strides 2, 4, 8, 16, 16 with embed_dims[0] / 2, embed_dims[0], [1], [2], [3]
-    channels. Any image size does. Outputs are membrane potentials, not spikes.
+    A 7x7 convolution of stride 2 and five stages. The first three stages are `ConvBlock`s (one, one and two of them),
+    the last two are transformer blocks with `SpikeDrivenAttention` between pixels. A strided convolution stands before
+    each stage. Neurons stand before the convolutions, shortcuts carry membrane potentials, and every convolution but
+    the first is fed by spikes. Images of any size can be used. It is the usual backbone for segmentation here.
+
+    All five stages can be returned (`out_indices`), with embed_dims[0] / 2, embed_dims[0], embed_dims[1],
+    embed_dims[2] and embed_dims[3] channels. Their strides are 2, 4, 8, 16, 16. Outputs are membrane potentials, not
+    spikes.
 
     Args:
-        embed_dims: widths of the four published stages; [64, 128, 256, 360] is the 15 M network, [96, 192, 384, 480]
-            31 M, [128, 256, 512, 640] 55 M.
-        depths: attention blocks of the last two stages.
-        num_heads: attention heads.
-        mlp_ratio: hidden width of the MLPs and convolutional blocks over their width.
+        embed_dims: channels of the last four stages. [64, 128, 256, 360] is the network of 15 M parameters,
+            [96, 192, 384, 480] that of 31 M, [128, 256, 512, 640] that of 55 M.
+        depths: number of attention blocks of the last two stages.
+        num_heads: number of attention heads.
+        mlp_ratio: hidden channels of perceptrons and convolutional blocks, as a multiple of their channels.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
+
+    Source: Yao et al., ICLR 2024. Reference implementation: github.com/BICLab/Spike-Driven-Transformer-V2.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.backbones import MetaSpikeFormer
+        >>> backbone = MetaSpikeFormer([8, 8, 16, 16], depths=(1, 1), num_heads=2, T=2, out_indices=(1, 2, 3, 4))
+        >>> [tuple(y.shape) for y in backbone(torch.rand(1, 3, 64, 64))]
+        [(1, 8, 16, 16), (1, 8, 8, 8), (1, 16, 4, 4), (1, 16, 4, 4)]
     """
 
     official_names = [
@@ -176,13 +243,13 @@ class MetaSpikeFormer(SpikingBackbone):
 
     def __init__(
         self,
-        embed_dims=(64, 128, 256, 360),
-        depths=(6, 2),
-        num_heads=8,
-        mlp_ratio=4,
-        in_channels=3,
-        neuron=dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
-        **kwargs,
+        embed_dims: Sequence[int] = (64, 128, 256, 360),
+        depths: Sequence[int] = (6, 2),
+        num_heads: int = 8,
+        mlp_ratio: int = 4,
+        in_channels: int = 3,
+        neuron: dict = dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
+        **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
         if len(embed_dims) != 4 or len(depths) != 2:
@@ -203,19 +270,19 @@ class MetaSpikeFormer(SpikingBackbone):
         )
         self.tap(widths)
 
-    def conv_block(self, width, mlp_ratio):
-        """A block of the first three stages."""
+    def conv_block(self, width: int, mlp_ratio: int) -> nn.Module:
+        """Make a block of the first three stages, with `width` channels."""
         return ConvBlock(width, mlp_ratio, self.neuron)
 
-    def attention_block(self, width, num_heads, mlp_ratio):
-        """A block of the last two stages."""
+    def attention_block(self, width: int, num_heads: int, mlp_ratio: int) -> nn.Module:
+        """Make a block of the last two stages, with `width` channels."""
         return TransformerBlock(
             SpikeDrivenAttention(width, num_heads, self.neuron), MembraneMLP(width, width * mlp_ratio, self.neuron)
         )
 
     @staticmethod
-    def sizes_of(weights):
-        """The arguments of the constructor that the weights tell; not num_heads."""
+    def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Return the constructor's arguments that follow from the names and shapes of `weights`; not num_heads."""
         return dict(
             embed_dims=[len(weights[f'downs.{i}.project.bn.weight']) for i in range(1, 5)],
             depths=[count(weights, f'stages.{i}') for i in (3, 4)],
@@ -223,8 +290,10 @@ class MetaSpikeFormer(SpikingBackbone):
             in_channels=weights['downs.0.project.conv.weight'].shape[1],
         )
 
-    def forward_stages(self, x):
-        x = encode(self.downs[0].project, x, self.T)
+    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the membrane potentials (T, B, C, H, W) of each stage."""
+        first: Any = self.downs[0]
+        x = encode(first.project, x, self.T)
         for i, stage in enumerate(self.stages):
             x = self.run(stage, x if i == 0 else self.downs[i](x))
             yield x

@@ -1,10 +1,9 @@
-"""QKFormer (Zhou et al., NeurIPS 2024): a hierarchy of stages, with Q-K attention where there are many tokens.
+"""QKFormer (Zhou et al., NeurIPS 2024): a hierarchy of stages, with a cheaper attention where there are many tokens."""
 
-Reference implementation: github.com/zhouchenlin2096/QKFormer.
-"""
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from typing import NamedTuple
-
+import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
@@ -23,19 +22,20 @@ from a2sg_zoo.registry import MODELS
 
 
 class Form(NamedTuple):
-    """A published form, after CIFAR10, ImageNet and CIFAR10-DVS (cifar10-dvs/model.py in the reference).
+    """The differences between the published networks for CIFAR10, ImageNet and CIFAR10-DVS.
 
-    A convolution is (what embed_dims is divided by for its channels, whether it pools).
+    A convolution is a pair (divisor, pools): it has embed_dims / divisor channels, and `pools` says whether it halves
+    height and width.
 
     Attributes:
         stem: the first convolution.
-        stages: the convolutions of each stage's patch embedding.
-        qk_blocks: number of blocks of the stages with Q-K attention, which are all but the last.
+        stages: for each stage, the convolutions of its patch embedding.
+        qk_blocks: number of blocks of each stage with Q-K attention, which are all stages but the last.
     """
 
-    stem: tuple
-    stages: list
-    qk_blocks: tuple
+    stem: tuple[int, bool]
+    stages: list[list[tuple[int, bool]]]
+    qk_blocks: tuple[int, ...]
 
 
 FORMS = dict(
@@ -46,34 +46,56 @@ FORMS = dict(
 
 
 class PooledConv(nn.Module):
-    """Convolution, batch norm, max pooling by 2 (if pooled), neuron. (T, B, C, H, W) to spikes."""
+    """3x3 convolution, batch norm, pooling and neuron: s = fire(pool(BN(conv(x)))), on (T, B, C, H, W).
 
-    def __init__(self, in_channels, out_channels, neuron, pooled):
+    Args:
+        in_channels: channels of x.
+        out_channels: channels of s.
+        neuron: layer of neurons.
+        pooled: whether a max pooling halves height and width.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, neuron: nn.Module, pooled: bool):
         super().__init__()
         self.project = conv_bn(in_channels, out_channels)
         if pooled:
             self.project.add_module('pool', nn.MaxPool2d(3, 2, 1))
         self.neuron = neuron
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map x (T, B, C_in, H, W) to spikes (T, B, C_out, H', W')."""
         return self.neuron(self.project(x))
 
 
 class Shortcut(nn.Module):
-    """1x1 convolution with a stride, batch norm, neuron. (T, B, C, H, W) to spikes."""
+    """1x1 convolution with a stride, batch norm and neuron: s = fire(BN(conv(x))), on (T, B, C, H, W).
 
-    def __init__(self, in_channels, out_channels, stride, neuron):
+    Args:
+        in_channels: channels of x.
+        out_channels: channels of s.
+        stride: step of the convolution, in pixels.
+        neuron: layer of neurons.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, neuron: nn.Module):
         super().__init__()
         self.project, self.neuron = conv_bn(in_channels, out_channels, 1, stride), neuron
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map x (T, B, C_in, H, W) to spikes (T, B, C_out, H / stride, W / stride)."""
         return self.neuron(self.project(x))
 
 
 class PatchEmbedding(nn.Module):
-    """Convolutions, the last two of which (or the only one) have a `Shortcut` beside them. (T, B, C, H, W)."""
+    """Patch embedding: `PooledConv`s in a row; a `Shortcut` bridges the last two of them (or the only one).
 
-    def __init__(self, in_channels, convs, make_neuron):
+    Args:
+        in_channels: channels of the input (T, B, C, H, W).
+        convs: (channels, whether it pools) of each convolution.
+        make_neuron: returns a new layer of neurons.
+    """
+
+    def __init__(self, in_channels: int, convs: Sequence[tuple[int, bool]], make_neuron: Callable[..., nn.Module]):
         super().__init__()
         self.convs = nn.ModuleList(
             PooledConv(c_in, c_out, make_neuron(), pooled)
@@ -88,7 +110,8 @@ class PatchEmbedding(nn.Module):
             make_neuron(),
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map x (T, B, C_in, H, W) to sums of two spikes, (T, B, C_out, H', W')."""
         for conv in self.convs[: self.before]:
             x = conv(x)
         y = x
@@ -98,12 +121,19 @@ class PatchEmbedding(nn.Module):
 
 
 class QKAttention(nn.Module):
-    """Q-K token attention: y = fires(sum over channels of q) * k in each head, then a projection. Tokens to spikes.
+    """Q-K token attention, from tokens (T, B, C, N) to spikes of the same shape.
 
-    The query says which tokens pass, in N + C operations a token in place of N C.
+        q = fire(BN(W_q x)), k alike,    y = fire(BN(W (fire(sum over channels of q) * k)))
+
+    In each head the queries decide which tokens pass. The products are element by element, so the cost is linear in N.
+
+    Args:
+        dim: channels C.
+        heads: number of attention heads; it divides C.
+        make_neuron: returns a new layer of neurons; takes `v_threshold`.
     """
 
-    def __init__(self, dim, heads, make_neuron):
+    def __init__(self, dim: int, heads: int, make_neuron: Callable[..., nn.Module]):
         super().__init__()
         self.heads = check_heads(dim, heads)
         self.q, self.k = token_bn(dim, dim, bias=False), token_bn(dim, dim, bias=False)
@@ -111,7 +141,8 @@ class QKAttention(nn.Module):
         self.attn_neuron = make_neuron(v_threshold=0.5)
         self.proj, self.proj_neuron = token_bn(dim, dim), make_neuron()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens x (T, B, C, N) to spikes (T, B, C, N)."""
         q, k = (
             neuron(conv(x)).unflatten(2, (self.heads, -1))
             for conv, neuron in ((self.q, self.q_neuron), (self.k, self.k_neuron))
@@ -121,38 +152,57 @@ class QKAttention(nn.Module):
 
 
 class AcrossBatch(nn.Module):
-    """A neuron for which the samples of a batch are further time steps: (T, B, ...) is seen as (T * B, 1, ...)."""
+    """A layer of neurons that takes the samples of a batch for further time steps: (T, B, ...) as (T * B, 1, ...).
 
-    def __init__(self, neuron):
+    Args:
+        neuron: layer of neurons.
+    """
+
+    def __init__(self, neuron: nn.Module):
         super().__init__()
         self.neuron = neuron
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map currents x (T, B, ...) to spikes of the same shape."""
         return self.neuron(x.flatten(0, 1).unsqueeze(1)).squeeze(1).unflatten(0, x.shape[:2])
 
 
 @MODELS.register_module()
 class QKFormer(SpikingBackbone):
-    """QKFormer, also called HST.
+    """QKFormer, also called HST: a spiking transformer with a hierarchy of stages.
 
-    Three stages can be tapped, with embed_dims / 4, / 2 and / 1 channels at strides 1, 2, 4 in the CIFAR form and
-    4, 8, 16 in the ImageNet form; the form for event cameras has two, embed_dims / 2 and / 1 at 8, 16. Outputs are
-    sums of spikes. Any image size does.
+    A 3x3 convolution (the stem) and two or three stages. Each stage is a `PatchEmbedding`, which halves height and
+    width in most of them, and transformer blocks on its pixels as tokens. The early stages have many tokens, so their
+    blocks use `QKAttention`, whose cost is linear in the number of tokens. The last stage uses the spiking
+    self-attention of Spikformer. Shortcuts add spikes to spikes. Images of any size can be used.
+
+    All stages can be returned (`out_indices`), as sums of spikes. The CIFAR form has three, with embed_dims / 4, / 2,
+    / 1 channels at strides 1, 2, 4; the ImageNet form has the same at strides 4, 8, 16; the form for event cameras has
+    two, with embed_dims / 2, / 1 channels at strides 8, 16.
 
     Args:
-        embed_dims: width C of the last stage; HST-L-C has L = depth blocks in all.
-        depth: number of blocks, those with Q-K attention included.
-        num_heads: attention heads, in all stages.
-        mlp_ratio: hidden width of the MLPs over their width.
-        form: 'cifar', 'imagenet' or 'dvs': the published forms, see `Form`. That for event cameras is 2-256 with 16
-            heads, in_channels=2.
-        carry_over: True is the published network. There, the membrane potentials of the last neuron of each
-            self-attention run on from one sample of a batch to the next, so that a sample's output depends on its
-            neighbours; with a batch of one it makes no difference. False has each sample stand alone, which windows
-            that are adapted a time step at a time need.
+        embed_dims: channels C of the last stage; HST-L-C has depth L and embed_dims C.
+        depth: number of blocks of all stages together.
+        num_heads: number of attention heads, in all stages.
+        mlp_ratio: hidden channels of the multilayer perceptrons, as a multiple of their channels.
+        form: 'cifar', 'imagenet' or 'dvs', the published forms, see `Form`. The published network for event cameras is
+            form 'dvs' with depth 2, embed_dims 256, 16 heads and in_channels 2.
+        carry_over: whether the last neuron of each self-attention carries its membrane potential from one sample of
+            the batch to the next. The published network does (True), so there a sample's output depends on the samples
+            before it in the batch; with a batch of one it makes no difference. With False each sample stands alone.
+            Policies that search for widths time step by time step, such as A2SG, need False.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
+
+    Source: Zhou et al., NeurIPS 2024. Reference implementation: github.com/zhouchenlin2096/QKFormer.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.backbones import QKFormer
+        >>> backbone = QKFormer(embed_dims=32, depth=3, num_heads=4, form='cifar', carry_over=False, T=2)
+        >>> backbone(torch.rand(3, 3, 32, 32))[0].shape
+        torch.Size([3, 32, 8, 8])
     """
 
     official_names = [
@@ -170,15 +220,15 @@ class QKFormer(SpikingBackbone):
 
     def __init__(
         self,
-        embed_dims=384,
-        depth=10,
-        num_heads=6,
-        mlp_ratio=4,
-        form='imagenet',
-        carry_over=True,
-        in_channels=3,
-        neuron=dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
-        **kwargs,
+        embed_dims: int = 384,
+        depth: int = 10,
+        num_heads: int = 6,
+        mlp_ratio: float = 4,
+        form: str = 'imagenet',
+        carry_over: bool = True,
+        in_channels: int = 3,
+        neuron: dict = dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
+        **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
         if form not in FORMS:
@@ -189,7 +239,8 @@ class QKFormer(SpikingBackbone):
         if depth <= sum(qk_blocks):
             raise ConfigError(f'QKFormer: depth must exceed the {sum(qk_blocks)} blocks of Q-K attention, got {depth}')
         self.stem = PooledConv(in_channels, embed_dims // stem[0], self.neuron(), stem[1])
-        self.embeddings, self.stages, widths = nn.ModuleList(), nn.ModuleList(), []
+        self.embeddings, self.stages = nn.ModuleList(), nn.ModuleList()
+        widths: list[int] = []
         for convs, number in zip(stages, (*qk_blocks, depth - sum(qk_blocks))):
             convs = [(embed_dims // divisor, pooled) for divisor, pooled in convs]
             self.embeddings.append(PatchEmbedding(widths[-1] if widths else embed_dims // stem[0], convs, self.neuron))
@@ -207,18 +258,20 @@ class QKFormer(SpikingBackbone):
                 )
             )
         if carry_over:
-            for block in self.stages[-1]:
+            last: Any = self.stages[-1]
+            for block in last:
                 block.attn.proj_neuron = AcrossBatch(block.attn.proj_neuron)
         self.tap(widths)
 
     @classmethod
-    def reshape_official(cls, name, value):
-        # what is a 1x1 convolution on (C, H, W) there is one on (C, N) here
+    def reshape_official(cls, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Return a published weight in the shape that it has here."""
+        # the published 1x1 convolutions on (C, H, W) are convolutions of kernel size 1 on (C, N) here
         return value.reshape(*value.shape[:2], 1) if '.mlp.' in name and name.endswith('.conv.weight') else value
 
     @staticmethod
-    def sizes_of(weights):
-        """The arguments of the constructor that the weights tell; not num_heads."""
+    def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Return the constructor's arguments that follow from the names and shapes of `weights`; not num_heads."""
         stages = count(weights, 'stages')
         embed_dims = len(weights[f'embeddings.{stages - 1}.shortcut.project.bn.weight'])
         return dict(
@@ -229,7 +282,8 @@ class QKFormer(SpikingBackbone):
             in_channels=weights['stem.project.conv.weight'].shape[1],
         )
 
-    def forward_stages(self, x):
+    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the sums of spikes (T, B, C, H, W) of each stage."""
         x = self.stem.neuron(encode(self.stem.project, x, self.T))
         for embedding, stage in zip(self.embeddings, self.stages):
             x = self.run([embedding], x)

@@ -1,12 +1,10 @@
-"""Spiking ResNet-18 and ResNet-19 (Zheng et al., AAAI 2021; Deng et al., ICLR 2022), for small images.
-
-A neuron fires after the addition of each block, as a ReLU would.
-
-Reference implementation: github.com/Gus-Lab/temporal_efficient_training.
-"""
+"""Spiking ResNet-18 and ResNet-19 for small images (Zheng et al., AAAI 2021; Deng et al., ICLR 2022)."""
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
@@ -17,9 +15,18 @@ from a2sg_zoo.registry import MODELS
 
 
 class SpikingBlock(nn.Module):
-    """fires(conv(fires(conv(x))) + x), with a 1x1 convolution in the shortcut where shapes differ. (T, B, C, H, W)."""
+    """Residual block: y = fire(BN(conv2(fire(BN(conv1(x))))) + shortcut(x)), on (T, B, C, H, W).
 
-    def __init__(self, in_channels, out_channels, stride, make_neuron):
+    The shortcut is the identity, or a 1x1 convolution and batch norm where the shapes of x and y differ.
+
+    Args:
+        in_channels: channels of x.
+        out_channels: channels of y.
+        stride: step of the first convolution, in pixels.
+        make_neuron: returns a new layer of neurons.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int, make_neuron: Callable[..., nn.Module]):
         super().__init__()
         self.conv1, self.neuron1 = conv_bn(in_channels, out_channels, 3, stride), make_neuron()
         self.conv2, self.neuron2 = conv_bn(out_channels, out_channels), make_neuron()
@@ -29,36 +36,51 @@ class SpikingBlock(nn.Module):
             else conv_bn(in_channels, out_channels, 1, stride)
         )
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map x (T, B, C_in, H, W) to spikes (T, B, C_out, H / stride, W / stride)."""
         return self.neuron2(self.conv2(self.neuron1(self.conv1(x))) + self.shortcut(x))
 
 
 @MODELS.register_module()
 class SpikingResNet(SpikingBackbone):
-    """Spiking ResNet with a 3x3 stem of stride 1.
+    """Spiking ResNet for small images: a residual network with neurons in place of ReLUs.
 
-    Every stage can be tapped, at strides 1, 2, 4, ... Outputs are spikes. The published classifiers pool the last
-    stage over space; ResNet-19 then has two linear layers with a neuron between them (512 -> 256, fires, -> classes),
-    which are a classification head's affair.
+    A 3x3 convolution of stride 1 (the stem) is followed by stages of `SpikingBlock`s. Every stage but the first halves
+    height and width. A neuron fires after the addition at the end of each block, where a ReLU would stand, so the
+    output of every stage is spikes (0 or 1). All stages can be returned (`out_indices`); their strides are 1, 2, 4, ...
 
-    With `tdbn`, batch norms begin as threshold-dependent ones, y = weight * (x - mean) / std + bias with the weight
-    alpha * v_threshold in place of 1, so that currents spread as wide as the threshold is high: alpha = 1, and
-    1 / sqrt(2) for the two that are added up at the end of a block. (In the paper this factor stands beside a weight
-    of 1. The functions that can be learned are the same.)
+    ResNet-18 is depths (2, 2, 2, 2) with widths (64, 128, 256, 512). ResNet-19, the default, is depths (3, 3, 2) with
+    widths (128, 256, 512). Its published classifier averages the last stage over space and then has two linear layers
+    with neurons between them (512 -> 256 -> classes); here they belong to the head (`LinearHead(hidden=256)`).
+
+    Threshold-dependent batch norm (`tdbn`) scales currents with the threshold. The batch norm
+    y = weight * (x - mean) / std + bias starts with weight = alpha * v_threshold in place of 1. alpha is 1, and
+    1 / sqrt(2) for the two summands at the end of a block. The paper multiplies by this factor beside a weight that
+    starts at 1. Both forms can learn the same functions.
 
     Args:
-        depths: blocks of each stage; (3, 3, 2) is ResNet-19.
-        widths: channels of each stage; ResNet-18 is (2, 2, 2, 2) of (64, 128, 256, 512).
+        depths: number of blocks of each stage.
+        widths: channels of each stage, as many numbers as `depths`.
         stem: channels of the stem.
-        tdbn: see above.
+        tdbn: whether batch norms start threshold-dependent.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
+
+    Source: Zheng et al., AAAI 2021 (ResNet-19, tdBN); Deng et al., ICLR 2022. Reference implementation:
+    github.com/Gus-Lab/temporal_efficient_training.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.backbones import SpikingResNet
+        >>> backbone = SpikingResNet(depths=(1, 1), widths=(8, 16), stem=4, T=2, out_indices=(0, 1), time='keep')
+        >>> [tuple(y.shape) for y in backbone(torch.rand(3, 3, 32, 32))]
+        [(2, 3, 8, 32, 32), (2, 3, 16, 16, 16)]
     """
 
     official_names = [
         (r'^fc\d?(_s)?\.', None),
-        # the published modules hold their layers under two names, and their batch norms under four
+        # the published modules store their layers under two names and their batch norms under four
         (r'_s\.|\.seqbn\.', None),
         *((rf'^layer{i + 1}\.', f'stages.{i}.') for i in range(4)),
         (r'\.downsample\.layer\.module\.', '.shortcut.conv.'),
@@ -71,17 +93,19 @@ class SpikingResNet(SpikingBackbone):
 
     def __init__(
         self,
-        depths=(3, 3, 2),
-        widths=(128, 256, 512),
-        stem=64,
-        tdbn=False,
-        in_channels=3,
-        neuron=dict(type='LIF', tau=2.0, decay_input=False, detach_reset=False),
-        **kwargs,
+        depths: Sequence[int] = (3, 3, 2),
+        widths: Sequence[int] = (128, 256, 512),
+        stem: int = 64,
+        tdbn: bool = False,
+        in_channels: int = 3,
+        neuron: dict = dict(type='LIF', tau=2.0, decay_input=False, detach_reset=False),
+        **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
         if len(depths) != len(widths):
-            raise ConfigError(f'SpikingResNet: depths {depths} and widths {widths} must have one number a stage')
+            raise ConfigError(
+                f'SpikingResNet: depths {depths} and widths {widths} must both have one number for each stage'
+            )
         self.stem, self.stem_neuron = conv_bn(in_channels, stem), self.neuron()
         self.stages = nn.ModuleList()
         for i, (c_in, c_out, depth) in enumerate(zip([stem, *widths], widths, depths)):
@@ -104,8 +128,8 @@ class SpikingResNet(SpikingBackbone):
                 nn.init.constant_(module.weight, alpha * v_threshold)
 
     @staticmethod
-    def sizes_of(weights):
-        """The arguments of the constructor that the weights tell."""
+    def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Return the constructor's arguments that follow from the shapes of `weights`, {name: tensor}."""
         stages = range(count(weights, 'stages'))
         return dict(
             depths=[count(weights, f'stages.{i}') for i in stages],
@@ -114,7 +138,8 @@ class SpikingResNet(SpikingBackbone):
             in_channels=weights['stem.conv.weight'].shape[1],
         )
 
-    def forward_stages(self, x):
+    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the spikes (T, B, C, H, W) of each stage."""
         x = self.stem_neuron(encode(self.stem, x, self.T))
         for stage in self.stages:
             x = self.run(stage, x)

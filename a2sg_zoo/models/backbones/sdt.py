@@ -1,10 +1,9 @@
-"""Spike-driven Transformer (v1; Yao et al., NeurIPS 2023): attention by masks and additions only.
+"""Spike-driven Transformer, the first version (Yao et al., NeurIPS 2023): attention by masks and additions only."""
 
-Shortcuts carry membrane potentials, and attention costs linearly in tokens and channels.
+from collections.abc import Callable, Iterator
+from typing import Any
 
-Reference implementation: github.com/BICLab/Spike-Driven-Transformer.
-"""
-
+import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
@@ -15,13 +14,20 @@ from a2sg_zoo.registry import MODELS
 
 
 class MaskAttention(nn.Module):
-    """SDSA: y = q * fires(sum over tokens of k * v), then a projection. Tokens (T, B, C, N) to the same.
+    """Spike-driven self-attention (SDSA), from tokens (T, B, C, N) of membrane potentials to the same shape.
 
-    The sum is channel by channel: a channel whose keys and values coincide often lets its queries through. So heads,
-    which the published code takes a number of, make no difference here.
+        s = fire(x),    q = fire(BN(W_q s)), k and v alike,    y = BN(W (q * fire(sum over tokens of k * v)))
+
+    All products are element by element, so the cost is linear in N and in C. The sum is taken for each channel: a
+    channel in which keys and values often spike together lets its queries pass. Heads, which the published code has as
+    an argument, make no difference, because the sum never mixes channels.
+
+    Args:
+        dim: channels C.
+        make_neuron: returns a new layer of neurons; takes `v_threshold`.
     """
 
-    def __init__(self, dim, make_neuron):
+    def __init__(self, dim: int, make_neuron: Callable[..., nn.Module]):
         super().__init__()
         self.neuron = make_neuron()
         self.q, self.k, self.v = (token_bn(dim, dim, bias=False) for _ in range(3))
@@ -29,7 +35,8 @@ class MaskAttention(nn.Module):
         self.mask_neuron = make_neuron(v_threshold=0.5)
         self.proj = token_bn(dim, dim)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map tokens x (T, B, C, N) to the same shape."""
         s = self.neuron(x)
         q, k, v = self.q_neuron(self.q(s)), self.k_neuron(self.k(s)), self.v_neuron(self.v(s))
         return self.proj(q * self.mask_neuron((k * v).sum(3, keepdim=True)))
@@ -37,28 +44,44 @@ class MaskAttention(nn.Module):
 
 @MODELS.register_module()
 class SpikeDrivenTransformer(SpikingBackbone):
-    """Spike-driven Transformer, the first version; the second is `MetaSpikeFormer`, the third `ESpikeFormer`.
+    """Spike-driven Transformer, the first version: an attention of masks and additions, without matrix products.
 
-    Four stages can be tapped: the first three of the patch embedding (embed_dims / 8, / 4, / 2 channels; spikes) and
-    the last block's output (embed_dims channels; membrane potentials). Their strides are 2, 4, 8, 16 if all stages
-    pool. Any image size does.
+    The patch embedding is four stages of 3x3 convolution, batch norm and neuron; some of them halve height and width.
+    The last stage pools before it fires, and a convolution beside it, on its spikes, tells the blocks where a token
+    lies. Then every pixel is a token, and `depth` blocks add a `MaskAttention` and a multilayer perceptron. Neurons
+    stand before the layers, and shortcuts carry membrane potentials. Images of any size can be used. The second version
+    of this network is `MetaSpikeFormer`, the third is `ESpikeFormer`.
+
+    Four outputs can be returned (`out_indices`): the first three stages of the patch embedding, which are spikes with
+    embed_dims / 8, / 4, / 2 channels, and the last block, which is membrane potentials with embed_dims channels. Their
+    strides are 2, 4, 8, 16 if all stages pool.
 
     Args:
-        embed_dims: width C of the blocks; the published L-C has L = depth of them.
+        embed_dims: channels C of the blocks; a multiple of 8. The published network L-C has depth L and embed_dims C.
         depth: number of blocks.
-        mlp_ratio: hidden width of the MLP over embed_dims. (At 1 the published MLP gains one more shortcut; this one
-            does not.)
-        pooling: which of the four stages of the patch embedding pool, as the published code writes it: '1111' for
-            ImageNet, '0111' for DVS128 Gesture, '0011' for CIFAR. The published network for CIFAR10-DVS is another
-            one: it also pools within its attention. Its checkpoints have the same names, and should not be loaded.
+        mlp_ratio: hidden channels of the multilayer perceptron, as a multiple of embed_dims. (With a ratio of 1 the
+            published perceptron has one more shortcut; this one does not.)
+        pooling: four digits, 1 for each stage of the patch embedding that halves height and width, as the published
+            code writes it: '1111' for ImageNet, '0111' for DVS128 Gesture, '0011' for CIFAR. The published network for
+            CIFAR10-DVS also pools within its attention. Its checkpoints have the same names of weights, but this class
+            does not compute the same network: do not load them.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
+
+    Source: Yao et al., NeurIPS 2023. Reference implementation: github.com/BICLab/Spike-Driven-Transformer.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.backbones import SpikeDrivenTransformer
+        >>> backbone = SpikeDrivenTransformer(embed_dims=32, depth=1, pooling='0011', T=2)
+        >>> backbone(torch.rand(3, 3, 32, 32))[0].shape
+        torch.Size([3, 32, 8, 8])
     """
 
     official_names = [
         (r'^head\.', None),
-        (r'\.talking_heads\.', None),  # a convolution that the published attention defines and never calls
+        (r'\.talking_heads\.', None),  # the published attention defines this convolution and never calls it
         (r'^patch_embed\.rpe_(conv|bn)\.', r'position.\1.'),
         (r'^patch_embed\.proj_(conv|bn)\.', r'stages.0.project.\1.'),
         (r'^patch_embed\.proj_(conv|bn)([12])\.', r'stages.\2.project.\1.'),
@@ -69,13 +92,13 @@ class SpikeDrivenTransformer(SpikingBackbone):
 
     def __init__(
         self,
-        embed_dims=512,
-        depth=8,
-        mlp_ratio=4,
-        pooling='1111',
-        in_channels=3,
-        neuron=dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
-        **kwargs,
+        embed_dims: int = 512,
+        depth: int = 8,
+        mlp_ratio: float = 4,
+        pooling: str = '1111',
+        in_channels: int = 3,
+        neuron: dict = dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
+        **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
         if embed_dims % 8:
@@ -90,7 +113,7 @@ class SpikeDrivenTransformer(SpikingBackbone):
             SpikingPatchStage(c_in, c_out, self.neuron(), pools)
             for c_in, c_out, pools in zip([in_channels, *widths], widths[:3], pooled)
         )
-        # pools before it fires: what the shortcut around the positional convolution takes is a membrane potential
+        # this stage pools before it fires, so the shortcut around `position` carries membrane potentials
         self.last_stage = conv_bn(widths[2], embed_dims)
         if pooled[3]:
             self.last_stage.add_module('pool', nn.MaxPool2d(3, 2, 1))
@@ -105,8 +128,9 @@ class SpikeDrivenTransformer(SpikingBackbone):
         self.tap(widths)
 
     @classmethod
-    def reshape_official(cls, name, value):
-        # what is a 1x1 convolution on (C, H, W) there is one on (C, N) here
+    def reshape_official(cls, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Return a published weight in the shape that it has here."""
+        # the published 1x1 convolutions on (C, H, W) are convolutions of kernel size 1 on (C, N) here
         return (
             value.reshape(*value.shape[:2], 1)
             if name.startswith('blocks.') and name.endswith('.conv.weight')
@@ -114,8 +138,8 @@ class SpikeDrivenTransformer(SpikingBackbone):
         )
 
     @staticmethod
-    def sizes_of(weights):
-        """The arguments of the constructor that the weights tell; not the pooling."""
+    def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Return the constructor's arguments that follow from the names and shapes of `weights`; not the pooling."""
         embed_dims = len(weights['position.bn.weight'])
         return dict(
             embed_dims=embed_dims,
@@ -124,8 +148,10 @@ class SpikeDrivenTransformer(SpikingBackbone):
             mlp_ratio=len(weights['blocks.0.mlp.fc1.bn.weight']) / embed_dims,
         )
 
-    def forward_stages(self, x):
-        x = self.stages[0].fire(encode(self.stages[0].project, x, self.T))
+    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the output (T, B, C, H, W) of three stages of the patch embedding and of the last block."""
+        first: Any = self.stages[0]
+        x = first.fire(encode(first.project, x, self.T))
         yield x
         for stage in self.stages[1:]:
             x = self.run([stage], x)

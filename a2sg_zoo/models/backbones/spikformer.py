@@ -1,10 +1,9 @@
-"""Spikformer (Zhou et al., ICLR 2023): spiking patch embedding, then blocks of spiking self-attention and MLP.
+"""Spikformer (Zhou et al., ICLR 2023): a spiking patch embedding, then blocks of spiking self-attention and MLP."""
 
-Reference implementation: github.com/ZK-Zhou/spikformer.
-"""
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from typing import NamedTuple
-
+import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
@@ -15,15 +14,15 @@ from a2sg_zoo.registry import MODELS
 
 
 class Form(NamedTuple):
-    """What the published forms differ in.
+    """The differences between the published networks.
 
     Attributes:
-        pooled: which stages of the patch embedding pool.
-        qkv_bias: whether Q, K and V have a bias.
-        scale: of the attention.
+        pooled: for each of the four stages of the patch embedding, whether it halves height and width.
+        qkv_bias: whether the layers of Q, K and V have a bias.
+        scale: factor on the products of the attention.
     """
 
-    pooled: tuple
+    pooled: tuple[bool, bool, bool, bool]
     qkv_bias: bool
     scale: float
 
@@ -37,27 +36,42 @@ FORMS = dict(
 
 @MODELS.register_module()
 class Spikformer(SpikingBackbone):
-    """Spikformer.
+    """Spikformer, the first spiking transformer: attention without softmax, computed on spikes.
 
-    Four stages can be tapped: the first three of the patch embedding (embed_dims / 8, / 4, / 2 channels) and the
-    last block's output (embed_dims channels). Their strides are 1, 1, 2, 4 for the CIFAR form and 2, 4, 8, 16 for
-    the others. There is no positional table: any image size does.
+    The patch embedding is four stages of 3x3 convolution, batch norm and neuron; some of them halve height and width.
+    One more convolution, added to its own input, tells the blocks where a token lies, in place of a positional table,
+    so images of any size can be used. Then every pixel is a token, and `depth` blocks follow. A block adds a spiking
+    self-attention, y = fire(scale * Q K^T V) with binary Q, K and V, and then a multilayer perceptron of two spiking
+    layers. Shortcuts add spikes to spikes, so the input of a block is integers (0, 1, 2, ...).
+
+    Four outputs can be returned (`out_indices`): the first three stages of the patch embedding, with embed_dims / 8,
+    / 4, / 2 channels, and the last block, with embed_dims channels. Their strides are 1, 1, 2, 4 in the CIFAR form and
+    2, 4, 8, 16 in the others. Outputs of the patch embedding are spikes, that of the last block is sums of spikes.
 
     Args:
-        embed_dims: width C of the blocks; Spikformer-L-C has L = depth of them.
+        embed_dims: channels C of the blocks; a multiple of 8. Spikformer-L-C has depth L and embed_dims C.
         depth: number of blocks.
-        num_heads: attention heads.
-        mlp_ratio: hidden width of the MLP over embed_dims.
-        form: 'cifar', 'imagenet' or 'dvs': the published forms, see `Form`. That for event cameras is 2-256 with 16
-            heads, in_channels=2.
+        num_heads: number of attention heads.
+        mlp_ratio: hidden channels of the multilayer perceptron, as a multiple of embed_dims.
+        form: 'cifar', 'imagenet' or 'dvs', the published forms, see `Form`. The published network for event cameras is
+            form 'dvs' with depth 2, embed_dims 256, 16 heads and in_channels 2.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
-        **kwargs: T, out_indices, time, recompute, save_spikes, init_cfg: see `SpikingBackbone`.
+        **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
+
+    Source: Zhou et al., ICLR 2023. Reference implementation: github.com/ZK-Zhou/spikformer.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.backbones import Spikformer
+        >>> backbone = Spikformer(embed_dims=32, depth=1, num_heads=4, form='cifar', T=2)
+        >>> backbone(torch.rand(3, 3, 32, 32))[0].shape  # (B, C, H, W), the mean over time
+        torch.Size([3, 32, 8, 8])
     """
 
     official_names = [
         (r'^head\.', None),
-        (r'\.norm[12]\.|^norm\.|^pos_embed$', None),  # defined by the published code, and never used
+        (r'\.norm[12]\.|^norm\.|^pos_embed$', None),  # the published code defines these and never uses them
         (r'^patch_embed\.rpe_(conv|bn)\.', r'position.project.\1.'),
         (r'^patch_embed\.proj_(conv|bn)\.', r'stages.0.project.\1.'),
         (r'^patch_embed\.proj_(conv|bn)(\d)\.', r'stages.\2.project.\1.'),
@@ -68,14 +82,14 @@ class Spikformer(SpikingBackbone):
 
     def __init__(
         self,
-        embed_dims=384,
-        depth=8,
-        num_heads=12,
-        mlp_ratio=4,
-        form='imagenet',
-        in_channels=3,
-        neuron=dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
-        **kwargs,
+        embed_dims: int = 384,
+        depth: int = 8,
+        num_heads: int = 12,
+        mlp_ratio: float = 4,
+        form: str = 'imagenet',
+        in_channels: int = 3,
+        neuron: dict = dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
+        **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
         if form not in FORMS:
@@ -99,8 +113,9 @@ class Spikformer(SpikingBackbone):
         self.tap(widths)
 
     @classmethod
-    def reshape_official(cls, name, value):
-        # linear layers are 1x1 convolutions here, on (C, N)
+    def reshape_official(cls, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Return a published weight in the shape that it has here."""
+        # the published linear layers are convolutions of kernel size 1 on (C, N) here
         return (
             value.reshape(*value.shape[:2], 1)
             if name.startswith('blocks.') and name.endswith('.conv.weight')
@@ -108,8 +123,8 @@ class Spikformer(SpikingBackbone):
         )
 
     @staticmethod
-    def sizes_of(weights):
-        """The arguments of the constructor that the weights tell; not num_heads."""
+    def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Return the constructor's arguments that follow from the names and shapes of `weights`; not num_heads."""
         embed_dims = len(weights['position.project.bn.weight'])
         in_channels = weights['stages.0.project.conv.weight'].shape[1]
         return dict(
@@ -120,8 +135,10 @@ class Spikformer(SpikingBackbone):
             form='cifar' if 'blocks.0.attn.q.conv.bias' in weights else 'dvs' if in_channels == 2 else 'imagenet',
         )
 
-    def forward_stages(self, x):
-        x = self.stages[0].fire(encode(self.stages[0].project, x, self.T))
+    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the output (T, B, C, H, W) of three stages of the patch embedding and of the last block."""
+        first: Any = self.stages[0]
+        x = first.fire(encode(first.project, x, self.T))
         yield x
         for stage in self.stages[1:3]:
             x = self.run([stage], x)

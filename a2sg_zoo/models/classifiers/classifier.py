@@ -1,42 +1,76 @@
-"""A spiking backbone and a head, in the modes that MMEngine's loops ask for."""
+"""An image classifier: a spiking backbone and a head, with the three modes that MMEngine's loops call."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
+import torch
 from mmengine.model import BaseModel
 from torchvision.transforms import v2
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.models.layers.folded import check_time_steps
+from a2sg_zoo.models.layers.time_folded import check_time_steps
 from a2sg_zoo.registry import MODELS, TRANSFORMS
 
 
 @MODELS.register_module()
 class SpikingClassifier(BaseModel):
-    """An image classifier whose logits keep their time axis up to the loss.
+    """An image classifier that keeps the time axis of its logits until the loss.
 
     Args:
         backbone: config of a backbone with `time='keep'`; its last output is used.
-        head: config of a head, (T, B, C, H, W) -> logits (T, B, classes), with a `loss(logits, target)`.
-        data_preprocessor: config; MMEngine's `ImgDataPreprocessor` normalises on the device.
-        mixing: configs of transforms that mix the images of a batch and their labels, in training; one of them is
-            drawn for each batch. torchvision's: `dict(type='torchvision/MixUp', alpha=0.5)`, and CutMix likewise. The
-            number of classes is the head's. See `StopMixing` for an end to it.
-        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever number the training has; of event frames it takes
-            the first 2.
-        init_cfg: MMEngine's.
+        head: config of a head from (T, B, C, H, W) to logits (T, B, classes), with a method `loss(logits, target)`.
+        data_preprocessor: config; MMEngine's `ImgDataPreprocessor` normalises images on the device.
+        mixing: configs of transforms that mix the images of a batch and their labels during training; one of them is
+            drawn for each batch. torchvision's are `dict(type='torchvision/MixUp', alpha=0.5)`, and CutMix likewise.
+            The number of classes is the head's. The hook `StopMixing` ends the mixing at an iteration.
+        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever T the training uses; of event frames it takes the
+            first 2.
+        init_cfg: MMEngine's config of the initial weights.
+
+    Attributes:
+        backbone: the backbone.
+        head: the head.
+        test_T: number of time steps of a prediction.
+
+    Raises:
+        ConfigError: `backbone.time`, `test_cfg` or `mixing` has a value that it cannot have.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.classifiers import SpikingClassifier
+        >>> model = SpikingClassifier(
+        ...     backbone=dict(type='SpikingResNet', depths=(1,), widths=(8,), stem=8, T=2, time='keep'),
+        ...     head=dict(type='LinearHead', in_channels=8, num_classes=10),
+        ... ).eval()
+        >>> images, labels = torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 3])
+        >>> model(images).shape  # (T, B, classes)
+        torch.Size([2, 4, 10])
+        >>> model(images, labels, mode='loss')['loss'].shape
+        torch.Size([])
     """
 
-    def __init__(self, backbone, head, data_preprocessor=None, mixing=(), test_cfg=None, init_cfg=None):
+    def __init__(
+        self,
+        backbone: dict,
+        head: dict,
+        data_preprocessor: dict | None = None,
+        mixing: Sequence[dict] = (),
+        test_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
         if getattr(self.backbone, 'time', 'keep') != 'keep':
             raise ConfigError(
-                "SpikingClassifier: its head takes the output of every time step; set model.backbone.time = 'keep'"
+                "SpikingClassifier: the head needs the output of every time step; set model.backbone.time = 'keep'"
             )
         unknown = set(test_cfg or {}) - {'T'}
         if unknown:
-            raise ConfigError(f'SpikingClassifier: test_cfg has {", ".join(sorted(unknown))}; it takes T')
+            raise ConfigError(
+                f'SpikingClassifier: test_cfg has the unknown key {", ".join(sorted(unknown))}; its only key is T'
+            )
         self.test_T = check_time_steps((test_cfg or {}).get('T', self.backbone.T), self)
         try:
             choices = [_build_mixing(step, self.head.num_classes) for step in mixing]
@@ -44,15 +78,20 @@ class SpikingClassifier(BaseModel):
             raise ConfigError(f'SpikingClassifier: mixing: {error}') from error
         self.mix = v2.RandomChoice(choices) if choices else None
 
-    def forward(self, inputs, data_samples=None, mode='tensor'):
-        """Args:
-            inputs: images (B, C, H, W), normalised, or event frames (B, T, C, H, W).
-            data_samples: labels (B,).
-            mode: what to return.
+    def forward(self, inputs: torch.Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        """Run the network in one of MMEngine's modes.
+
+        Args:
+            inputs: normalised images (B, C, H, W), or event frames (B, T, C, H, W).
+            data_samples: labels (B,), for the modes 'loss' and 'predict'.
+            mode: 'tensor', 'loss' or 'predict'.
 
         Returns:
-            'tensor': logits (T, B, classes); 'loss': dict(loss=scalar); 'predict': for each image
-            dict(logits=(T, classes), label=its label).
+            For 'tensor', logits (T, B, classes). For 'loss', dict(loss=scalar). For 'predict', a list with
+            dict(logits=(T, classes), label=label) for each image.
+
+        Raises:
+            ValueError: `mode` is another text.
         """
         if mode == 'tensor':
             return self.head(self.backbone(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs)[-1])
@@ -62,16 +101,18 @@ class SpikingClassifier(BaseModel):
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
-    def loss(self, inputs, labels):
+    def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return dict(loss=scalar) of images (B, C, H, W) or frames (B, T, C, H, W) and labels (B,)."""
         if self.mix is not None:
-            # the time steps of event frames pass for channels: what is mixed are samples
+            # the transforms take images, so the time steps of event frames count as channels
             mixed, labels = self.mix(inputs.flatten(1, -3), labels)
             inputs = mixed.view(inputs.shape)
         return dict(loss=self.head.loss(self(inputs), labels))
 
-    def predict(self, inputs, labels):
+    def predict(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+        """Return dict(logits=(T, classes), label=label) for each of B images, with T = `test_T` time steps."""
         trained, self.backbone.T = self.backbone.T, self.test_T
-        if inputs.dim() == 5 and inputs.shape[1] == trained:  # any other number is a mistake, which the backbone names
+        if inputs.dim() == 5 and inputs.shape[1] == trained:  # the backbone reports any other number
             inputs = inputs[:, : self.test_T]
         try:
             logits = self(inputs)
@@ -82,7 +123,7 @@ class SpikingClassifier(BaseModel):
 
 def _build_mixing(step, num_classes):
     alpha = step.get('alpha', 1.0)
-    # torch.distributions would say so itself, had importing torch._dynamo not switched its checks off
+    # torch.distributions checks this too, but not after torch._dynamo is imported
     if not (isinstance(alpha, (int, float)) and 0 < alpha < math.inf):
         raise ValueError(f'alpha must be a positive number, got {alpha!r}')
     return TRANSFORMS.build(dict(step, num_classes=num_classes))

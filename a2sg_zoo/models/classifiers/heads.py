@@ -1,5 +1,6 @@
-"""From the last features to logits, a time step at a time."""
+"""Classification heads: from the last feature map of a backbone to logits, for each time step."""
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
@@ -9,29 +10,44 @@ from a2sg_zoo.registry import MODELS, NEURONS
 
 @MODELS.register_module()
 class LinearHead(BaseModule):
-    """Logits z[t] = W pool(x[t]) + b: (T, B, C, H, W) -> (T, B, num_classes).
+    """Average over space, then a linear layer: z[t] = W pool(x[t]) + b, from (T, B, C, H, W) to (T, B, num_classes).
 
     Args:
         in_channels: channels C of the backbone's last output.
         num_classes: number of classes.
-        grid: the features are averaged over the cells of a grid x grid raster, and all its values used: 1 is the mean
-            over space; VGGSNN has 3, which is the size of its last output and so averages nothing.
-        spiking: fire after the mean over space; for backbones whose outputs are membrane potentials.
-        hidden: width of a linear layer with a neuron between mean and logits, none by default; ResNet-19 has 256.
+        grid: the features are averaged in each cell of a grid of grid x grid cells, and all averages enter the linear
+            layer. 1 is the mean over space. VGGSNN uses 3; its last output has 3x3 pixels, so nothing is averaged.
+        spiking: whether neurons fire after the mean over space; for backbones that return membrane potentials.
+        hidden: number of units of a linear layer with neurons before the last one; None for no such layer. ResNet-19
+            uses 256.
         neuron: config of the neurons.
-        loss: config of the loss on (logits, target).
+        loss: config of the loss, a module called with (logits, target).
+        init_cfg: MMEngine's config of the initial weights.
+
+    Attributes:
+        loss: the loss, called with logits (T, B, num_classes) and a target.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.classifiers import LinearHead
+        >>> head = LinearHead(in_channels=16, num_classes=10)
+        >>> logits = head(torch.rand(4, 2, 16, 8, 8))
+        >>> logits.shape
+        torch.Size([4, 2, 10])
+        >>> head.loss(logits, torch.tensor([1, 7])).shape
+        torch.Size([])
     """
 
     def __init__(
         self,
-        in_channels,
-        num_classes,
-        grid=1,
-        spiking=False,
-        hidden=None,
-        neuron=dict(type='LIF', tau=2.0),
-        loss=dict(type='MeanCrossEntropy'),
-        init_cfg=None,
+        in_channels: int,
+        num_classes: int,
+        grid: int = 1,
+        spiking: bool = False,
+        hidden: int | None = None,
+        neuron: dict = dict(type='LIF', tau=2.0),
+        loss: dict = dict(type='MeanCrossEntropy'),
+        init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
         self.in_channels, self.num_classes, self.grid = in_channels, num_classes, grid
@@ -44,7 +60,8 @@ class LinearHead(BaseModule):
         self.layers.append(nn.Linear(hidden or features, num_classes))
         self.loss = MODELS.build(loss)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map features x (T, B, C, H, W) to logits (T, B, num_classes)."""
         return self.layers(self._pool(x))
 
     def _pool(self, x):

@@ -1,11 +1,11 @@
-"""What backbones share. Tensors are (T, B, C, H, W) or, for tokens, (T, B, C, N)."""
+"""Layers that several backbones use. Tensors are images (T, B, C, H, W) or tokens (T, B, C, N)."""
 
 from .attention import spiking_attention
-from .folded import Folded, conv_bn, encode, token_bn
+from .time_folded import TimeFolded, conv_bn, encode, token_bn
 from .transformer import MembraneMLP, SpikingMLP, SpikingPatchStage, SpikingSelfAttention, TransformerBlock, check_heads
 
 __all__ = [
-    'Folded',
+    'TimeFolded',
     'conv_bn',
     'token_bn',
     'encode',

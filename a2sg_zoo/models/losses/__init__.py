@@ -1,4 +1,4 @@
-"""Losses: of a classifier's logits over time, and on membrane potentials."""
+"""Losses on a classifier's logits over time, and on membrane potentials."""
 
 from .classification import TET, MeanCrossEntropy
 from .membrane import IMLoss, MembraneKL, RMPLoss

@@ -1,5 +1,6 @@
-"""What to minimise when there is one vector of logits for each time step."""
+"""Losses of a classifier that gives one vector of logits for each time step."""
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -7,8 +8,8 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import MODELS
 
 
-def _share(name, value, owner):
-    """A number from 0 to 1 as given, or a ConfigError."""
+def _check_fraction(name, value, owner):
+    """The number, which must lie between 0 and 1, as a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ConfigError(f'{type(owner).__name__}: {name} must be a number from 0 to 1, got {value!r}')
     return float(value)
@@ -16,45 +17,80 @@ def _share(name, value, owner):
 
 @MODELS.register_module()
 class MeanCrossEntropy(nn.Module):
-    """The cross entropy of the logits' mean over time: L = CE(mean_t z[t], y).
-
-    Called with logits z (T, B, classes) and a target y: labels (B,), or probabilities (B, classes). Gives a scalar.
+    """Cross entropy of the mean of the logits over time: L = CE(mean_t z[t], y).
 
     Args:
-        label_smoothing: epsilon in (1 - epsilon) y + epsilon / classes.
+        label_smoothing: epsilon in (1 - epsilon) y + epsilon / classes, from 0 to 1.
+
+    Raises:
+        ConfigError: label_smoothing is not a number from 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.losses import MeanCrossEntropy
+        >>> logits = torch.tensor([[[2.0, 0.0]], [[0.0, 2.0]]])  # (T, B, classes)
+        >>> round(float(MeanCrossEntropy()(logits, torch.tensor([0]))), 4)  # ln 2
+        0.6931
     """
 
-    def __init__(self, label_smoothing=0.0):
+    def __init__(self, label_smoothing: float = 0.0):
         super().__init__()
-        self.label_smoothing = _share('label_smoothing', label_smoothing, self)
+        self.label_smoothing = _check_fraction('label_smoothing', label_smoothing, self)
 
-    def forward(self, logits, target):
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: (T, B, classes).
+            target: labels (B,), integers, or probabilities (B, classes).
+
+        Returns:
+            A scalar.
+        """
         return F.cross_entropy(logits.mean(0), target, label_smoothing=self.label_smoothing)
 
 
 @MODELS.register_module()
 class TET(nn.Module):
-    """Temporal efficient training: every time step must be right by itself, and no logit may run away.
+    """Temporal efficient training: the logits of every time step must be right, and they stay close to the threshold.
 
         L = (1 - lambda) mean_t CE(z[t], y) + lambda mean (z - v_threshold)^2
 
-    Called with logits z (T, B, classes) and a target y: labels (B,), or probabilities (B, classes). Gives a scalar.
-
     Args:
-        regularization: lambda; 0.05 for CIFAR and 0.001 for other data in the paper.
-        v_threshold: what the logits are drawn to.
-        label_smoothing: epsilon in (1 - epsilon) y + epsilon / classes.
+        regularization: lambda, from 0 to 1; the paper uses 0.05 for CIFAR and 0.001 for other data.
+        v_threshold: value that the second term draws the logits to.
+        label_smoothing: epsilon in (1 - epsilon) y + epsilon / classes, from 0 to 1.
+
+    Raises:
+        ConfigError: regularization or label_smoothing is not a number from 0 to 1.
 
     Source: Deng et al., ICLR 2022.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.losses import TET
+        >>> loss = TET(regularization=0.0)
+        >>> logits = torch.zeros(4, 2, 10)  # (T, B, classes)
+        >>> round(float(loss(logits, torch.tensor([3, 7]))), 4)  # ln 10
+        2.3026
     """
 
-    def __init__(self, regularization=0.05, v_threshold=1.0, label_smoothing=0.0):
+    def __init__(self, regularization: float = 0.05, v_threshold: float = 1.0, label_smoothing: float = 0.0):
         super().__init__()
-        self.regularization = _share('regularization', regularization, self)
-        self.label_smoothing = _share('label_smoothing', label_smoothing, self)
+        self.regularization = _check_fraction('regularization', regularization, self)
+        self.label_smoothing = _check_fraction('label_smoothing', label_smoothing, self)
         self.v_threshold = v_threshold
 
-    def forward(self, logits, target):
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: (T, B, classes).
+            target: labels (B,), integers, or probabilities (B, classes).
+
+        Returns:
+            A scalar.
+        """
         steps = target.expand(len(logits), *target.shape).flatten(0, 1)
         entropy = F.cross_entropy(logits.flatten(0, 1), steps, label_smoothing=self.label_smoothing)
         spread = (logits - self.v_threshold).square().mean()

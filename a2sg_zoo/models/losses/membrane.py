@@ -1,93 +1,109 @@
-"""Losses on membrane potentials, which other groups add to that of the task.
+"""Losses on membrane potentials, which other groups' methods add to the loss of the task.
 
-Called with [(neuron, u), ...] of all layers, u (T, B, ...) in the graph (see `a2sg_zoo.neurons.recorded_potentials`);
-each gives a scalar. Potentials are in the unit of the neuron's v_threshold, which the papers have at 1. `MembraneLoss`
-is the hook that adds one to a training.
+Each loss takes a list of pairs (neuron, u), one for each layer of neurons: u (T, B, ...) is the membrane potential,
+connected to the graph of the backward pass. `a2sg_zoo.neurons.recorded_potentials` makes such a list, and the hook
+`MembraneLoss` adds one of these losses to a training run. Potentials are divided by the neuron's v_threshold, because
+the papers use a threshold of 1.
 """
+
+from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import MODELS
 from a2sg_zoo.surrogates.base import positive
 
-
-def _wide(u):
-    return u.float() if u.dtype in (torch.float16, torch.bfloat16) else u
+Potentials = Sequence[tuple[nn.Module, torch.Tensor]]
 
 
 @MODELS.register_module()
 class IMLoss(nn.Module):
     """Information maximisation: L = sum over layers of (mean(u) / v_threshold - 1)^2.
 
-    With the mean of u at the threshold, and u spread evenly about it, a spike is as likely as none, and tells most. The
-    mean runs over a layer's neurons, samples and time steps.
+    If the mean of u is the threshold and u is spread evenly around it, a spike is as likely as no spike, and a spike
+    carries most information. The mean is over the neurons, samples and time steps of a layer.
 
-    Source: Guo et al., NeurIPS 2022 (IM-Loss). The paper has it with a surrogate that steepens, `EvolvingTanh`.
+    Source: Guo et al., NeurIPS 2022 (IM-Loss). The paper combines it with a surrogate that becomes steeper during
+    training, `EvolvingTanh`.
     """
 
-    def forward(self, potentials):
-        return sum((_wide(u).mean() / neuron.v_threshold - 1).square() for neuron, u in potentials)
+    def forward(self, potentials: Potentials) -> torch.Tensor:
+        """Compute the loss, a scalar, of pairs (neuron, u) with u (T, B, ...)."""
+        return reduce(torch.add, [(wide(u).mean() / neuron.v_threshold - 1).square() for neuron, u in potentials])
 
 
 @MODELS.register_module()
 class RMPLoss(nn.Module):
-    """Regularising membrane potentials towards what quantisation makes of them: 0 without a spike, 1 with one.
+    """Regularisation of membrane potentials towards their quantised values: 0 without a spike, 1 with a spike.
 
-        L = mean over layers of mean(|u|^p where u < v_threshold, |v_threshold - u|^p elsewhere)    at v_threshold = 1
+        L = mean over layers of mean(d),    d = |u|^p where u < v_threshold, |v_threshold - u|^p elsewhere
 
-    and with u / v_threshold in place of u otherwise. Its weight grows with the training, see `MembraneLoss`.
+    for v_threshold = 1, and with u / v_threshold in place of u for other thresholds. Its weight grows during training,
+    see the hook `MembraneLoss`.
 
-    Certain: the two branches and p. A reconstruction: that each layer counts alike, whatever its size.
+    The paper gives the two branches and p. It is this project's reconstruction that every layer has the same weight,
+    whatever its size.
 
     Args:
-        p: 1 or 2.
+        p: exponent, 1 or 2.
+
+    Raises:
+        ConfigError: p is another number.
 
     Source: Guo et al., ICCV 2023 (RMP-Loss, arXiv 2308.06787).
     """
 
-    def __init__(self, p=2):
+    def __init__(self, p: int = 2):
         super().__init__()
         if p not in (1, 2):
             raise ConfigError(f'RMPLoss: p must be 1 or 2, got {p!r}')
         self.p = p
 
-    def forward(self, potentials):
-        return sum(self._of(_wide(u) / neuron.v_threshold) for neuron, u in potentials) / len(potentials)
+    def forward(self, potentials: Potentials) -> torch.Tensor:
+        """Compute the loss, a scalar, of pairs (neuron, u) with u (T, B, ...)."""
+        return reduce(torch.add, [self._layer(wide(u) / neuron.v_threshold) for neuron, u in potentials]) / len(
+            potentials
+        )
 
-    def _of(self, u):
-        # the distance to the spike, which is a constant of the branch
+    def _layer(self, u):
+        # the quantised value 0 or 1 is a constant of the branch, so no gradient flows through it
         distance = u - (u.detach() >= 1).to(u.dtype)
         return (distance.abs() if self.p == 1 else distance.square()).mean()
 
 
 @MODELS.register_module()
 class MembraneKL(nn.Module):
-    """KL divergence of each layer's membrane potentials, as a Gaussian, from a target about the threshold.
+    """KL divergence between the membrane potentials of each layer, fitted by a Gaussian, and a target Gaussian.
 
         L = mean over layers of KL(N(m, s^2) || N(mean, std^2)),    m = mean(u) / v_threshold, s = std(u) / v_threshold
         KL = ln(std / s) + (s^2 + (m - mean)^2) / (2 std^2) - 1/2
 
-    Mean and variance run over a layer's neurons, samples and time steps.
+    m and s are over the neurons, samples and time steps of a layer.
 
-    A reconstruction: that the loss is a KL divergence between Gaussian fits is what the A2SG paper says of such
-    methods; target and pooling are this project's.
+    The A2SG paper says of such methods that their loss is a KL divergence between Gaussian fits. The target and the
+    pooling over a layer are this project's reconstruction.
 
     Args:
-        mean: of the target, in units of v_threshold; 1 is the threshold.
-        std: of the target, in the same unit.
+        mean: mean of the target, in units of v_threshold; 1 is the threshold.
+        std: standard deviation of the target, in units of v_threshold; positive.
     """
 
-    def __init__(self, mean=1.0, std=1.0):
+    def __init__(self, mean: float = 1.0, std: float = 1.0):
         super().__init__()
         self.mean, self.std = float(mean), positive('std', std, self)
 
-    def forward(self, potentials):
-        return sum(self._of(_wide(u) / neuron.v_threshold) for neuron, u in potentials) / len(potentials)
+    def forward(self, potentials: Potentials) -> torch.Tensor:
+        """Compute the loss, a scalar, of pairs (neuron, u) with u (T, B, ...)."""
+        return reduce(torch.add, [self._layer(wide(u) / neuron.v_threshold) for neuron, u in potentials]) / len(
+            potentials
+        )
 
-    def _of(self, u):
+    def _layer(self, u):
         variance, mean = torch.var_mean(u, correction=0)
-        variance = variance.clamp(min=torch.finfo(u.dtype).tiny)  # a layer of which nothing varies
+        variance = variance.clamp(min=torch.finfo(u.dtype).tiny)  # a layer whose potentials are all the same
         ratio = variance / self.std**2
         return (ratio + ((mean - self.mean) / self.std).square() - 1 - ratio.log()) / 2

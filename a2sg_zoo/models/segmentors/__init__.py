@@ -1,4 +1,4 @@
-"""Necks and heads for segmentation; MMSegmentation's `EncoderDecoder` holds them together."""
+"""Spiking necks and heads for segmentation. MMSegmentation's `EncoderDecoder` joins them with a backbone."""
 
 from .spiking_fpn import SpikingFPN, SpikingFPNHead
 

@@ -1,10 +1,13 @@
-"""Feature pyramid and semantic FPN head whose convolutions are fed by spikes.
+"""A feature pyramid and a semantic FPN head with spikes at the input of every convolution.
 
-The plain counterparts are MMSegmentation's `FPN` and `FPNHead`, on features averaged over time.
+MMSegmentation's `FPN` and `FPNHead` are their counterparts without spikes; those take features averaged over time.
 """
 
+from collections.abc import Sequence
 from math import log2
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -14,45 +17,77 @@ from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.registry import MODELS, NEURONS
 
 
-def resize(x, size, mode):
-    """Spatial resize of (T, B, C, H, W) to `size` = (H', W')."""
+def resize(x: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:
+    """Resize x (T, B, C, H, W) to (T, B, C, *size).
+
+    Args:
+        x: feature maps.
+        size: new height and width, in pixels.
+        mode: 'nearest' or 'bilinear'.
+    """
     aligned = dict(align_corners=False) if mode == 'bilinear' else {}
-    return F.interpolate(x.flatten(0, 1), size, mode=mode, **aligned).unflatten(0, x.shape[:2])
+    return F.interpolate(x.flatten(0, 1), tuple(size), mode=mode, **aligned).unflatten(0, x.shape[:2])
 
 
 class SpikingConv(nn.Module):
-    """Neuron, convolution, batch norm: membrane potentials in, membrane potentials out."""
+    """Neuron, convolution and batch norm: u = BN(conv(fire(x))), on membrane potentials (T, B, C, H, W).
 
-    def __init__(self, in_channels, out_channels, kernel_size, neuron):
+    Args:
+        in_channels: channels of x.
+        out_channels: channels of u.
+        kernel_size: height and width of the kernel, in pixels.
+        neuron: config of the neurons.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, neuron: dict):
         super().__init__()
         self.neuron = NEURONS.build(neuron)
         self.project = conv_bn(in_channels, out_channels, kernel_size)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H, W)."""
         return self.project(self.neuron(x))
 
 
 @MODELS.register_module()
 class SpikingFPN(BaseModule):
-    """Feature pyramid network on spikes: 1x1 laterals, top-down sums, 3x3 outputs.
+    """Feature pyramid network with a neuron before each convolution.
 
-    Takes and gives a list of (T, B, C, H, W), finest first; the backbone must keep time (`time='keep'`).
+    A 1x1 convolution brings every level to the same number of channels. From the coarsest level to the finest, each
+    level is enlarged and added to the next finer one. A 3x3 convolution then makes the output of each level. Inputs and
+    outputs are membrane potentials that keep their time axis, so the backbone needs `time='keep'`.
 
     Args:
-        in_channels: channels of each level.
+        in_channels: channels of each level, finest first.
         out_channels: channels of each output.
         neuron: config of the neurons.
+        init_cfg: MMEngine's config of the initial weights.
 
-    Source: Lin et al., CVPR 2017, with a neuron before each convolution.
+    Source: Lin et al., CVPR 2017, with neurons added here.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.segmentors import SpikingFPN
+        >>> neck = SpikingFPN(in_channels=[8, 16], out_channels=12)
+        >>> fine, coarse = neck([torch.rand(2, 1, 8, 16, 16), torch.rand(2, 1, 16, 8, 8)])
+        >>> fine.shape, coarse.shape
+        (torch.Size([2, 1, 12, 16, 16]), torch.Size([2, 1, 12, 8, 8]))
     """
 
-    def __init__(self, in_channels, out_channels, neuron=dict(type='LIF', tau=2.0), init_cfg=None):
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int,
+        neuron: dict = dict(type='LIF', tau=2.0),
+        init_cfg: dict | None = None,
+    ):
         super().__init__(init_cfg)
         self.in_channels, self.out_channels = list(in_channels), [out_channels] * len(in_channels)
         self.lateral = nn.ModuleList(SpikingConv(c, out_channels, 1, neuron) for c in in_channels)
         self.output = nn.ModuleList(SpikingConv(out_channels, out_channels, 3, neuron) for _ in in_channels)
 
-    def forward(self, inputs):
+    def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Map the levels (T, B, in_channels[i], H_i, W_i), finest first, to (T, B, out_channels, H_i, W_i)."""
         levels = [lateral(x) for lateral, x in zip(self.lateral, inputs)]
         for i in range(len(levels) - 1, 0, -1):
             levels[i - 1] = levels[i - 1] + resize(levels[i], levels[i - 1].shape[-2:], 'nearest')
@@ -61,19 +96,21 @@ class SpikingFPN(BaseModule):
 
 @MODELS.register_module()
 class SpikingFPNHead(BaseDecodeHead):
-    """Semantic FPN head on spikes: each level is convolved and doubled until it has the finest level's size; the
-    levels are added, averaged over time, and classified pixel by pixel.
+    """Semantic FPN head with a neuron before each convolution.
+
+    Each level passes 3x3 convolutions, and is enlarged by 2 after each of them until it has the size of the finest
+    level. The levels are added and averaged over time, and a 1x1 convolution gives the logits of each pixel.
 
     Args:
-        feature_strides: strides of the inputs, finest first, each a power of 2 times the first.
+        feature_strides: strides of the inputs, finest first; each is a power of 2 times the first.
         neuron: config of the neurons.
-        **kwargs: in_channels, channels, num_classes, in_index, dropout_ratio, loss_decode: see MMSegmentation's
+        **kwargs: in_channels, channels, num_classes, in_index, dropout_ratio and loss_decode, see MMSegmentation's
             `BaseDecodeHead`.
 
-    Source: Kirillov et al., CVPR 2019, with a neuron before each convolution.
+    Source: Kirillov et al., CVPR 2019, with neurons added here.
     """
 
-    def __init__(self, feature_strides, neuron=dict(type='LIF', tau=2.0), **kwargs):
+    def __init__(self, feature_strides: Sequence[int], neuron: dict = dict(type='LIF', tau=2.0), **kwargs: Any):
         super().__init__(input_transform='multiple_select', **kwargs)
         self.doublings = [round(log2(stride / feature_strides[0])) for stride in feature_strides]
         self.levels = nn.ModuleList()
@@ -81,15 +118,16 @@ class SpikingFPNHead(BaseDecodeHead):
             widths = [c_in] + [self.channels] * max(1, doublings)
             self.levels.append(nn.ModuleList(SpikingConv(a, b, 3, neuron) for a, b in zip(widths, widths[1:])))
 
-    def forward(self, inputs):
-        inputs = self._transform_inputs(inputs)
+    def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Map the levels (T, B, C_i, H_i, W_i) to logits (B, num_classes, H, W) of the finest level's size."""
+        inputs = [inputs[i] for i in self.in_index]
         finest = inputs[0].shape[-2:]
-        total = 0
+        total: Any = 0
         for x, convs, doublings in zip(inputs, self.levels, self.doublings):
-            for conv in convs:
+            for conv in convs.children():
                 x = conv(x)
                 if doublings:
                     x = resize(x, (2 * x.shape[-2], 2 * x.shape[-1]), 'bilinear')
-            # an odd size does not come back exactly by doubling
+            # doubling does not restore an odd size exactly
             total = total + (x if x.shape[-2:] == finest else resize(x, finest, 'bilinear'))
         return self.cls_seg(total.mean(0))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from a2sg_zoo.analysis.measures.energy import activity
+from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers import SpikingClassifier
-from a2sg_zoo.models.layers import Folded, encode, spiking_attention
+from a2sg_zoo.models.layers import TimeFolded, encode, spiking_attention
 from a2sg_zoo.neurons import IF, ILIF
 from a2sg_zoo.registry import MODELS
 
@@ -57,7 +57,7 @@ def lively(model):
 
 
 def folded(conv):
-    return Folded(conv)
+    return TimeFolded(conv)
 
 
 def layers_of(result):
@@ -86,7 +86,7 @@ def test_counted_by_hand():
     # all 3 steps for the one, and only at the second for the other: 2 * (3 + 1) = 8 spikes of 2 * 4 * 3 = 24 possible.
     # The second convolution's current is at most 0.5 a step and 0.25, 0.5, 0.25 in turn: its neurons fire once, at the
     # third step (0.25 + 0.5 + 0.25 = 1): 3 channels * 2 pixels = 6 of 3 * 4 * 3 = 36.
-    result = activity(by_hand(), [torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])])
+    result = measure_energy(by_hand(), [torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])])
     layers = layers_of(result)
     first, second, last = layers['layers.0.0'], layers['layers.2.0'], layers['layers.5']
     assert (first['macs'], first['steps'], first['input'], first['input_rate']) == (2 * 4, 1, 'real', None)
@@ -121,7 +121,7 @@ def test_convolutions_against_brute_force(seed, kernel, stride, groups, transpos
     conv = make(4, 6, kernel, stride, groups=groups, bias=False)
     net = Chain(folded(nn.Conv2d(3, 4, 1)), IF(), folded(conv), T=2).eval()
     images = torch.randn(3, 3, 6, 5)
-    layer = layers_of(activity(net, [images]))['layers.2.0']
+    layer = layers_of(measure_energy(net, [images]))['layers.2.0']
     spikes = net.layers[1](encode(net.layers[0], images, 2))
     ones = make(4, 6, kernel, stride, groups=groups, bias=False)
     nn.init.ones_(ones.weight)
@@ -135,7 +135,7 @@ def test_convolutions_against_brute_force(seed, kernel, stride, groups, transpos
 def test_batches_of_any_size():
     model = MODELS.build(BACKBONES[0]).eval()
     images = torch.randn(5, 3, 16, 16)
-    whole, parts = (activity(model, batches) for batches in ([images], images.split(3)))
+    whole, parts = (measure_energy(model, batches) for batches in ([images], images.split(3)))
     assert whole.pop('rates') == pytest.approx(parts.pop('rates'))
     for a, b in zip(whole.pop('layers'), parts.pop('layers')):
         assert a == {key: value if isinstance(value, str) else pytest.approx(value) for key, value in b.items()}
@@ -145,16 +145,16 @@ def test_batches_of_any_size():
 def test_frames_run_at_every_step():
     model = MODELS.build(dict(BACKBONES[2], in_channels=2, T=3)).eval()
     still, frames = torch.randn(2, 2, 16, 16), torch.randn(3, 2, 2, 16, 16)
-    first = [activity(model, [x])['layers'][0] for x in (still, frames)]
+    first = [measure_energy(model, [x])['layers'][0] for x in (still, frames)]
     assert [(x['steps'], x['input']) for x in first] == [(1, 'real'), (3, 'real')]
     assert first[0]['macs'] == first[1]['macs']
-    counts = activity(model, [frames.abs().round()])['layers'][0]
+    counts = measure_energy(model, [frames.abs().round()])['layers'][0]
     assert counts['input'] == 'spikes' and counts['input_rate'] == pytest.approx(float(frames.abs().round().mean()))
 
 
 def test_whole_numbers_in_an_image_are_no_spikes():
     model = MODELS.build(BACKBONES[0]).eval()
-    assert activity(model, [torch.ones(2, 3, 16, 16)])['layers'][0]['input'] == 'real'
+    assert measure_energy(model, [torch.ones(2, 3, 16, 16)])['layers'][0]['input'] == 'real'
 
 
 class Attention(nn.Module):
@@ -175,7 +175,7 @@ def test_attention(C, N):
     model, heads, d = Attention(2).eval(), 2, C // 2
     images = torch.rand(4, C, N, 1).squeeze(-1).unsqueeze(1)  # (B, 1, C, N): an image, as far as its shape goes
     model.forward = lambda x, forward=model.forward: forward(x.squeeze(1))
-    result = activity(model, [images])
+    result = measure_energy(model, [images])
     q, k, v = (model.neuron(f * images.squeeze(1).expand(2, 4, C, N)) for f in model.factors)
     first, second = result['layers']
     # the cheaper order: K^T Q first costs N^2 d a head in each product, V K^T first d^2 N
@@ -197,7 +197,7 @@ def test_real_factors_multiply():
     model = Attention(1).eval()
     model.neuron = nn.Softplus()
     model.forward = lambda x, forward=model.forward: forward(x.squeeze(1))
-    result = activity(model, [torch.rand(2, 1, 4, 3)])
+    result = measure_energy(model, [torch.rand(2, 1, 4, 3)])
     assert [x['input'] for x in result['layers']] == ['real', 'real']
     assert result['macs'] == 2 * 2 * 3 * 3 * 4 and result['sops'] == 0 and result['firing_rate'] == 0
 
@@ -209,7 +209,7 @@ def test_integer_neurons_count_each_of_their_spikes(levels):
     images = torch.randn(2, 3, 8, 8)
     counts = net.layers[1](encode(net.layers[0], images, 1)) * levels
     assert counts.max() == levels and len(counts.unique()) == levels + 1
-    result = activity(net, [images])
+    result = measure_energy(net, [images])
     second = result['layers'][1]
     assert second['input'] == 'spikes' and second['sops'] == pytest.approx(counts.sum().item() * 5 / 2)
     assert result['firing_rate'] == pytest.approx(counts.mean().item())
@@ -221,12 +221,12 @@ def test_sums_of_spikes_count_each_and_averages_multiply():
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.constant_(module.bias, 1.5)
-        inner = activity(model, [torch.randn(2, 3, 32, 32)])['layers'][1:]
+        inner = measure_energy(model, [torch.randn(2, 3, 32, 32)])['layers'][1:]
         assert {x['input'] for x in inner} == {'spikes'}
         assert max(x['input_rate'] for x in inner) <= largest
         assert (max(x['input_rate'] for x in inner) > 1) == (connect == 'ADD')
     model = MODELS.build(BACKBONES[2]).eval()
-    layers = layers_of(activity(model, [3 * torch.randn(2, 3, 16, 16)]))
+    layers = layers_of(measure_energy(model, [3 * torch.randn(2, 3, 16, 16)]))
     assert layers['features.1.project.conv']['input'] == 'spikes'
     assert layers['features.3.project.conv']['input'] == 'real'  # after average pooling
     assert layers['features.3.project.conv']['energy_pj'] == 4.6 * 4 * layers['features.3.project.conv']['macs']
@@ -234,7 +234,7 @@ def test_sums_of_spikes_count_each_and_averages_multiply():
 
 def test_silence():
     net = by_hand()
-    result = activity(net, [torch.zeros(2, 1, 2, 2)])
+    result = measure_energy(net, [torch.zeros(2, 1, 2, 2)])
     assert result['firing_rate'] == 0 and result['sparsity'] == 1 and set(result['rates'].values()) == {0}
     assert layers_of(result)['layers.2.0']['input_rate'] == 0 == result['sops']
     json.dumps(result, allow_nan=False)
@@ -243,14 +243,14 @@ def test_silence():
 def test_real_in_one_batch_is_real_in_all():
     net = by_hand()
     silent, loud = torch.zeros(1, 1, 2, 2), torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
-    last = layers_of(activity(net, [silent, loud, silent]))['layers.5']
+    last = layers_of(measure_energy(net, [silent, loud, silent]))['layers.5']
     assert (last['input'], last['macs'], last['sops']) == ('real', 15, 0)
 
 
 @pytest.mark.parametrize('config', BACKBONES, ids=lambda config: config['type'])
 def test_every_family(config):
     model = lively(MODELS.build(config).eval())
-    result = activity(model, [torch.randn(2, 3, 32, 32)])
+    result = measure_energy(model, [torch.randn(2, 3, 32, 32)])
     json.dumps(result, allow_nan=False)
     layers, T = result['layers'], result['T']
     assert T == model.T and result['parameters'] == sum(p.numel() for p in model.parameters())
@@ -275,7 +275,7 @@ def test_classifier_runs_its_test_time_steps():
         dict(type='LinearHead', in_channels=32, num_classes=5),
         test_cfg=dict(T=2),
     ).eval()
-    result = activity(model, [torch.randn(2, 3, 16, 16)])
+    result = measure_energy(model, [torch.randn(2, 3, 16, 16)])
     assert result['T'] == 2 and {x['steps'] for x in result['layers'][1:]} == {2} and model.backbone.T == 3
     head = result['layers'][-1]
     assert (head['name'], head['kind'], head['macs']) == ('head.layers.0', 'Linear', 32 * 5)
@@ -304,7 +304,7 @@ def test_segmentor():
             ),
         )
     ).eval()
-    layers = activity(lively(model), [torch.rand(1, 3, 64, 64)])['layers']
+    layers = measure_energy(lively(model), [torch.rand(1, 3, 64, 64)])['layers']
     assert layers[0]['steps'] == 1 and layers[-1]['name'] == 'decode_head.conv_seg'
     # after the mean over time
     assert (layers[-1]['steps'], layers[-1]['input'], layers[-1]['macs']) == (1, 'real', 8 * 5 * 32 * 32)
@@ -319,24 +319,24 @@ class Einsum(Chain):
 def test_errors_say_what_to_do():
     image = torch.rand(2, 1, 2, 2)
     with pytest.raises(ConfigError, match='eval'):
-        activity(by_hand().train(), [image])
+        measure_energy(by_hand().train(), [image])
     with pytest.raises(ConfigError, match='batch'):
-        activity(by_hand(), [])
+        measure_energy(by_hand(), [])
     with pytest.raises(ConfigError, match=r'Conv2d.*\bT\b'):
-        activity(nn.Conv2d(1, 2, 1).eval(), [image])
+        measure_energy(nn.Conv2d(1, 2, 1).eval(), [image])
     with pytest.raises(ConfigError, match='einsum'):
-        activity(Einsum(folded(nn.Conv2d(1, 2, 1))).eval(), [image])
+        measure_energy(Einsum(folded(nn.Conv2d(1, 2, 1))).eval(), [image])
     net = Chain(folded(nn.Conv2d(1, 2, 1)), folded(nn.Conv2d(2, 2, 1)), T=2).eval()
     net.layers[1].forward = lambda x: net.layers[1][0](x[:, :, 0, :1].flatten()[:6].view(3, 2, 1, 1))
     with pytest.raises(ConfigError, match=r'layers\.1\.0'):
-        activity(net, [image])
+        measure_energy(net, [image])
 
 
 def test_leaves_no_trace():
     for net, images in ((by_hand(), torch.rand(2, 1, 2, 2)), (by_hand(), torch.rand(2, 7, 2, 2))):
         before = {k: v.clone() for k, v in net.state_dict().items()}
         try:
-            activity(net, [images])
+            measure_energy(net, [images])
         except ConfigError:
             assert images.shape[1] == 7
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules()) and net.T == 3
@@ -375,7 +375,7 @@ def test_agrees_with_neurobench():
     ).eval()
     net.layers[0][0].weight.data *= 4
     images = torch.rand(3, 3, 8, 8) + 0.1
-    ours, (theirs, sparsity) = activity(net, [images]), neurobench_figures(net, images)
+    ours, (theirs, sparsity) = measure_energy(net, [images]), neurobench_figures(net, images)
     assert 0 < ours['sops'] and ours['sops'] == pytest.approx(theirs['Effective_ACs'], abs=1)
     assert ours['sparsity'] == pytest.approx(sparsity)
     assert sum(x['macs'] * x['steps'] for x in ours['layers']) == theirs['Dense']
@@ -391,7 +391,7 @@ def test_differs_from_neurobench_at_borders_only_by_the_padding():
     net = Chain(folded(nn.Conv2d(3, 8, 1)), IF(), folded(nn.Conv2d(8, 6, 3, padding=1)), T=2).eval()
     net.layers[0][0].weight.data *= 4
     images = torch.rand(2, 3, n, n) + 0.1
-    ours, (theirs, _) = activity(net, [images]), neurobench_figures(net, images)
+    ours, (theirs, _) = measure_energy(net, [images]), neurobench_figures(net, images)
     dense = ours['layers'][0]['macs'] + 2 * ours['layers'][1]['macs'] * (3 * n - 2) ** 2 / (9 * n * n)
     assert theirs['Dense'] == pytest.approx(dense)
     assert ours['sops'] * (3 * n - 2) ** 2 / (9 * n * n) == pytest.approx(theirs['Effective_ACs'], rel=0.05)
@@ -407,6 +407,6 @@ def test_event_frames_of_a_classifier_have_the_batch_first():
         )
     ).eval()
     frames = torch.rand(2, 3, 2, 12, 12)
-    whole, backbone = activity(model, [frames]), activity(model.backbone, [frames.transpose(0, 1)])
+    whole, backbone = measure_energy(model, [frames]), measure_energy(model.backbone, [frames.transpose(0, 1)])
     assert whole['layers'][0] == {**backbone['layers'][0], 'name': f'backbone.{backbone["layers"][0]["name"]}'}
     assert whole['rates'].keys() == {f'backbone.{name}' for name in backbone['rates']}

@@ -24,7 +24,8 @@ class Runner:
         self.optim_wrapper = SimpleNamespace(_accumulative_counts=accumulation)
         self.scalars, self.warnings = {}, []
         self.visualizer = SimpleNamespace(add_scalars=lambda scalars, step: self.scalars.update({step: scalars}))
-        self.logger = SimpleNamespace(warning=self.warnings.append)
+        self.lines = []
+        self.logger = SimpleNamespace(warning=self.warnings.append, info=self.lines.append)
 
     def run(self, hook, iterations, x):
         hook.before_run(self)
@@ -49,14 +50,35 @@ def x():
 
 
 def test_log(tmp_path, x):
-    hook = AdaptationHook(dict(type='A2SG', searcher=dict(type='ExactSearcher')), log_interval=2)
+    hook = AdaptationHook(dict(type='A2SG', searcher=dict(type='ExactSearcher')), log_interval=2, charts='steps')
     runner = Runner(tmp_path, Network())
     records = runner.run(hook, 5, x)
     assert [r['iter'] for r in records] == [2, 4] == list(runner.scalars)
     assert list(records[0]['layers']) == ['1', '3']
-    assert {'beta/1/t4', 'tgc/3/t1', 'sgv/1', 'cv/1/t2', 'rate/3', 'u_mean/1/t1', 'u_std/3/t4'} <= set(
+    assert {'width/1/t4', 'tgc/3/t1', 'sgv/1', 'cv/1/t2', 'rate/3', 'u_mean/1/t1', 'u_std/3/t4'} <= set(
         runner.scalars[2]
     )
+    assert len(runner.lines) == 2 and all(
+        part in runner.lines[0] for part in ('A2SG', 'width', 'SGV', 'TGC', 'spatial', 'temporal')
+    )
+
+
+def test_charts_are_few_unless_asked_for(tmp_path, x):
+    counts = {}
+    for detail in ('network', 'layers', 'steps'):
+        hook = AdaptationHook(Fixed(), log_interval=1, charts=detail)
+        runner = Runner(tmp_path, Network())
+        (record,) = runner.run(hook, 1, x)[-1:]
+        counts[detail] = len(runner.scalars[1])
+        widths = [beta for layer in record['layers'].values() for beta in layer['beta']]
+        assert runner.scalars[1]['width/mean'] == pytest.approx(sum(widths) / len(widths))
+        assert runner.scalars[1]['width/min'] == min(widths) and runner.scalars[1]['width/max'] == max(widths)
+        rates = [layer['rate'] for layer in record['layers'].values()]
+        assert runner.scalars[1]['rate/mean'] == pytest.approx(sum(rates) / len(rates))
+    # 7 statistics of 2 layers, 5 of these for 4 time steps, or 3 for the differences between them
+    assert counts['network'] == 9 and counts['layers'] == 9 + 14 and counts['steps'] == 9 + 14 + 2 * (4 * 4 + 3)
+    with pytest.raises(ConfigError, match='charts'):
+        AdaptationHook(Fixed(), charts='all')
 
 
 def iterations_of(records):

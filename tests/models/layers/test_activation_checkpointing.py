@@ -9,8 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.neurons import named_neurons, recorded_potentials
 from a2sg_zoo.registry import MODELS
-
-from .test_families import FAMILIES, excite, image
+from tests.models.backbones.test_families import FAMILIES, excite, image
 
 
 def twins(name):
