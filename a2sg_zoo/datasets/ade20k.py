@@ -69,10 +69,13 @@ class ADE20K(SeededItems, ADE20KDataset):
         for what, folder in (('image', image_folder), ('annotation', annotation_folder)):
             if not os.path.isdir(folder):
                 raise DataError(f'ADE20K is not there: no {what} folder at {os.path.abspath(folder)}\n{_HOW_TO_GET}')
-        data_list = super().load_data_list()
-        images = [item['img_path'] for item in data_list]
-        if not self.ann_file or os.path.isdir(self.ann_file):
-            images += self._images_of_annotations(image_folder, annotation_folder, set(images))
+        try:
+            data_list = super().load_data_list()
+            images = [item['img_path'] for item in data_list]
+            if not self.ann_file or os.path.isdir(self.ann_file):
+                images += self._images_of_annotations(image_folder, annotation_folder, set(images))
+        except OSError as error:  # a loop of symbolic links, or a folder that may not be read
+            raise DataError(f'ADE20K: {error.filename or image_folder} cannot be read: {error.strerror}') from error
         if not images:
             raise DataError(
                 f'ADE20K is empty: no image NAME{self.img_suffix} in {os.path.abspath(image_folder)}\n{_HOW_TO_GET}'
@@ -223,7 +226,8 @@ def _missing(paths):
     """Those of `paths` that are not files, at the cost of one scan per folder."""
     missing = []
     for folder, group in groupby(paths, os.path.dirname):
-        there = {entry.name for entry in os.scandir(folder) if entry.is_file()} if os.path.isdir(folder) else ()
+        names = os.listdir(folder) if os.path.isdir(folder) else ()
+        there = {name for name in names if os.path.isfile(os.path.join(folder, name))}
         missing += [path for path in group if os.path.basename(path) not in there]
     return missing
 

@@ -4,7 +4,7 @@ import logging
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmengine.logging import print_log
@@ -57,7 +57,7 @@ class ClassFolders:
         folders, self._left_out = {}, []
         for entry in _entries(self.folder):
             name = unicodedata.normalize('NFC', entry.name)
-            if _is_hidden(name) or not entry.is_dir():
+            if _is_hidden(name) or not _is(os.DirEntry.is_dir, entry):
                 self._left_out.append(entry.path)
             elif folders.setdefault(name, entry.path) != entry.path:
                 raise DataError(
@@ -102,13 +102,11 @@ class ClassFolders:
             if _is_hidden(entry.name):
                 self._left_out.append(entry.path)
             elif is_picture(entry.name):
-                if not entry.is_file():
-                    raise DataError(
-                        f'picture {entry.path} is not a file, but {"a folder" if entry.is_dir() else "a broken link"}; '
-                        'remove it, or bring the file back'
-                    )
+                if not _is(os.DirEntry.is_file, entry):
+                    kind = 'a folder' if _is(os.DirEntry.is_dir, entry) else 'a broken link'
+                    raise DataError(f'picture {entry.path} is {kind}, not a file; remove it, or bring the file back')
                 found.append(entry.path)
-            elif entry.is_dir():
+            elif _is(os.DirEntry.is_dir, entry):
                 found += self._pictures(entry.path, seen)
             else:
                 self._left_out.append(entry.path)
@@ -151,7 +149,7 @@ def classes_of_training(data_root: str | os.PathLike, owner: str) -> list[str]:
     return sorted(
         unicodedata.normalize('NFC', entry.name)
         for entry in _entries(folder)
-        if entry.is_dir() and not _is_hidden(entry.name)
+        if _is(os.DirEntry.is_dir, entry) and not _is_hidden(entry.name)
     )
 
 
@@ -161,6 +159,13 @@ def _entries(folder: str | os.PathLike) -> list[os.DirEntry]:
             return list(entries)
     except OSError as error:
         raise DataError(f'folder {os.path.abspath(folder)} cannot be read: {error.strerror}') from error
+
+
+def _is(kind: Callable[[os.DirEntry], bool], entry: os.DirEntry) -> bool:
+    try:
+        return kind(entry)
+    except OSError:  # a loop of symbolic links
+        return False
 
 
 def _is_hidden(name: str) -> bool:

@@ -10,7 +10,8 @@ import torch
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from a2sg_zoo.apis.inference import fit, read_image
+from a2sg_zoo.apis.inference import fit
+from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.errors import ConfigError, DataError
 
 
@@ -39,7 +40,7 @@ def compare(contents, kind, network, deployed, sources):
         kind: 'onnx', run in onnxruntime, or 'nir', run in SpikingJelly.
         network: the network itself.
         deployed: the `Deployed` that was exported.
-        sources: pictures, as `inference.read_image` takes them.
+        sources: pictures, as `a2sg_zoo.apis.sources.read_image` takes them.
 
     Returns:
         a `Row` for each.

@@ -226,6 +226,11 @@ def points_nowhere(path):
     path.symlink_to('nowhere.jpg')
 
 
+def points_to_itself(path):
+    path.unlink()
+    path.symlink_to(path)
+
+
 def becomes_a_folder(path):
     path.unlink()
     path.mkdir()
@@ -237,7 +242,7 @@ def gets_another_suffix(path):
 
 @pytest.mark.parametrize('split', ['training', 'validation'])
 @pytest.mark.parametrize('what', ['images', 'annotations'])
-@pytest.mark.parametrize('happens', [loses, points_nowhere, becomes_a_folder, gets_another_suffix])
+@pytest.mark.parametrize('happens', [loses, points_nowhere, points_to_itself, becomes_a_folder, gets_another_suffix])
 def test_a_file_without_its_partner(small, split, what, happens):
     path = next(p for p in sorted((small / what / split).iterdir()))
     if happens is gets_another_suffix and what == 'annotations':
