@@ -32,6 +32,10 @@ class NonFiniteError(A2SGError, ArithmeticError):
     """Training met NaN or infinity."""
 
 
+class MachineError(A2SGError):
+    """The machine refused what a run needs: memory, space on a disk, a process."""
+
+
 def printable(text: object, keep: str = '') -> str:
     """Text from a file or its name, made safe for a terminal.
 

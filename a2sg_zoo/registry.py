@@ -201,7 +201,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(
 PARAM_SCHEDULERS = _child('parameter scheduler', mmengine.PARAM_SCHEDULERS, homes=('mmengine.optim',))
 EVALUATOR = _child('evaluator', mmengine.EVALUATOR, homes=('mmengine.evaluator',))
 RUNNERS = _child('runner', mmengine.RUNNERS, homes=('mmengine.runner',))
-WEIGHT_INITIALIZERS = _child('weight initializer', mmengine.WEIGHT_INITIALIZERS, homes=('mmengine.model',))
+WEIGHT_INITIALIZERS = _child(
+    'weight initializer', mmengine.WEIGHT_INITIALIZERS, 'engine.pretrained_init', homes=('mmengine.model',)
+)
 MODEL_WRAPPERS = _child('model_wrapper', mmengine.MODEL_WRAPPERS, homes=('mmengine.model',))
 VISUALIZERS = _child('visualizer', mmengine.VISUALIZERS, homes=('mmengine.visualization',))
 VISBACKENDS = _child('vis_backend', mmengine.VISBACKENDS, homes=('mmengine.visualization',))

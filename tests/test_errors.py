@@ -29,7 +29,7 @@ def test_lines_stay_where_they_are_meant():
 
 def test_errors_and_results_reach_a_console_of_ascii():
     code = """if True:
-        from a2sg_zoo.engine.run import errors_for_people
+        from a2sg_zoo.cli.parsing import errors_for_people
         from a2sg_zoo.errors import DataError
         with errors_for_people():
             print('Zürich \u732b')

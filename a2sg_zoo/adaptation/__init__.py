@@ -1,13 +1,15 @@
-"""Adapting the surrogate's window while training: observables, moments, searchers, policies and baselines."""
+"""Adapting the surrogate while training: observables, objectives, searchers, policies and baselines."""
 
+from .base import Policy, PolicyController, attach
 from .baselines import CPNG, LSG, MPDAGL, Dspike, EvolvingTanh
 from .objectives import DirectObjective, MomentObjective, Objective
 from .observables import coefficient_of_variation, spatial_gradient_variation, temporal_gradient_consistency
-from .policies import A2SG, SASG, STASG, TASG, AdaptivePolicy, Fixed, Policy, attach
+from .policies import A2SG, SASG, STASG, TASG, AdaptivePolicy, Fixed
 from .searchers import ExactSearcher, Searcher, TPESearcher
 
 __all__ = [
     'Policy',
+    'PolicyController',
     'Fixed',
     'AdaptivePolicy',
     'SASG',

@@ -1,53 +1,61 @@
-"""The objectives of the search, as curves over a grid of candidate windows.
+"""The objectives of the search, as curves over a grid of candidate widths.
 
 For one layer at one time step delta(beta) = g f(z; beta) + c. At the last step (c = 0) the spatial objective is
 
     SGV(beta) = Var(delta) / Mean(|delta|),   or   CV(beta) = Std(delta) / Mean(|delta|)
 
-and at earlier steps the temporal one is -cos(delta(beta), d) with d = delta[t+1] fixed: lower is better for all.
-Each follows from a handful of sums over the layer's elements,
+and at earlier steps the temporal objective is -cos(delta(beta), d) with d = delta[t+1] fixed. Lower is better for all.
+Each follows from a few sums over the elements of the layer,
 
     sum delta,  sum delta^2,  sum |delta|        (spatial)
     sum delta d,  sum delta^2,  sum d^2          (temporal)
 
-`MomentObjective` gets these sums for every candidate at once. For a shape that is linear in a coordinate w inside
+`MomentObjective` computes these sums for every candidate at once. For a shape that is linear in a coordinate w inside
 its window, f = A(beta) w + B(beta) on |z| <= beta, they are combinations of sums of g, g w, |g|, |g| w, g^2,
-g^2 w, g^2 w^2, and g d, g w d, g c, g w c over the elements inside the window, which do not depend on beta but
-through the window's edge: one pass puts the elements into bins of |z|, and prefix sums give all windows.
+g^2 w, g^2 w^2, and g d, g w d, g c, g w c over the elements inside the window. These sums depend on beta only through
+the edge of the window, so one pass puts the elements into bins of |z|, and prefix sums give all candidates.
 
-`DirectObjective` evaluates f for each candidate it is asked about: it serves any shape.
+`DirectObjective` evaluates f for each candidate that it is asked about. It serves any shape.
 
-In data parallel training the sums, not the tensors, are added up over the processes, so that all of them see one
-curve: that of the whole batch, or, where each looks at a sample of its share, of all samples together.
+A candidate counts only if its window holds a given share of the elements (`min_inside`), or as large a share as the
+widest candidate does where that is less. Without such a limit a search can starve a network: the cosine of the temporal
+objective rises when a nearly empty window silences the gradient of its own time step, because what is left is c, and c
+is nearly parallel to d. The share is a prefix sum as well.
+
+In data parallel training the sums, not the tensors, are added up over the processes. All processes then see one curve:
+that of the whole batch, or of all samples together where each process looks at a sample of its share.
 """
 
 from abc import ABC, abstractmethod
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
+
+from a2sg_zoo.neurons.dynamics import LocalGradient
+from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
 
 
 class Objective(ABC):
-    """A curve over candidate windows, lower is better; inf where a window gives no value.
+    """A curve over candidate widths, lower is better; inf where a candidate gives no value or does not count.
 
     Attributes:
         grid: the candidates, ascending, (K,).
     """
 
-    def __init__(self, grid):
+    def __init__(self, grid: Tensor) -> None:
         self.grid = grid
 
     @abstractmethod
-    def curve(self):
+    def curve(self) -> Tensor:
         """The objective at every candidate, (K,), on the device of the layer."""
 
     @abstractmethod
-    def at(self, index):
+    def at(self, index: int) -> float:
         """The objective at one candidate, as a Python number."""
 
 
-def summed_over_processes(sums):
-    """`sums` added up over all processes of a data parallel run, in place; as they are outside of one."""
+def summed_over_processes(sums: Tensor) -> Tensor:
+    """`sums` added up over all processes of a data parallel run, in place; unchanged outside of such a run."""
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         distributed.all_reduce(sums)
     return sums
@@ -65,9 +73,10 @@ def _temporal(along, square, square_d):
     return torch.where(norm > 0, -along / norm, torch.inf)
 
 
-def _finish(value, reached, finite):
-    # where no element lies inside any window, or something is NaN, no candidate may win
-    return torch.where(reached & finite & value.isfinite(), value, torch.inf)
+def _finish(value, usable, share, widest, min_inside):
+    # Where no element lies inside any window, or something is NaN, no candidate may win.
+    enough = share >= widest.clamp(max=min_inside)
+    return torch.where(usable & enough & value.isfinite(), value, torch.inf)
 
 
 class MomentObjective(Objective):
@@ -75,23 +84,31 @@ class MomentObjective(Objective):
 
     Args:
         surrogate: the shape; for the spatial objective it must be non-negative.
-        grid: candidate windows, evenly spaced and ascending, (K,), float64, on the gradient's device.
-        gradient: `LocalGradient` of one time step; a spatial objective if its d is None, else a temporal one.
+        grid: candidate widths, evenly spaced and ascending, (K,), float64, on the device of the gradient.
+        gradient: `LocalGradient` of one time step; the objective is spatial if its d is None, else temporal.
         scale_free: CV in place of SGV.
+        min_inside: share of the elements that a window must hold, from 0 to 1.
     """
 
-    def __init__(self, surrogate, grid, gradient, scale_free=False):
+    def __init__(
+        self,
+        surrogate: PiecewiseLinear,
+        grid: Tensor,
+        gradient: LocalGradient,
+        scale_free: bool = False,
+        min_inside: float = 0.0,
+    ) -> None:
         super().__init__(grid)
         self.surrogate = surrogate
         self.spatial = gradient.d is None
-        self.scale_free = scale_free
+        self.scale_free, self.min_inside = scale_free, min_inside
         z, g = gradient.z.flatten(), gradient.g.flatten()
         w = surrogate.coordinate(z)
         g_w = g * w
-        rows = [g, g_w, g * g, g * g_w, g_w * g_w]
+        rows = [torch.ones_like(g), g, g_w, g * g, g * g_w, g_w * g_w]
         if self.spatial:
             rows += [g.abs(), g.abs() * w]
-            scalars = [torch.ones_like(g)]
+            scalars = []
         else:
             c, d = gradient.c.flatten(), gradient.d.flatten()
             rows += [g * d, g_w * d, g * c, g_w * c]
@@ -103,25 +120,27 @@ class MomentObjective(Objective):
     def _reduce(self, bins, rows, scalars):
         K = len(self.grid)
         binned = _histograms(bins, rows, K + 1)
-        scalar = torch.stack([s.sum(dtype=torch.float64) for s in scalars])
+        scalar = torch.stack([s.sum(dtype=torch.float64) for s in scalars]) if scalars else binned.new_empty(0)
         packed = summed_over_processes(torch.cat([binned.flatten(), scalar]))
         return packed[: binned.numel()].view_as(binned), packed[binned.numel() :]
 
-    def curve(self):
+    def curve(self) -> Tensor:
         finite = self.sums.sum().isfinite() & self.scalars.sum().isfinite()
         inside = self.sums[:, :-1].cumsum(1)
-        g, gw, gg, ggw, ggww = inside[:5]
+        n, g, gw, gg, ggw, ggww = inside[:6]
+        count = n[-1] + self.sums[0, -1]
         A, B = self.surrogate.coefficients(self.grid)
         square = A * A * ggww + 2 * A * B * ggw + B * B * gg
         if self.spatial:
-            value = _spatial(self.scalars[0], A * gw + B * g, square, A * inside[6] + B * inside[5], self.scale_free)
+            value = _spatial(count, A * gw + B * g, square, A * inside[7] + B * inside[6], self.scale_free)
         else:
-            gd, gwd, gc, gwc = inside[5:]
+            gd, gwd, gc, gwc = inside[6:]
             cd, cc, dd = self.scalars
             value = _temporal(A * gwd + B * gd + cd, square + 2 * (A * gwc + B * gc) + cc, dd)
-        return _finish(value, gg[-1] > 0, finite)
+        share = n / count
+        return _finish(value, (gg[-1] > 0) & finite, share, share[-1], self.min_inside)
 
-    def at(self, index):
+    def at(self, index: int) -> float:
         if self._values is None:
             self._values = self.curve().tolist()
         return self._values[index]
@@ -136,7 +155,7 @@ def _bins(z, grid):
 
 def _histograms(bins, rows, size):
     """The sum of each row's elements in each bin, (len(rows), size)."""
-    if bins.is_cuda:  # where a call costs more than its work
+    if bins.is_cuda:  # here one call costs more than its work
         sums = torch.zeros(len(rows), size, dtype=torch.float64, device=bins.device)
         return sums.index_add_(1, bins, torch.stack(rows).double())
     return torch.stack([torch.bincount(bins, row, size) for row in rows])
@@ -145,31 +164,39 @@ def _histograms(bins, rows, size):
 class DirectObjective(Objective):
     """Candidates one by one, for any shape. Arguments as for `MomentObjective`."""
 
-    def __init__(self, surrogate, grid, gradient, scale_free=False):
+    def __init__(
+        self,
+        surrogate: Surrogate,
+        grid: Tensor,
+        gradient: LocalGradient,
+        scale_free: bool = False,
+        min_inside: float = 0.0,
+    ) -> None:
         super().__init__(grid)
         self.surrogate = surrogate
         self.gradient = type(gradient)(*(None if x is None else x.flatten().double() for x in gradient))
-        self.scale_free = scale_free
-        # windows are nested, so what the widest does not reach no other does
-        reached = self._sums(grid[-1])[-1]
-        self._usable = reached > 0, reached.isfinite()
+        self.scale_free, self.min_inside = scale_free, min_inside
+        # windows are nested: an element outside the widest is outside all of them
+        sums = self._sums(grid[-1])
+        self._usable, self._widest = (sums[-1] > 0) & sums[-1].isfinite(), sums[-2] / sums[-3]
 
     def _sums(self, beta):
         z, g, c, d = self.gradient
         through_spike = g * self.surrogate(z, beta)
         delta = through_spike if c is None else through_spike + c
-        if d is None:
-            terms = [torch.ones_like(delta), delta, delta.square(), delta.abs()]
-        else:
-            terms = [delta * d, delta.square(), d.square()]
-        return summed_over_processes(torch.stack([x.sum() for x in (*terms, through_spike.square())]))
+        terms = [delta, delta.square(), delta.abs()] if d is None else [delta * d, delta.square(), d.square()]
+        inside = (z.abs() <= beta).to(delta.dtype)
+        terms += [torch.ones_like(delta), inside, through_spike.square()]
+        return summed_over_processes(torch.stack([x.sum() for x in terms]))
 
     def _value(self, beta):
-        sums = self._sums(beta)[:-1]
-        return _temporal(*sums) if self.gradient.c is not None else _spatial(*sums, self.scale_free)
+        *sums, count, inside, _ = self._sums(beta)
+        spatial = self.gradient.d is None
+        value = _spatial(count, *sums, self.scale_free) if spatial else _temporal(*sums)
+        return _finish(value, self._usable, inside / count, self._widest, self.min_inside)
 
-    def curve(self):
-        return _finish(torch.stack([self._value(beta) for beta in self.grid]), *self._usable)
+    def curve(self) -> Tensor:
+        return torch.stack([self._value(beta) for beta in self.grid])
 
-    def at(self, index):
-        return float(_finish(self._value(self.grid[index]), *self._usable))
+    def at(self, index: int) -> float:
+        return float(self._value(self.grid[index]))

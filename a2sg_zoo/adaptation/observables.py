@@ -1,28 +1,55 @@
-"""What the method watches: the variation of local gradients over a layer, and their consistency over time.
+"""The statistics of the method: the variation of local gradients over a layer, and their consistency over time.
 
-delta[t] = dL/du[t] is the local gradient of one layer at time step t; every statistic runs over all N of its
-elements (batch and features), with the population variance. Sums are taken in float32 at least. A statistic
-without a value (a layer that no gradient reaches) is NaN here; who prints it decides what to say.
+delta[t] = dL/du[t] is the local gradient of one layer at time step t. Every statistic runs over all N elements of a
+time step (batch and features), with the population variance. Sums are taken in float32 at least. A statistic that has
+no value, because no gradient reaches the layer, is NaN.
 
 Source: A2SG (ICML 2026, arXiv 2606.11236).
 """
 
+from torch import Tensor
+
 from a2sg_zoo.neurons.dynamics import wide
 
 
-def spatial_gradient_variation(delta):
-    """SGV = Var(delta) / Mean(|delta|) of one time step. Scales with delta: it has delta's unit. Scalar tensor."""
+def spatial_gradient_variation(delta: Tensor) -> Tensor:
+    """SGV = Var(delta) / Mean(|delta|) of one time step, a scalar tensor. It has the unit of delta.
+
+    Args:
+        delta: any shape.
+
+    >>> import torch
+    >>> spatial_gradient_variation(torch.tensor([1.0, -1.0, 3.0, -3.0]))
+    tensor(2.5000)
+    """
     delta = wide(delta)
     return delta.var(correction=0) / delta.abs().mean()
 
 
-def coefficient_of_variation(delta):
-    """CV = Std(delta) / Mean(|delta|) of one time step: dimensionless. Scalar tensor."""
+def coefficient_of_variation(delta: Tensor) -> Tensor:
+    """CV = Std(delta) / Mean(|delta|) of one time step, a scalar tensor without a unit.
+
+    Args:
+        delta: any shape.
+
+    >>> import torch
+    >>> coefficient_of_variation(torch.tensor([2.0, -2.0]))
+    tensor(1.)
+    """
     delta = wide(delta)
     return delta.std(correction=0) / delta.abs().mean()
 
 
-def temporal_gradient_consistency(delta, delta_next):
-    """TGC[t] = cos(delta[t], delta[t+1]), one cosine over all N elements. Scalar tensor."""
+def temporal_gradient_consistency(delta: Tensor, delta_next: Tensor) -> Tensor:
+    """TGC[t] = cos(delta[t], delta[t+1]), one cosine over all N elements, a scalar tensor.
+
+    Args:
+        delta: dL/du[t], any shape.
+        delta_next: dL/du[t+1], of the same shape.
+
+    >>> import torch
+    >>> temporal_gradient_consistency(torch.tensor([1.0, 0.0]), torch.tensor([3.0, 4.0]))
+    tensor(0.6000)
+    """
     a, b = wide(delta).flatten(), wide(delta_next).flatten()
     return a.dot(b) / (a.norm() * b.norm())

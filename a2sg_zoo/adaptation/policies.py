@@ -1,4 +1,4 @@
-"""Policies: which surrogate the neurons of a network use, and which window at which step.
+"""The policies of the paper: which surrogate the neurons of a network use, and which width at which step.
 
     policy   last time step            earlier time steps          shape unless said
     Fixed    beta stands still         beta stands still           TRI, area 1
@@ -8,175 +8,85 @@
     A2SG     argmin SGV                argmax TGC                  ASY, h = 1/2
 
 A policy works inside the backward pass of each layer: a search goes from the last time step to the first, where
-g = dL/ds and delta[t+1] are known. `attach` gives a network to a policy; `AdaptationHook` does so in a training run.
+g = dL/ds and delta[t+1] are known. `attach` puts a network under a policy; `AdaptationHook` does so in a training run.
 
-Where the paper is silent, these are this project's choices, all of them parameters: the search space, its
-resolution, S-ASG's window at earlier steps, h, the sample of elements that a search looks at, and that under
-gradient accumulation the first micro-batch decides.
+Where the paper is silent, these are choices of this project, all of them parameters: the search space, its resolution,
+the widths of S-ASG at earlier steps, h, the sample of elements that a search looks at, the share of elements that a
+window must hold, and that under gradient accumulation the first micro-batch decides.
 
-Other groups' methods are in `a2sg_zoo.adaptation.baselines`.
+The methods of other groups are in `a2sg_zoo.adaptation.baselines`.
 """
 
-import torch
+from __future__ import annotations
 
-from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective, summed_over_processes
-from a2sg_zoo.adaptation.observables import (
-    coefficient_of_variation,
-    spatial_gradient_variation,
-    temporal_gradient_consistency,
-)
+import logging
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from a2sg_zoo.adaptation.base import Policy, generator
+from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective
 from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import named_neurons
-from a2sg_zoo.neurons.dynamics import wide
-from a2sg_zoo.neurons.multistep import FixedWindow
-from a2sg_zoo.registry import POLICIES, SEARCHERS, SURROGATES
+from a2sg_zoo.neurons import LocalGradient, Neuron
+from a2sg_zoo.registry import POLICIES, SEARCHERS
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
 from a2sg_zoo.surrogates.base import positive
 
-# elements of a sample that lie side by side: a line of cache, in float32
+# number of sampled elements that lie side by side: one cache line, in float32
 _RUN = 16
-
-
-def attach(model, policy):
-    """Puts all neurons of `model` under `policy`: its surrogate, its initial window, its search. Returns them."""
-    neurons = named_neurons(model)
-    if not neurons:
-        raise ConfigError(f'{type(model).__name__} has no spiking neurons for {type(policy).__name__} to work on')
-    for order, neuron in enumerate(neurons.values()):
-        neuron.policy = policy
-        neuron.order = order
-        policy.adopt(neuron)
-    return neurons
-
-
-class Policy:
-    """Sets the window of every neuron's surrogate.
-
-    To add one, subclass, override `choose`, and register it with `@POLICIES.register_module()`.
-
-    Args:
-        surrogate: a `Surrogate` or its config: the shape that all neurons take.
-
-    Attributes:
-        searching: whether windows may change in this iteration.
-        observing: whether statistics are taken in this iteration, into `records`.
-        records: {neuron: {statistic: tensor}} of the latest observed iteration.
-    """
-
-    def __init__(self, surrogate):
-        self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
-        self.searching = False
-        self.observing = False
-        self.records = {}
-
-    def __repr__(self):
-        return f'{type(self).__name__}({self.surrogate})'
-
-    def adopt(self, neuron):
-        """Gives a neuron its surrogate, its initial window, and what else it needs; called once by `attach`."""
-        neuron.surrogate = self.surrogate
-        neuron.beta = torch.full_like(neuron.beta[:1], self.surrogate.beta)
-
-    def prepare(self, model, data_batch, iteration):
-        """Called before `begin`, with the network and the raw batch that it trains on next, for policies that need more
-        than what the backward pass shows. `iteration` is as for `begin`."""
-
-    def begin(self, iteration, micro_batch=0, observe=False, seed=0, progress=0.0):
-        """To be called before each forward pass.
-
-        Args:
-            iteration: optimiser steps done so far.
-            micro_batch: which of the micro-batches of that step this is.
-            observe: take statistics.
-            seed: of the run; searches draw from (seed, iteration) alone, so that a resumed run repeats them.
-            progress: share of the training that is done, from 0 to 1.
-        """
-        self.observing = observe
-        if observe:
-            self.records = {}
-
-    @property
-    def active(self):
-        """Whether a backward pass of this iteration has anything to ask this policy; if not, windows stand still."""
-        own = type(self)
-        return self.observing or own.choose is not Policy.choose or own.settle is not Policy.settle
-
-    def window(self, neuron):
-        """The window object for a neuron's backward pass; see `multistep`."""
-        return _Window(self, neuron) if self.active else FixedWindow(neuron.surrogate, neuron.beta)
-
-    def choose(self, neuron, gradients):
-        """beta of this neuron, a tensor of 1 element or T; may write to `neuron.beta`. Called once a backward pass.
-
-        `gradients` is `LayerGradients`.
-        """
-        return neuron.beta
-
-    def settle(self, neuron, u, delta):
-        """Called at the end of the neuron's backward pass, with u and delta = dL/du, each (T, N)."""
-
-    def observe(self, neuron, u, delta):
-        """Takes the statistics of one layer. u, delta: (T, N)."""
-        T = len(delta)
-        tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
-        self.records[neuron] = dict(
-            beta=neuron.beta.expand(T).clone(),
-            sgv=spatial_gradient_variation(delta[-1]),
-            tgc=torch.stack(tgc) if tgc else delta.new_empty(0),
-            cv=torch.stack([coefficient_of_variation(d) for d in delta]),
-            rate=(u >= neuron.v_threshold).float().mean(),
-            u_mean=wide(u).mean(1),
-            u_std=wide(u).std(1, correction=0),
-        )
-
-
-class _Window:
-    """One neuron's backward pass under a policy."""
-
-    def __init__(self, policy, neuron):
-        self.policy = policy
-        self.neuron = neuron
-        self.surrogate = neuron.surrogate
-        watched = policy.observing or type(policy).settle is not Policy.settle
-        self.done = self._done if watched else None
-
-    def choose(self, gradients):
-        return self.policy.choose(self.neuron, gradients)
-
-    def _done(self, u, delta):
-        self.policy.settle(self.neuron, u, delta)
-        if self.policy.observing:
-            self.policy.observe(self.neuron, u, delta)
+# the share of elements inside a window below which a layer counts as starving
+_STARVING = 0.01
+_SHOWN = 8
 
 
 @POLICIES.register_module()
 class Fixed(Policy):
-    """STBP with a fixed surrogate: beta is the surrogate's own, everywhere and always."""
+    """STBP with a fixed surrogate: every layer and time step has the surrogate's own width.
 
-    def __init__(self, surrogate=dict(type='TRI')):
+    Args:
+        surrogate: a `Surrogate` or its config.
+    """
+
+    def __init__(self, surrogate: Surrogate | dict = dict(type='TRI')) -> None:
         super().__init__(surrogate)
 
 
 class AdaptivePolicy(Policy):
     """Searches beta[T] for the least SGV, and beta[t < T] for the greatest TGC[t] = cos(delta[t], delta[t+1]).
 
-    Where a search has nothing to go by (no element in any candidate window, no gradient at all, NaN or infinity in
-    it) the window in force stays.
+    Where a search has nothing to decide by (no element in any candidate window, no gradient at all, NaN or infinity in
+    it), the width in force stays.
+
+    `min_inside` guards against a starving search. A temporal search can raise the cosine by shrinking a window until
+    it silences the gradient of its own time step: then delta[t] is c[t] alone, which is nearly parallel to delta[t+1].
+    In a small network with a spiking output layer all widths of earlier steps shrink so, and nothing is learned. A
+    candidate therefore counts only if its window holds the share `min_inside` of the elements, or as large a share as
+    the widest candidate does where that is less. Where all candidates hold that share, the search is that of the paper.
+    `min_inside=0` leaves the guard out.
+
+    A warning names the layers with less than 1 % of the elements inside the windows of the latest searches, at most
+    once in a training.
 
     Args:
-        surrogate: see `Policy`; its beta is where the windows start. Should have peak 1 rather than area 1: SGV
-            carries delta's unit, and under area 1 the widest window always has the least.
+        surrogate: see `Policy`; its beta is the width to start from. It should have peak 1 rather than area 1: SGV
+            has the unit of delta, and under area 1 the widest window always has the least.
         searcher: a `Searcher` or its config.
-        beta_min, beta_max: the search space, in units of v_threshold.
-        candidates: number of windows in the grid between them.
-        objective: 'sgv' as in the paper, or the scale-free 'cv', for the last time step.
-        interval: search in every interval-th optimiser step, hold beta between.
-        sample: number of a layer's elements a search looks at in each process, drawn at random in runs of 16; None for
-            all.
-        gain: 'shape' applies the surrogate as it is, so that a wide window passes on more gradient than a narrow one;
+        beta_min: lower end of the search space, in units of v_threshold.
+        beta_max: upper end of the search space, in units of v_threshold.
+        candidates: number of widths in the grid between them.
+        objective: for the last time step, 'sgv' as in the paper, or the scale-free 'cv'.
+        interval: search in every interval-th optimiser step, and hold the widths between.
+        sample: number of elements of a layer that a search looks at in each process, drawn at random in runs of 16;
+            None for all.
+        gain: 'shape' applies the surrogate as it is, so a wide window passes on more gradient than a narrow one;
             'area' divides it by its area, for shapes that are linear in their window. SGV is that of the surrogate as
-            it is either way, for an area of 1 leaves it without an inner minimum; TGC is that of what is applied.
+            it is either way, because an area of 1 leaves it without an inner minimum; TGC is that of the applied shape.
+        min_inside: share of the elements that a candidate's window must hold, from 0 to below 1; see above.
+
+    Raises:
+        ConfigError: an argument is out of its range, or names something unknown.
 
     Source: A2SG (ICML 2026, arXiv 2606.11236).
     """
@@ -186,16 +96,17 @@ class AdaptivePolicy(Policy):
 
     def __init__(
         self,
-        surrogate=dict(type='TRI', normalize='peak'),
-        searcher=dict(type='TPESearcher'),
-        beta_min=0.1,
-        beta_max=2.0,
-        candidates=128,
-        objective='sgv',
-        interval=1,
-        sample=65536,
-        gain='shape',
-    ):
+        surrogate: Surrogate | dict = dict(type='TRI', normalize='peak'),
+        searcher: Searcher | dict = dict(type='ExactSearcher'),
+        beta_min: float = 0.1,
+        beta_max: float = 2.0,
+        candidates: int = 128,
+        objective: str = 'sgv',
+        interval: int = 1,
+        sample: int | None = 65536,
+        gain: str = 'shape',
+        min_inside: float = 0.05,
+    ) -> None:
         super().__init__(surrogate)
         name = type(self).__name__
         if gain not in ('shape', 'area'):
@@ -211,77 +122,65 @@ class AdaptivePolicy(Policy):
                 raise ConfigError(f'{name}: {key} must be an integer >= {least}, got {value!r}')
         if objective not in ('sgv', 'cv'):
             raise ConfigError(f"{name}: objective must be 'sgv' or 'cv', got {objective!r}")
+        if isinstance(min_inside, bool) or not isinstance(min_inside, (int, float)) or not 0 <= min_inside < 1:
+            raise ConfigError(f'{name}: min_inside must be a share from 0 to below 1, got {min_inside!r}')
         self.searcher = searcher if isinstance(searcher, Searcher) else SEARCHERS.build(searcher)
         self.grid = torch.linspace(beta_min, beta_max, candidates, dtype=torch.float64)
         self.scale_free = objective == 'cv'
-        self.interval = interval
-        self.sample = sample
+        self.interval, self.sample, self.min_inside = interval, sample, float(min_inside)
+        self.searching = False
         self.searches = dict(spatial=0, temporal=0)
         self.on_bound = dict(spatial=0, temporal=0)
+        self._inside: dict[tuple[Neuron, int], tuple[Tensor, Tensor]] = {}
+        self._searched = 0
+        self._warned = False
         self._seed = (0, 0)
-        self._samples = {}
-        self._grids = {}
+        self._runs: dict[tuple[int, torch.device], Tensor] = {}
+        self._grids: dict[tuple[float, torch.device], Tensor] = {}
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         space = f'beta in [{self.grid[0]:g}, {self.grid[-1]:g}] x v_threshold'
         return f'{type(self).__name__}({self.surrogate}, {self.searcher}, {space}, interval={self.interval})'
 
-    def begin(self, iteration, micro_batch=0, observe=False, seed=0, progress=0.0):
+    def begin(
+        self, iteration: int, micro_batch: int = 0, observe: bool = False, seed: int = 0, progress: float = 0.0
+    ) -> None:
         super().begin(iteration, micro_batch, observe, seed, progress)
+        self._warn_of_starving()
         self.searching = micro_batch == 0 and iteration % self.interval == 0
+        self._searched += self.searching
         self._seed = (seed, iteration)
-        self._samples = {}
+        self._runs = {}
 
-    @property
-    def active(self):
-        return self.observing or self.searching
-
-    def choose(self, neuron, gradients):
-        if not self.searching:
-            return neuron.beta
-        T, N = gradients.u.shape
-        if neuron.beta.numel() != T:
-            neuron.beta = neuron.beta.expand(T).clone()
-        # the sample may miss a NaN; `sum` is one pass and no copy to the host
-        finite = summed_over_processes(gradients.grad_s.sum(dtype=torch.float32)).isfinite()
-        if self.sample is not None and N > self.sample:
-            gradients = gradients.sampled(*self._sampled_runs(gradients.u))
-
-        def window(t, gradient):
-            if self.spatial if t == T - 1 else self.temporal:
-                self._search(neuron, t, gradient, finite)
-            elif t < T - 1:
-                neuron.beta[t] = neuron.beta[-1]
-            return neuron.surrogate(gradient.z, neuron.beta[t].to(gradient.z.dtype))
-
-        gradients.scan(window)
-        return neuron.beta
-
-    def _search(self, neuron, t, gradient, finite):
-        spatial = gradient.d is None
-        shape = self.searched if spatial else self.surrogate
-        by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not spatial)
+    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+        in_force = super().width(neuron, t, gradient, later)
+        last = later is None
+        if not (self.spatial if last else self.temporal):
+            return in_force if last else later
+        shape = self.searched if last else self.surrogate
+        by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not last)
         objective = (MomentObjective if by_moments else DirectObjective)(
-            shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free
+            shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free, self.min_inside
         )
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
-        found = found & finite
-        # an index in brackets would be read by the host
-        neuron.beta[t] = torch.where(found, objective.grid.take(index), neuron.beta[t])
-        kind = 'spatial' if spatial else 'temporal'
+        # indexing with brackets would read the index on the host
+        chosen = torch.where(found, objective.grid.take(index).to(in_force.dtype), in_force)
+        kind = 'spatial' if last else 'temporal'
         self.searches[kind] += 1
         self.on_bound[kind] = self.on_bound[kind] + (found & ((index == 0) | (index == len(self.grid) - 1)))
+        self._inside[neuron, t] = chosen, (gradient.z.abs() <= chosen).float().mean()
+        return chosen
 
-    def _sampled_runs(self, u):
-        """Runs of neighbours drawn at random, and their length: whoever reads one element of memory reads these."""
-        key = u.shape[1], u.device
+    def runs(self, N: int, device: torch.device) -> tuple[Tensor, int] | None:
+        """Runs of neighbours drawn at random: reading one element of memory reads the whole run."""
+        if self.sample is None or N <= self.sample:
+            return None
         length = min(_RUN, self.sample)
-        if key not in self._samples:
-            generator = torch.Generator(u.device).manual_seed(hash((*self._seed, u.shape[1])) % 2**63)
-            self._samples[key] = torch.randint(
-                u.shape[1] // length, (self.sample // length,), generator=generator, device=u.device
+        if (N, device) not in self._runs:
+            self._runs[N, device] = torch.randint(
+                N // length, (self.sample // length,), generator=generator(device, *self._seed, N), device=device
             )
-        return self._samples[key], length
+        return self._runs[N, device], length
 
     def _grid_for(self, neuron, device):
         key = neuron.v_threshold, device
@@ -289,17 +188,41 @@ class AdaptivePolicy(Policy):
             self._grids[key] = (self.grid * neuron.v_threshold).to(device)
         return self._grids[key]
 
+    def _warn_of_starving(self):
+        """Looks at the latest search after 8, 16, 32, ... iterations with one, because a look waits for the device."""
+        n = self._searched
+        if self._warned or not self._inside or n < 8 or n & (n - 1):
+            return
+        found = torch.stack([torch.stack([width.float(), share]) for width, share in self._inside.values()]).tolist()
+        starving = [
+            f'{self.layers.get(neuron, type(neuron).__name__)} (t = {t + 1}, width {width:.3g}, {share:.2%} inside)'
+            for (neuron, t), (width, share) in zip(self._inside, found)
+            if share < _STARVING
+        ]
+        self._inside = {}
+        if starving:
+            self._warned = True
+            more = f' and {len(starving) - _SHOWN} more' if len(starving) > _SHOWN else ''
+            print_log(
+                f'{type(self).__name__}: less than {_STARVING:.0%} of the elements of {len(starving)} of {len(found)} '
+                f'layers and time steps lie inside their window, so hardly any gradient passes: '
+                f'{", ".join(starving[:_SHOWN])}{more}. Consider a larger min_inside or beta_max, or weights and '
+                'inputs that bring membrane potentials nearer to the threshold. (Said once.)',
+                'current',
+                logging.WARNING,
+            )
+
 
 @POLICIES.register_module()
 class SASG(AdaptivePolicy):
-    """Spatial adaptation alone: every time step uses the window found at the last. See `AdaptivePolicy`."""
+    """Spatial adaptation alone: every time step uses the width found at the last. See `AdaptivePolicy`."""
 
     temporal = False
 
 
 @POLICIES.register_module()
 class TASG(AdaptivePolicy):
-    """Temporal adaptation alone: the last step's window stands still. See `AdaptivePolicy`."""
+    """Temporal adaptation alone: the width of the last step stands still. See `AdaptivePolicy`."""
 
     spatial = False
 
@@ -311,7 +234,19 @@ class STASG(AdaptivePolicy):
 
 @POLICIES.register_module()
 class A2SG(AdaptivePolicy):
-    """Spatial and temporal adaptation of the asymmetric shape: the paper's method. See `AdaptivePolicy`."""
+    """Spatial and temporal adaptation of the asymmetric shape: the method of the paper. See `AdaptivePolicy`.
 
-    def __init__(self, surrogate=dict(type='ASY'), **kwargs):
+    >>> import torch
+    >>> from a2sg_zoo.adaptation import attach
+    >>> from a2sg_zoo.neurons import LIF
+    >>> network = torch.nn.Sequential(torch.nn.Linear(3, 20), LIF(T=4), torch.nn.Linear(20, 2))
+    >>> policy = A2SG(beta_min=0.2)
+    >>> neurons = attach(network, policy)
+    >>> policy.begin(iteration=0)  # before each forward pass
+    >>> network(torch.randn(4, 8, 3)).square().mean().backward()  # searches in here
+    >>> neurons['1'].beta.shape  # one width a time step
+    torch.Size([4])
+    """
+
+    def __init__(self, surrogate: Surrogate | dict = dict(type='ASY'), **kwargs) -> None:
         super().__init__(surrogate, **kwargs)

@@ -1,11 +1,15 @@
-"""Searchers: given an objective over a grid of candidate windows, find a low point."""
+"""Searchers: given an objective over a grid of candidate widths, find a low point."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from a2sg_zoo.adaptation.objectives import Objective
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import SEARCHERS
 
 
@@ -15,16 +19,16 @@ class Searcher(ABC):
     To add one, subclass, give `__call__`, and register it with `@SEARCHERS.register_module()`.
     """
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return type(self).__name__
 
     @abstractmethod
-    def __call__(self, objective, seed):
+    def __call__(self, objective: Objective, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The index of the chosen candidate, and whether there is one.
 
         Args:
-            objective: an `Objective`; lower is better, inf where a candidate gives no value.
-            seed: sequence of ints, for whatever is random in the search.
+            objective: lower is better, inf where a candidate gives no value.
+            seed: integers >= 0 that seed the random numbers of this search.
 
         Returns:
             (index, found): scalar tensors, integer and boolean, on the objective's device.
@@ -33,9 +37,9 @@ class Searcher(ABC):
 
 @SEARCHERS.register_module()
 class ExactSearcher(Searcher):
-    """The best candidate of the grid. Deterministic, and nothing leaves the device."""
+    """The best candidate of the grid. It is deterministic, and nothing leaves the device."""
 
-    def __call__(self, objective, seed):
+    def __call__(self, objective: Objective, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
         value, index = objective.curve().min(0)
         return index, value.isfinite()
 
@@ -44,31 +48,36 @@ class ExactSearcher(Searcher):
 class TPESearcher(Searcher):
     """Bayesian search: Hyperopt's tree-structured Parzen estimator, as in the paper.
 
-    The space is uniform between the ends of the grid; each trial is evaluated at the nearest candidate. What is tried
-    is what `hyperopt.fmin` would try: it is Hyperopt's estimators that choose, without the graph of expressions around
-    them that takes three quarters of its time. Of a `MomentObjective` one curve a time step goes to the host, some
-    hundred numbers, and nothing else.
+    The space is uniform between the ends of the grid, and each trial is evaluated at the nearest candidate. The
+    searcher tries the same candidates as `hyperopt.fmin`, because Hyperopt's estimators choose them. It leaves out
+    Hyperopt's graph of expressions, which takes three quarters of the time of `fmin`. For a `MomentObjective`, one
+    curve a time step goes to the host (about a hundred numbers), and nothing else.
+
+    Hyperopt is imported when a searcher is made.
 
     Args:
         trials: evaluations a search.
-        startup: how many of them are drawn at random before the estimator takes over. (Hyperopt's own default, 20,
+        startup: number of trials that are drawn at random before the estimator takes over. (Hyperopt's own default, 20,
             would make a search of 16 trials a random one.)
+
+    Raises:
+        ConfigError: trials or startup is no integer of at least 1, or Hyperopt is not installed.
 
     Source: Bergstra et al., NeurIPS 2011.
     """
 
-    def __init__(self, trials=16, startup=6):
-        if not (isinstance(trials, int) and trials >= 1):
-            raise ValueError(f'TPESearcher: trials must be an integer >= 1, got {trials!r}')
-        if not (isinstance(startup, int) and 1 <= startup):
-            raise ValueError(f'TPESearcher: startup must be an integer >= 1, got {startup!r}')
+    def __init__(self, trials: int = 16, startup: int = 6) -> None:
+        for name, value in (('trials', trials), ('startup', startup)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f'TPESearcher: {name} must be an integer >= 1, got {value!r}')
         self.trials, self.startup = trials, startup
-        self._on_host = WeakIdKeyDictionary()  # grids, of which a policy has but a few
+        self._on_host = WeakIdKeyDictionary()  # copies of grids; a policy has only a few
+        _estimators()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'TPESearcher(trials={self.trials})'
 
-    def __call__(self, objective, seed):
+    def __call__(self, objective: Objective, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
         if objective.grid not in self._on_host:
             self._on_host[objective.grid] = objective.grid.cpu().numpy()
         grid = self._on_host[objective.grid]
@@ -86,15 +95,27 @@ class TPESearcher(Searcher):
             losses.append(seen[index])
         best = min(seen, key=seen.get)
         device = objective.grid.device
-        # filled there: a copy would wait for the device once more
+        # filled on the device, because a copy would wait for it once more
         return tuple(torch.full((), x, device=device) for x in (best, bool(np.isfinite(seen[best]))))
 
 
-def _suggest(tried, losses, low, high, generator, gamma=0.25, prior_weight=1.0, candidates=24):
-    """The next value by TPE, with the constants of `hyperopt.tpe.suggest`: of some draws from the estimated density of
-    the better trials, the one that is likeliest there relative to the others' density."""
-    from hyperopt import tpe  # takes a second to load, which the other searchers need not pay
+def _estimators():
+    try:
+        from hyperopt import tpe
+    except ImportError as error:
+        raise ConfigError(
+            "TPESearcher needs the package Hyperopt: pip install hyperopt, or take searcher=dict(type='ExactSearcher')"
+        ) from error
+    return tpe
 
+
+def _suggest(tried, losses, low, high, generator, gamma=0.25, prior_weight=1.0, candidates=24):
+    """The next value by TPE, with the constants of `hyperopt.tpe.suggest`.
+
+    It draws from the estimated density of the better trials, and takes the draw with the highest ratio of this density
+    to that of the worse trials.
+    """
+    tpe = _estimators()
     trials = np.arange(len(tried))
     better, worse = (
         tpe.adaptive_parzen_normal(values, prior_weight, (high + low) / 2, high - low)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a2sg_zoo.analysis.report import find_run
+from a2sg_zoo.engine.parts import method_label
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 
 # what tells one run from another, of its config
-_PARTS = ('model', 'data_preprocessor', 'train_dataloader', 'test_dataloader', 'custom_hooks', 'optim_wrapper')
-
-_NAMES = dict(SASG='S-ASG', TASG='T-ASG', STASG='ST-ASG')
+_METHOD = ('adaptation', 'membrane_loss', 'loss', 'optim_wrapper')
+_PARTS = ('model', 'data_preprocessor', 'train_dataloader', 'test_dataloader', 'custom_hooks', *_METHOD)
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ def _read(path, which):
         raise ConfigError(f'{path} is not the folder of a run; the comparison takes folders, for their logs')
     checkpoint, config, _ = find_run(path, which=which)
     cfg = prepare_config(config)
-    hooks = [hook for hook in cfg.get('custom_hooks', []) if 'policy' in hook or 'loss' in hook]
-    choices = dict(
-        _flat(dict(hooks=hooks, optim_wrapper=cfg.get('optim_wrapper', {}), loss=_head(cfg.model).get('loss', {})))
-    )
+    method = {key: cfg.get(key) or {} for key in _METHOD}
+    choices = dict(_flat({**method, 'head': _head(cfg.model).get('loss', {})}))
     digest = hashlib.sha256(json.dumps({key: cfg.get(key) for key in _PARTS}, sort_keys=True, default=str).encode())
     digest.update(checkpoint.read_bytes())
-    return RunFolder(path, checkpoint, config, _label(cfg), choices, _seed(cfg, path), _title(cfg), digest.hexdigest())
+    return RunFolder(
+        path, checkpoint, config, method_label(cfg), choices, _seed(cfg, path), _title(cfg), digest.hexdigest()
+    )
 
 
 def _head(model):
@@ -96,26 +96,6 @@ def _flat(node, prefix=''):
             # how often a run writes its log is no choice of its method
             if key != 'log_interval':
                 yield from _flat(value, f'{prefix}.{key}' if prefix else str(key))
-
-
-def _label(cfg):
-    """'A2SG', 'fixed TRI', 'fixed TRI + SAM': the policy and what stands beside it."""
-    hooks = cfg.get('custom_hooks', [])
-    policy = next((hook.policy for hook in hooks if 'policy' in hook), None)
-    if policy is None:
-        label = 'surrogate of the config'
-    elif policy.type == 'Fixed':
-        label = f'fixed {policy.surrogate.type}'
-    else:
-        label = _NAMES.get(policy.type, policy.type)
-    beside = [hook.loss.type for hook in hooks if 'loss' in hook]
-    wrapper = cfg.get('optim_wrapper', {}).get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-        beside.append(wrapper.removesuffix('OptimWrapper'))
-    loss = _head(cfg.model).get('loss', {})
-    if isinstance(loss, dict) and loss.get('type') == 'TET':
-        beside.append('TET')
-    return ' + '.join([label, *beside])
 
 
 def _seed(cfg, path):

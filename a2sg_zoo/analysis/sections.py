@@ -11,9 +11,9 @@ from a2sg_zoo.analysis.figures.spikes import feature_figure, raster_figure
 from a2sg_zoo.analysis.figures.theory import growth_figure, theory_figure
 from a2sg_zoo.analysis.figures.training import beta_figure, method_figure
 from a2sg_zoo.analysis.measures import variation
-from a2sg_zoo.analysis.measures.bridge import as_dicts, bridge
+from a2sg_zoo.analysis.measures.bridge import as_dicts, cv_curvature_bridge
 from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
-from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.growth import hessian_growth
 from a2sg_zoo.analysis.measures.hessian import (
     KINDS,
@@ -23,7 +23,7 @@ from a2sg_zoo.analysis.measures.hessian import (
     in_bounded_batches,
     sam_sharpness,
 )
-from a2sg_zoo.analysis.measures.landscape import landscape
+from a2sg_zoo.analysis.measures.landscape import loss_landscape
 from a2sg_zoo.analysis.measures.objective import NotApplicable
 from a2sg_zoo.analysis.measures.spikes import record_spikes
 from a2sg_zoo.analysis.measures.theory import layers_under_theory, theorem_4_1, theorem_4_2
@@ -37,7 +37,7 @@ _RESIDUAL = 0.05  # of an eigenvalue of the Hessian: from here on it is said in 
 
 
 def _fisher(report):
-    result = fisher(
+    result = fisher_spectrum(
         report.objective, tolerance=_FISHER_CHANGE, memory=report.settings['memory'], seed=report.settings['seed']
     )
     rows = [
@@ -97,7 +97,7 @@ def _landscape(report):
     axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
     # named after what its points belong to: another checkpoint in the same folder begins another file
     of = '_'.join([report.objective.fingerprint()[:8], *(f'{s[key]:g}' for key in ('points', 'span', 'seed'))])
-    found = landscape(
+    found = loss_landscape(
         report.objective,
         report.out / f'landscape_{s["dimensions"]}d_{of}.jsonl',
         axis,
@@ -144,7 +144,7 @@ def _variation(report):
 
 
 def _bridge(report):
-    rows = bridge(report.objective, report.settings['memory'])
+    rows = cv_curvature_bridge(report.objective, report.settings['memory'])
     if not rows:
         raise NotApplicable('the network has no linear and no convolutional layers that are trained')
     data = as_dicts(rows)

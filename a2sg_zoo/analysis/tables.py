@@ -1,26 +1,42 @@
-"""Rows as Markdown, and data as JSON, where what is not finite is undefined."""
+"""Rows as Markdown tables and data as JSON; values that are not finite are undefined."""
 
 import json
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from a2sg_zoo.utils.markdown import markdown_table
 
 
-def table(rows):
-    """Dictionaries with the same keys as a Markdown table; None, NaN and infinity are 'undefined'."""
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    r"""Return rows as a Markdown table with a line end.
+
+    Args:
+        rows: dictionaries {title of the column: value} with the same keys; at least one.
+
+    Example:
+        >>> from a2sg_zoo.analysis.tables import table
+        >>> print(table([dict(layer='fc1', cv=1 / 3), dict(layer='fc2', cv=None)]), end='')
+        | layer | cv |
+        | --- | --- |
+        | fc1 | 0.3333 |
+        | fc2 | undefined |
+    """
     heads = list(rows[0])
-    lines = [heads, ['---'] * len(heads), *([cell(row[head]) for head in heads] for row in rows)]
-    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+    return markdown_table(heads, [[cell(row[head]) for head in heads] for row in rows]) + '\n'
 
 
-def cell(value):
+def cell(value: Any) -> str:
+    """Return a value as text: numbers with four significant digits; None, NaN and infinity as 'undefined'."""
     if value is None or isinstance(value, float) and not math.isfinite(value):
         return 'undefined'
     if isinstance(value, bool):
         return 'yes' if value else 'no'
-    return f'{value:.4g}' if isinstance(value, float) else str(value).replace('|', r'\|')
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
-def as_json(data):
-    """Text of JSON, with null for what is not finite."""
+def as_json(data: Any) -> str:
+    """Return data as JSON text, with null for numbers that are not finite."""
     return json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
 
 

@@ -1,69 +1,79 @@
-"""Looks at a trained network: flatness, variation of its local gradients, theory, energy.
+"""Measure a trained network: flatness, variation of local gradients, theory, energy.
 
-    python tools/analyze.py work_dirs/NAME
-    python tools/analyze.py resnet_small_digits_tri --what fisher,energy
-    python tools/analyze.py CHECKPOINT --config configs/resnet19_cifar10_a2sg.py --what all --out analysis/NAME
+    a2sg-zoo analyze work_dirs/NAME
+    a2sg-zoo analyze resnet_small_digits_tri --what fisher,energy
+    a2sg-zoo analyze CHECKPOINT --config configs/resnet19_cifar10_a2sg.py --what all --out analysis/NAME
 
-Tables, JSON and pictures go into the folder `analysis` of the run, the pictures also into TensorBoard. A section that
-does not apply to the network says so, and the others follow. What sections cost: docs/analysis.md. A landscape that was
-interrupted goes on when the same command is given again.
+Tables, JSON files and pictures go into the folder `analysis` of the run; TensorBoard shows the pictures, too. A section
+that does not apply to the network says so, and the other sections follow. docs/analysis.md lists what each section
+costs. Run the same command again to continue an interrupted landscape.
 """
 
-import argparse
+from collections.abc import Sequence
 
-from mmengine.config import DictAction
+from a2sg_zoo.analysis.settings import SECTIONS, SETTINGS
+from a2sg_zoo.cli.parsing import Parser, add_settings, at_least, errors_for_people
+from a2sg_zoo.engine.arguments import add_options_argument
 
-from a2sg_zoo.analysis.report import SECTIONS, SETTINGS, analyse, find_run
-from a2sg_zoo.engine.run import errors_for_people, prepare_config
 
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('analyze', __doc__)
     parser.add_argument(
-        'path', metavar='RUN_OR_CHECKPOINT', help='folder of a run, a checkpoint file, or a name in the zoo'
+        'path', metavar='RUN_OR_CHECKPOINT', help='folder of a run, checkpoint file, or name of pretrained weights'
     )
-    parser.add_argument('--config', help='config file (default: the one that the run left in its folder)')
-    parser.add_argument('--checkpoint', choices=['best', 'last'], default='last', help='which one of a folder')
-    parser.add_argument('--what', default='variation,fisher', help=f'"all", or of: {",".join(SECTIONS)}')
+    parser.add_argument('--config', help='config file (default: the one in the folder of the run)')
     parser.add_argument(
-        '--out', metavar='FOLDER', help='folder for the results (default: analysis, in that of the run or checkpoint)'
+        '--checkpoint', choices=['best', 'last'], default='last', help='checkpoint of a folder (default: last)'
     )
-    parser.add_argument('--split', choices=['train', 'test'], default='train', help='data to measure on')
-    parser.add_argument('--samples', type=int, default=256, help='how many samples (default: 256)')
-    parser.add_argument('--batch-size', type=int, default=64, help='of the passes (default: 64)')
+    parser.add_argument(
+        '--what',
+        default='variation,fisher',
+        metavar='SECTIONS',
+        help=f'"all", or a list of: {",".join(SECTIONS)} (default: variation,fisher)',
+    )
+    parser.add_argument(
+        '--out',
+        metavar='FOLDER',
+        help='folder of the results (default: `analysis` in the folder of the run or checkpoint)',
+    )
+    parser.add_argument(
+        '--split', choices=['train', 'test'], default='train', help='data to measure on (default: train)'
+    )
+    parser.add_argument('--samples', type=at_least(1), default=256, help='number of samples (default: 256)')
+    parser.add_argument('--batch-size', type=at_least(1), default=64, help='samples in a pass (default: 64)')
     parser.add_argument(
         '--dimensions',
         type=int,
         choices=[1, 2],
         default=SETTINGS['dimensions'],
-        help='directions of '
-        'the landscape; 2 take POINTS^2 passes over the samples, and give contours and a surface '
-        '(default: 2)',
+        help='directions of the landscape; 2 take POINTS^2 passes, and give contours and a surface (default: 2)',
     )
     parser.add_argument(
         '--memory',
         type=float,
         default=SETTINGS['memory'] / 1e9,
         metavar='GB',
-        help='for gradients of '
-        'single samples and graphs of the Hessian, beside the network and its passes (default: 4)',
+        help='memory for gradients of single samples and for graphs of the Hessian, in addition to what the network '
+        'and its passes take (default: 4)',
     )
-    for name, text in dict(
-        seed='of the choice of samples and of directions',
+    texts = dict(
+        seed='seed of the choice of samples and directions',
         rho='radius of the SAM sharpness',
         vectors='random vectors for the trace of the Hessian',
-        steps='at most so many Lanczos steps',
+        steps='largest number of Lanczos steps',
         points='points of the landscape along a direction',
-        span='the landscape reaches from -span to span',
-        processes='for the landscape',
-    ).items():
-        parser.add_argument(
-            f'--{name}', type=type(SETTINGS[name]), default=SETTINGS[name], help=f'{text} (default: {SETTINGS[name]})'
-        )
-    parser.add_argument('--demo', action='store_true', help='the run was made with --demo')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
-    args = parser.parse_args()
-    with errors_for_people():
+        span='the landscape reaches from -SPAN to SPAN',
+        processes='processes that compute the landscape',
+    )
+    add_settings(parser, SETTINGS, texts, dict(vectors=1, steps=1, points=2, processes=1))
+    parser.add_argument('--demo', action='store_true', help='the run was trained with --demo')
+    add_options_argument(parser)
+    args = parser.parse_args(argv)
+    with errors_for_people('interrupted; run the same command again to continue a landscape'):
+        from a2sg_zoo.analysis.report import analyse, find_run
+        from a2sg_zoo.engine.run import prepare_config
+
         checkpoint, config, run = find_run(args.path, args.config, args.checkpoint)
         cfg = prepare_config(config, args.cfg_options, args.demo)
         settings = {name: getattr(args, name) for name in SETTINGS} | dict(memory=args.memory * 1e9)

@@ -1,58 +1,61 @@
-"""Trains every network of a suite on every data set with every method and seed, and keeps the results.
+"""Train every network of a suite on every data set, with every method and seed.
 
-    python tools/benchmark.py configs/suites/small.py --workers 2
-    python tools/report.py work_dirs/benchmarks/small
+    a2sg-zoo benchmark configs/suites/small.py --workers 2
+    a2sg-zoo report work_dirs/benchmarks/small
 
-Runs that are finished are not repeated, unless their config, this package's code or the data have changed. What failed,
-was killed or hung is noted as such, and tried again by the same command.
+Finished runs are not repeated unless their config, their data or the version of results (`RESULTS_VERSION`) changed.
+The same command tries runs again that failed, were killed or hung.
 """
 
-import argparse
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mmengine.config import DictAction
-from tqdm import tqdm
-
-from a2sg_zoo.benchmark.suites.launchers import LAUNCHERS
-from a2sg_zoo.benchmark.suites.plan import plan
-from a2sg_zoo.benchmark.suites.runner import run_suite, survey
-from a2sg_zoo.benchmark.suites.suite import read_suite
-from a2sg_zoo.engine.run import errors_for_people
+from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people, written_command
+from a2sg_zoo.engine.arguments import ConfigOptions, add_options_argument
 from a2sg_zoo.errors import ConfigError
 
+LAUNCHERS = ('local', 'ray', 'slurm')
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('benchmark', __doc__)
     parser.add_argument('suite', type=Path, help='suite file')
     parser.add_argument('--out', type=Path, help='folder of the results (default: work_dirs/benchmarks/NAME)')
-    parser.add_argument('--workers', type=int, default=1, help='runs at a time (default: 1)')
-    parser.add_argument('--launcher', choices=LAUNCHERS, default='local', help='where they run (default: local)')
+    parser.add_argument('--workers', type=at_least(1), default=1, help='runs at a time (default: 1)')
+    parser.add_argument(
+        '--launcher', choices=LAUNCHERS, default='local', help='where the runs are executed (default: local)'
+    )
     parser.add_argument(
         '--launcher-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         metavar='KEY=VALUE',
-        help='for Ray: address; for Slurm: those of submitit, such as slurm_partition=gpu',
+        help='options of the launcher: `address` for Ray; those of submitit for Slurm, such as slurm_partition=gpu',
     )
     parser.add_argument(
-        '--only', metavar='PATTERN', help="only runs whose NETWORK-DATASET-METHOD-sSEED fits, such as '*-tri-*'"
+        '--only',
+        metavar='PATTERN',
+        help="run only those with a name NETWORK-DATASET-METHOD-sSEED that fits, such as '*-tri-*'",
     )
     parser.add_argument('--dry-run', action='store_true', help='print the plan and exit')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config of every run'
-    )
-    args = parser.parse_args()
-    with errors_for_people():
-        if args.workers < 1:
-            raise ConfigError(f'--workers must be at least 1, got {args.workers}')
+    add_options_argument(parser, 'override values of the config of every run')
+    args = parser.parse_args(argv)
+    args.command = shlex.join(written_command('benchmark', argv))
+    with errors_for_people('interrupted; run the same command again to continue'):
+        from a2sg_zoo.benchmark.suites.plan import plan
+        from a2sg_zoo.benchmark.suites.runner import survey
+        from a2sg_zoo.benchmark.suites.suite import read_suite
+
         suite = read_suite(args.suite)
         folder = args.out or Path('work_dirs/benchmarks', suite.name)
-        runs = [run for run in plan(suite, args.cfg_options) if not args.only or fnmatch(run.name, args.only)]
+        planned = plan(suite, args.cfg_options)
+        runs = [run for run in planned if not args.only or fnmatch(run.name, args.only)]
         if not runs:
             raise ConfigError(f'no run of {args.suite} fits --only {args.only}')
         state = survey(runs, folder)
@@ -62,42 +65,34 @@ def main():
         if args.dry_run:
             print('\n'.join(run.name for run in state.to_do))
             return
-        failed = _run(suite, runs, folder, len(state.to_do), args)
+        failed = _run(suite, runs, planned, folder, len(state.to_do), args)
     if failed:
         sys.exit(f'{failed} runs failed; the same command tries them again')
 
 
-def _run(suite, runs, folder, count, args):
+def _run(suite, runs, planned, folder, count, args):
     """Runs what is to do under a progress bar; returns how many runs failed."""
+    from tqdm import tqdm
+
+    from a2sg_zoo.benchmark.reports.tables import number
+    from a2sg_zoo.benchmark.suites.runner import run_suite
+
     failed, start = 0, time.monotonic()
     with tqdm(total=count, unit='run', smoothing=0.1) as bar:
 
         def report(run, result):
             nonlocal failed
             failed += result['status'] == 'failed'
-            text = (
-                f'failed: {result["reason"]}'
-                if result['status'] == 'failed'
-                else f'{suite.metric} {result["metrics"].get(suite.metric, float("nan")):.2f}, '
-                f'{result["cost"]["train_seconds"]:.0f} s'
-            )
+            text = f'failed: {result["reason"]}'
+            if result['status'] != 'failed':
+                score = number(result['metrics'].get(suite.metric), 2)
+                text = f'{suite.metric} {score}, {result["cost"]["train_seconds"]:.0f} s'
             bar.write(f'{run.name}: {text}')
             bar.update()
 
-        try:
-            run_suite(
-                suite,
-                runs,
-                folder,
-                shlex.join(['python', *sys.argv]),
-                args.launcher,
-                report,
-                workers=args.workers,
-                **args.launcher_options,
-            )
-        except KeyboardInterrupt:
-            sys.exit('\ninterrupted; the same command goes on from here')
-    print(f'done in {(time.monotonic() - start) / 60:.1f} minutes: python tools/report.py {folder}')
+        options = {'workers': args.workers, **args.launcher_options}
+        run_suite(suite, runs, folder, args.command, args.launcher, report, planned, **options)
+    print(f'done in {(time.monotonic() - start) / 60:.1f} minutes: a2sg-zoo report {folder}')
     return failed
 
 

@@ -1,86 +1,85 @@
-"""Measures what neurons, search and networks cost, as ratios, and writes them as JSON and Markdown.
+"""Measure the time and memory of neurons, search and networks, as ratios to other libraries.
 
-    python tools/benchmark_speed.py --out docs/benchmarks/speed_cpu
-    python tools/benchmark_speed.py neuron time --no-peers
+    a2sg-zoo benchmark_speed --out docs/benchmarks/speed_cpu
+    a2sg-zoo benchmark_speed neuron time --no-peers
 
-The parts are neuron, resnet, spikformer, memory and time; all of them by default. Each compares medians of interleaved
-runs within one process; the peers are SpikingJelly and snnTorch (pip install 'a2sg-zoo[peers]'). Leave the machine
-alone meanwhile.
+The parts are neuron, resnet, spikformer, memory and time; the default is all of them. Each part compares medians of
+interleaved runs within one process. The other libraries are SpikingJelly and snnTorch (pip install 'a2sg-zoo[peers]').
+Run nothing else on the machine during a measurement.
 """
 
-import argparse
-import json
-import math
 import platform
 import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people, written_command
 
-import a2sg_zoo
-from a2sg_zoo.benchmark.speed import peers
-from a2sg_zoo.benchmark.speed.measurements import PARTS, Setting, document, where_time_goes
-from a2sg_zoo.benchmark.suites.job import machine
-from a2sg_zoo.engine.memory import keep_freed_memory
-from a2sg_zoo.engine.run import errors_for_people
-from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.files import write_atomically
+PARTS = ('neuron', 'resnet', 'spikformer', 'memory', 'time')
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('parts', nargs='*', metavar='PART', help=', '.join(PARTS))
-    parser.add_argument('--out', type=Path, metavar='PATH', help='writes PATH.json and PATH.md')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads(), help='of the CPU (default: all cores)')
-    parser.add_argument('--batch', type=int, default=32, help='images a training step (default: 32)')
-    parser.add_argument('--rounds', type=int, default=5, help='times each is measured (default: 5)')
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('benchmark_speed', __doc__)
+    parser.add_argument('parts', nargs='*', metavar='PART', help=f'{", ".join(PARTS)} (default: all)')
+    parser.add_argument('--out', type=Path, metavar='PATH', help='write the files PATH.json and PATH.md')
+    parser.add_argument('--device', help='such as cuda or cpu (default: cuda where there is one)')
+    parser.add_argument('--threads', type=at_least(1), help='CPU threads (default: one for each core)')
+    parser.add_argument('--batch', type=at_least(1), default=32, help='images in a training step (default: 32)')
+    parser.add_argument('--rounds', type=at_least(1), default=5, help='repetitions of each measurement (default: 5)')
     parser.add_argument('--amp', choices=('bfloat16', 'float16'), help='autocast to this type')
-    parser.add_argument('--profile', action='store_true', help='also say where the time of a training step goes')
-    parser.add_argument('--no-peers', action='store_true', help='compare with no other framework')
+    parser.add_argument('--profile', action='store_true', help='also measure where the time of a training step goes')
+    parser.add_argument('--no-peers', action='store_true', help='do not compare with other libraries')
     args = parser.parse_args(argv)
+    unknown = set(args.parts) - {*PARTS}
+    if unknown:
+        parser.error(f'there is no part {", ".join(sorted(unknown))}; there are {", ".join(PARTS)}')
     with errors_for_people():
-        unknown = set(args.parts) - set(PARTS)
-        if unknown:
-            raise ConfigError(f'there is no part {", ".join(sorted(unknown))}; there are {", ".join(PARTS)}')
-        for name in ('threads', 'batch', 'rounds'):
-            if getattr(args, name) < 1:
-                raise ConfigError(f'--{name} must be at least 1, got {getattr(args, name)}')
+        import torch
+
+        import a2sg_zoo
+        from a2sg_zoo.benchmark.speed import measurements, peers, report
+        from a2sg_zoo.benchmark.speed.networks import Setting
+        from a2sg_zoo.benchmark.suites.job import machine
+        from a2sg_zoo.engine.memory import keep_freed_memory
+        from a2sg_zoo.hub.files import check_output, write_output
+
+        for suffix in ('.md', '.json') if args.out is not None else ():
+            check_output(args.out.with_suffix(suffix), 'benchmark_speed')
+        device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        threads = args.threads or torch.get_num_threads()
         versions = {} if args.no_peers else {name: peers.require(name)[1] for name in ('spikingjelly', 'snntorch')}
-        torch.set_num_threads(args.threads)
+        torch.set_num_threads(threads)
         keep_freed_memory()
         setting = Setting(
-            torch.device(args.device),
+            torch.device(device),
             args.amp and getattr(torch, args.amp),
             args.batch,
             args.rounds,
-            args.threads,
+            threads,
             not args.no_peers,
         )
         rows = []
         for part in args.parts or PARTS:
-            rows += PARTS[part](setting)
+            rows += measurements.PARTS[part](setting)
         facts = dict(
             machine=f'{machine()}, {_processor()}',
-            threads=args.threads,
+            threads=threads,
             batch=args.batch,
             rounds=args.rounds,
             amp=args.amp,
-            command=shlex.join(['python', 'tools/benchmark_speed.py', *(argv or sys.argv[1:])]),
+            command=shlex.join(written_command('benchmark_speed', argv)),
             a2sg_zoo=a2sg_zoo.__version__,
             python=platform.python_version(),
             torch=torch.__version__,
             **versions,
         )
-        profiles = where_time_goes(setting) if args.profile else None
-        text = document(rows, facts, profiles)
+        profiles = measurements.where_time_goes(setting) if args.profile else None
+        text = report.markdown(rows, facts, profiles)
         print(text)
         if args.out is not None:
-            write_atomically(text.encode(), args.out.with_suffix('.md'))
-            rows = [row._asdict() | dict(ratio=row.ratio if math.isfinite(row.ratio) else None) for row in rows]
-            data = dict(facts=facts, rows=rows, profiles=profiles)
-            write_atomically(json.dumps(data, indent=1).encode(), args.out.with_suffix('.json'))
+            write_output(text, args.out.with_suffix('.md'), 'benchmark_speed')
+            write_output(report.as_data(rows, facts, profiles), args.out.with_suffix('.json'), 'benchmark_speed')
 
 
 def _processor():

@@ -1,28 +1,31 @@
-"""Downloads weights of the zoo into the cache, checks them, and prints where they are.
+"""Download pretrained weights, check them, and print where they are.
 
-    python tools/download.py --list '*cifar10*'
-    python tools/download.py NAME...
+    a2sg-zoo download --list '*cifar10*'
+    a2sg-zoo download NAME...
 
-A broken download is gone on with when the same is run again. Environment variables: A2SG_ZOO_CACHE (folder of the
+Run the same command again to resume an interrupted download. Environment variables: A2SG_ZOO_CACHE (folder of the
 cache), A2SG_ZOO_MIRROR (base URL of a mirror), A2SG_ZOO_OFFLINE=1 (download nothing), A2SG_ZOO_INDEX (another index).
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
 
-from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.hub.index import find, names
-from a2sg_zoo.hub.pretrained import pretrained_file
+from a2sg_zoo.cli.parsing import Parser, errors_for_people
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('names', nargs='*', metavar='NAME', help='of the weights')
-    parser.add_argument('--list', nargs='?', const='*', metavar='PATTERN', help='list the names that match, and exit')
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('download', __doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME', help='names of pretrained weights')
+    parser.add_argument(
+        '--list', nargs='?', const='*', metavar='PATTERN', help='list the names that match (default: all), and exit'
+    )
     args = parser.parse_args(argv)
     if not args.names and args.list is None:
         parser.error('name the weights to download, or pass --list')
-    try:
+    with errors_for_people('interrupted; run the same command again to resume the download'):
+        from a2sg_zoo.hub.index import find, names
+        from a2sg_zoo.hub.pretrained import pretrained_file
+
         if args.list is not None:
             found = names(args.list)
             for entry in map(find, found):
@@ -32,12 +35,7 @@ def main(argv=None):
             return
         for entry in [find(name) for name in args.names]:  # a typo is found before anything is downloaded
             print(f'{entry.name}: {pretrained_file(entry.name)}')
-    except A2SGError as error:  # the context manager of the other tools would import PyTorch
-        parser.exit(2, f'error: {error}\n')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit('interrupted; the same command goes on from here')
+    main()

@@ -1,17 +1,17 @@
-"""Downloads a data set, checks it and unpacks it to where the configs look for it.
+"""Download a data set, check it, and unpack it where the configs look for it.
 
-python tools/download_dataset.py ade20k
+    a2sg-zoo download_dataset ade20k
+    a2sg-zoo download_dataset --list
+
+Run the same command again to resume an interrupted download.
 """
 
-import argparse
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.hub.archives import extract
-from a2sg_zoo.hub.download import download
+from a2sg_zoo.cli.parsing import Parser, errors_for_people
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Source:
     """Where a data set comes from.
 
     Attributes:
-        url: of a zip or tar file.
-        size: of that file, in bytes; None where no source states it.
+        url: address of a zip or tar file.
+        size: size of that file in bytes, None where no source states it.
         checksum: 'ALGORITHM:HEX'.
-        root: the folder to unpack in, by default.
-        folder: the name of the unpacked folder.
-        about: a line on what it is and its terms.
-        nested: whether the folder holds archives, each to be unpacked to a folder of its name.
+        root: default folder to unpack in.
+        folder: name of the unpacked folder.
+        about: one line on the data and their terms.
+        nested: whether the folder holds archives that are unpacked to folders of their names.
     """
 
     url: str
@@ -79,9 +79,10 @@ SOURCES = {
 }
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description='Downloads a data set, checks it and unpacks it.')
-    parser.add_argument('name', nargs='?', choices=sorted(SOURCES), help='the data set')
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('download_dataset', __doc__)
+    parser.add_argument('name', nargs='?', choices=sorted(SOURCES), help='data set')
     parser.add_argument(
         '--root',
         type=Path,
@@ -89,17 +90,19 @@ def main(argv=None):
     )
     parser.add_argument('--list', action='store_true', help='list the data sets and exit')
     args = parser.parse_args(argv)
-    if args.list:
-        for name, source in SOURCES.items():
-            print(name, *([f'{source.size / 1e6:.0f} MB'] if source.size else []), source.about, sep='  ')
-        return
-    if args.name is None:
+    if args.name is None and not args.list:
         parser.error(f'name a data set: {", ".join(sorted(SOURCES))}')
+    with errors_for_people('interrupted; run the same command again to resume the download'):
+        if args.list:
+            for name, source in SOURCES.items():
+                print(name, *([f'{source.size / 1e6:.0f} MB'] if source.size else []), source.about, sep='  ')
+            return
+        from a2sg_zoo.hub.archives import extract
+        from a2sg_zoo.hub.download import download
 
-    source = SOURCES[args.name]
-    root = args.root or Path(source.root)
-    folder = root / source.folder
-    try:
+        source = SOURCES[args.name]
+        root = args.root or Path(source.root)
+        folder = root / source.folder
         if not folder.exists():
             name = PurePosixPath(urlsplit(source.url).path).name
             archive = download(source.url, root / name, checksum=source.checksum, size=source.size)
@@ -108,11 +111,7 @@ def main(argv=None):
         for archive in sorted(folder.glob('*.zip')) if source.nested else ():
             extract(archive, archive.with_suffix(''))
             archive.unlink()
-    except A2SGError as error:
-        sys.exit(f'error: {error}')
-    except KeyboardInterrupt:
-        sys.exit('interrupted; the same command goes on from here')
-    print(f'{args.name} is in {folder.absolute()}')
+        print(f'{args.name} is in {folder.absolute()}')
 
 
 if __name__ == '__main__':

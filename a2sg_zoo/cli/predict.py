@@ -1,27 +1,31 @@
-"""Says what is in pictures: classes, or the class of every pixel.
+"""Classify pictures, or segment them: the class of every pixel.
 
-    python tools/predict.py NAME cat.jpg dog.png
-    python tools/predict.py work_dirs/run/iter_160000.pth folder --out predictions
+    a2sg-zoo predict NAME cat.jpg dog.png
+    a2sg-zoo predict work_dirs/run/iter_160000.pth folder --out predictions
 
-The network is a name in the zoo, a file of tools/publish.py, or a checkpoint of tools/train.py. A picture is a path, a
-folder or an http(s): address. With --out, pictures of the results go to that folder, and the figures to results.json.
-Pictures that cannot be read are named at the end; the others are done, and the status is 2.
+The network is the name of pretrained weights, a file of `a2sg-zoo publish`, or a checkpoint of `a2sg-zoo train`. A
+picture is a path, a folder or an http(s) address. With --out, pictures of the results and results.json go to that
+folder. Pictures that cannot be read are named at the end; the others are processed, and the exit status is 2.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from a2sg_zoo.apis.inference import inferencer
-from a2sg_zoo.engine.run import errors_for_people
+from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people
 from a2sg_zoo.errors import printable
 from a2sg_zoo.hub.files import check_output, write_output
 
 
 def line(prediction: dict[str, Any], classes: Sequence[str], top: int = 3) -> str:
-    """What is printed about a picture."""
+    """Return what is printed about a picture.
+
+    Args:
+        prediction: of an inferencer.
+        classes: names of the classes.
+        top: number of classes of a classification that are named.
+    """
     if 'scores' in prediction:
         best = sorted(zip(prediction['scores'], classes), reverse=True)[:top]
         found = [f'{name} {score:.1%}' for score, name in best]
@@ -31,14 +35,21 @@ def line(prediction: dict[str, Any], classes: Sequence[str], top: int = 3) -> st
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('model', help='name in the zoo, or checkpoint file')
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('predict', __doc__)
+    parser.add_argument('model', help='name of pretrained weights, or checkpoint file')
     parser.add_argument('inputs', nargs='+', metavar='PICTURE', help='path, folder or address')
-    parser.add_argument('--out', type=Path, metavar='FOLDER', help='for pictures of the results, and results.json')
-    parser.add_argument('--batch-size', type=int, default=1, help='pictures that go through the network at once')
+    parser.add_argument(
+        '--out', type=Path, metavar='FOLDER', help='folder for pictures of the results, and results.json'
+    )
+    parser.add_argument(
+        '--batch-size', type=at_least(1), default=1, help='pictures that the network takes at once (default: 1)'
+    )
     parser.add_argument('--device', help='such as cuda:0 (default: the first accelerator, or else the CPU)')
     args = parser.parse_args(argv)
     with errors_for_people():
+        from a2sg_zoo.apis.inference import inferencer
+
         results = None if args.out is None else check_output(args.out / 'results.json', 'predict')
         infer = inferencer(args.model, args.device)
         found = infer(args.inputs, args.batch_size, args.out, keep_going=True)

@@ -1,62 +1,66 @@
-"""Publishes the weights of a training run: a file in half precision, its entry in the index, and its model card.
+"""Publish the weights of a training run: a file, its entry in the index, and its model card.
 
-    python tools/publish.py work_dirs/run --name spikformer_digits --summary 'A small Spikformer for digits.'
-    python tools/publish.py --check
+    a2sg-zoo publish work_dirs/run --name spikformer_digits --summary 'A small Spikformer for digits.'
+    a2sg-zoo publish --check
 
-The published file is evaluated on the run's test data, and that is what index and card say. --check makes every card
-anew, compares it, and compares the shipped files with the index; it changes nothing. A2SG_ZOO_INDEX names an index of
-one's own, beside which weights and cards lie, and which the first publication begins.
+The file holds the weights in half precision. It is evaluated on the test data of the run; index and card report these
+results. --check compares every card with a newly made one and every shipped file with the index, and changes nothing.
+A2SG_ZOO_INDEX names another index; weights and cards then lie beside it, and the first publication creates it.
 """
 
-import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from a2sg_zoo.engine.run import errors_for_people
+from a2sg_zoo.cli.parsing import Parser, errors_for_people
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.index import cards_path, read_index
-from a2sg_zoo.publishing.cards import check
-from a2sg_zoo.publishing.publish import publish
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('publish', __doc__)
     parser.add_argument('run', nargs='?', help='folder of the run (its last checkpoint), or a checkpoint in it')
-    parser.add_argument('--name', help='for the weights, lower case')
-    parser.add_argument('--summary', help='a sentence on what they are')
+    parser.add_argument('--name', help='name of the pretrained weights, in lower case')
+    parser.add_argument('--summary', help='one sentence about them')
     parser.add_argument(
         '--facts',
         type=Path,
         metavar='JSON',
-        help='file with more fields of the entry: data, uses, not_for, limits, flatness...',
+        help='JSON file with more fields of the entry: data, uses, not_for, limits, flatness...',
     )
-    parser.add_argument('--command', help="of the training (default: the run's note, run.json)")
-    parser.add_argument('--location', help='where the file will lie, file:, https: or hf: (default: it is shipped)')
+    parser.add_argument('--command', help='command of the training (default: the one in run.json of the run)')
+    parser.add_argument(
+        '--location', help='address of the file, with file:, https: or hf: (default: the file is shipped)'
+    )
     parser.add_argument(
         '--cards',
         type=Path,
-        default=cards_path(),
         metavar='FOLDER',
-        help="of the cards (default: model_cards in the checkout, or beside the index of one's own)",
+        help='folder of the cards (default: model_cards, in the checkout or beside the index of A2SG_ZOO_INDEX)',
     )
-    parser.add_argument('--replace', action='store_true', help='also under a name that the index has already')
+    parser.add_argument('--replace', action='store_true', help='replace weights that the index already has')
     parser.add_argument(
-        '--any-commit',
-        action='store_true',
-        help='publish even what was trained by code that is at no commit, or differs from it',
+        '--any-commit', action='store_true', help='publish weights that were trained by code with uncommitted changes'
     )
     parser.add_argument('--check', action='store_true', help='compare cards and shipped files with the index')
     args = parser.parse_args(argv)
     if not args.check and not (args.run and args.name and args.summary):
         parser.error('name a run, --name and --summary; or pass --check')
     with errors_for_people():
+        from a2sg_zoo.hub.index import cards_path, read_index
+
+        cards = args.cards or cards_path()
         if args.check:
+            from a2sg_zoo.publishing.cards import check
+
             entries = read_index()
-            problems = check(entries, args.cards)
+            problems = check(entries, cards)
             if problems:
                 raise ConfigError('the zoo is not in order:' + ''.join(f'\n    {problem}' for problem in problems))
-            print(f'{len(entries)} weights, all in order' + ('' if args.cards else '; their cards are not installed'))
+            print(f'{len(entries)} weights, all in order' + ('' if cards else '; their cards are not installed'))
             return
+        from a2sg_zoo.publishing.publish import publish
+
         path, entry = publish(
             args.run,
             args.name,
@@ -64,14 +68,14 @@ def main(argv=None):
             _facts(args.facts),
             args.command,
             args.location,
-            args.cards,
+            cards,
             args.replace,
             args.any_commit,
         )
         print(
             f'{path}: {entry["size"] / 1e6:.1f} MB, '
             + ', '.join(f'{k} {v:.2f}' for k, v in entry['metrics'].items())
-            + f'\ncard: {args.cards / entry.name}.md'
+            + f'\ncard: {cards / entry.name}.md'
         )
 
 

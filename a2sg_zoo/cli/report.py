@@ -1,29 +1,33 @@
-"""Writes the report of a benchmark: Markdown, CSV, and one HTML page that needs no other file.
+"""Write the report of a benchmark as Markdown, CSV, and one HTML page.
 
-    python tools/report.py DIR [--out FOLDER] [--reference tri] [--metric top1]
+    a2sg-zoo report work_dirs/benchmarks/small
+    a2sg-zoo report DIR --out FOLDER --reference tri --metric top1
 
-DIR is the folder of the suite's results; the report goes there too unless --out says otherwise.
+DIR is the folder of the suite's results. The HTML page needs no other file.
 """
 
-import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from a2sg_zoo.benchmark.reports.page import page
-from a2sg_zoo.benchmark.reports.report import build_report, read_plan
-from a2sg_zoo.benchmark.reports.tables import comma_separated, markdown
-from a2sg_zoo.benchmark.suites.results import load_results
-from a2sg_zoo.engine.run import errors_for_people
-from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.cli.parsing import Parser, errors_for_people
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('report', __doc__)
     parser.add_argument('folder', metavar='DIR', type=Path, help='folder of the results')
-    parser.add_argument('--out', type=Path, help='folder of the report (default: DIR)')
-    parser.add_argument('--reference', help="method that the others are compared with (default: the suite's)")
-    parser.add_argument('--metric', help="metric of the tables (default: the suite's)")
-    args = parser.parse_args(arguments)
+    parser.add_argument('--out', type=Path, metavar='FOLDER', help='folder of the report (default: DIR)')
+    parser.add_argument('--reference', help='method that the others are compared with (default: that of the suite)')
+    parser.add_argument('--metric', help='metric of the tables (default: that of the suite)')
+    args = parser.parse_args(argv)
     with errors_for_people():
+        from a2sg_zoo.benchmark.reports.page import page
+        from a2sg_zoo.benchmark.reports.report import build_report
+        from a2sg_zoo.benchmark.reports.selection import read_plan
+        from a2sg_zoo.benchmark.reports.tables import comma_separated, markdown
+        from a2sg_zoo.benchmark.suites.results import load_results
+        from a2sg_zoo.hub.files import check_output_folder, write_output
+
         results, problems = load_results(args.folder)
         plan = read_plan(args.folder)
         report = build_report(
@@ -33,13 +37,13 @@ def main(arguments=None):
             args.metric or plan.get('metric', 'top1'),
             args.reference or plan.get('reference', 'tri'),
         )
-        out = args.out or args.folder
+        out = check_output_folder(args.out or args.folder, 'report')
         for name, text in (
             ('report.md', markdown(report)),
             ('report.csv', comma_separated(report)),
             ('report.html', page(report)),
         ):
-            write_atomically(text.encode(), out / name)
+            write_output(text, out / name, 'report')
         gaps = sum(row['seeds_planned'] - row['seeds_done'] for table in report.tables for row in table.rows)
         print(
             f'{out}/report.md, .csv, .html: {len(report.tables)} tables'

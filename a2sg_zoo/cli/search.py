@@ -1,54 +1,71 @@
-"""Searches for values of a config by Hyperopt's TPE, judged by a part of the training data.
+"""Search for good values of a config, such as the learning rate, with Optuna's TPE.
 
-    python tools/search.py CONFIG.py --trials 20 --workers 2
-    python tools/search.py SUITE.py --trials 6 --workers 2
+    a2sg-zoo search CONFIG.py --trials 20 --workers 2
+    a2sg-zoo search SUITE.py --trials 6 --workers 2
 
-A config has its search under `search`; of a suite, every network, data set and method is searched alike. The best
-values are printed, and written to best.json beside the trials; the same command goes on where it was stopped.
+A part of the training data judges the trials. A config describes its search under `search`. In a suite, every network,
+data set and method is searched in the same way. The best values are printed, and written to best.json beside the
+trials. Run the same command again to continue an interrupted search.
 """
 
-import argparse
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from mmengine.config import Config
-
-from a2sg_zoo.benchmark.suites.suite import compose, read_suite
-from a2sg_zoo.benchmark.tuning.trials import tune
-from a2sg_zoo.engine.config import find_config, load_config, validate_config
-from a2sg_zoo.engine.run import errors_for_people
-from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people
+from a2sg_zoo.errors import ConfigError, DataError
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('search', __doc__)
     parser.add_argument('file', type=Path, help='config or suite')
-    parser.add_argument('--trials', type=int, required=True, help='trials in all, those of earlier calls included')
-    parser.add_argument('--workers', type=int, default=1, help='trials at a time (default: 1)')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--out', type=Path, help='folder of the trials (default: work_dirs/searches/NAME)')
-    parser.add_argument('--only', nargs='+', metavar='METHOD', help='of a suite: only these methods')
-    args = parser.parse_args()
-    with errors_for_people():
+    parser.add_argument(
+        '--trials', type=at_least(1), required=True, help='total number of trials, with those of earlier calls'
+    )
+    parser.add_argument('--workers', type=at_least(1), default=1, help='trials at a time (default: 1)')
+    parser.add_argument('--seed', type=at_least(0), default=0, help='seed of the search (default: 0)')
+    parser.add_argument(
+        '--out', type=Path, metavar='FOLDER', help='folder of the trials (default: work_dirs/searches/NAME)'
+    )
+    parser.add_argument('--only', nargs='+', metavar='METHOD', help='only these methods of a suite')
+    args = parser.parse_args(argv)
+    with errors_for_people('interrupted; run the same command again to continue'):
+        from a2sg_zoo.benchmark.tuning.trials import tune
+        from a2sg_zoo.hub.files import write_atomically
+
         folder = args.out or Path('work_dirs/searches', args.file.stem)
-        best = {}
+        best, problems = {}, []
         for name, composed, description, timeout in _searches(args.file, args.only):
 
             def report(trial, name=name):
                 score = f'failed: {trial["note"]}' if trial['score'] is None else f'{trial["score"]:.2f}'
                 print(f'{name} trial {trial["trial"]}: {score}  {trial["values"]}', flush=True)
 
-            found = tune(composed, description, folder / name, args.trials, args.workers, args.seed, timeout, report)
+            try:
+                found = tune(
+                    composed, description, folder / name, args.trials, args.workers, args.seed, timeout, report
+                )
+            except DataError as error:  # the other methods get their trials all the same
+                problems.append(str(error))
+                continue
             best[name] = dict(score=found['score'], options=found['values'])
             print(f'{name} best: {found["score"]:.2f}  {found["values"]}', flush=True)
             write_atomically((json.dumps(best, indent=1) + '\n').encode(), folder / 'best.json')
+        if problems:
+            raise DataError('; '.join(problems))
 
 
-def _searches(file, only):
+def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any, dict[str, Any], float]]:
     """(name, compose(overrides), description, timeout) of each search that a file describes."""
-    file = find_config(file)
-    if 'networks' not in Config.fromfile(file, import_custom_modules=False):
+    from a2sg_zoo.benchmark.suites.suite import compose, read_suite
+    from a2sg_zoo.engine.config import load_config
+    from a2sg_zoo.engine.config_files import read_config
+    from a2sg_zoo.engine.config_names import find_config
+
+    found, methods = find_config(file)
+    if 'networks' not in read_config(found, methods).values:
         cfg = load_config(file)
         if 'search' not in cfg:
             raise ConfigError(f'{file} describes no search; add a dictionary `search` with a space')
@@ -56,7 +73,6 @@ def _searches(file, only):
         def composed(options):
             cfg = load_config(file, options)
             cfg.pop('search')
-            validate_config(cfg)
             return cfg
 
         yield file.stem, composed, cfg.search.to_dict(), 86400

@@ -1,31 +1,39 @@
-"""Evaluates a checkpoint: mIoU, mAcc, aAcc, per class and overall; or top-1 and top-5 after each time step.
+"""Evaluate a checkpoint on the test data of a config.
 
-python tools/test.py configs/spikformer_ade20k_a2sg.py CHECKPOINT --out result.json --show-dir pictures
+    a2sg-zoo test configs/spikformer_ade20k_a2sg.py CHECKPOINT --out result.json --show-dir pictures
+
+A segmentation is scored by mIoU, mAcc and aAcc, overall and for each class; a classification by top-1 and top-5
+accuracy after each time step.
 """
 
-import argparse
+from collections.abc import Sequence
 
-from mmengine.config import DictAction
+from a2sg_zoo.cli.parsing import Parser, errors_for_people
+from a2sg_zoo.engine.arguments import add_config_arguments, add_launcher_arguments, add_options_argument
 
-from a2sg_zoo.engine.run import errors_for_people, prepare_config, test
 
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('test', __doc__)
+    add_config_arguments(parser)
     parser.add_argument(
-        'checkpoint', help='a checkpoint file; a name in the zoo; "best" or "last": that of the work dir'
+        'checkpoint', help='checkpoint file, name of pretrained weights, or "best" or "last" of the work dir'
     )
-    parser.add_argument('--out', metavar='JSON', help='file for the metrics')
-    parser.add_argument('--show-dir', metavar='FOLDER', help='folder for pictures: image, truth, prediction')
-    parser.add_argument('--work-dir', help='folder of the log (default: work_dirs/NAME)')
+    parser.add_argument('--out', metavar='JSON', help='write the metrics to this file')
+    parser.add_argument(
+        '--show-dir', metavar='FOLDER', help='write pictures of image, truth and prediction to this folder'
+    )
+    parser.add_argument('--work-dir', metavar='FOLDER', help='folder of the log (default: work_dirs/NAME)')
     parser.add_argument('--demo', action='store_true', help='evaluate on the embedded miniature data')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='override the config')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    add_options_argument(parser)
+    add_launcher_arguments(parser)
+    args = parser.parse_args(argv)
     with errors_for_people():
-        cfg = prepare_config(args.config, args.cfg_options, args.demo, args.work_dir, launcher=args.launcher)
+        from a2sg_zoo.engine.run import prepare_config, test
+
+        cfg = prepare_config(
+            args.config, args.cfg_options, args.demo, args.work_dir, launcher=args.launcher, methods=args.method
+        )
         test(cfg, args.checkpoint, args.out, args.show_dir)
 
 

@@ -1,57 +1,33 @@
-"""Trains, measures, and writes docs/why_it_works.md: what holds of the paper's argument on small networks.
+"""Train and measure small networks, and write docs/why_it_works.md: which claims of the paper hold.
 
-    python tools/why_it_works.py --data CIFAR10_FOLDER --workers 2
+    a2sg-zoo why_it_works --data CIFAR10_FOLDER --workers 2
 
-CIFAR10_FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; without --data, the environment variable CIFAR10_FOLDER says
-where. The second data set, scikit-learn's digits, is at hand. Fixed TRI, BOX and ASY, ST-ASG and A2SG are trained with
-every seed (configs/suites/why_it_works.py). The table of operations needs NeuroBench, and is left out without it. What
-is done stays done: an interrupted command goes on when it is given again.
+CIFAR10_FOLDER holds train/CLASS/*.jpg and test/CLASS/*.jpg. Without --data, the environment variable CIFAR10_FOLDER
+names it. The second data set, scikit-learn's digits, needs no download. Fixed TRI, BOX and ASY, ST-ASG and A2SG are
+trained with every seed (configs/suites/why_it_works.py). The table of operations needs NeuroBench and is left out
+without it. Run the same command again to continue an interrupted one; finished work is kept.
 """
 
-import argparse
-import math
 import os
-import shlex
-import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from a2sg_zoo.analysis.compare import compare
-from a2sg_zoo.analysis.compare_measures import SECTIONS, SETTINGS
-from a2sg_zoo.analysis.measures.objective import Objective
-from a2sg_zoo.analysis.report import Report, load_batches, load_network
-from a2sg_zoo.analysis.runs import read_runs
-from a2sg_zoo.analysis.sections import SECTIONS as SECTIONS_OF_ONE
-from a2sg_zoo.benchmark.suites.job import machine
-from a2sg_zoo.benchmark.suites.plan import plan
-from a2sg_zoo.benchmark.suites.runner import run_suite, survey
-from a2sg_zoo.benchmark.suites.suite import read_suite
-from a2sg_zoo.engine.run import errors_for_people, prepare_config
-from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.evidence import exactness
-from a2sg_zoo.evidence.document import write_document
-from a2sg_zoo.evidence.paper import A2SG, ASY_, BOX_, STASG, TRI_, WIDTH, evaluate, growth_rows, pixels, theorem_tables
-from a2sg_zoo.registry import DATASETS, POLICIES
-
-_NAMES = dict(cifar10_subset='CIFAR-10 images', digits='digits')
-_METHODS = dict(tri=TRI_, box=BOX_, asy=ASY_, stasg=STASG, a2sg=A2SG, a2sg_rarely='A2SG, now and then')
-# of the network that is shown: a grid of 15 x 15
-_SHOWN = dict(points=15, span=0.5, dimensions=2)
+from a2sg_zoo.analysis.settings import COMPARISON
+from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command; argv: its arguments, None for those of the process."""
+    parser = Parser('why_it_works', __doc__)
     parser.add_argument('--data', metavar='FOLDER', help='CIFAR-10 as image files')
-    parser.add_argument('--seeds', type=int, default=3, help='seeds a method (default: 3)')
+    parser.add_argument('--seeds', type=at_least(1), default=3, help='seeds for each method (default: 3)')
     parser.add_argument('--out', default='docs', metavar='FOLDER', help='folder of the document (default: docs)')
-    parser.add_argument('--workers', type=int, default=2, help='runs at a time (default: 2)')
+    parser.add_argument('--workers', type=at_least(1), default=2, help='runs at a time (default: 2)')
     parser.add_argument(
         '--samples',
-        type=int,
-        default=SETTINGS['samples'],
-        help=f'training samples to measure on (default: {SETTINGS["samples"]})',
+        type=at_least(1),
+        default=COMPARISON['samples'],
+        help='training samples to measure on (default: %(default)s)',
     )
     parser.add_argument('--suite', default='configs/suites/why_it_works.py', help='suite file (default: %(default)s)')
     parser.add_argument(
@@ -59,180 +35,15 @@ def main():
         type=Path,
         metavar='FOLDER',
         default=Path('work_dirs/why_it_works'),
-        help='folder of runs and measures (default: %(default)s)',
+        help='folder of runs and measurements (default: %(default)s)',
     )
-    args = parser.parse_args()
-    with errors_for_people():
-        for name in ('seeds', 'workers', 'samples'):
-            if getattr(args, name) < 1:
-                raise ConfigError(f'--{name} must be at least 1, got {getattr(args, name)}')
+    args = parser.parse_args(argv)
+    with errors_for_people('interrupted; run the same command again to continue'):
         if args.data:
             os.environ['CIFAR10_FOLDER'] = args.data
-        suite = read_suite(args.suite)
-        suite.seeds = list(range(args.seeds))
-        runs = plan(suite)
-        _check_data(runs)
-        _train(suite, runs, args)
-        groups, failed = _measure(runs, args)
-        digits = next(run for run in runs if run.dataset == 'digits')
-        growths = growth_rows(*pixels(_objective(args.work / 'work' / digits.name, args.work)))
-        theorems = theorem_tables()
-        claims = evaluate(groups, theorems, growths)
-        command = 'python tools/why_it_works.py --data CIFAR10_FOLDER' + f' --seeds {args.seeds}' * (args.seeds != 3)
-        write_document(
-            args.out,
-            groups,
-            claims,
-            theorems,
-            growths,
-            command,
-            _facts(suite, runs, groups, args),
-            _numbers(runs, groups, theorems, growths),
-            failed,
-            _shown(groups, args.work),
-            exactness.tables(),
-        )
-    print('\n'.join(f'{claim.verdict:13} {claim.text}' for claim in claims))
-    print(f'\n{args.out}/why_it_works.md is written')
+        from a2sg_zoo.evidence.experiment import write
 
-
-def _check_data(runs):
-    """Raises ConfigError before anything is trained, if there are no images."""
-    for root in {run.config.get('data_root') for run in runs} - {None}:
-        if not (Path(root) / 'train').is_dir():
-            raise ConfigError(
-                f'{root} has no folder train/ of images; name the folder of CIFAR-10 as image files with --data'
-            )
-
-
-def _train(suite, runs, args):
-    left = len(survey(runs, args.work).to_do)
-    problems = []
-    with tqdm(total=left, unit='run', desc='training', smoothing=0.1) as bar:
-
-        def report(run, result):
-            if result['status'] == 'failed':
-                problems.append(f'{run.name}: {result["reason"]}')
-            bar.update()
-
-        run_suite(suite, runs, args.work, shlex.join(['python', *sys.argv]), report=report, workers=args.workers)
-    if problems:
-        raise ConfigError(
-            'runs failed; their logs are in '
-            f'{args.work}/work; the same command tries them again:\n  ' + '\n  '.join(problems)
-        )
-
-
-def _measure(runs, args):
-    """{data set's name: Group}, and what could not be measured."""
-    # the suite knows the methods by name; what tells two of a kind apart stands in the facts
-    folders = [
-        replace(folder, method=_METHODS[run.method])
-        for run, folder in zip(runs, read_runs([args.work / 'work' / run.name for run in runs]))
-    ]
-    datasets = {args.work / 'work' / run.name: run.dataset for run in runs}
-    with tqdm(total=len(folders), unit='run', desc='measuring', smoothing=0.1) as bar:
-
-        def report(run, error):
-            if error:
-                bar.write(f'{run.name}: not measured: {error}')
-            bar.update()
-
-        groups, failed = compare(
-            folders, list(SECTIONS), args.work / 'measures', dict(samples=args.samples), args.workers, report
-        )
-    return {_NAMES.get(name, name): group for group in groups for name in [datasets[group.entries[0].run.path]]}, failed
-
-
-def _objective(folder, work, samples=64):
-    (run,) = read_runs([folder])
-    cfg = prepare_config(run.config)
-    cfg.work_dir = str(work / 'measures' / 'log')
-    model = load_network(cfg, run.checkpoint)
-    return Objective(model, load_batches(cfg, model, samples=samples, batch_size=64))
-
-
-def _shown(groups, work):
-    """What `tools/analyze.py` draws of one network: (what it is, {stem: figure})."""
-    name, group = next(iter(groups.items()))
-    run = group.methods[A2SG][0].run
-    report = Report(_objective(run.path, work, SETTINGS['samples']), work / 'measures' / 'shown', settings=_SHOWN)
-    figures = {
-        stem: figure
-        for section in ('landscape', 'energy', 'rasters')
-        for stem, figure in SECTIONS_OF_ONE[section](report)[2].items()
-    }
-    return (
-        f'{name}, {run.method}, seed {run.seed}: loss around the minimum in two random directions, energy of each '
-        'layer, spikes and feature maps of one image. `tools/analyze.py RUN --what landscape,energy,rasters` draws '
-        'them of any run.'
-    ), figures
-
-
-def _facts(suite, runs, groups, args):
-    cfg, first = runs[0].config, {run.dataset: run for run in reversed(runs)}
-    backbone, training = cfg.model.backbone, cfg.train_cfg.max_iters
-    data = []
-    for run in first.values():
-        loader, group = run.config.train_dataloader, groups[_NAMES[run.dataset]]
-        images = len(DATASETS.build(loader.dataset))
-        tested = {entry.sections['accuracy']['test_samples'] for entry in group.entries}
-        data.append(
-            f'{_NAMES[run.dataset]}: {images:,} for training, {", ".join(f"{n:,}" for n in tested)} for the '
-            f'test, {loader.dataset.size} x {loader.dataset.size} pixels, batches of {loader.batch_size}, '
-            f'{training * loader.batch_size / images:.0f} passes'
-        )
-    methods = {run.method: run for run in reversed(runs)}
-    policies = [
-        f'{_METHODS[name]} is {POLICIES.build(methods[name].config.custom_hooks[0].policy)}' for name in suite.methods
-    ]
-    return [
-        (
-            'network',
-            f'{backbone.type}, {_parameters(groups)} parameters, blocks {backbone.depths}, widths '
-            f'{backbone.widths}, T = {backbone.T}',
-        ),
-        ('data', '; '.join(data)),
-        ('methods', '; '.join(policies)),
-        (
-            'training',
-            f'{training} steps of {cfg.optim_wrapper.optimizer.type}, learning rate '
-            f'{cfg.optim_wrapper.optimizer.lr:g} for all, seeds 0 to {args.seeds - 1}, '
-            f'configs/suites/{suite.name}.py',
-        ),
-        (
-            'measured on',
-            f'{args.samples} training images without augmentation, the same for all runs; accuracy on all test images',
-        ),
-        ('machine', machine()),
-    ]
-
-
-def _parameters(groups):
-    return ' and '.join(
-        f'{n:,}' for n in sorted({entry.parameters for group in groups.values() for entry in group.entries})
-    )
-
-
-def _numbers(runs, groups, theorems, growths):
-    """What fills the braces of `why_text`."""
-    cfg = runs[0].config
-    betas = [beta for row in growths if row['growth'] for beta in row['growth'].betas] or [math.nan]
-    hooks = [run.config.custom_hooks[0] for run in runs]
-    return dict(
-        log_interval=hooks[0].log_interval,
-        rarely=max(hook.policy.get('interval', 1) for hook in hooks),
-        rho=SETTINGS['rho'],
-        cases=theorems[0][0]['cases'],
-        width=WIDTH,
-        betas=f'{min(betas):g} to {max(betas):g}',
-        parameters=_parameters(groups),
-        steps=cfg.train_cfg.max_iters,
-        sizes=' and '.join(
-            f'{size} x {size}'
-            for size in sorted({run.config.train_dataloader.dataset.size for run in runs}, reverse=True)
-        ),
-    )
+        write(args)
 
 
 if __name__ == '__main__':

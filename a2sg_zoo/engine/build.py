@@ -1,16 +1,21 @@
 """From a config to MMEngine's runner, its parts checked against each other."""
 
+import inspect
+import logging
 import os
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import distributed
 
 from a2sg_zoo.engine.memory import keep_freed_memory
+from a2sg_zoo.engine.parts import hooks_of, schedules_of
+from a2sg_zoo.engine.runner import ZooRunner
 from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.utils.models import unwrap_model
 
 _runs = count(1)
 
@@ -22,8 +27,11 @@ def build_runner(cfg):
     apart = False
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         apart = _join_without_cuda(cfg)
+    parts = {name: deepcopy(cfg[name]) for name in inspect.signature(Runner).parameters if name in cfg}
+    parts['custom_hooks'] = [*hooks_of(cfg), *parts.get('custom_hooks', [])]
+    parts['param_scheduler'] = schedules_of(cfg)
     try:
-        runner = Runner.from_cfg(cfg)
+        runner = ZooRunner(**parts, cfg=cfg)
     except A2SGError:
         raise
     except (TypeError, ValueError, KeyError, AssertionError) as error:
@@ -38,13 +46,13 @@ def build_runner(cfg):
         unwrapped(runner).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
     if not torch.cuda.is_available():
         keep_freed_memory()
+        # it warns of the absence, which is no fault, when the first kernel is compiled
+        logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
     if apart:
         runner.logger.warning(
             'sync_bn is left out, for SyncBatchNorm needs CUDA devices: batch norms take, and keep, '
             "the statistics of their own process' share of the batch"
         )
-    # MMEngine would log several lines for each parameter of the network
-    runner.logger.addFilter(lambda record: not str(record.msg).startswith('paramwise_options'))
     return runner
 
 
@@ -78,7 +86,7 @@ def _join_without_cuda(cfg):
 
 
 def unwrapped(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return unwrap_model(runner.model)
 
 
 def check_channels(model):

@@ -1,110 +1,74 @@
 """From a config file to a run: what `tools/train.py` and `tools/test.py` call."""
 
-import argparse
-import json
 import logging
 import os
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
+from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from mmengine.runner import Runner
 
 from a2sg_zoo.engine.build import build_runner, check_classes, summary, unwrapped
-from a2sg_zoo.engine.config import load_config, validate_config
+from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
-from a2sg_zoo.errors import A2SGError, ConfigError, printable, with_commands_of_here
+from a2sg_zoo.engine.work_folder import held
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.pretrained import locate
 
 
-@contextmanager
-def errors_for_people():
-    """Prints an expected error without its traceback and ends with status 2; A2SG_DEBUG=1 shows the traceback."""
-    if hasattr(sys.stdout, 'reconfigure'):  # a console that is not UTF-8 shows names as escapes
-        sys.stdout.reconfigure(errors='backslashreplace')
-    try:
-        yield
-    except A2SGError as error:
-        if os.environ.get('A2SG_DEBUG'):
-            raise
-        # a DataLoader's worker wraps the message in its own traceback
-        message = str(error).rsplit(f'{type(error).__name__}: ', 1)[-1].strip()
-        message = printable(with_commands_of_here(message), keep='\n')
-        print(f'\nerror: {message}', file=sys.stderr)
-        sys.exit(2)
-
-
-class _Options(DictAction):
-    """MMEngine's, which keeps the options as they were written, too, in `written_options`."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        super().__call__(parser, namespace, values, option_string)
-        namespace.written_options = [*namespace.written_options, *values]
-
-
-def add_train_arguments(parser):
-    """Lets an argument parser read the command lines of `tools/train.py`."""
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder of the run (default: work_dirs/NAME)')
-    parser.add_argument(
-        '--resume',
-        nargs='?',
-        const='auto',
-        metavar='CHECKPOINT',
-        help='go on from a checkpoint, or from the newest one in the work dir',
-    )
-    parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on a CPU')
-    parser.add_argument('--demo', action='store_true', help='embedded miniature data and a short schedule')
-    parser.add_argument('--seed', type=int, help="of all random generators (default: the config's)")
-    parser.add_argument('--cfg-options', nargs='+', action=_Options, metavar='KEY=VALUE', help='override the config')
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    parser.set_defaults(written_options=[])
-
-
-def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none'):
-    """The complete, validated config of a run.
+def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
+    """The complete, checked config of a run.
 
     Args:
-        path: config file.
+        path: file or name of a config.
         options: overrides, {dotted key: value}.
         demo: swap in the embedded data set and short schedule that the config describes under `demo`.
         work_dir: folder of the run; by default work_dirs/NAME, with _demo appended for a demo.
         seed: of all generators.
         launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi').
+        methods: names or files of methods that the config is trained with.
+
+    Raises:
+        ConfigError: the config has a mistake; the message names the file or the key.
     """
-    cfg = load_config(path, options, demo=demo)
-    validate_config(cfg)
+    cfg = load_config(path, options, demo, methods)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / (Path(path).stem + ('_demo' if demo else '')))
+        cfg.work_dir = str(Path('work_dirs') / (Path(cfg.filename).stem + ('_demo' if demo else '')))
     if seed is not None:
         cfg.setdefault('randomness', {})['seed'] = seed
     cfg.launcher = launcher
     return cfg
 
 
-def train(cfg, resume=None, amp=False):
-    """Trains; returns the runner.
+def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
+    """Trains the network of a config.
 
     Args:
         cfg: from `prepare_config`.
         resume: None, a checkpoint, or 'auto' for the newest sound one in the run's folder.
         amp: mixed precision: float16 with a scaled loss on CUDA, bfloat16 elsewhere.
+
+    Returns:
+        The runner after the last iteration.
+
+    Raises:
+        ConfigError: the parts of the run do not fit each other, or its folder is in use or holds another run.
+        CheckpointError: a checkpoint cannot be read, written or resumed from.
+        NonFiniteError: the training met NaN or infinity.
+        MachineError: the machine refused memory, space or a process.
     """
     if amp:
-        mixed = 'AmpOptimWrapper' if torch.cuda.is_available() else 'BFloat16OptimWrapper'
-        if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', mixed):
-            raise ConfigError(
-                f'--amp would take the place of {cfg.optim_wrapper.type}, which knows no mixed precision; leave it out'
-            )
-        cfg.optim_wrapper.type = mixed
-    if resume == 'auto':
+        _use_mixed_precision(cfg)
+    if resume == 'auto' or resume is None and cfg.get('resume') and not cfg.get('load_from'):
         resume = find_resume_checkpoint(cfg.work_dir)
         if resume is None:
+            cfg.resume = False
             print_log(
                 f'{cfg.work_dir} holds no checkpoint to resume from: the run begins at iteration 0',
                 'current',
@@ -112,24 +76,51 @@ def train(cfg, resume=None, amp=False):
             )
     if resume is not None:
         cfg.resume, cfg.load_from = True, str(resume)
-    runner = build_runner(cfg)
-    loader = runner.build_dataloader(cfg.train_dataloader, seed=runner.seed)
-    runner._train_dataloader = loader
-    check_classes(unwrapped(runner), loader.dataset, 'the training data')
-    runner.logger.info(summary(runner, ('training', loader)))
-    runner.train()
+    own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
+    with held(cfg.work_dir, own, cfg.get('launcher', 'none')), machine_faults_named(cfg.work_dir):
+        runner = build_runner(cfg)
+        loader = runner.train_dataloader
+        check_classes(unwrapped(runner), loader.dataset, 'the training data')
+        runner.logger.info(summary(runner, ('training', loader)))
+        runner.logger.info(f'Run in {runner.work_dir}; environment, config and hooks are in {runner.logger.log_file}')
+        runner.train()
     return runner
 
 
-def test(cfg, checkpoint, out=None, show_dir=None):
-    """Evaluates a checkpoint; returns the metrics.
+def _use_mixed_precision(cfg: Config) -> None:
+    mixed = 'AmpOptimWrapper' if torch.cuda.is_available() else 'BFloat16OptimWrapper'
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', mixed):
+        raise ConfigError(
+            f'--amp would replace optim_wrapper.type = {cfg.optim_wrapper.type}, which has no mixed precision; leave '
+            'it out'
+        )
+    cfg.optim_wrapper.type = mixed
+    cfg.optim_wrapper.pop('enabled', None)
+
+
+def test(
+    cfg: Config,
+    checkpoint: str | os.PathLike,
+    out: str | os.PathLike | None = None,
+    show_dir: str | os.PathLike | None = None,
+) -> dict:
+    """Evaluates a checkpoint.
 
     Args:
         cfg: from `prepare_config`.
         checkpoint: file to load, or a name in the zoo; 'best' or 'last' for that of the run's folder.
         out: JSON file for the metrics, overall and for each class.
-        show_dir: folder for pictures.
+        show_dir: folder for pictures of a segmentation.
+
+    Returns:
+        The metrics, {name: number}.
+
+    Raises:
+        ConfigError: the parts do not fit each other, or `out` or `show_dir` cannot be written.
+        CheckpointError: the checkpoint is missing, damaged, or of another network.
     """
+    if out is not None:
+        out = check_output(out, 'test')
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
@@ -137,13 +128,13 @@ def test(cfg, checkpoint, out=None, show_dir=None):
         if 'decode_head' not in cfg.model:
             raise ConfigError('--show-dir draws segmentations, and this network gives none; leave it out')
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
-    runner = build_runner(cfg)
-    check_classes(unwrapped(runner), runner.test_dataloader.dataset, 'the test data')
-    runner.logger.info(summary(runner, ('test', runner.test_dataloader)))
-    metrics = runner.test()
-    if out is not None:
+    with machine_faults_named(cfg.work_dir):
+        runner = build_runner(cfg)
+        check_classes(unwrapped(runner), runner.test_dataloader.dataset, 'the test data')
+        runner.logger.info(summary(runner, ('test', runner.test_dataloader)))
+        metrics = runner.test()
+    if out is not None and is_main_process():
         per_class = [row for metric in runner.test_evaluator.metrics for row in getattr(metric, 'per_class', [])]
         result = dict(config=str(cfg.filename), checkpoint=str(checkpoint), metrics=metrics, per_class=per_class)
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        Path(out).write_text(json.dumps(result, indent=2) + '\n')
+        write_output(result, out, 'test')
     return metrics

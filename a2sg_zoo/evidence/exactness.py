@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from a2sg_zoo.analysis.measures.energy import measure_energy
-from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher
+from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher_spectrum
 from a2sg_zoo.analysis.measures.growth import Perceptron
 from a2sg_zoo.analysis.measures.hessian import Hessian, hessian_spectrum, hessian_trace
 from a2sg_zoo.analysis.measures.objective import Objective
@@ -51,11 +51,11 @@ def curvature_rows(samples=40, widths=(8, 16, 12, 4), seed=0):
     v = torch.randn(objective.size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     mean, error = hessian_trace(objective, vectors=200)
     found = [
-        ('largest Fisher eigenvalue', 'Gram matrix', fisher(objective, 'gram').eigenvalues[WHOLE], largest),
+        ('largest Fisher eigenvalue', 'Gram matrix', fisher_spectrum(objective, 'gram').eigenvalues[WHOLE], largest),
         (
             'largest Fisher eigenvalue',
             'power iteration',
-            fisher(objective, 'power', tolerance=1e-9, iterations=500).eigenvalues[WHOLE],
+            fisher_spectrum(objective, 'power', tolerance=1e-9, iterations=500).eigenvalues[WHOLE],
             largest,
         ),
         ('largest Hessian eigenvalue', f'Lanczos, {spectrum.steps} steps', spectrum.largest, float(eigenvalues[-1])),

@@ -1,16 +1,17 @@
 """The network as it is deployed: one module from pictures to logits, in operations that can be traced."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from a2sg_zoo.compat import swaps_channels
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.export.fold import fold_batch_norms
 from a2sg_zoo.models.backbones.qkformer import AcrossBatch
-from a2sg_zoo.neurons import ILIF, Neuron
+from a2sg_zoo.neurons import compute_reference, use_backend
 
 
 class Deployed(nn.Module):
@@ -47,9 +48,9 @@ class Deployed(nn.Module):
         self.input_shape = (channels, *size) if self.takes_pictures else (self.T, channels, *size)
         preprocessor = network.data_preprocessor
         # pictures of a segmentation are loaded blue first
-        converted = getattr(preprocessor, '_channel_conversion', False)
+        converted = swaps_channels(preprocessor)
         self.flip = self.takes_pictures and converted == (self.task == 'classification')
-        normalised = getattr(preprocessor, '_enable_normalize', False)
+        normalised = 'mean' in dict(preprocessor.named_buffers())
         kind = dict(dtype=self.dtype)
         self.register_buffer('mean', preprocessor.mean.to(**kind) if normalised else torch.zeros(1, 1, 1, **kind))
         self.register_buffer('std', preprocessor.std.to(**kind) if normalised else torch.ones(1, 1, 1, **kind))
@@ -94,58 +95,19 @@ class Deployed(nn.Module):
 
 
 @contextmanager
-def exportable(network):
-    """Within it, spiking neurons compute their spikes in plain operations, time step by time step, without a gradient.
+def exportable(network: nn.Module) -> Iterator[nn.Module]:
+    """Within it, spiking neurons compute their spikes in plain operations, which a tracer can follow without gradients.
 
-    A tracer sees through those, which it cannot through the neurons' hand-written backward pass. `AcrossBatch` takes
-    each sample by itself, as it does in a batch of one. A neuron with a `forward` of its own keeps it.
+    `AcrossBatch` takes each sample by itself, as it does in a batch of one. A neuron with a `forward` of its own keeps
+    it.
     """
-    swapped = []
-    for module in network.modules():
-        plain = next(
-            (
-                plain
-                for kind, plain in _PLAIN.items()
-                if isinstance(module, kind) and type(module).forward is kind.forward
-            ),
-            None,
-        )
-        if plain is not None:
-            module.forward = partial(plain, module)
-            swapped.append(module)
+    across = [module for module in network.modules() if isinstance(module, AcrossBatch)]
+    before = [module.each_alone for module in across]
+    for module in across:
+        module.each_alone = True
     try:
-        yield network
+        with use_backend(network, compute_reference):
+            yield network
     finally:
-        for module in swapped:
-            del module.forward
-
-
-def _spikes(neuron, x):
-    dynamics = neuron.dynamics
-    decay, gain, shift = dynamics.coefficients(neuron.rate)
-    v, spikes = None, []
-    for current in x.unbind(0):
-        u = current * gain if dynamics.decay_input else current
-        if v is not None:
-            u = u + v * decay
-        elif dynamics.v_reset:
-            u = u + decay * dynamics.v_reset
-        if dynamics.v_reset and dynamics.decay_input:
-            u = u + shift
-        s = (u >= dynamics.v_threshold).to(u.dtype)
-        v = dynamics.reset(u, s)
-        spikes.append(s)
-    return torch.stack(spikes)
-
-
-def _counts(neuron, x):
-    v, counts = None, []
-    for current in x.unbind(0):
-        u = current if v is None else neuron.decay * v + current
-        n = (u / neuron.v_threshold).clamp(0, neuron.levels).round()
-        v = u - neuron.v_threshold * n
-        counts.append(n)
-    return torch.stack(counts) / neuron.levels
-
-
-_PLAIN = {Neuron: _spikes, ILIF: _counts, AcrossBatch: lambda module, x: module.neuron(x)}
+        for module, each_alone in zip(across, before):
+            module.each_alone = each_alone

@@ -33,17 +33,18 @@ Source: Pedersen et al., Nature Communications 2024.
 import io
 import json
 from collections import Counter
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
+from a2sg_zoo.compat import tensors_in
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.to_onnx import facts
+from a2sg_zoo.models.layers.norms import BATCH_NORMS
 from a2sg_zoo.neurons import ILIF, Neuron
 
 _SAME = (
@@ -89,12 +90,8 @@ def to_nir(deployed, name, dt=1e-4):
         )
     # one step of one sample
     shape = deployed.input_shape if deployed.takes_pictures else (1, *deployed.input_shape[1:])
-    T, deployed.network.backbone.T = deployed.T, 1
     tracer = _Tracer(nir, dt)
-    try:
-        tracer.trace(deployed.network, torch.zeros(1, *shape, dtype=deployed.dtype), shape[-3:])
-    finally:
-        deployed.network.backbone.T = T
+    tracer.trace(deployed.network, torch.zeros(1, *shape, dtype=deployed.dtype), shape[-3:], T=1)
     preprocessing = dict(
         mean=deployed.mean.flatten().tolist(), std=deployed.std.flatten().tolist(), blue_first=deployed.flip
     )
@@ -151,54 +148,53 @@ class _Tracer(TorchFunctionMode):
             nn.MaxPool2d: self._max_pool,
             Neuron: self._neuron,
             ILIF: self._refuse_integers,
-            _BatchNorm: self._refuse_batch_norm,
+            **dict.fromkeys(BATCH_NORMS, self._refuse_batch_norm),
         }
 
-    def trace(self, network, x, shape):
+    def trace(self, network, x, shape, **kwargs):
         self.nodes['input'] = self.nir.Input({'input': np.array(shape)})
         self._set(x, _Value(('input',), tuple(shape)))
-        modules = dict(network.named_modules())
-        for name, module in modules.items():
-            module.forward = self._wrapped(name, module, module.forward)
+        handles = []
+        for name, module in network.named_modules():
+            handles.append(module.register_forward_pre_hook(partial(self._enter, name)))
+            # called after an error too, so that the path always tells where the tracer is
+            handles.append(module.register_forward_hook(self._leave, always_call=True))
         try:
             with torch.no_grad(), self:
-                y = network(x.transpose(0, 1) if x.dim() == 5 else x)
+                y = network(x, **kwargs)
         finally:
-            for module in modules.values():
-                del module.forward
+            for handle in handles:
+                handle.remove()
         self.nodes['output'] = self.nir.Output({'output': np.array(self._value(y).shape)})
         self._connect(self._value(y), 'output')
 
-    def _wrapped(self, name, module, forward):
-        make = next((make for kind, make in self._makers.items() if isinstance(module, kind)), None)
+    def _maker(self, module):
+        return next((make for kind, make in self._makers.items() if isinstance(module, kind)), None)
 
-        def run(*args, **kwargs):
-            self._path.append((name, module))
-            try:
-                if make is None:
-                    return forward(*args, **kwargs)
-                self._inside = True
-                try:
-                    y = forward(*args, **kwargs)
-                finally:
-                    self._inside = False
-                # the layer's tensors are (T * B, ...), a neuron's (T, B, ...), with T = B = 1
+    def _enter(self, name, module, args):
+        self._path.append((name, module))
+        if self._maker(module) is not None:
+            self._inside = True
+
+    def _leave(self, module, args, y):
+        name, make = self._path[-1][0], self._maker(module)
+        try:
+            if make is not None and y is not None:  # there is no output after an error
+                self._inside = False
+                # a layer's tensors are (T * B, ...), those of a neuron (T, B, ...), with T = B = 1
                 value = self._value(args[0])
                 lead = args[0].dim() - len(value.shape)
                 self._set(y, make(name, module, value, tuple(y.shape[lead:])))
-                return y
-            finally:
-                self._path.pop()
-
-        return run
+        finally:
+            self._path.pop()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if self._inside or not isinstance(result, (torch.Tensor, tuple, list)):
             return result
-        values = [self._values[id(x)] for x in tree_leaves((args, kwargs)) if id(x) in self._values]
-        results = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        values = [self._values[id(x)] for x in tensors_in((args, kwargs)) if id(x) in self._values]
+        results = tensors_in(result)
         if values and results:
             self._set(results[0], self._operation(func.__name__, values, results, args, kwargs))
         return result

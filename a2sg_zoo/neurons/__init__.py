@@ -1,9 +1,13 @@
 """Multi-step spiking neurons: the dynamics, their backward pass, and the modules that networks are built of."""
 
+from .backends import compute_fused, compute_reference
+from .contexts import hold_widths, recorded_gradients, recorded_potentials, use_backend
+from .controllers import Controller, FixedWidths
 from .dynamics import Dynamics, LocalGradient
 from .integer import ILIF
-from .lif import IF, LIF, PLIF, Neuron, named_neurons, recorded_potentials
+from .lif import IF, LIF, PLIF
 from .multistep import LayerGradients, multistep, multistep_potentials, multistep_reference
+from .neuron import Neuron, named_neurons, set_time_steps
 
 __all__ = [
     'Neuron',
@@ -11,6 +15,8 @@ __all__ = [
     'LIF',
     'PLIF',
     'ILIF',
+    'Controller',
+    'FixedWidths',
     'Dynamics',
     'LocalGradient',
     'LayerGradients',
@@ -18,5 +24,11 @@ __all__ = [
     'multistep_potentials',
     'multistep_reference',
     'named_neurons',
+    'set_time_steps',
+    'use_backend',
+    'compute_fused',
+    'compute_reference',
+    'hold_widths',
     'recorded_potentials',
+    'recorded_gradients',
 ]

@@ -8,18 +8,19 @@ For t = 1 .. T, with r = 1 / tau the leak rate (r = 0: no leak):
     v[t] = u[t] (1 - s[t]) + v_reset s[t]         hard reset
     v[t] = u[t] - v_threshold s[t]                soft reset
 
-and v[0] = v_reset. Backwards, with g[t] = dL/ds[t], z = u - v_threshold and f the surrogate shape,
+and v[0] = v_reset. The backward pass, with g[t] = dL/ds[t], z = u - v_threshold and f the surrogate shape, is
 
     delta[t] = dL/du[t] = g[t] f(z[t]; beta[t]) + c[t],    c[t] = (1 - r) delta[t+1] dv[t]/du[t],    c[T] = 0
 
-where s in the reset is a constant if `detach_reset`, and otherwise brings a term that is proportional to f and
-is therefore counted into g (`LocalGradient.g`).
+With `detach_reset`, s in the reset counts as a constant. Without it, the reset adds a term that is proportional to f;
+`LocalGradient.g` includes this term.
 
-Here is the arithmetic, a time step at a time and each element by itself, so that a compiler can make one pass over
-memory of it: `fused` does. Half precision is widened to float32 and u is rounded to what is stored before it fires, so
-that the backward pass, which knows u alone, sees the same spikes.
+These functions work one time step at a time and element by element, so a compiler can turn each into one pass over
+memory (see `fused`). Half precision is widened to float32. u is rounded to the stored precision before the threshold
+is applied, because the backward pass knows only the stored u and must see the same spikes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -30,7 +31,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Dynamics:
-    """The constants of a layer of neurons."""
+    """The constants of a layer of neurons.
+
+    Attributes:
+        v_threshold: membrane potential at which a neuron fires.
+        v_reset: membrane potential before the first input, and after a spike under a hard reset.
+        decay_input: True if the input is averaged, False if it is summed.
+        hard_reset: True for a reset to `v_reset`, False if `v_threshold` is subtracted.
+        detach_reset: whether the backward pass treats the spike in the reset as a constant.
+    """
 
     v_threshold: float = 1.0
     v_reset: float = 0.0
@@ -38,28 +47,28 @@ class Dynamics:
     hard_reset: bool = True
     detach_reset: bool = True
 
-    def coefficients(self, rate):
+    def coefficients(self, rate: float | Tensor) -> tuple[float | Tensor, float | Tensor, float | Tensor]:
         """(decay, gain, shift) of u[t] = decay v[t-1] + gain x[t] + shift, for the leak rate r."""
         if self.decay_input:
             return 1 - rate, rate, rate * self.v_reset
         return 1 - rate, 1.0, 0.0
 
-    def reset(self, u, s):
+    def reset(self, u: Tensor, s: Tensor) -> Tensor:
         """v after the spikes s."""
         if not self.hard_reset:
             return u - s * self.v_threshold
-        # products of 0 and 1: a masked fill takes many times as long on a CPU
+        # a product of 0 and 1, because a masked fill takes many times as long on a CPU
         v = u - u * s
         return v + s * self.v_reset if self.v_reset else v
 
 
 class LocalGradient(NamedTuple):
-    """What determines delta[t] = g f(z; beta) + c at one time step of one layer. All of shape (B, ...).
+    """What determines delta[t] = g f(z; beta) + c at one time step of one layer. All tensors have one shape.
 
     Attributes:
         z: u[t] - v_threshold.
-        g: what the surrogate multiplies: dL/ds[t], and the reset path's share of it if that is not detached.
-        c: what reaches u[t] through time, independent of beta[t]; None at t = T.
+        g: the factor of the surrogate: dL/ds[t], plus the share of the reset if the reset is not detached.
+        c: the gradient that reaches u[t] through time, which does not depend on beta[t]; None at t = T.
         d: delta[t+1]; None at t = T.
     """
 
@@ -68,12 +77,34 @@ class LocalGradient(NamedTuple):
     c: Tensor | None = None
     d: Tensor | None = None
 
+    def sampled(self, runs: Tensor, length: int) -> 'LocalGradient':
+        """The same for some of the elements, see `sampled_runs`. The tensors become flat."""
+        return LocalGradient(*(None if x is None else sampled_runs(x.flatten(), runs, length) for x in self))
 
-def forward_pass(x, rate, dynamics):
-    """(s, u) over all time steps, of x's shape and dtype. x: (T, ...), floating point; for rate see `multistep`."""
+
+def sampled_runs(x: Tensor, runs: Tensor, length: int) -> Tensor:
+    """Some elements of the last axis of x: runs of `length` neighbours in memory. `runs` holds their indices, (n,)."""
+    end = x.shape[-1] // length * length
+    return x[..., :end].unflatten(-1, (-1, length))[..., runs, :].flatten(-2)
+
+
+def forward_pass(
+    x: Tensor, rate: float | Tensor, dynamics: Dynamics, fire: Callable[[int, Tensor], Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Spikes and membrane potentials over all time steps.
+
+    Args:
+        x: input current, (T, ...), floating point.
+        rate: the leak rate r = 1 / tau; a number, or a scalar tensor.
+        dynamics: the constants of the layer.
+        fire: called as `fire(t, u[t])`, answers with s[t]; by default the step at the threshold, which has no gradient.
+
+    Returns:
+        (s, u), both of the shape and dtype of x.
+    """
     decay, gain, shift = dynamics.coefficients(rate)
     spikes, potentials, v = [], [], None
-    for x_t in x.unbind():
+    for t, x_t in enumerate(x.unbind()):
         u = wide(x_t)
         if dynamics.decay_input:
             u = u * gain
@@ -84,23 +115,35 @@ def forward_pass(x, rate, dynamics):
         elif dynamics.v_reset:
             u = u + (decay * dynamics.v_reset + shift)
         u = u.to(x.dtype)
-        # compared in half precision, the threshold would be rounded, and not be that of the backward pass
-        s = (wide(u) >= dynamics.v_threshold).to(x.dtype)
-        v = dynamics.reset(wide(u), wide(s))
+        # in half precision the threshold itself would be rounded, and would differ from that of the backward pass
+        s = wide(u) >= dynamics.v_threshold if fire is None else fire(t, wide(u))
+        s = s.to(x.dtype)
+        v = dynamics.reset(wide(u), wide(s.detach() if dynamics.detach_reset else s))
         spikes.append(s)
         potentials.append(u)
     return torch.stack(spikes), torch.stack(potentials)
 
 
-def local_gradients(u, grad_s, grad_u, rate, dynamics, window):
-    """[delta[1], ..., delta[T]], delta[t] = dL/du[t].
+def local_gradients(
+    u: Tensor,
+    grad_s: Tensor,
+    grad_u: Tensor | None,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    shape: Callable[[int, LocalGradient], Tensor],
+) -> list[Tensor]:
+    """delta[t] = dL/du[t] of every time step.
 
     Args:
         u: membrane potentials, (T, ...).
-        grad_s: dL/ds, of u's shape.
-        grad_u: what reaches u directly, of u's shape, or None.
-        rate, dynamics: see `multistep`.
-        window: called as `window(t, LocalGradient)` from t = T - 1 down to 0, answers with f(z; beta[t]).
+        grad_s: dL/ds, of the shape of u.
+        grad_u: the gradient that reaches u directly, of the shape of u, or None.
+        rate: see `forward_pass`.
+        dynamics: see `forward_pass`.
+        shape: called as `shape(t, LocalGradient)` from t = T - 1 down to 0, answers with f(z; beta[t]).
+
+    Returns:
+        [delta[1], ..., delta[T]].
     """
     deltas = []
     decay = dynamics.coefficients(rate)[0]
@@ -120,7 +163,7 @@ def local_gradients(u, grad_s, grad_u, rate, dynamics, window):
                 c = carry
             if grad_u is not None:
                 c = c + wide(grad_u[t])
-        delta = g * window(t, LocalGradient(z, g, c, d))
+        delta = g * shape(t, LocalGradient(z, g, c, d))
         if c is not None:
             delta = delta + c
         elif grad_u is not None:
@@ -129,18 +172,32 @@ def local_gradients(u, grad_s, grad_u, rate, dynamics, window):
     return deltas[::-1]
 
 
-def backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
-    """dL/dx over all time steps, of u's shape and dtype. beta: a tensor, 1 element or T; else as `local_gradients`."""
+def backward_pass(
+    u: Tensor,
+    grad_s: Tensor,
+    grad_u: Tensor | None,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    surrogate: Callable[[Tensor, Tensor], Tensor],
+    beta: Tensor,
+) -> Tensor:
+    """dL/dx over all time steps, of the shape and dtype of u.
+
+    Args:
+        u, grad_s, grad_u, rate, dynamics: see `local_gradients`.
+        surrogate: f(z; beta).
+        beta: the widths, a tensor of one element or T.
+    """
     gain = dynamics.coefficients(rate)[1]
-    window = partial(_windowed, surrogate, beta)
-    deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, window)
+    shape = partial(_shape_at, surrogate, beta)
+    deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, shape)
     return torch.stack([(d * gain if dynamics.decay_input else d).to(u.dtype) for d in deltas])
 
 
-def _windowed(surrogate, beta, t, gradient):
+def _shape_at(surrogate, beta, t, gradient):
     return surrogate(gradient.z, (beta[t] if beta.numel() > 1 else beta).to(gradient.z.dtype))
 
 
-def wide(x):
-    """x in the precision that half precision is calculated in."""
+def wide(x: Tensor) -> Tensor:
+    """x in float32 if it has half precision, else x itself."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

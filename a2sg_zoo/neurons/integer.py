@@ -1,7 +1,7 @@
-"""The integer neuron: counts of spikes in training, which are spikes in as many more time steps in inference."""
+"""The integer neuron: it sends counts of spikes in training, which become single spikes in inference."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import NEURONS
@@ -11,19 +11,24 @@ from a2sg_zoo.surrogates.base import positive
 class _Count(torch.autograd.Function):
     """round(clip(x, 0, levels)), with gradient 1 on 0 <= x <= levels, both ends included.
 
-    The ends matter: an attention that no key answers is exactly 0. (`clamp` leaves them out in some versions of torch.)
+    The ends matter: an attention score is exactly 0 where no key answers. (`clamp` excludes them in some versions of
+    torch.)
     """
 
     @staticmethod
     def forward(ctx, x, levels):
         ctx.save_for_backward(x)
         ctx.levels = levels
-        return x.clamp(0, levels).round()
+        return _count(x, levels)
 
     @staticmethod
     def backward(ctx, grad):
         (x,) = ctx.saved_tensors
         return grad * ((x >= 0) & (x <= ctx.levels)), None
+
+
+def _count(x, levels):
+    return x.clamp(0, levels).round()
 
 
 @NEURONS.register_module()
@@ -35,20 +40,27 @@ class ILIF(nn.Module):
         v[t] = u[t] - v_threshold n[t]
         s[t] = n[t] / levels
 
-    A count of n stands for n spikes in the `levels` time steps that inference runs for one of training. The gradient
-    of rounding is that of the identity, and zero beyond the clip; the reset is taken for a constant. There is no window
-    to adapt, so policies pass this neuron by.
+    A count of n stands for n spikes in the `levels` time steps that inference runs for one step of training. Rounding
+    has the gradient of the identity, and gradient zero beyond the clip. The reset counts as a constant. The neuron has
+    no surrogate window, so policies ignore it.
 
     Args:
         levels: D, the largest count.
         decay: of the membrane potential from one step to the next; without effect for T = 1.
         v_threshold: membrane potential that makes one count.
 
+    Raises:
+        ConfigError: levels or decay is out of range.
+
     Source: Luo et al., ECCV 2024 (I-LIF, with decay 0.25); division by D as in Yao et al., 2024 (arXiv 2411.16061),
-    whose networks for still images run T = 1.
+    where networks for still images run T = 1.
+
+    >>> import torch
+    >>> ILIF(levels=4)(torch.tensor([[0.4], [1.2], [9.0]])).flatten()
+    tensor([0.0000, 0.2500, 1.0000])
     """
 
-    def __init__(self, levels=4, decay=0.25, v_threshold=1.0):
+    def __init__(self, levels: int = 4, decay: float = 0.25, v_threshold: float = 1.0) -> None:
         super().__init__()
         if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
             raise ConfigError(f'ILIF: levels must be an integer >= 1, got {levels!r}')
@@ -56,16 +68,19 @@ class ILIF(nn.Module):
             raise ConfigError(f'ILIF: decay must lie in [0, 1], got {decay!r}')
         self.levels, self.decay, self.v_threshold = levels, float(decay), positive('v_threshold', v_threshold, self)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """Counts over `levels`, of the shape of x, (T, B, ...)."""
         if x.dim() < 2:
             raise ValueError(f'ILIF takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
+        # where no gradient is recorded, plain operations that a tracer can follow
+        count = _Count.apply if torch.is_grad_enabled() else _count
         counts, v = [], None
-        for current in x:
+        for current in x.unbind():
             u = current if v is None else self.decay * v + current
-            n = _Count.apply(u / self.v_threshold, self.levels)
+            n = count(u / self.v_threshold, self.levels)
             v = u - self.v_threshold * n.detach()
             counts.append(n)
         return torch.stack(counts) / self.levels
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         return f'levels={self.levels}, decay={self.decay}, v_threshold={self.v_threshold}'

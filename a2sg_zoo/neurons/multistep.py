@@ -1,25 +1,28 @@
-"""A layer of neurons over all time steps as a differentiable function, with a hand-written backward pass.
+"""A layer of neurons over all time steps as a differentiable function.
 
-`multistep` keeps one tensor for the backward pass, u; spikes, resets and surrogate follow from it.
-`multistep_reference` says the same in plain autograd: it is what the tests compare with, and it can be differentiated
-twice.
+`multistep` has a hand-written backward pass. It keeps one tensor for it, u; spikes, resets and surrogate follow from u.
+`multistep_reference` computes the same in plain autograd. It can be differentiated twice, and the tests compare
+`multistep` with it.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from a2sg_zoo.compat import leave_uncompiled
-from a2sg_zoo.neurons import fused, saved
-from a2sg_zoo.neurons.dynamics import local_gradients, wide
+from a2sg_zoo.neurons import activation_memory, fused
+from a2sg_zoo.neurons.controllers import Controller, FixedWidths
+from a2sg_zoo.neurons.dynamics import Dynamics, LocalGradient, forward_pass, local_gradients, sampled_runs, wide
 
 
 class _MultiStep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, rate, dynamics, window):
+    def forward(ctx, x, rate, dynamics, controller):
         ctx.layout = _layout(x)
         s, u = fused.forward_pass(_flat(x, ctx.layout), rate, dynamics)
         ctx.save_for_backward(u, rate if isinstance(rate, Tensor) else None)
-        ctx.rate, ctx.dynamics, ctx.window = rate if not isinstance(rate, Tensor) else None, dynamics, window
+        ctx.rate, ctx.dynamics, ctx.controller = rate if not isinstance(rate, Tensor) else None, dynamics, controller
         ctx.set_materialize_grads(False)
         return _shaped(s, ctx.layout), _shaped(u, ctx.layout)
 
@@ -27,14 +30,14 @@ class _MultiStep(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_s, grad_u):
         u, rate = ctx.saved_tensors
-        dynamics, window, rate = ctx.dynamics, ctx.window, ctx.rate if rate is None else rate
+        dynamics, controller, rate = ctx.dynamics, ctx.controller, ctx.rate if rate is None else rate
         grad_s = torch.zeros_like(u) if grad_s is None else _flat(grad_s, ctx.layout)
         grad_u = None if grad_u is None else _flat(grad_u, ctx.layout)
-        beta = window.choose(LayerGradients(u, grad_s, grad_u, rate, dynamics))
-        grad_x = fused.backward_pass(u, grad_s, grad_u, rate, dynamics, window.surrogate, beta)
+        beta = controller.choose(LayerGradients(u, grad_s, grad_u, rate, dynamics))
+        grad_x = fused.backward_pass(u, grad_s, grad_u, rate, dynamics, controller.surrogate, beta)
         gain = dynamics.coefficients(rate)[1]
-        if window.done is not None:
-            window.done(u, grad_x / gain)
+        if controller.finish is not None:
+            controller.finish(u, grad_x / gain)
 
         grad_rate = _rate_gradient(u, grad_x, rate, dynamics) if ctx.needs_input_grad[1] else None
         return _shaped(grad_x, ctx.layout), grad_rate, None, None
@@ -53,99 +56,83 @@ def _rate_gradient(u, grad_x, rate, dynamics):
 
 
 class LayerGradients:
-    """What a layer's backward pass has to work with; a policy chooses its windows by it.
+    """What a layer's backward pass starts from. A controller chooses the widths by it.
 
     Attributes:
         u: membrane potentials, (T, N), for the N elements of a time step (batch and features, in the order of memory).
         grad_s: dL/ds, (T, N).
-        grad_u: what reaches u directly, (T, N), or None.
-        rate, dynamics: see `multistep`.
+        grad_u: the gradient that reaches u directly, (T, N), or None.
+        rate: the leak rate, see `multistep`.
+        dynamics: the constants of the layer.
     """
 
-    def __init__(self, u, grad_s, grad_u, rate, dynamics):
+    def __init__(
+        self, u: Tensor, grad_s: Tensor, grad_u: Tensor | None, rate: float | Tensor, dynamics: Dynamics
+    ) -> None:
         self.u, self.grad_s, self.grad_u, self.rate, self.dynamics = u, grad_s, grad_u, rate, dynamics
 
-    def sampled(self, runs, length):
+    def sampled(self, runs: Tensor, length: int) -> 'LayerGradients':
         """The same for some of the N elements: runs of `length` neighbours in memory. runs: their indices, (n,)."""
-        end = self.u.shape[1] // length * length
-        chosen = (
-            None if x is None else x[:, :end].unflatten(1, (-1, length))[:, runs].flatten(1)
-            for x in (self.u, self.grad_s, self.grad_u)
-        )
+        chosen = (None if x is None else sampled_runs(x, runs, length) for x in (self.u, self.grad_s, self.grad_u))
         return LayerGradients(*chosen, self.rate, self.dynamics)
 
-    def scan(self, window):
-        """Goes from t = T - 1 down to 0 with `window(t, LocalGradient)`, which answers with f(z; beta[t])."""
-        local_gradients(self.u, self.grad_s, self.grad_u, self.rate, self.dynamics, window)
+    def scan(self, shape: Callable[[int, LocalGradient], Tensor]) -> list[Tensor]:
+        """Goes from t = T - 1 down to 0 with `shape(t, LocalGradient)`, which answers with f(z; beta[t]).
+
+        Returns:
+            [delta[1], ..., delta[T]].
+        """
+        return local_gradients(self.u, self.grad_s, self.grad_u, self.rate, self.dynamics, shape)
 
 
-class FixedWindow:
-    """The surrogate under a window that stands still: what a neuron uses when no policy is at work.
-
-    Args:
-        surrogate: the shape f(z; beta).
-        beta: one number, or a tensor with one element or one a time step.
-
-    Attributes:
-        done: called once all time steps are through, with u and dL/du, each (T, N); None if nobody wants to know.
-    """
-
-    done = None
-
-    def __init__(self, surrogate, beta):
-        self.surrogate = surrogate
-        self.beta = beta
-
-    def choose(self, gradients):
-        """beta, as a tensor of 1 element or T; `gradients` is `LayerGradients`."""
-        return self.beta if isinstance(self.beta, Tensor) else gradients.u.new_full((), self.beta)
-
-
-def multistep(x, rate, dynamics, window):
+def multistep(x: Tensor, rate: float | Tensor, dynamics: Dynamics, controller: Controller) -> Tensor:
     """Spikes of a layer over all time steps.
 
     Args:
         x: input current, (T, B, ...), floating point, any strides.
         rate: the leak rate r = 1 / tau; a number, or a scalar tensor to learn it.
-        dynamics: the layer's constants.
-        window: has a `surrogate`, a `choose` that the backward pass calls once, and a `done`. See `FixedWindow`.
+        dynamics: the constants of the layer.
+        controller: decides the widths in the backward pass.
 
     Returns:
-        s: 0 or 1, of x's shape and dtype.
+        s: 0 or 1, of the shape and dtype of x.
     """
     if torch.is_grad_enabled() and (x.requires_grad or isinstance(rate, Tensor) and rate.requires_grad):
-        return _applied(x, rate, dynamics, window)[0]
+        return _applied(x, rate, dynamics, controller)[0]
     layout = _layout(x)
     return _shaped(fused.spikes_alone(_flat(x, layout), rate, dynamics), layout)
 
 
-def multistep_potentials(x, rate, dynamics, window):
-    """`multistep` for losses on membrane potentials: returns (s, u), both of x's shape and both differentiable.
+def multistep_potentials(
+    x: Tensor, rate: float | Tensor, dynamics: Dynamics, controller: Controller
+) -> tuple[Tensor, Tensor]:
+    """`multistep` for losses on membrane potentials: returns (s, u), both of the shape of x and both differentiable.
 
-    What reaches u[t] directly is counted into `LocalGradient.c`; at t = T, where there is no c, a window is chosen
-    without it.
+    The gradient that reaches u[t] directly counts into `LocalGradient.c`. At t = T, where there is no c, the width is
+    chosen without it.
     """
-    return _applied(x, rate, dynamics, window)
+    return _applied(x, rate, dynamics, controller)
 
 
-def _applied(x, rate, dynamics, window):
+def _applied(x, rate, dynamics, controller):
     if not torch.compiler.is_compiling():
-        s, u = _MultiStep.apply(x, rate, dynamics, window)
-        saved.remember(s, u, dynamics.v_threshold)
+        s, u = _MultiStep.apply(x, rate, dynamics, controller)
+        activation_memory.remember(s, u, dynamics.v_threshold)
         return s, u
-    # a search looks at what a compiler cannot know; a window that stands still becomes part of the compiled network
-    return (_MultiStep.apply if isinstance(window, FixedWindow) else _apart)(x, rate, dynamics, window)
+    # a search depends on data that a compiler does not know; fixed widths become part of the compiled network
+    apply = _MultiStep.apply if isinstance(controller, FixedWidths) else _apply_uncompiled
+    return apply(x, rate, dynamics, controller)
 
 
 @leave_uncompiled
-def _apart(x, rate, dynamics, window):
-    return _MultiStep.apply(x, rate, dynamics, window)
+def _apply_uncompiled(x, rate, dynamics, controller):
+    return _MultiStep.apply(x, rate, dynamics, controller)
 
 
 def _layout(x):
-    """(x's shape, strides of one time step): as x has them if its memory has neither gaps nor overlaps, else packed.
+    """(shape of x, strides of one time step): as x has them if its memory has neither gaps nor overlaps, else packed.
 
-    None within a network that is compiled as a whole, whose compiler lays memory out as it likes.
+    None within a network that is compiled as a whole: its compiler decides how memory is laid out.
     """
     if torch.compiler.is_compiling():
         return None
@@ -176,7 +163,9 @@ def _shaped(x, layout):
     return x.as_strided(shape, (shape[1:].numel(), *strides))
 
 
-class _Spike(torch.autograd.Function):
+class Spike(torch.autograd.Function):
+    """s = [z >= 0] with ds/dz = f(z; beta), which can be differentiated twice: `Spike.apply(z, surrogate, beta)`."""
+
     @staticmethod
     def forward(ctx, z, surrogate, beta):
         ctx.save_for_backward(z, beta if isinstance(beta, Tensor) else None)
@@ -189,19 +178,31 @@ class _Spike(torch.autograd.Function):
         return grad_s * ctx.surrogate(z, ctx.beta if beta is None else beta), None, None
 
 
-def multistep_reference(x, rate, dynamics, surrogate, beta):
-    """`multistep` with a fixed window, in plain autograd; `beta` is a number or one a time step."""
-    decay, gain, shift = dynamics.coefficients(rate)
-    v = torch.full_like(x[0], dynamics.v_reset)
-    spikes = []
-    for t, x_t in enumerate(x):
-        u = decay * v + gain * x_t + shift
+def multistep_reference(
+    x: Tensor,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    surrogate: Callable[[Tensor, Tensor], Tensor],
+    beta: float | Tensor,
+    potentials: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """`multistep` with fixed widths, in plain autograd.
+
+    Where no gradient is recorded, it consists of plain operations that a tracer can follow.
+
+    Args:
+        x, rate, dynamics: see `multistep`.
+        surrogate: f(z; beta).
+        beta: a number, or a tensor of one element or T.
+        potentials: whether to return the membrane potentials too.
+
+    Returns:
+        s, or (s, u); of the shape and dtype of x.
+    """
+
+    def fire(t, u):
         beta_t = beta[t] if isinstance(beta, Tensor) and beta.numel() > 1 else beta
-        s = _Spike.apply(u - dynamics.v_threshold, surrogate, beta_t)
-        s_reset = s.detach() if dynamics.detach_reset else s
-        if dynamics.hard_reset:
-            v = u * (1 - s_reset) + dynamics.v_reset * s_reset
-        else:
-            v = u - dynamics.v_threshold * s_reset
-        spikes.append(s)
-    return torch.stack(spikes)
+        return Spike.apply(u - dynamics.v_threshold, surrogate, beta_t)
+
+    s, u = forward_pass(x, rate, dynamics, fire if torch.is_grad_enabled() else None)
+    return (s, u) if potentials else s

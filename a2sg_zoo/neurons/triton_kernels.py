@@ -1,34 +1,37 @@
-"""The passes of `dynamics` for CUDA devices, in Triton: one trip over memory each, whatever T is.
+"""The passes of `dynamics` for CUDA devices, in Triton: one trip over memory each, for any T.
 
-A program has a block of elements and goes through all their time steps, so that v and delta stay in registers: forward
-reads x and writes s and u; backward reads u and dL/ds and writes dL/dx. The arithmetic is that of `dynamics`, in its
-order and without fused multiply-adds, so that spikes and gradients are the same to the bit.
+A program has a block of elements and goes through all their time steps, so v and delta stay in registers: forward reads
+x and writes s and u; backward reads u and dL/ds and writes dL/dx. The arithmetic is that of `dynamics`, in the same
+order and without fused multiply-adds, so spikes and gradients are the same to the bit.
 
-Shapes that are linear in their window (ASY, TRI, BOX, UnitArea of them) are here, each by its slope and offset; for
-others, and for double precision, `supports` says no.
+The kernels take shapes that are linear in their window (ASY, TRI, BOX, UnitArea of them), each by its slope and offset.
+`supports` is false for other shapes and for double precision.
 """
+
+import os
 
 import torch
 from torch import Tensor
 
-from a2sg_zoo.surrogates import PiecewiseLinear
+from a2sg_zoo.neurons.dynamics import Dynamics
+from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
 
 try:
     import triton
     import triton.language as tl
-except ImportError:  # a GPU without it has torch.compile left, which needs it too, or plain torch
+except ImportError:  # then torch.compile, which needs it too, fails as well, and plain torch is left
     triton = None
 
 MAX_STEPS = 64  # loops over time are unrolled
 _BLOCK = 1024
 
 
-def supports(x, surrogate=None):
-    """Whether there is a kernel for tensors like x, (T, N), and, of the backward pass, for this shape.
+def supports(x: Tensor, surrogate: Surrogate | None = None) -> bool:
+    """Whether there is a kernel for tensors like x, (T, N), and for this shape if one is given.
 
-    On a CPU there is if Triton's interpreter stands in for a device (TRITON_INTERPRET=1), as in tests.
+    On a CPU there is one if Triton's interpreter stands in for a device (TRITON_INTERPRET=1), as in tests.
     """
-    if triton is None or not (x.is_cuda or triton.knobs.runtime.interpret):
+    if triton is None or not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
         return False
     return (
         len(x) <= MAX_STEPS
@@ -37,7 +40,7 @@ def supports(x, surrogate=None):
     )
 
 
-def forward(x, rate, dynamics):
+def forward(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> tuple[Tensor, Tensor]:
     """`dynamics.forward_pass` of (T, N), each time step contiguous."""
     s, u = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for _ in range(2))
     if x.numel():
@@ -45,7 +48,7 @@ def forward(x, rate, dynamics):
     return s, u
 
 
-def spikes_alone(x, rate, dynamics):
+def spikes_alone(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> Tensor:
     """The s of `forward`; u is not written."""
     s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if x.numel():
@@ -55,7 +58,15 @@ def spikes_alone(x, rate, dynamics):
     return s
 
 
-def backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta):
+def backward(
+    u: Tensor,
+    grad_s: Tensor,
+    grad_u: Tensor | None,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    surrogate: PiecewiseLinear,
+    beta: Tensor,
+) -> Tensor:
     """`dynamics.backward_pass` of (T, N), each time step contiguous."""
     grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     if not u.numel():
@@ -88,7 +99,7 @@ def _grid(x):
 
 
 def _constants(rate, dynamics):
-    """decay, gain, what is added to u[1] and to later ones, threshold, reset; a learned rate's stay on the device."""
+    """decay, gain, shift of u[1] and of later steps, threshold, reset; those of a learned rate stay on the device."""
     decay, gain, shift = dynamics.coefficients(rate)
     first = decay * dynamics.v_reset + shift
     if isinstance(rate, Tensor):
@@ -97,7 +108,7 @@ def _constants(rate, dynamics):
 
 
 def _filled(value, like):
-    """A number as a tensor, filled on the device: a copy from the host would wait for all that is queued there."""
+    """A number as a tensor, filled on the device, because a copy from the host would wait for the device."""
     return value.detach().to(like) if isinstance(value, Tensor) else torch.full_like(like, value)
 
 

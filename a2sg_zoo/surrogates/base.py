@@ -1,17 +1,19 @@
-"""What every surrogate shape is."""
+"""The base class of all surrogate shapes."""
 
 import math
 from abc import ABC, abstractmethod
+
+from torch import Tensor
 
 
 class Surrogate(ABC):
     """A shape f(z; beta) that stands in for the derivative ds/du of the spike s = [u >= v_threshold].
 
-    z = u - v_threshold is the signed distance of the membrane potential to the threshold, and beta > 0 the
-    window: the half-width of the support for a shape that has one, the scale of the decay for one that has
-    not. A shape knows nothing of neurons or of time; who owns beta and how it changes is a policy's affair.
+    z = u - v_threshold is the signed distance of the membrane potential to the threshold. beta > 0 is the width of the
+    window: half of the support for a shape that has an edge, the scale of the decay for a shape without one. A shape
+    knows nothing of neurons or of time; a policy decides how beta changes.
 
-    To add one, subclass, give `__call__`, and register:
+    To add a shape, subclass, write `__call__`, and register it:
 
         @SURROGATES.register_module()
         class Cosine(Surrogate):
@@ -19,25 +21,42 @@ class Surrogate(ABC):
                 return torch.cos(z * (math.pi / 2) / beta).clamp(min=0) * (z.abs() <= beta)
 
     Args:
-        beta: the window that a neuron starts with, in the unit of u.
+        beta: the width that a neuron starts with, in the unit of u.
     """
 
-    def __init__(self, beta=1.0):
+    def __init__(self, beta: float = 1.0) -> None:
         self.beta = positive('beta', beta, self)
 
     @abstractmethod
-    def __call__(self, z, beta):
-        """f(z; beta), of z's shape. `beta` is a number or a tensor that broadcasts against z.
+    def __call__(self, z: Tensor, beta: float | Tensor) -> Tensor:
+        """f(z; beta), of the shape of z.
 
-        Only differentiable operations, please: curvature measures differentiate it once more.
+        Use differentiable operations only: curvature measures differentiate f once more.
+
+        Args:
+            z: u - v_threshold, any shape.
+            beta: the width, a number or a tensor that broadcasts against z.
         """
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'{type(self).__name__}({", ".join(f"{name}={value!r}" for name, value in vars(self).items())})'
 
 
-def positive(name, value, owner):
-    """`value` as a float, or a TypeError or ValueError that says whose parameter is wrong."""
+def positive(name: str, value: float, owner: object) -> float:
+    """`value` as a float.
+
+    Args:
+        name: of the parameter, for messages.
+        value: a number above 0.
+        owner: the object, or the name of the class, that has the parameter.
+
+    Raises:
+        TypeError: the value is no number.
+        ValueError: the value is not positive, or not finite.
+
+    >>> positive('tau', 2, 'LIF')
+    2.0
+    """
     who = owner if isinstance(owner, str) else type(owner).__name__
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f'{who}: {name} must be a number, got {value!r}')

@@ -1,7 +1,7 @@
 """Shapes that are linear inside their window and zero outside: ASY, TRI, BOX.
 
-On |z| <= beta each is f = slope(beta) * w + offset(beta), where the coordinate w is z or |z|. That form is
-what makes the search for beta nearly free: see `a2sg_zoo.adaptation.moments`.
+On |z| <= beta each is f = slope(beta) * w + offset(beta), where the coordinate w is z or |z|. This form makes the
+search for beta nearly free: see `a2sg_zoo.adaptation.MomentObjective`.
 """
 
 import math
@@ -9,6 +9,7 @@ import warnings
 from abc import abstractmethod
 
 import torch
+from torch import Tensor
 
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates.base import Surrogate, positive
@@ -26,21 +27,26 @@ class PiecewiseLinear(Surrogate):
     non_negative = True
 
     @abstractmethod
-    def coefficients(self, beta):
-        """(slope, offset) for a window `beta`, which may be a number or a tensor of candidates."""
+    def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """(slope, offset) for a width `beta`, which may be a number or a tensor of candidates."""
 
-    def area(self, beta):
-        """The integral of f over z."""
+    def area(self, beta: float | Tensor) -> float | Tensor:
+        """The integral of f over z.
+
+        >>> TRI().area(0.5), ASY(h=1.0).area(0.5)
+        (1.0, 1.0)
+        """
         slope, offset = self.coefficients(beta)
         return 2 * beta * offset + (slope * beta**2 if self.even else 0)
 
-    def coordinate(self, z):
+    def coordinate(self, z: Tensor) -> Tensor:
+        """w: |z| for an even shape, z for another."""
         return z.abs() if self.even else z
 
-    def __call__(self, z, beta):
+    def __call__(self, z: Tensor, beta: float | Tensor) -> Tensor:
         slope, offset = self.coefficients(beta)
         distance = z.abs()
-        # a comparison written as numbers, and a product: several times as fast as a masked fill on a CPU
+        # a comparison that writes numbers, and a product, are several times as fast as a masked fill on a CPU
         inside = torch.le(distance.detach(), beta, out=torch.empty_like(distance, requires_grad=False))
         return ((distance if self.even else z) * slope).add_(offset).mul_(inside)
 
@@ -49,20 +55,23 @@ class PiecewiseLinear(Surrogate):
 class ASY(PiecewiseLinear):
     """The asymmetric shape of A2SG: f(z) = z / (2 beta) + h on |z| <= beta, else 0.
 
-    It rises from h - 1/2 to h + 1/2, so that neurons with a higher membrane potential receive more of the
-    gradient; its area is 2 beta h. The paper leaves h open. h = 1/2, the default here, is the smallest bias
-    that never reverses a gradient's sign; a smaller one is allowed, and warned about.
+    It rises from h - 1/2 to h + 1/2, so neurons with a higher membrane potential receive more of the gradient. Its
+    area is 2 beta h. The paper leaves h open. The default here, h = 1/2, is the smallest bias that never reverses the
+    sign of a gradient. A smaller h is allowed, with a warning.
 
     Args:
-        beta: half-width of the window, in the unit of u.
+        beta: width (half of the support), in the unit of u.
         h: the gradient bias; dimensionless.
 
     Source: A2SG (ICML 2026, arXiv 2606.11236), the definition of the asymmetric surrogate.
+
+    >>> ASY()(torch.tensor([-1.0, 0.0, 1.0, 1.1]), 1.0)
+    tensor([0.0000, 0.5000, 1.0000, 0.0000])
     """
 
     even = False
 
-    def __init__(self, beta=1.0, h=0.5):
+    def __init__(self, beta: float = 1.0, h: float = 0.5) -> None:
         super().__init__(beta)
         if isinstance(h, bool) or not isinstance(h, (int, float)) or not math.isfinite(h):
             raise TypeError(f'ASY: h must be a finite number, got {h!r}')
@@ -75,10 +84,11 @@ class ASY(PiecewiseLinear):
         self.h = float(h)
 
     @property
-    def non_negative(self):
+    def non_negative(self) -> bool:
+        """Whether f >= 0 everywhere."""
         return self.h >= 0.5
 
-    def coefficients(self, beta):
+    def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         return 0.5 / beta, self.h
 
 
@@ -87,19 +97,22 @@ class TRI(PiecewiseLinear):
     """The triangle: f(z) = max(0, 1 - |z| / beta), times 1 / beta for area 1.
 
     Args:
-        beta: half-width of the window, in the unit of u.
+        beta: width (half of the support), in the unit of u.
         normalize: 'area' (area 1, peak 1 / beta) or 'peak' (peak 1, area beta). Published code uses both. Under
             'area' the spatial objective of an adaptive policy has no inner minimum (the widest window wins), so
             adaptive policies default to 'peak'.
 
     Source: Esser et al. 2016 and Bellec et al. 2018; called TRI in the A2SG paper.
+
+    >>> TRI()(torch.tensor([-0.5, 0.0, 0.25]), 0.5)
+    tensor([0., 2., 1.])
     """
 
-    def __init__(self, beta=1.0, normalize='area'):
+    def __init__(self, beta: float = 1.0, normalize: str = 'area') -> None:
         super().__init__(beta)
         self.normalize = _normalization(normalize, self)
 
-    def coefficients(self, beta):
+    def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         peak = 1 / beta if self.normalize == 'area' else 1.0
         return -peak / beta, peak
 
@@ -109,17 +122,20 @@ class BOX(PiecewiseLinear):
     """The rectangle: f(z) = 1 / (2 beta) for area 1, or 1 for peak 1, on |z| <= beta, else 0.
 
     Args:
-        beta: half-width of the window, in the unit of u.
+        beta: width (half of the support), in the unit of u.
         normalize: 'area' or 'peak', as for `TRI`. Neither gives the spatial objective an inner minimum.
 
     Source: Wu et al. 2018 (STBP).
+
+    >>> BOX()(torch.tensor([-0.5, 0.0, 0.6]), 0.5)
+    tensor([1., 1., 0.])
     """
 
-    def __init__(self, beta=1.0, normalize='area'):
+    def __init__(self, beta: float = 1.0, normalize: str = 'area') -> None:
         super().__init__(beta)
         self.normalize = _normalization(normalize, self)
 
-    def coefficients(self, beta):
+    def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         return 0.0, 0.5 / beta if self.normalize == 'area' else 1.0
 
 
@@ -127,32 +143,36 @@ class BOX(PiecewiseLinear):
 class PiecewiseQuadratic(TRI):
     """The triangle under the field's other name and parameter: f(z) = max(0, alpha - alpha^2 |z|).
 
-    The primitive is piecewise quadratic, hence the name in the literature and in spikingjelly. It is `TRI` of
-    area 1 with beta = 1 / alpha.
+    The primitive of f is piecewise quadratic, which gives the shape its name in the literature and in SpikingJelly. It
+    is `TRI` of area 1 with beta = 1 / alpha.
+
+    Args:
+        alpha: peak of f, in the inverse unit of u.
     """
 
-    def __init__(self, alpha=1.0):
+    def __init__(self, alpha: float = 1.0) -> None:
         super().__init__(1 / positive('alpha', alpha, self), normalize='area')
 
 
 class UnitArea(PiecewiseLinear):
     """Another shape divided by its area: f(z; beta) / integral of f(.; beta).
 
-    So a layer passes on as much gradient with a wide window as with a narrow one, for a density of u that is flat.
+    With it, a layer passes on as much gradient with a wide window as with a narrow one where the density of u is flat.
 
     Args:
         shape: a `PiecewiseLinear`.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape: PiecewiseLinear) -> None:
         super().__init__(shape.beta)
         self.shape, self.even = shape, shape.even
 
     @property
-    def non_negative(self):
+    def non_negative(self) -> bool:
+        """Whether f >= 0 everywhere."""
         return self.shape.non_negative
 
-    def coefficients(self, beta):
+    def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         slope, offset = self.shape.coefficients(beta)
         area = self.shape.area(beta)
         return slope / area, offset / area

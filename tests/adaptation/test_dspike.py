@@ -279,28 +279,28 @@ def test_needs_a_first_layer_in_the_loss():
     policy.prepare(model, batch(), 0)  # the second layer is the first that is trained
     for layer in (model.fc2, model.readout):
         layer.requires_grad_(False)
-    with pytest.raises(ConfigError, match='Classifier has no convolution or linear layer that is trained'):
+    with pytest.raises(ConfigError, match='Classifier'):
         policy.prepare(model, batch(), 0)
     model = classifier(policy)
     model.unused = torch.nn.Linear(3, 3)
-    with pytest.raises(ConfigError, match='the first layer, unused, but the loss does not depend on it'):
+    with pytest.raises(ConfigError, match='unused'):
         policy.prepare(model, batch(), 0)
 
 
 @pytest.mark.parametrize(
-    'arguments, error, message',
+    'arguments, error, named',
     [
-        (dict(b=0), ValueError, 'b must be positive'),
-        (dict(b=0.1), ConfigError, 'step = 0.2 must not exceed b = 0.1'),
-        (dict(step='small'), TypeError, 'Dspike: step must be a number'),
-        (dict(eps=-1), ValueError, 'Dspike: eps must be positive'),
-        (dict(interval=0), ConfigError, 'Dspike: interval must be an integer >= 1, got 0'),
-        (dict(interval=None), ConfigError, 'Dspike: interval must be an integer >= 1, got None'),
-        (dict(directions=True), ConfigError, 'Dspike: directions must be an integer >= 1 or None, got True'),
+        (dict(b=0), ValueError, 'b .*0'),
+        (dict(b=0.1), ConfigError, 'step = 0.2 .*b = 0.1'),
+        (dict(step='small'), TypeError, "Dspike: step .*'small'"),
+        (dict(eps=-1), ValueError, 'Dspike: eps .*-1'),
+        (dict(interval=0), ConfigError, 'Dspike: interval .*0'),
+        (dict(interval=None), ConfigError, 'Dspike: interval .*None'),
+        (dict(directions=True), ConfigError, 'Dspike: directions .*True'),
     ],
 )
-def test_wrong_arguments_are_explained(arguments, error, message):
-    with pytest.raises(error, match=message):
+def test_wrong_arguments_are_named(arguments, error, named):
+    with pytest.raises(error, match=named):
         Dspike(**arguments)
 
 
@@ -324,9 +324,9 @@ def test_trains_in_a_run(tmp_path):
         'train_cfg.max_iters=4',
         'train_cfg.val_interval=4',
         'default_hooks.logger.interval=1',
-        'custom_hooks.0.log_interval=1',
-        'custom_hooks.0.policy.interval=2',
-        'custom_hooks.0.policy.directions=4',
+        'adaptation.log_interval=1',
+        'adaptation.policy.interval=2',
+        'adaptation.policy.directions=4',
     ]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
     environment.pop('CIFAR_ROOT', None)

@@ -77,8 +77,24 @@ def test_single_precision_agrees_to_a_millionth():
         torch.testing.assert_close(curve, brute_force(ASY(), wide, GRID), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('temporal', [False, True])
+@pytest.mark.parametrize('surrogate', [ASY(), TRI(normalize='peak'), BOX()], ids=repr)
+@pytest.mark.parametrize('min_inside', [0.0, 0.1, 0.4, 0.99])
+def test_a_window_must_hold_a_share_of_the_elements(surrogate, temporal, min_inside):
+    """Or as large a share as the widest does."""
+    gradient = local_gradient(temporal=temporal)
+    share = torch.stack([(gradient.z.abs() <= beta).double().mean() for beta in GRID])
+    counts = share >= min(min_inside, float(share[-1]))
+    assert min_inside == 0 or not counts.all()
+    expected = torch.where(counts, brute_force(surrogate, gradient, GRID), torch.inf)
+    for objective in (MomentObjective, DirectObjective):
+        curve = objective(surrogate, GRID, gradient, min_inside=min_inside).curve()
+        torch.testing.assert_close(curve, expected, rtol=1e-9, atol=1e-11)
+        assert ExactSearcher()(objective(surrogate, GRID, gradient, min_inside=min_inside), (0,))[1]
+
+
 def test_asy_that_changes_sign_takes_the_direct_way():
-    with pytest.warns(UserWarning, match='reverses the sign'):
+    with pytest.warns(UserWarning, match='ASY.*0.2'):
         shape = ASY(h=0.2)
     gradient = local_gradient()
     torch.testing.assert_close(DirectObjective(shape, GRID, gradient).curve(), brute_force(shape, gradient, GRID))
@@ -171,7 +187,7 @@ def test_an_exact_search_reads_nothing_on_the_host():
         attach(neuron, policy)
         policy.begin(0, observe=True)
         u, g = (torch.randn(3, 64, device='cuda') for _ in range(2))
-        beta = policy.choose(neuron, LayerGradients(u, g, None, 0.5, neuron.dynamics))
+        beta = policy.controller(neuron).choose(LayerGradients(u, g, None, 0.5, neuron.dynamics))
         policy.observe(neuron, u, g)
         assert beta.shape == (3,) and beta.device.type == 'cuda'
 

@@ -118,23 +118,23 @@ class TestAll:
 
 
 @pytest.mark.parametrize(
-    'config, error, message',
+    'config, error, named',
     [
-        (dict(type='LSG', tau=0.5), ConfigError, 'LSG: tau must be at least 1'),
-        (dict(type='LSG', surrogate=dict(type='BOXX')), ConfigError, "did you mean 'BOX'"),
-        (dict(type='CPNG', surrogate=dict(type='ATan')), ConfigError, 'CPNG: ATan has no edge'),
-        (dict(type='CPNG', target=1.0), ConfigError, 'CPNG: target must lie between 0 and 1'),
-        (dict(type='CPNG', target=-0.1), ValueError, 'CPNG: target must be positive'),
-        (dict(type='CPNG', warm_up=0), ConfigError, 'CPNG: warm_up must be an integer >= 1'),
-        (dict(type='CPNG', sample=1.5), ConfigError, 'CPNG: sample must be an integer >= 1'),
-        (dict(type='CPNG', momentum=1), ConfigError, r'CPNG: momentum must lie in \[0, 1\)'),
-        (dict(type='MPDAGL', scale=0), ValueError, 'MPDAGL: scale must be positive'),
-        (dict(type='EvolvingTanh', K_min=3, K_max=2), ConfigError, 'K_min = 3 must not exceed K_max = 2'),
-        (dict(type='EvolvingTanh', K_min=0), ValueError, 'K must be positive'),
+        (dict(type='LSG', tau=0.5), ConfigError, 'LSG: tau .*0.5'),
+        (dict(type='LSG', surrogate=dict(type='BOXX')), ConfigError, "'BOXX'.*'BOX'"),
+        (dict(type='CPNG', surrogate=dict(type='ATan')), ConfigError, 'CPNG: surrogate ATan'),
+        (dict(type='CPNG', target=1.0), ConfigError, 'CPNG: target .*1.0'),
+        (dict(type='CPNG', target=-0.1), ValueError, 'CPNG: target .*-0.1'),
+        (dict(type='CPNG', warm_up=0), ConfigError, 'CPNG: warm_up .*0'),
+        (dict(type='CPNG', sample=1.5), ConfigError, 'CPNG: sample .*1.5'),
+        (dict(type='CPNG', momentum=1), ConfigError, 'CPNG: momentum .*1'),
+        (dict(type='MPDAGL', scale=0), ValueError, 'MPDAGL: scale .*0'),
+        (dict(type='EvolvingTanh', K_min=3, K_max=2), ConfigError, 'K_min = 3 .*K_max = 2'),
+        (dict(type='EvolvingTanh', K_min=0), ValueError, 'K .*0'),
     ],
 )
-def test_wrong_arguments_are_explained(config, error, message):
-    with pytest.raises(error, match=message):
+def test_wrong_arguments_are_named(config, error, named):
+    with pytest.raises(error, match=named):
         POLICIES.build(config)
 
 
@@ -154,14 +154,14 @@ def test_lsg_spread_is_that_of_u(tau, decay_input):
             u = u + (x - u) / tau if decay_input else u * (1 - 1 / tau) + x
         return float(u.std())
 
-    assert policy.width(neuron).item() == pytest.approx(spread(tau) / spread(2.0), rel=0.02)
+    assert policy.width_of_decay(neuron).item() == pytest.approx(spread(tau) / spread(2.0), rel=0.02)
 
 
 @pytest.mark.parametrize('decay_input', [True, False])
 def test_lsg_width_gradient_flows_through_the_decay(decay_input):
     policy, neuron = LSG(dict(type='BOX', beta=0.8)), PLIF(tau=3.0, decay_input=decay_input).double()
     attach(neuron, policy)
-    width = policy.width(neuron)
+    width = policy.width_of_decay(neuron)
     (gradient,) = torch.autograd.grad(width, neuron.w)
     r = 1 / 3
     if decay_input:  # sqrt(r / (2 - r)): d log sigma / dr = 1 / (r (2 - r))
@@ -176,7 +176,7 @@ def test_lsg_starts_at_the_surrogates_width_and_follows_what_is_learned(x):
     policy = LSG(dict(type='BOX', beta=0.7), tau=2.0)
     model = network(policy, PLIF, decay_input=False)
     step(model, policy, x)
-    assert float(model.lif1.beta) == pytest.approx(0.7)
+    assert model.lif1.beta.tolist() == [pytest.approx(0.7)] * T
     with torch.no_grad():
         for neuron in (model.lif1, model.lif2):
             neuron.w -= 0.1 * neuron.w.grad
@@ -184,12 +184,12 @@ def test_lsg_starts_at_the_surrogates_width_and_follows_what_is_learned(x):
     step(model, policy, x)
     for neuron, w in before.items():
         # a summed input: the slower the decay, the wider u
-        assert w != 0 and (float(neuron.beta) > 0.7) == (w < 0)
+        assert w != 0 and (float(neuron.beta[0]) > 0.7) == (w < 0)
 
 
 @pytest.mark.parametrize('kind', [IF, LIF])
 def test_lsg_needs_a_trained_decay(kind):
-    with pytest.raises(ConfigError, match=rf'the decay of this {kind.__name__} is fixed; use PLIF'):
+    with pytest.raises(ConfigError, match=rf'lif1 \({kind.__name__}\).*PLIF'):
         attach(Network(kind), LSG())
 
 
@@ -198,6 +198,11 @@ def test_lsg_needs_a_trained_decay(kind):
 
 def chi(u, neuron):
     return float(((u - neuron.v_threshold).abs() <= neuron.beta).double().mean())
+
+
+def after(policy, neuron, u):
+    """The end of a backward pass."""
+    policy.controller(neuron).finish(u, None)
 
 
 def drift(policy, steps, start=0, spread=lambda i: 0.5 * 1.01**i, neuron=None):
@@ -212,7 +217,7 @@ def drift(policy, steps, start=0, spread=lambda i: 0.5 * 1.01**i, neuron=None):
         held.append(chi(u, neuron))
         lost.append(float(((u - 1).abs() <= 1).double().mean()))
         policy.begin(i)
-        policy.settle(neuron, u, None)
+        after(policy, neuron, u)
     return held, lost, neuron
 
 
@@ -235,7 +240,7 @@ def test_cpng_quantile_by_hand():
     neuron, policy = LIF(v_threshold=1.0), CPNG(target=0.25, momentum=0.75)
     attach(neuron, policy)
     policy.begin(0)
-    policy.settle(neuron, torch.tensor([[0.0, 1.1, 1.2, 3.0, 0.6]]), None)  # |z| = 1, .1, .2, 2, .4; quarter: .2
+    after(policy, neuron, torch.tensor([[0.0, 1.1, 1.2, 3.0, 0.6]]))  # |z| = 1, .1, .2, 2, .4; quarter: .2
     assert float(neuron.beta) == pytest.approx(0.75 * 1 + 0.25 * 0.2)
 
 
@@ -253,8 +258,10 @@ def test_cpng_moves_once_an_optimiser_step():
     policy, neuron = CPNG(target=0.5), LIF()
     attach(neuron, policy)
     policy.begin(0, micro_batch=1)
-    policy.settle(neuron, torch.randn(2, 100), None)
-    assert float(neuron.beta) == 1
+    assert policy.controller(neuron).finish is None
+    policy.begin(0)
+    after(policy, neuron, torch.randn(2, 100))
+    assert float(neuron.beta) != 1
 
 
 def test_cpng_sampling_is_reproducible_and_close():
@@ -264,7 +271,7 @@ def test_cpng_sampling_is_reproducible_and_close():
         policy, neuron = CPNG(target=0.4, momentum=0, sample=sample), LIF()
         attach(neuron, policy)
         policy.begin(3, seed=5)
-        policy.settle(neuron, u, None)
+        after(policy, neuron, u)
         found.append(float(neuron.beta))
     assert found[1] == found[2] != found[0] and found[1] == pytest.approx(found[0], rel=0.03)
 
@@ -279,7 +286,7 @@ def test_cpng_leaves_a_layer_alone_that_no_width_helps():
         attach(neuron, policy)
         for i in range(3):
             policy.begin(i)
-            policy.settle(neuron, u, None)
+            after(policy, neuron, u)
         assert float(neuron.beta) == 1
 
 
@@ -309,7 +316,7 @@ def test_mpdagl_agrees_with_the_closed_form_of_a_batch_norm():
     neuron, policy = LIF(tau=2.0, decay_input=False), MPDAGL()
     attach(neuron, policy)
     dynamics = Dynamics(v_threshold=100.0, decay_input=False)
-    multistep(current, 0.5, dynamics, policy.window(neuron)).sum().backward()
+    multistep(current, 0.5, dynamics, policy.controller(neuron)).sum().backward()
     expected = [gamma * v_threshold, gamma * v_threshold * math.sqrt(1 + decay**2)]
     assert neuron.beta.tolist() == pytest.approx(expected, rel=0.01)
 
@@ -327,7 +334,7 @@ def test_mpdagl_keeps_the_window_of_a_layer_without_spread(u):
     attach(neuron, policy)
     neuron.beta = torch.tensor([0.4, 0.6])
     gradients = LayerGradients(u.expand(2, -1), torch.ones(2, len(u)), None, neuron.rate, neuron.dynamics)
-    assert policy.choose(neuron, gradients).tolist() == pytest.approx([0.4, 0.6])
+    assert policy.controller(neuron).choose(gradients).tolist() == pytest.approx([0.4, 0.6])
     assert neuron.beta.tolist() == pytest.approx([0.4, 0.6])
 
 
@@ -339,7 +346,7 @@ def test_evolving_tanh_grows_from_K_min_to_K_max(x):
     model = network(policy)
     for progress, K in ((0.0, 1.0), (0.5, ((math.sqrt(10) - 1) * 10 + (10 - math.sqrt(10))) / 9), (1.0, 10.0)):
         step(model, policy, x, progress=progress)
-        assert float(model.lif1.beta) == float(model.lif2.beta) == pytest.approx(1 / K)
+        assert model.lif1.beta.tolist() == model.lif2.beta.tolist() == [pytest.approx(1 / K)] * T
     assert K == 10
 
 

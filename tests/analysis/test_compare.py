@@ -11,11 +11,11 @@ import torch
 from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from a2sg_zoo.analysis import compare_measures as measures
 from a2sg_zoo.analysis.compare import Entry, Group, as_csv, as_json, cell_of, compare, notes, spearman, tables
-from a2sg_zoo.analysis.compare_measures import measure_run, measure_training
-from a2sg_zoo.analysis.compare_report import write_comparison
-from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.compare import measurements as measures
+from a2sg_zoo.analysis.compare.measurements import measure_run, measure_training
+from a2sg_zoo.analysis.compare.report import write_comparison
+from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import read_runs
@@ -35,7 +35,7 @@ def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
         for name in (
             'models/resnet_small.py',
             'datasets/digits.py',
-            f'methods/{method}.py',
+            *(f'methods/{name}.py' for name in method.split('+')),
             'schedules/short_sgd.py',
             'default_runtime.py',
         )
@@ -71,15 +71,8 @@ def test_what_a_run_says_of_itself(folders, tmp_path):
     runs = read_runs(folders)
     assert [(run.method, run.seed) for run in runs] == [('fixed TRI', 0), ('fixed TRI', 1), ('A2SG', 0), ('A2SG', 1)]
     assert {run.title for run in runs} == {'SpikingResNet on Digits 8 x 8'}
-    sam = make_run(tmp_path / 'sam', 'sam')
-    other = make_run(
-        tmp_path / 'a2sg',
-        'a2sg',
-        5,
-        "custom_hooks = [dict(type='AdaptationHook', log_interval=3, policy="
-        "dict(type='A2SG', surrogate=dict(type='ASY'), searcher=dict(type='TPESearcher', trials=16), "
-        'interval=7))]',
-    )
+    sam = make_run(tmp_path / 'sam', 'tri+sam')
+    other = make_run(tmp_path / 'a2sg', 'a2sg', 5, 'adaptation = dict(log_interval=3, policy=dict(interval=7))')
     runs = read_runs([*folders, sam, other])
     assert [run.method for run in runs] == [
         'fixed TRI',
@@ -104,7 +97,7 @@ def test_measures_agree_with_their_makers_and_are_kept(folders, tmp_path, monkey
     model = load_network(cfg, run.checkpoint)
     objective = Objective(model, load_batches(cfg, model, samples=6, batch_size=4))
     assert found['sections']['fisher']['values']['fisher'] == pytest.approx(
-        fisher(objective).eigenvalues['whole network']
+        fisher_spectrum(objective).eigenvalues['whole network']
     )
     accuracy = found['sections']['accuracy']
     assert accuracy['test_samples'] == 360 and accuracy['values']['train_loss'] == pytest.approx(objective.loss())
@@ -294,3 +287,14 @@ def test_tables_leave_out_what_was_not_measured(folders, tmp_path):
     titles = [title for title, _ in tables(groups[0])]
     assert titles == ['Local gradients over training', 'Energy']
     assert json.loads(as_json(groups, failed))['groups'][0]['spearman']['fisher']['rho'] is None
+
+
+def test_kept_results_depend_on_the_version_of_the_measures(folders, tmp_path, monkeypatch):
+    run = read_runs(folders[:1])[0]
+    found = measure_run(run, ['fisher'], tmp_path, QUICK)
+    (kept,) = tmp_path.glob('*.json')
+    before = kept.read_bytes()
+    assert measure_run(run, ['fisher'], tmp_path, QUICK) == found and kept.read_bytes() == before
+    monkeypatch.setattr(measures, 'VERSION', measures.VERSION + 1)
+    assert measure_run(run, ['fisher'], tmp_path, QUICK)['sections'] == found['sections']
+    assert kept.read_bytes() != before

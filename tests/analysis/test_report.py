@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import a2sg_zoo
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis import sections
-from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, find_run, load_batches, load_network, table
 from a2sg_zoo.engine.build import build_runner
@@ -273,7 +273,7 @@ def test_what_did_not_converge_is_said(tmp_path, monkeypatch):
     objective = classifier_objective(torch.float32)
     report = Report(objective, tmp_path, settings=dict(steps=1, vectors=1))
     assert '--memory' not in report.write('fisher')
-    monkeypatch.setattr(sections, 'fisher', partial(fisher, method='power', iterations=2))
+    monkeypatch.setattr(sections, 'fisher_spectrum', partial(fisher_spectrum, method='power', iterations=2))
     text, change = report.write('fisher'), json.loads((tmp_path / 'fisher.json').read_text())['change']
     assert change > 1e-3 and re.search(rf'\*\*.*{change:.2g}.*--memory.*\*\*', text)
     assert re.search(r'\*\*.*surrogate: largest.*--steps.*\*\*', report.write('hessian'))

@@ -154,7 +154,7 @@ def test_addresses(weights, folder, server):  # noqa: F811
         ('silent', '1 s'),
         ('stall', '1 s'),
         ('drip', '2 s'),
-        ('no http', ''),
+        ('no http', 'SSH'),
     ],
 )
 def test_addresses_that_fail(server, monkeypatch, act, named):  # noqa: F811
@@ -343,7 +343,7 @@ def test_the_middle_of_a_picture(weights):
 @task('classification', 'segmentation')
 @pytest.mark.parametrize('resize', [dict(size='big'), dict(colour=3)])
 def test_metadata_that_do_not_say_how_to_resize(weights, resize):
-    with pytest.raises(ConfigError, match='resize = '):
+    with pytest.raises(A2SGError, match='resize = '):
         inferencer(description(weights, resize), 'cpu')
 
 

@@ -57,22 +57,19 @@ def segmenter(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    'arguments, message',
+    'arguments, parts',
     [
-        (['none.pth'], 'none.pth does not exist; name the folder of a run, a checkpoint or'),
-        (['some.pth'], 'holds no config of a run'),
-        (
-            ['some.pth', '--config', CONFIG, '--demo', '--what', 'curvature', '--cfg-options', *SMALL],
-            '--what: there is no curvature; there are variation, fisher, hessian',
-        ),
-        (['some.pth', '--config', CONFIG, '--demo', '--points', 1], '--points must be at least 2, got 1'),
+        (['none.pth'], ['none.pth']),
+        (['some.pth'], ['--config']),
+        (['some.pth', '--config', CONFIG, '--demo', '--what', 'curvature', '--cfg-options', *SMALL], ['curvature']),
     ],
 )
-def test_mistakes(arguments, message, tmp_path):
+def test_mistakes(arguments, parts, tmp_path):
     (tmp_path / 'some.pth').touch()
     done = run('analyze', tmp_path / arguments[0], '--out', tmp_path / 'out', *arguments[1:])
     assert done.returncode == 2 and 'Traceback' not in done.stderr
-    assert message in done.stderr[done.stderr.index('\nerror: ') :]
+    error = done.stderr[done.stderr.index('\nerror: ') :]
+    assert all(part in error for part in parts)
 
 
 def test_a_run_has_its_analysis_in_its_folder(tmp_path, monkeypatch, capsys):

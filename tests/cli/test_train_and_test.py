@@ -31,9 +31,9 @@ SMALL = [
     'train_cfg.val_interval=6',
     'default_hooks.checkpoint.interval=3',
     'default_hooks.logger.interval=1',
-    'custom_hooks.0.log_interval=2',
-    'custom_hooks.0.policy.interval=2',
-    'custom_hooks.0.policy.searcher.trials=4',
+    'adaptation.log_interval=2',
+    'adaptation.policy.interval=2',
+    'adaptation.policy.searcher.trials=4',
 ]
 
 
@@ -173,20 +173,18 @@ def test_killed_run_resumes_bit_for_bit(trained, scenes, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'arguments, message',
+    'arguments, named',
     [
-        (['configs/none.py'], 'configs/none.py does not exist'),
-        ([CONFIG], 'ADE20K is not there'),
-        (
-            [CONFIG, '--demo', '--cfg-options', 'model.backbone.neuron.tauu=2.0'],
-            'model.backbone.neuron.tauu: LIF takes no such key; did you mean tau?',
-        ),
+        (['configs/none.py'], ['configs/none.py']),
+        ([CONFIG], ['ADE20K_ROOT']),
+        ([CONFIG, '--demo', '--cfg-options', 'model.backbone.neuron.tauu=2.0'], ['model.backbone.neuron.tauu', 'tau?']),
     ],
 )
-def test_bad_input_is_one_clear_error(arguments, message, tmp_path):
+def test_bad_input_is_one_clear_error(arguments, named, tmp_path):
     done = run('train', *arguments, '--work-dir', tmp_path)
     assert done.returncode == 2 and 'Traceback' not in done.stderr
-    assert message in done.stderr[done.stderr.index('\nerror: ') :] and not list(tmp_path.glob('*.pth'))
+    error = done.stderr[done.stderr.index('\nerror: ') :]
+    assert all(part in error for part in named) and not list(tmp_path.glob('*.pth'))
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -206,7 +204,7 @@ def test_damaged_annotation_in_mid_training(workers, scenes, tmp_path):
         f'train_dataloader.num_workers={workers}',
     )
     assert done.returncode == 2
-    assert f'error: annotation {victim} is damaged' in done.stderr[done.stderr.rindex('\nerror: ') :]
+    assert str(victim) in done.stderr[done.stderr.rindex('\nerror: ') :]
     assert 'Traceback' not in done.stderr
 
 
@@ -235,7 +233,7 @@ def test_checkpoint_of_another_network(trained, scenes, tmp_path):
     work_dir, _ = trained
     options = [*SMALL, *data_options(scenes), 'model.backbone.depth=2']
     done = run('test', CONFIG, work_dir / 'iter_12.pth', '--demo', '--work-dir', tmp_path, '--cfg-options', *options)
-    assert done.returncode == 2 and 'missing' in done.stderr and 'backbone.blocks.1' in done.stderr
+    assert done.returncode == 2 and 'backbone.blocks.1' in done.stderr
 
 
 def test_own_surrogate_from_a_file_outside_the_repository(scenes, tmp_path):
@@ -259,7 +257,7 @@ def test_own_surrogate_from_a_file_outside_the_repository(scenes, tmp_path):
         *data_options(scenes),
         'custom_imports.imports=my_surrogates',
         'train_cfg.max_iters=2',
-        'custom_hooks.0.policy.surrogate.type=Cosine',
+        'adaptation.policy.surrogate.type=Cosine',
         env={'PYTHONPATH': f'{ROOT}:{tmp_path}'},
     )
     assert done.returncode == 0, done.stderr[-3000:]

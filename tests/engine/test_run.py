@@ -18,43 +18,30 @@ CONFIG = 'configs/spikformer_ade20k_a2sg.py'
 
 
 @pytest.mark.parametrize(
-    'option, value, message',
+    'option, value, named',
     [
-        (
-            'model.backbone.type',
-            'Spikfromer',
-            "model.backbone.type: 'Spikfromer' is not a registered model; did you mean 'Spikformer'",
-        ),
-        ('model.backbone.neuron.tau', 'two', "LIF: tau must be a number, got 'two'"),
-        ('model.backbone.T', 0, 'Spikformer: T, the number of time steps, must be an integer >= 1, got 0'),
-        ('model.backbone.num_heads', 7, 'the width of an attention layer, 384, must be divisible by its num_heads = 7'),
-        ('model.backbone.out_indices', [0, 4], 'out_indices has 4, but there are 4 stages'),
-        ('custom_hooks.0.policy.beta_min', 3.0, 'A2SG: beta_min = 3.0 must be smaller than beta_max = 2.0'),
-        (
-            'model.neck.in_channels',
-            [48, 96, 192, 400],
-            'model.neck.in_channels = [48, 96, 192, 400], but model.backbone gives [48, 96, 192, 384] channels',
-        ),
-        ('model.decode_head.in_channels', [128, 128, 128, 64], 'but model.neck gives [128, 128, 128, 128] channels'),
-        ('model.decode_head.num_classes', 19, 'num_classes = 19, but the training data has 150 classes'),
-        ('trian_cfg', dict(max_iters=1), 'trian_cfg: a run has no such part; did you mean train_cfg?'),
+        ('model.backbone.type', 'Spikfromer', 'Spikformer'),
+        ('model.backbone.neuron.tau', 'two', 'tau'),
+        ('model.backbone.T', 0, r'\bT\b'),
+        ('model.backbone.num_heads', 7, 'num_heads'),
+        ('model.backbone.out_indices', [0, 4], 'out_indices'),
+        ('adaptation.policy.beta_min', 3.0, r'adaptation.*beta_min'),
+        ('model.neck.in_channels', [48, 96, 192, 400], r'model\.neck\.in_channels.*400'),
+        ('model.decode_head.in_channels', [128, 128, 128, 64], r'model\.decode_head\.in_channels.*model\.neck'),
+        ('num_classes', 19, r'model\.decode_head\.num_classes.*19.*150'),
+        ('trian_cfg', dict(max_iters=1), r'trian_cfg.*train_cfg'),
     ],
 )
-def test_mistakes(option, value, message, tmp_path, monkeypatch):
+def test_mistakes(option, value, named, tmp_path):
     options = {option: value}
     for loader in ('train', 'val', 'test'):
         options |= {
             f'{loader}_dataloader.dataset.{key}': x
             for key, x in (('data_root', str(tmp_path / 'scenes')), ('train', 2), ('val', 1), ('size', 32))
         }
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(ConfigError, match=named):
         train(prepare_config(CONFIG, options, demo=True, work_dir=tmp_path / 'run'))
-    assert message in str(error.value)
     assert not list(tmp_path.rglob('*.pth'))
-
-
-def test_a_variable_of_ones_own_is_no_mistake():
-    assert prepare_config(CONFIG, {'my_width': 3}).my_width == 3
 
 
 def test_overridden_data_root_reaches_every_data_set():
@@ -78,7 +65,7 @@ def test_nothing_to_resume_is_said(tmp_path, monkeypatch):
     for resume in (None, 'auto'):
         with pytest.raises(Built):
             train(prepare_config(CONFIG, demo=True, work_dir=tmp_path / 'typo'), resume)
-    assert said == [f'{tmp_path / "typo"} holds no checkpoint to resume from: the run begins at iteration 0']
+    assert len(said) == 1 and str(tmp_path / 'typo') in said[0]
 
 
 def test_commands_in_messages_are_those_of_the_place(tmp_path, monkeypatch):
@@ -137,7 +124,7 @@ def test_mixed_precision_does_not_take_the_place_of_another_wrapper(tmp_path):
     cfg = prepare_config(
         'configs/resnet19_cifar10_tri.py', work_dir=tmp_path, options={'optim_wrapper.type': 'SAMOptimWrapper'}
     )
-    with pytest.raises(ConfigError, match='knows no mixed precision'):
+    with pytest.raises(ConfigError, match='SAMOptimWrapper'):
         train(cfg, amp=True)
 
 

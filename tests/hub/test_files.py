@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mmengine.fileio import get_file_backend
 
-from a2sg_zoo.engine.hooks import checkpoint as saving
+import a2sg_zoo.engine.hooks.checkpoint  # noqa: F401  registers the backend
 from a2sg_zoo.errors import CheckpointError
 from a2sg_zoo.hub.files import write_atomically
 from tests.hub.misbehaving import small_disk  # noqa: F401
@@ -27,11 +27,9 @@ def test_the_folder_is_synced_after_the_rename(tmp_path, monkeypatch):
     calls = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(
-        saving.os,
-        'fsync',
-        lambda f: (calls.append('folder' if os.path.isdir(f'/proc/self/fd/{f}') else 'file'), fsync(f)),
+        os, 'fsync', lambda f: (calls.append('folder' if os.path.isdir(f'/proc/self/fd/{f}') else 'file'), fsync(f))
     )
-    monkeypatch.setattr(saving.os, 'replace', lambda a, b: (calls.append('rename'), replace(a, b)))
+    monkeypatch.setattr(os, 'replace', lambda a, b: (calls.append('rename'), replace(a, b)))
     write_atomically(b'x', tmp_path / 'x')
     assert calls == ['file', 'rename', 'folder']
 
@@ -114,7 +112,7 @@ def test_a_full_disk_at_any_point_leaves_the_old_file(tmp_path, monkeypatch, cal
     def full(*args):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(saving.os, call, full)
+    monkeypatch.setattr(os, call, full)
     with pytest.raises(CheckpointError, match=str(path)):
         write_atomically(b'new', path)
     assert path.read_bytes() == b'old' and os.listdir(tmp_path) == ['x']

@@ -12,8 +12,8 @@ import torch
 
 from a2sg_zoo.neurons import LIF, PLIF, multistep, multistep_reference
 from a2sg_zoo.neurons import dynamics as reference
+from a2sg_zoo.neurons.controllers import FixedWidths
 from a2sg_zoo.neurons.dynamics import Dynamics
-from a2sg_zoo.neurons.multistep import FixedWindow
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, PiecewiseLinear
 from a2sg_zoo.surrogates.piecewise_linear import UnitArea
 from tests.fake_gpu import fake_gpu
@@ -149,7 +149,7 @@ def test_a_layer_copies_nothing_to_the_device(shape, decay_input, kind, monkeypa
             layer = kind(decay_input=decay_input, surrogate=shape)
         crossings.clear()
         x = torch.randn(4, 3, 5, device='cuda', requires_grad=True)
-        for window in (FixedWindow(shape, layer.beta), FixedWindow(shape, 0.8)):
+        for window in (FixedWidths(shape, layer.beta), FixedWidths(shape, 0.8)):
             s = multistep(x, layer.rate, layer.dynamics, window)
             # autograd's engine would ask for a GPU
             s.grad_fn.apply(torch.randn_like(s), None)

@@ -149,21 +149,21 @@ def test_own_surrogate_needs_one_decorator():
 
 
 @pytest.mark.parametrize(
-    'config, error, message',
+    'config, error, named',
     [
-        (dict(type='TRY'), ConfigError, "'TRY' is not a registered surrogate; did you mean 'TRI'"),
-        (dict(type='TRI', beta='wide'), TypeError, "TRI: beta must be a number, got 'wide'"),
-        (dict(type='TRI', beta=0.0), ValueError, 'TRI: beta must be positive'),
-        (dict(type='BOX', normalize='sum'), ValueError, "BOX: normalize must be 'area' or 'peak'"),
-        (dict(type='ASY', h=None), TypeError, 'ASY: h must be a finite number'),
-        (dict(type='ATan', alpha=-1), ValueError, 'ATan: alpha must be positive'),
-        (dict(type='Tanh', K=0), ValueError, 'Tanh: K must be positive'),
-        (dict(type='DspikeShape', b='hot'), TypeError, "DspikeShape: b must be a number, got 'hot'"),
-        (dict(type='DspikeShape', v_threshold=0), ValueError, 'DspikeShape: v_threshold must be positive'),
+        (dict(type='TRY'), ConfigError, "'TRY'.*'TRI'"),
+        (dict(type='TRI', beta='wide'), TypeError, "TRI: beta .*'wide'"),
+        (dict(type='TRI', beta=0.0), ValueError, 'TRI: beta .*0.0'),
+        (dict(type='BOX', normalize='sum'), ValueError, "BOX: normalize .*'sum'"),
+        (dict(type='ASY', h=None), TypeError, 'ASY: h .*None'),
+        (dict(type='ATan', alpha=-1), ValueError, 'ATan: alpha .*-1'),
+        (dict(type='Tanh', K=0), ValueError, 'Tanh: K .*0'),
+        (dict(type='DspikeShape', b='hot'), TypeError, "DspikeShape: b .*'hot'"),
+        (dict(type='DspikeShape', v_threshold=0), ValueError, 'DspikeShape: v_threshold .*0'),
     ],
 )
-def test_wrong_arguments_are_explained(config, error, message):
-    with pytest.raises(error, match=message):
+def test_wrong_arguments_are_named(config, error, named):
+    with pytest.raises(error, match=named):
         SURROGATES.build(config)
 
 

@@ -1,10 +1,10 @@
-"""Other groups' methods that set the surrogate's shape or width while training, as policies.
+"""Methods of other groups that set the shape or width of the surrogate while training, as policies.
 
 policy         what it sets                 from what
 Dspike         temperature, all layers      cosine to a finite-difference gradient, once an epoch
-LSG            width, a layer               the layer's trained decay
-CPNG           width, a layer               the share of its elements that receive a gradient
-MPDAGL         width, a layer and step      the standard deviation of its membrane potential
+LSG            width, a layer               the decay that the layer learns
+CPNG           width, a layer               the share of elements that receive a gradient
+MPDAGL         width, a layer and step      the standard deviation of the membrane potential
 EvolvingTanh   steepness, all layers        the progress of the training
 """
 

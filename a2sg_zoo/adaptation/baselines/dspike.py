@@ -1,16 +1,17 @@
-"""Dspike: the surrogate whose gradient points most nearly along a finite-difference gradient."""
+"""Dspike: it chooses the surrogate that gives the gradient nearest to a finite-difference gradient."""
 
 import copy
+from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
-from torch.nn.modules.conv import _ConvNd
+from torch import Tensor, nn
 
+from a2sg_zoo.adaptation.base import Policy
 from a2sg_zoo.adaptation.objectives import summed_over_processes
-from a2sg_zoo.adaptation.policies import Policy
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.neurons import Neuron, hold_widths, named_neurons
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import DspikeShape
 from a2sg_zoo.surrogates.base import positive
@@ -18,42 +19,47 @@ from a2sg_zoo.surrogates.base import positive
 
 @POLICIES.register_module()
 class Dspike(Policy):
-    """Keeps the temperature b of `DspikeShape` whose surrogate gradient is the best along a finite difference.
+    """Keeps the temperature b of `DspikeShape` that brings the surrogate gradient nearest to a finite difference.
 
-    Every `interval` steps, on the batch that comes next, for the first layer's weights w:
+    Every `interval` steps, on the next batch, for the weights w of the first layer:
 
         n_k = (L(w + h d_k) - L(w - h d_k)) / 2h                finite differences of the true loss
         s_k(b) = d_k . dL/dw under the surrogate of temperature b
         b <- argmax over b, b + step, b - step of cos(n, s(b))
 
-    for all layers at once: beta = 2 v_threshold / b, which is also where b is kept. With `directions` K, d_1 ... d_K
-    are random orthonormal directions and h = eps |w|; with None each weight is a direction, as in the paper, and
-    h = eps rms(w). Either way eps says by how much of the weights' root mean square a weight moves. The true loss is
-    piecewise constant in w, but for what reaches it past the spikes, so a small eps finds no difference or a chance
+    for all layers at once: beta = 2 v_threshold / b, and beta is also where b is stored. With `directions` K, d_1 ...
+    d_K are random orthonormal directions and h = eps |w|. With None each weight is a direction, as in the paper, and
+    h = eps rms(w). Either way a weight moves by eps times the root mean square of the weights. The true loss is
+    piecewise constant in w, except for what reaches it past the spikes, so a small eps finds no difference or a chance
     one: eps has to carry a good number of neurons over the threshold.
 
-    Costs 2 K + 3 forward and 3 backward passes an `interval`, in the precision of the weights. Training is otherwise
-    as without them: weights, gradients, running statistics and random numbers are put back. Where no cosine exists
-    (a loss that does not move, NaN) b stays. Under data parallelism the differences are averaged, so that all
-    processes keep the same b; under gradient accumulation the first micro-batch decides.
+    A choice costs 2 K + 3 forward and 3 backward passes, in the precision of the weights. It leaves the training
+    otherwise unchanged: weights, gradients, running statistics and random numbers are restored. Where no cosine exists
+    (a loss that does not move, NaN), b stays. Under data parallelism the differences are averaged, so all processes
+    keep the same b. Under gradient accumulation the first micro-batch decides.
 
     Certain: the shape, the first layer, the three candidates, one temperature for all layers, the choice before each
     epoch. A reconstruction: b0, step and eps, random directions in place of single weights, one batch, central
-    differences, and that b does not fall below `step`. eps = 0.3 is from a small ResNet-19 on digits, where 0.1 and 1
-    gave lower cosines and 0.01 next to none; with 16 directions the best b there was chance, with 128 it lay between 3
+    differences, and that b does not fall below `step`. eps = 0.3 comes from a small ResNet-19 on digits, where 0.1 and
+    1 gave lower cosines and 0.01 almost none. With 16 directions the best b there was chance; with 128 it lay between 3
     and 4, at cosines of 0.2 to 0.3.
 
     Args:
-        b: temperature to start from.
-        step: by how much it changes at a time.
-        interval: optimiser steps between two choices; an epoch in the paper (391: CIFAR in batches of 128).
+        b: temperature to start from; dimensionless.
+        step: the change of b at a time.
+        interval: number of optimiser steps between two choices; an epoch in the paper (391: CIFAR in batches of 128).
         eps: size of the difference, relative to the weights.
         directions: number of random directions (at most one a weight), or None for every single weight.
+
+    Raises:
+        ConfigError: an argument is out of its range.
 
     Source: Li et al., NeurIPS 2021, Algorithm 1.
     """
 
-    def __init__(self, b=3.0, step=0.2, interval=391, eps=0.3, directions=64):
+    def __init__(
+        self, b: float = 3.0, step: float = 0.2, interval: int = 391, eps: float = 0.3, directions: int | None = 64
+    ) -> None:
         super().__init__(DspikeShape(b))
         self.b, self.step, self.eps = float(b), positive('step', step, self), positive('eps', eps, self)
         if self.step > self.b:
@@ -64,35 +70,35 @@ class Dspike(Policy):
                 raise ConfigError(f'Dspike: {key} must be an integer >= 1{" or None" * optional}, got {value!r}')
         self.interval, self.directions = interval, directions
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'Dspike(b={self.b}, step={self.step}, interval={self.interval})'
 
-    def adopt(self, neuron):
+    def adopt(self, neuron: Neuron) -> None:
         super().adopt(neuron)
         neuron.surrogate = DspikeShape(self.b, neuron.v_threshold)
-        neuron.beta.fill_(neuron.surrogate.beta)
+        neuron.set_widths(neuron.surrogate.beta)
 
-    def prepare(self, model, data_batch, iteration):
+    def prepare(self, model: nn.Module, data_batch: Any, iteration: int) -> None:
         if iteration % self.interval or not model.training:
             return
         neurons = [neuron for neuron in named_neurons(model).values() if neuron.policy is self]
         b = float(2 * neurons[0].v_threshold / neurons[0].beta[-1])
-        # first the one in force, which a tie keeps; the slack is for float32
+        # the temperature in force comes first, so a tie keeps it; the slack is for float32
         candidates = [x for x in (b, b + self.step, b - self.step) if x > 0.999 * self.step]
         cosines = self.cosines(model, data_batch, iteration, candidates)
         if cosines.isfinite().all():
             _set_temperature(neurons, candidates[int(cosines.argmax())])
 
-    def cosines(self, model, data_batch, iteration, candidates):
-        """cos(n, s(b)) for each b of `candidates`, as one tensor; leaves the model as it was."""
+    def cosines(self, model: nn.Module, data_batch: Any, iteration: int, candidates: Sequence[float]) -> Tensor:
+        """cos(n, s(b)) for each temperature of `candidates`, as one tensor; it leaves the model as it was."""
         name, weight = _first_weight(model)
         neurons = [neuron for neuron in named_neurons(model).values() if neuron.policy is self]
-        with _undisturbed(model, self, weight):
+        with hold_widths(model), _restored(model, weight):
             data = model.data_preprocessor(copy.deepcopy(data_batch), True)
             rewind = _rewinder(weight.device)
 
             def loss():
-                # the same random numbers in every pass: the difference is to come from the weights alone
+                # the same random numbers in every pass, so the difference comes from the weights alone
                 rewind()
                 return model.parse_losses(model(**data, mode='loss'))[0]
 
@@ -142,11 +148,11 @@ class Dspike(Policy):
 
 def _set_temperature(neurons, b):
     for neuron in neurons:
-        neuron.beta.fill_(2 * neuron.v_threshold / b)
+        neuron.set_widths(2 * neuron.v_threshold / b)
 
 
 def _rewinder(device):
-    """A function that takes torch's generators back to where they are now. (`manual_seed` is slow without a CUDA.)"""
+    """A function that sets torch's generators back to where they are now. (`manual_seed` is slow without CUDA.)"""
     here = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == 'cuda' else None
 
     def rewind():
@@ -160,7 +166,7 @@ def _rewinder(device):
 def _first_weight(model):
     """(name, weight) of the first convolution or linear layer that is trained, in the order of definition."""
     for name, module in model.named_modules():
-        if isinstance(module, (_ConvNd, nn.Linear)) and module.weight.requires_grad:
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)) and module.weight.requires_grad:
             return name, module.weight
     raise ConfigError(
         f'Dspike compares gradients of the first layer, but {type(model).__name__} has no convolution or '
@@ -169,21 +175,18 @@ def _first_weight(model):
 
 
 @contextmanager
-def _undisturbed(model, policy, weight):
-    """Puts back the weight, all buffers, the generators' states and the policy's flags."""
-    flags = policy.observing, policy.searching
+def _restored(model, weight):
+    """Restores the weight, all buffers and the states of the generators at its end."""
     start = weight.detach().clone()
     buffers = [
         (module, name, buffer, buffer.clone())
         for module in model.modules()
         for name, buffer in module.named_buffers(recurse=False)
     ]
-    policy.observing = policy.searching = False
     try:
         with torch.random.fork_rng([weight.device] if weight.is_cuda else []):
             yield
     finally:
-        policy.observing, policy.searching = flags
         with torch.no_grad():
             weight.copy_(start)
             for module, name, buffer, value in buffers:

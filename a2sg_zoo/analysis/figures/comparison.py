@@ -6,10 +6,12 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from a2sg_zoo.analysis.compare import SHARPNESS, Group, spearman
+from a2sg_zoo.analysis.compare.groups import Group, spearman
+from a2sg_zoo.analysis.compare.tables import SHARPNESS
 from a2sg_zoo.analysis.figures.layers import layer_figure
-from a2sg_zoo.analysis.figures.style import GREY, new_figure, series_styles, tidy
+from a2sg_zoo.analysis.figures.style import new_figure, series_styles, tidy
 from a2sg_zoo.analysis.figures.training import method_figure
+from a2sg_zoo.utils.palette import GREY
 
 _STATISTICS = dict(cv='CV of local gradients', sgv='SGV', tgc='TGC')
 
@@ -83,7 +85,7 @@ def points_figure(group: Group, measures: Mapping[str, str]) -> Figure:
     for measure, head, axes, _ in panels:
         found = []
         for i, ((_, entries), style) in enumerate(zip(group.methods.items(), series_styles())):
-            values = [entry.values[measure] for entry in entries if entry.values.get(measure) is not None]
+            values = [value for entry in entries if (value := entry.values.get(measure)) is not None]
             found += values
             spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(len(values))
             axes.scatter(i + spread, values, color=style['color'], marker=style['marker'], s=28)

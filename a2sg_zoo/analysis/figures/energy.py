@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from a2sg_zoo.analysis.figures.style import COLOURS, GREY, label_layers, new_figure, positive_or_gap, tidy
+from a2sg_zoo.analysis.figures.style import label_layers, new_figure, positive_or_gap, tidy
 from a2sg_zoo.analysis.measures.energy import ann_energy
+from a2sg_zoo.utils.palette import COLOURS, GREY
 
 _SERIES = {
     'spikes': ('SNN, input of spikes (SOPs)', 'o', COLOURS[0]),

@@ -4,9 +4,10 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from a2sg_zoo.analysis.figures.style import COLOURS, GREY, new_figure, tidy
+from a2sg_zoo.analysis.figures.style import new_figure, tidy
 from a2sg_zoo.analysis.measures.landscape import Landscape
 from a2sg_zoo.errors import A2SGError
+from a2sg_zoo.utils.palette import COLOURS, GREY
 
 
 def landscape_figure(landscape: Landscape, title: str = '') -> Figure:

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from a2sg_zoo.analysis.figures.style import COLOURS, new_figure, short_name, tidy
+from a2sg_zoo.analysis.figures.style import new_figure, short_name, tidy
+from a2sg_zoo.utils.palette import COLOURS
 
 _MAX_PANELS = 60
 _WHITE_TO_BLUE = LinearSegmentedColormap.from_list('spikes', ['white', COLOURS[0]])

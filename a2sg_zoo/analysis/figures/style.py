@@ -1,7 +1,7 @@
-"""The look of all figures: palette, markers, axes, and how a figure is written to files.
+"""The look of all figures: styles of series, axes, and how a figure is written to files.
 
-The colours are those of Okabe and Ito and matplotlib's viridis, which people with a colour vision deficiency can tell
-apart. Series also differ in marker and line style.
+Series differ in colour (`a2sg_zoo.utils.palette`), marker and line style, and images use matplotlib's viridis, so that
+people with a colour vision deficiency can tell them apart.
 """
 
 import io
@@ -16,10 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.utils.palette import COLOURS
 
-COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9', '#000000', '#8C8C00')
-GREY = '#666666'
-LIGHT_GREY = '#BBBBBB'
 _MARKERS, _LINES = 'osD^vPX*', ('-', '--', '-.', ':')
 
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from a2sg_zoo.analysis.figures.style import GREY, new_figure, series_styles, tidy
+from a2sg_zoo.analysis.figures.style import new_figure, series_styles, tidy
 from a2sg_zoo.analysis.measures.growth import Growth
 from a2sg_zoo.analysis.measures.theory import asy, condition, random_cases, shape_cv, tri
+from a2sg_zoo.utils.palette import GREY
 
 
 def growth_figure(growths: Mapping[str, Growth], title: str = '') -> Figure:

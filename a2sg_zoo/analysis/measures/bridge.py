@@ -1,49 +1,55 @@
-"""The CV-curvature bridge of A2SG, evaluated beside the Fisher block that it bounds, layer by layer.
+"""The CV-curvature bridge of A2SG: a bound on the Fisher by the CV of gradients, compared with the measured Fisher.
 
-For a layer y = W a the gradient of a sample's loss is g = sum_r a_r x delta_r, with delta = dL/dy and r running over
-whatever shares W: time steps, and positions of a convolution. With mu the mean of delta over all its elements and
-samples, delta = mu 1 + eps, the gradient is g = mu (a x 1) + (a x eps), a x 1 summed over r too, and the claim is
+For a layer y = W a, the gradient of a sample's loss with respect to W is g = sum_r a_r x delta_r. Here delta = dL/dy,
+x is the outer product, and r runs over everything that shares W: time steps, and the positions of a convolution. Let mu
+be the mean of delta over all its elements and samples, and delta = mu 1 + eps. Then g = mu (a x 1) + (a x eps), where
+both products are summed over r, and the claim is
 
-    lambda_max(F) <= mu^2 Lambda + c mu^2 CV(delta),    Lambda = lambda_max(E[(a x 1)(a x 1)^T]),  CV = Std / |mu|
+    lambda_max(F) <= mu^2 Lambda + c mu^2 CV(delta)
+    Lambda = lambda_max(E[(a x 1)(a x 1)^T]),    CV = Std / |mu|
 
-for "a constant c". Some c always does; what it must be is the question. Here c is the smallest that makes the bound
-hold, and c / Lambda its value without unit, which can be compared across layers. The bound that needs no constant is
-the triangle inequality,
+for "a constant c". There is always such a c; the question is how large it must be. This module computes the smallest c
+for which the bound holds, and c / Lambda, which has no unit and can be compared between layers. A bound without a
+constant is the triangle inequality,
 
-    lambda_max(F) <= (|mu| sqrt(Lambda) + sqrt(lambda_eps))^2,    lambda_eps = lambda_max(E[(a x eps)(a x eps)^T]),
+    lambda_max(F) <= (|mu| sqrt(Lambda) + sqrt(lambda_eps))^2,    lambda_eps = lambda_max(E[(a x eps)(a x eps)^T])
 
-whose second part grows with mu^2 CV^2: quadratically. The claim's linear growth is that of its cross term, and
-describes gradients whose mean dominates (CV < 1). Where mu is next to nothing beside Std, both sides over mu^2 grow as
-whatever mu divides them by, and a fit of one to the other finds that, not a law of the network.
+lambda_eps grows with mu^2 CV^2, which is quadratic in CV. The linear growth of the claim is that of the cross term, so
+it describes gradients whose mean dominates (CV < 1). Where mu is very small compared with Std, both sides divided by
+mu^2 grow because mu is small. A fit of one side to the other then finds this, and not a law of the network.
 
 Source of the claim: A2SG (ICML 2026, arXiv 2606.11236), for fully connected layers.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
 
-from a2sg_zoo.analysis.measures.fisher import _gram, _slices, largest_eigenvalue
+from a2sg_zoo.analysis.measures.fisher import gram_matrix, largest_eigenvalue, slice_columns
 from a2sg_zoo.analysis.measures.moments import Moments
+from a2sg_zoo.analysis.measures.objective import Objective
 
 _LAYERS = nn.Linear, nn.Conv1d, nn.Conv2d
 
 
 @dataclass(frozen=True)
 class BridgeRow:
-    """Attributes:
-    layer: name of the module.
-    measured: lambda_max of the weight's block of the empirical Fisher.
-    mu: mean of delta, of a sample's own loss. Counts as 0 below 1e-6 Mean(|delta|), where it is rounding: before
-        a softmax, delta sums to 0 over the classes.
-    cv: Std(delta) / |mu|; None for mu = 0.
-    cv_abs: Std(delta) / Mean(|delta|), as CV is defined elsewhere here; None without a gradient.
-    rank_one: mu^2 Lambda.
-    perturbation: lambda_eps.
-    triangle: the bound without a constant.
-    c: the smallest constant of the claim; None for mu = 0, and 0 where `rank_one` is enough.
-    relative_c: c / Lambda.
+    """Both sides of the bound for one layer.
+
+    Attributes:
+        layer: name of the module.
+        measured: lambda_max of the block of the empirical Fisher that belongs to the weight.
+        mu: mean of delta, the gradient of a sample's own loss. It counts as 0 if it is below 1e-6 Mean(|delta|), where
+            it is rounding: before a softmax, delta sums to 0 over the classes.
+        cv: Std(delta) / |mu|; None for mu = 0.
+        cv_abs: Std(delta) / Mean(|delta|), which is the CV of the other measures; None if there is no gradient.
+        rank_one: mu^2 Lambda.
+        perturbation: lambda_eps.
+        triangle: the bound without a constant.
+        c: the smallest constant of the claim; 0 where `rank_one` alone is a bound, None for mu = 0.
+        relative_c: c / Lambda.
     """
 
     layer: str
@@ -57,25 +63,25 @@ class BridgeRow:
     c: float | None
     relative_c: float | None
 
-    def bound(self, c):
-        """mu^2 Lambda + c mu^2 CV(delta); None for mu = 0."""
+    def bound(self, c: float) -> float | None:
+        """Return mu^2 Lambda + c mu^2 CV(delta), or None for mu = 0."""
         return None if self.cv is None else self.rank_one + c * self.mu**2 * self.cv
 
-    def claimed(self, relative_c):
-        """`bound` for c = relative_c Lambda."""
+    def claimed(self, relative_c: float) -> float | None:
+        """Return `bound` for c = relative_c * Lambda, or None for mu = 0."""
         return None if self.cv is None else self.rank_one * (1 + relative_c * self.cv)
 
 
-def bridge(objective, memory=4e9):
-    """The bound beside the measured eigenvalue for every linear and convolutional layer.
+def cv_curvature_bridge(objective: Objective, memory: float = 4e9) -> list[BridgeRow]:
+    """Compute the bound and the measured eigenvalue for every linear and convolutional layer.
 
     Args:
-        objective: an `Objective`.
-        memory: bytes that may be held in gradients; the layers' weights are walked through in slices that fit, one pass
-            over the samples for each.
+        objective: network and samples.
+        memory: bytes that may be used for gradients. Weights are processed in slices that fit; each slice takes one
+            pass over the samples.
 
     Returns:
-        [BridgeRow] in the network's order.
+        A row for each layer, in the network's order.
     """
     wanted, N = set(objective.names), objective.samples
     modules = {
@@ -85,14 +91,16 @@ def bridge(objective, memory=4e9):
     }
     layers = [_Layer(module, N) for module in modules.values()]
     columns = max(1, int(memory / (2 * N * objective.parameters[0].element_size())))
-    for pieces in _slices([layer.module.weight.numel() for layer in layers], columns) if layers else ():
+    for pieces in slice_columns([layer.module.weight.numel() for layer in layers], columns) if layers else ():
         _pass(objective, [(layers[i], start, stop) for i, start, stop in pieces])
     return [layer.row(name) for name, layer in zip(modules, layers)]
 
 
 class _Layer:
-    """A layer's Gram matrices of the gradients g and of `one`, what they would be for delta = 1, summed over slices of
-    its weight; and the moments of delta."""
+    """Gram matrices of a layer, summed over slices of its weight, and the moments of delta.
+
+    They are those of the gradients g, and of `one`, the gradients for delta = 1.
+    """
 
     def __init__(self, module, N):
         self.module, self.N = module, N
@@ -137,7 +145,7 @@ class _Slice:
         self.handle = layer.module.register_forward_hook(self._forward)
 
     def _forward(self, module, args, output):
-        if self.columns.start == 0:  # once a sample, in whichever pass
+        if self.columns.start == 0:  # the first slice, so that every sample is counted once
             output.register_hook(self._delta)
         with torch.enable_grad():
             again = module.forward(args[0].detach())
@@ -153,9 +161,9 @@ class _Slice:
         self.samples += 1
 
     def finish(self):
-        self.layer.gg += _gram(self.g)
-        self.layer.one1 += _gram(self.one)
-        self.layer.g1 += _gram(self.g, self.one)
+        self.layer.gg += gram_matrix(self.g)
+        self.layer.one1 += gram_matrix(self.one)
+        self.layer.g1 += gram_matrix(self.g, self.one)
 
 
 def _pass(objective, pieces):
@@ -175,12 +183,12 @@ def _pass(objective, pieces):
         piece.finish()
 
 
-def shared_constant(rows):
-    """The largest of the rows' relative constants: with c = that times Lambda, the claim holds in every layer."""
+def shared_constant(rows: Sequence[BridgeRow]) -> float:
+    """Return the largest `relative_c`; with c = this number times Lambda, the claim holds in every layer."""
     return max((row.relative_c for row in rows if row.relative_c is not None), default=0.0)
 
 
-def as_dicts(rows):
-    """Plain data, with `bound`: that of the claim with the rows' `shared_constant`."""
+def as_dicts(rows: Sequence[BridgeRow]) -> list[dict]:
+    """Return the rows as plain data, with one more key: `bound`, the claim's bound with `shared_constant`."""
     worst = shared_constant(rows)
     return [{**asdict(row), 'bound': row.claimed(worst)} for row in rows]

@@ -23,12 +23,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from a2sg_zoo.analysis.measures.objective import flat
+from a2sg_zoo.compat import dispatch_mode, tensors_in
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import ILIF, multistep_reference, named_neurons
+from a2sg_zoo.neurons import ILIF, compute_reference, use_backend
 
 KINDS = ('surrogate', 'field')
 # peak of a product with the Hessian in units of what a forward pass writes: 2 to 3 as measured
@@ -41,8 +40,13 @@ class _Switched:
     def __init__(self):
         self.off = False
 
-    def of(self, surrogate):
-        return lambda z, beta: torch.zeros_like(z) if self.off else surrogate(z, beta)
+    def spikes(self, neuron, x):
+        """A backend in plain autograd, under the switch."""
+
+        def shape(z, beta):
+            return torch.zeros_like(z) if self.off else neuron.surrogate(z, beta)
+
+        return compute_reference(neuron, x, shape)
 
     def gate(self, module, args, spikes):
         """A forward hook that does the same for neurons without a surrogate."""
@@ -55,30 +59,17 @@ def twice_differentiable(model):
     """Within it, the neurons of `model` run in plain autograd, which can be differentiated again; same spikes and
     same gradients, for a fixed window. Gives a switch: while its `off` is True, backward passes stop at spikes."""
     switch = _Switched()
-    neurons = named_neurons(model).values()
-    for neuron in neurons:
-        neuron.forward = _reference_forward(neuron, switch)
-    # the others have no window and are in plain autograd as they are
+    # integer neurons have no window and are in plain autograd as they are
     gates = [module.register_forward_hook(switch.gate) for module in model.modules() if isinstance(module, ILIF)]
     try:
-        yield switch
+        with use_backend(model, switch.spikes):
+            yield switch
     finally:
-        for neuron in neurons:
-            del neuron.forward
         for gate in gates:
             gate.remove()
 
 
-def _reference_forward(neuron, switch):
-    def forward(x):
-        # a network may predict with fewer time steps than its windows were adapted for
-        beta = neuron.beta if neuron.beta.numel() in (1, len(x)) else neuron.beta[-1]
-        return multistep_reference(x, neuron.rate, neuron.dynamics, switch.of(neuron.surrogate), beta)
-
-    return forward
-
-
-class _Written(TorchDispatchMode):
+class _Written(dispatch_mode()):
     """Counts the bytes that operations write."""
 
     bytes = 0
@@ -86,7 +77,7 @@ class _Written(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         if not func.is_view:
-            self.bytes += sum(x.numel() * x.element_size() for x in tree_leaves(out) if isinstance(x, torch.Tensor))
+            self.bytes += sum(x.numel() * x.element_size() for x in tensors_in(out))
         return out
 
 

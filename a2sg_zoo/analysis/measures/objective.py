@@ -1,62 +1,89 @@
-"""The mean loss of a network over a data set: what every measure here is a measure of."""
+"""The mean loss of a network over fixed samples, which all measures of this package look at."""
 
 import hashlib
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from mmengine.structures import BaseDataElement
+from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, DataError
 from a2sg_zoo.models.classifiers import SpikingClassifier
 
 
 class NotApplicable(A2SGError):
-    """A measure that a network or its data have no use for."""
+    """A measure has no meaning for a network or its data."""
 
 
-def flat(tensors):
-    """One vector of all elements, of any strides."""
+def flat(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Concatenate all elements of tensors of any shapes and strides to one vector."""
     return torch.cat([x.flatten() for x in tensors])
 
 
-def model_loss(model, inputs, targets):
-    """The training loss of a batch, without mixing: a scalar tensor, a mean over the samples of the batch."""
+def model_loss(model: Any, inputs: torch.Tensor, targets: Any) -> torch.Tensor:
+    """Return the training loss of a batch, without mixing of images: a scalar, the mean over the batch.
+
+    Args:
+        model: a `SpikingClassifier`, or a segmentor of MMSegmentation.
+        inputs: preprocessed images or frames, batch first.
+        targets: labels (B,), or a list of data samples.
+    """
     if isinstance(model, SpikingClassifier):
         return model.head.loss(model(inputs), targets)
     return model.parse_losses(model(inputs, targets, mode='loss'))[0]
 
 
 class Objective:
-    """L(w) = mean_n L_n(w) over a fixed set of samples, in passes over batches.
+    """The mean loss L(w) = mean_n L_n(w) of N fixed samples, as a function of the network's parameters w.
 
-    It puts the network in eval mode and leaves it there.
+    The network is put in eval mode and stays there, so batch norms use their running statistics and L is a mean over
+    samples.
 
     Args:
-        model: a network; nothing of it is changed but its mode.
-        batches: [(inputs, targets)], preprocessed, where the network is. Inputs are (B, C, H, W) or (B, features), or
-            frames (B, T, C, H, W); targets are of length B.
+        model: a network; only its mode is changed.
+        batches: pairs (inputs, targets), preprocessed and on the network's device. Inputs are (B, C, H, W),
+            (B, features), or frames (B, T, C, H, W); targets have length B.
         loss: called as `loss(model, inputs, targets)`; by default the network's own training loss.
-        names: names of the parameters that are looked at; by default all that are trained.
+        names: names of the parameters in w; by default all parameters that are trained.
 
     Attributes:
-        names: the parameters' names.
-        parameters: the parameters, in that order. A vector w has all of them, flattened, one after the other.
-        layers: {name of a module: [indices into `parameters`]}: what a "layer" is in the reports.
+        names: names of the parameters.
+        parameters: the parameters, in the same order. A vector w has all of them, flattened, one after the other.
+        layers: {name of a module: [indices into `parameters`]}; this is what reports call a layer.
         samples: number N of samples.
 
     Raises:
         CheckpointError: a parameter or buffer is NaN or infinite.
         DataError: there are no samples.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.analysis.measures.objective import Objective
+        >>> def half_square(model, inputs, targets):
+        ...     return (model(inputs) - targets).square().mean() / 2
+        >>> model = torch.nn.Linear(1, 1, bias=False)
+        >>> _ = torch.nn.init.constant_(model.weight, 3.0)
+        >>> objective = Objective(model, [(torch.ones(2, 1), torch.ones(2, 1))], half_square)
+        >>> objective.loss(), objective.gradient()
+        (2.0, tensor([2.]))
     """
 
-    def __init__(self, model, batches, loss=model_loss, names=None):
+    def __init__(
+        self,
+        model: nn.Module,
+        batches: Iterable[tuple[torch.Tensor, Any]],
+        loss: Callable[[Any, torch.Tensor, Any], torch.Tensor] = model_loss,
+        names: Sequence[str] | None = None,
+    ):
         check_finite(model)
         self.model, self.batches, self._loss = model.eval(), list(batches), loss
         self.samples = sum(len(targets) for _, targets in self.batches)
         if not self.samples:
             raise DataError(
-                'the data set gave no sample to analyse; is it smaller than a batch whose loader drops the '
-                'incomplete one? Set a smaller batch'
+                'there is no sample to analyse; if the data set is smaller than a batch and its loader drops '
+                'incomplete batches, set a smaller batch'
             )
         own = {name: p for name, p in model.named_parameters() if p.requires_grad}
         unknown = [name for name in names or () if name not in own]
@@ -64,26 +91,26 @@ class Objective:
             raise A2SGError(f'{type(model).__name__} has no trained parameter {", ".join(unknown)}')
         self.names = list(own if names is None else names)
         self.parameters = [own[name] for name in self.names]
-        self.layers = {}
+        self.layers: dict[str, list[int]] = {}
         for i, name in enumerate(self.names):
             self.layers.setdefault(name.rpartition('.')[0] or name, []).append(i)
 
     @property
-    def size(self):
-        """Number of parameters."""
+    def size(self) -> int:
+        """Number P of elements of all parameters."""
         return sum(p.numel() for p in self.parameters)
 
     @property
-    def like(self):
+    def like(self) -> dict[str, Any]:
         """dict(dtype, device) of the parameters."""
         return dict(dtype=self.parameters[0].dtype, device=self.parameters[0].device)
 
-    def restricted(self, names):
-        """The same objective as a function of these parameters alone."""
+    def restricted(self, names: Sequence[str]) -> 'Objective':
+        """Return the same objective as a function of the named parameters only."""
         return Objective(self.model, self.batches, self._loss, names)
 
-    def in_batches_of(self, size):
-        """The same objective, in batches of at most `size` samples."""
+    def in_batches_of(self, size: int) -> 'Objective':
+        """Return the same objective in batches of at most `size` samples."""
         batches = [
             (inputs[n : n + size], targets[n : n + size])
             for inputs, targets in self.batches
@@ -91,28 +118,29 @@ class Objective:
         ]
         return Objective(self.model, batches, self._loss, self.names)
 
-    def batch_loss(self, inputs, targets):
+    def batch_loss(self, inputs: torch.Tensor, targets: Any) -> torch.Tensor:
+        """Return the mean loss of one batch, a scalar."""
         return self._loss(self.model, inputs, targets)
 
-    def weighted_batches(self):
-        """(inputs, targets, share of all samples) of each batch."""
+    def weighted_batches(self) -> Iterator[tuple[torch.Tensor, Any, float]]:
+        """Yield (inputs, targets, share of all samples) of each batch."""
         for inputs, targets in self.batches:
             yield inputs, targets, len(targets) / self.samples
 
-    def single_samples(self):
-        """(inputs, targets) of each sample, as batches of one."""
+    def single_samples(self) -> Iterator[tuple[torch.Tensor, Any]]:
+        """Yield (inputs, targets) of each sample, as batches of one."""
         for inputs, targets in self.batches:
             for n in range(len(targets)):
                 one = slice(n, n + 1)
                 yield inputs[one], targets[one]
 
-    def sample_gradients(self):
-        """The gradient of each sample's loss: tuples of tensors, as `parameters`."""
+    def sample_gradients(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Yield the gradient of each sample's loss: a tensor for each of `parameters`."""
         for inputs, targets in self.single_samples():
             yield self._gradient(self.batch_loss(inputs, targets))
 
-    def gradient(self):
-        """dL/dw, a vector: the surrogate gradient that training follows."""
+    def gradient(self) -> torch.Tensor:
+        """Return dL/dw, a vector (P,): the surrogate gradient that training follows."""
         total = torch.zeros(self.size, **self.like)
         for inputs, targets, share in self.weighted_batches():
             total.add_(flat(self._gradient(self.batch_loss(inputs, targets))), alpha=share)
@@ -122,15 +150,19 @@ class Objective:
         return torch.autograd.grad(loss, self.parameters, allow_unused=True, materialize_grads=True)
 
     @torch.no_grad()
-    def loss(self):
-        """L(w), a number; may be NaN or infinite far from a minimum."""
+    def loss(self) -> float:
+        """Return L(w). It may be NaN or infinite far from a minimum."""
         return math.fsum(
             share * float(self.batch_loss(inputs, targets)) for inputs, targets, share in self.weighted_batches()
         )
 
     @torch.no_grad()
-    def loss_and_accuracy(self):
-        """(L(w), share of samples whose label has the largest logit; None for a network that is no classifier)."""
+    def loss_and_accuracy(self) -> tuple[float, float | None]:
+        """Return L(w) and the accuracy.
+
+        The accuracy is the share of samples for which the mean of the logits over time is largest at the label. It is
+        None for a network that is not a classifier.
+        """
         if not isinstance(self.model, SpikingClassifier):
             return self.loss(), None
         losses, right = [], 0
@@ -140,21 +172,21 @@ class Objective:
             right += int((logits.mean(0).argmax(1) == targets).sum())
         return math.fsum(losses), right / self.samples
 
-    def split(self, vector):
-        """The parts of a vector, as `parameters`."""
+    def split(self, vector: torch.Tensor) -> list[torch.Tensor]:
+        """Split a vector (P,) into tensors with the shapes of `parameters`."""
         return [part.view_as(p) for part, p in zip(vector.split([p.numel() for p in self.parameters]), self.parameters)]
 
-    def fingerprint(self):
-        """SHA-256 of everything that L depends on: weights, buffers, the settings of every module, the loss, samples.
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of everything L depends on: weights, buffers, settings of all modules, loss, samples.
 
-        How samples are divided into batches does not count: see `batch_sizes`.
+        The division of samples into batches is not part of it, see `batch_sizes`.
         """
         digest = hashlib.sha256()
         for name, module in self.model.named_modules():
             plain = {key: value for key, value in sorted(vars(module).items()) if _is_plain(value)}
             digest.update(f'{name}: {type(module).__qualname__}({module.extra_repr()}) {plain}\n'.encode())
         digest.update(getattr(self._loss, '__qualname__', type(self._loss).__qualname__).encode())
-        tensors = [*self.model.state_dict().values()]
+        tensors: list[torch.Tensor] = [*self.model.state_dict().values()]
         for inputs, targets in self.single_samples():
             tensors += [inputs, *_tensors(targets)]
         for x in tensors:
@@ -162,9 +194,12 @@ class Objective:
             digest.update(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    def batch_sizes(self):
-        """Sizes of the batches if L depends on them, as in a segmentation, where a batch's mean is over pixels and some
-        have no class; [] for a classifier, whose L is a mean over samples."""
+    def batch_sizes(self) -> list[int]:
+        """Return the sizes of the batches if L depends on them, and [] if it does not.
+
+        In a segmentation, the mean of a batch is over the pixels that have a class, so L depends on the batches. The L
+        of a classifier is a mean over samples.
+        """
         return [] if isinstance(self.batches[0][1], torch.Tensor) else [len(targets) for _, targets in self.batches]
 
 
@@ -175,7 +210,7 @@ def _is_plain(value):
 
 
 def _tensors(targets):
-    """The tensors in labels, or in a list of MMEngine's data samples."""
+    """All tensors in labels, or in a list of MMEngine's data samples."""
     if isinstance(targets, torch.Tensor):
         yield targets
     elif isinstance(targets, BaseDataElement):
@@ -186,13 +221,16 @@ def _tensors(targets):
             yield from _tensors(value)
 
 
-def check_finite(model):
-    """Raises CheckpointError that names the first parameter or buffer with NaN or infinity."""
+def check_finite(model: nn.Module) -> None:
+    """Check that all parameters and buffers are finite.
+
+    Raises:
+        CheckpointError: a parameter or buffer, which the message names, has values that are NaN or infinite.
+    """
     for name, x in (*model.named_parameters(), *model.named_buffers()):
         if x.is_floating_point() and not bool(x.isfinite().all()):
             count = int((~x.isfinite()).sum())
             raise CheckpointError(
-                f'{name} has {count} of {x.numel()} values that are NaN or infinite: these are '
-                'weights of a run that diverged, and nothing can be measured on them; take an '
-                'earlier checkpoint'
+                f'{name}: {count} of {x.numel()} values are NaN or infinite. The run diverged, and nothing can be '
+                'measured on these weights; take an earlier checkpoint'
             )

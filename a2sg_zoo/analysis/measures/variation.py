@@ -2,14 +2,13 @@
 
 import json
 import math
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from a2sg_zoo.analysis.measures.moments import ROUNDING, Moments
 from a2sg_zoo.errors import A2SGError, DataError
-from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.neurons import named_neurons, recorded_gradients
 from a2sg_zoo.surrogates import ASY, BOX, TRI
 
 _SHAPES = {'cv_asy': ASY(), 'cv_tri': TRI(), 'cv_box': BOX()}
@@ -42,33 +41,14 @@ def measure(objective):
     if not neurons:
         raise A2SGError(f'{type(objective.model).__name__} has no spiking neurons with a window to look at')
     sums, first = {}, None
-    with _recording(neurons, lambda layer, u, delta: _add(sums, layer, neurons[layer], u, delta * scale)):
+    with recorded_gradients(
+        objective.model, lambda layer, u, delta: _add(sums, layer, neurons[layer], u, delta * scale)
+    ):
         for inputs, targets, _ in objective.weighted_batches():
             first = first or len(targets)
             scale = len(targets) / first
             torch.autograd.grad(objective.batch_loss(inputs, targets), objective.parameters, allow_unused=True)
     return {key: sums[key].statistics() for layer in neurons for key in sorted(key for key in sums if key[0] == layer)}
-
-
-@contextmanager
-def _recording(neurons, record):
-    """Within it, `record(layer, u, delta)` is called in the backward pass of every neuron."""
-    for layer, neuron in neurons.items():
-        neuron._window = _recorder(layer, neuron._window, record)
-    try:
-        yield
-    finally:
-        for neuron in neurons.values():
-            del neuron._window
-
-
-def _recorder(layer, window_of, record):
-    def window(T):
-        window = window_of(T)
-        window.done = lambda u, delta: record(layer, u, delta)
-        return window
-
-    return window
 
 
 class _Sums:

@@ -6,7 +6,9 @@ from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
 from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
 from a2sg_zoo.engine.hooks.mixing import StopMixing
 from a2sg_zoo.engine.hooks.pictures import SegmentationPictures
+from a2sg_zoo.engine.hooks.progress import ProgressHook
 from a2sg_zoo.engine.hooks.reproducibility import RunInfoHook, StepSeedHook
+from a2sg_zoo.engine.hooks.resume import ResumeHook
 from a2sg_zoo.engine.hooks.sharding import ShardingHook
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     'AtomicLocalBackend',
     'MembraneLoss',
     'NonFiniteGuard',
+    'ProgressHook',
+    'ResumeHook',
     'RunInfoHook',
     'SegmentationPictures',
     'ShardingHook',

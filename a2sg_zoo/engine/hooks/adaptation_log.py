@@ -7,72 +7,11 @@ A record is the plain data of one log point:
      "on_bound": {"spatial": share, "temporal": share}}
 """
 
-import json
-import logging
 import math
-import os
-from pathlib import Path
 from statistics import fmean
-
-from mmengine.logging import print_log
-
-from a2sg_zoo.engine.logs import tolerated
 
 CHARTS = ('network', 'layers', 'steps')
 _TITLES = {'beta': 'width'}
-
-
-def append_record(path: Path, record: dict) -> None:
-    """Appends a record to a file of JSON lines, whole or not at all; a file that cannot be written is only warned of.
-
-    Args:
-        path: the file.
-        record: plain data, see the module.
-    """
-    with tolerated(path), open(path, 'ab', buffering=0) as file:
-        line = json.dumps(record).encode() + b'\n'
-        size = file.tell()
-        try:
-            while line:  # where the space ends, part of it may fit
-                line = line[file.write(line) :]
-        except OSError:
-            file.truncate(size)
-            raise
-
-
-def drop_records_from(path: Path, iteration: int) -> None:
-    """Removes what a run wrote after the checkpoint that it resumes from, and lines that are no records.
-
-    Args:
-        path: the file of JSON lines; it may be missing.
-        iteration: records of later iterations are removed.
-    """
-    with tolerated(path):
-        if not path.exists():
-            return
-        lines = path.read_bytes().splitlines()
-        records = [_record(line) for line in lines]
-        odd = [i for i, record in enumerate(records, 1) if record is None and lines[i - 1].strip()]
-        if odd and odd != [len(lines)]:  # a kill may cut the last line short
-            print_log(
-                f'{path}: {len(odd)} lines are no records of a run and are left out, the first is line {odd[0]}',
-                'current',
-                logging.WARNING,
-            )
-        kept = [line + b'\n' for line, record in zip(lines, records) if record and record['iter'] <= iteration]
-        temporary = path.with_suffix('.tmp')
-        temporary.write_bytes(b''.join(kept))
-        os.replace(temporary, path)
-
-
-def _record(line: bytes) -> dict | None:
-    """The record in a line of the file, None where there is none."""
-    try:
-        record = json.loads(line)
-    except ValueError:  # no text, or no JSON
-        return None
-    sound = isinstance(record, dict) and type(record.get('iter')) is int and isinstance(record.get('layers'), dict)
-    return record if sound else None
 
 
 def charts(record: dict, detail: str = 'network') -> dict[str, float]:
@@ -126,7 +65,7 @@ def summary_line(name: str, record: dict) -> str:
         parts.append(f'width {found["width/mean"]:.3g} ({found["width/min"]:.3g} to {found["width/max"]:.3g})')
     on_bound = {key.removeprefix('on_bound/'): x for key, x in found.items() if key.startswith('on_bound/')}
     if on_bound:
-        parts.append('on a bound ' + ' and '.join(f'{x:.0%} of {kind} searches' for kind, x in on_bound.items()))
+        parts.append(' and '.join(f'{x:.0%} of {kind}' for kind, x in on_bound.items()) + ' searches on a bound')
     for key, title in (('sgv', 'SGV'), ('tgc', 'TGC'), ('rate', 'rate')):
         if math.isfinite(found.get(f'{key}/mean', math.nan)):
             parts.append(f'{title} {found[f"{key}/mean"]:.3g}')

@@ -1,24 +1,26 @@
 """The hook that stops a run before NaN or infinity reaches the weights, and says where it came from."""
 
+import math
+from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import BaseDataElement
 from torch import distributed
 from torch.distributed.tensor import DTensor
-from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 from torch.nn.utils import get_total_norm
 
 from a2sg_zoo.engine.hooks.sharding import optimizers_of
+from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.errors import NonFiniteError
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
-_ADVICE = (
-    'The weights are those of the iteration before, and checkpoints are untouched. A lower learning rate, a '
-    'longer warm-up or optim_wrapper.clip_grad usually helps'
-)
+_UNTOUCHED = 'The weights are those of the iteration before, and checkpoints are untouched'
+_ADVICE = f'{_UNTOUCHED}. A lower learning rate, a longer warm-up or optim_wrapper.clip_grad usually helps'
 
 
 @HOOKS.register_module()
@@ -33,7 +35,7 @@ class NonFiniteGuard(Hook):
 
     def before_train(self, runner):
         self._runner, self._watching = runner, False
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             model.register_forward_hook(self._after_forward, with_kwargs=True),
@@ -76,7 +78,26 @@ class NonFiniteGuard(Hook):
             f'iteration {self._runner.iter + 1}: {name} is {value}. {self._cause(model, args, kwargs)}. {_ADVICE}'
         )
 
+    def before_save_checkpoint(self, runner, checkpoint):
+        """Refuses to save weights that are not finite, or NaN in the state of the optimiser."""
+        name = _first(lambda x: not _finite(x), checkpoint['state_dict'], '')
+        if name is None:  # second moments may overflow where weights do not
+            name = _first(lambda x: bool(torch.as_tensor(x).isnan().any()), checkpoint.get('optimizer'), 'optimizer')
+        if name is not None:
+            raise NonFiniteError(
+                f'iteration {checkpoint.get("meta", {}).get("iter", runner.iter)}: {name} is not finite, so no '
+                'checkpoint is saved. Those that were saved before are untouched; continue from one of them, with a '
+                'lower learning rate or optim_wrapper.clip_grad'
+            )
+
     def _before_step(self, optimizer, args, kwargs):
+        for i, group in enumerate(optimizer.param_groups):
+            for key, value in group.items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise NonFiniteError(
+                        f'iteration {self._runner.iter + 1}: {key} of parameter group {i} is {value}; check '
+                        f'optim_wrapper.optimizer and param_scheduler. {_UNTOUCHED}'
+                    )
         parameters = [p for group in optimizer.param_groups for p in group['params'] if p.grad is not None]
         if parameters and not _all_finite([p.grad for p in parameters]):
             self._remove_hooks()
@@ -93,8 +114,23 @@ class NonFiniteGuard(Hook):
         samples = next((x for x in batch.values() if _is_samples(x)), [])
         images = [x for x in batch.values() if not _is_samples(x)]
         if not _finite(images):
-            return f'The input is not finite: {_files(images, samples)}'
+            return f'The input is not finite: {", ".join(self._sources(_rows_not_finite(images), samples))}'
         return self._first_layer(model, args, kwargs)
+
+    def _sources(self, rows: list[int], samples: list) -> list[str]:
+        """The files, or places in the data set, of rows of the batch."""
+        named = [getattr(sample, 'img_path', None) for sample in samples]
+        loader = self._runner.train_dataloader
+        indices = []
+        if isinstance(loader.sampler, ResumableSampler) and loader.batch_size:
+            indices = loader.sampler.batch(self._runner.iter, loader.batch_size)
+        found = []
+        for row in rows:
+            if row < len(named) and named[row]:
+                found.append(str(named[row]))
+            else:
+                found.append(_source(loader.dataset, indices[row]) if row < len(indices) else f'row {row} of the batch')
+        return found or ['no row of the batch by itself']
 
     def _first_layer(self, model, args, kwargs):
         """Repeats the forward pass, with the same random numbers, and watches every module."""
@@ -108,13 +144,12 @@ class NonFiniteGuard(Hook):
                     f'{name or "the model itself"} ({kind})'
                 )
 
+        # the other processes do not repeat their pass, so none of them would answer a SyncBatchNorm
+        model = revert_sync_batchnorm(model)
         for name, module in model.named_modules():
             module.register_forward_hook(
                 lambda *call, name=name, kind=type(module).__name__: watch(*call, name, kind), with_kwargs=True
             )
-            if isinstance(module, SyncBatchNorm):
-                # the other processes do not repeat theirs, so nobody would answer
-                module.__class__ = _LocalBatchNorm
         host, device, accelerator = self._generators
         torch.set_rng_state(host)
         if accelerator is not None:
@@ -122,11 +157,6 @@ class NonFiniteGuard(Hook):
         with torch.no_grad():
             model(*args, **kwargs)
         return found[0] if found else 'All layers were finite when the step was repeated'
-
-
-class _LocalBatchNorm(_BatchNorm):
-    def _check_input_dim(self, input):
-        pass
 
 
 def _tensors(value):
@@ -152,6 +182,15 @@ def _finite(value):
     return not flags or bool(torch.stack(flags).all())
 
 
+def _first(is_bad: Callable, state: Any, path: str) -> str | None:
+    """The dotted name of the first tensor or number in nested containers that is bad, None without one."""
+    if isinstance(state, (torch.Tensor, float)):
+        return path if is_bad(state) else None
+    items = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, (list, tuple)) else ()
+    found = (_first(is_bad, value, f'{path}.{key}' if path else str(key)) for key, value in items)
+    return next((name for name in found if name is not None), None)
+
+
 def _all_finite(gradients):
     """Whether gradients are finite, on all processes if they are divided among them; waits for the device once."""
     parts = [x.to_local() if isinstance(x, DTensor) else x for x in gradients]
@@ -167,11 +206,16 @@ def _is_samples(value):
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(x, BaseDataElement) for x in value)
 
 
-def _files(images, samples):
-    """The files whose images are not finite, as far as the data samples tell."""
-    per_image = next(
-        (x for x in images if isinstance(x, (torch.Tensor, list, tuple)) and len(x) == len(samples) and not _finite(x)),
-        [],
-    )
-    bad = [getattr(sample, 'img_path', None) for image, sample in zip(per_image, samples) if not _finite(image)]
-    return ', '.join(str(path) for path in bad if path) or 'the data samples do not tell its files'
+def _rows_not_finite(images: list) -> list[int]:
+    """The rows of the first batch among the inputs that are not finite."""
+    batch = next((x for x in images if isinstance(x, (torch.Tensor, list, tuple)) and not _finite(x)), [])
+    return [i for i, row in enumerate(batch) if not _finite(row)]
+
+
+def _source(dataset: Any, index: int) -> str:
+    """The file of an item of a data set, or its place where the data set does not tell."""
+    try:
+        info = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else dataset.samples[index]
+        return str(info['img_path'] if isinstance(info, dict) else info[0])
+    except (AttributeError, IndexError, KeyError, TypeError):
+        return f'item {index} of the training data ({type(dataset).__name__})'

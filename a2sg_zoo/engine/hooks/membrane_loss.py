@@ -1,11 +1,11 @@
 """The hook that adds a loss on membrane potentials to a training."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import named_neurons, recorded_potentials
 from a2sg_zoo.registry import HOOKS, MODELS
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @HOOKS.register_module()
@@ -28,7 +28,7 @@ class MembraneLoss(Hook):
         self.loss, self.weight, self.growth = MODELS.build(loss), weight, growth
 
     def before_run(self, runner):
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         if not named_neurons(model):
             raise ConfigError(
                 f'MembraneLoss: {type(model).__name__} has no spiking neurons whose potentials it could take'

@@ -1,9 +1,9 @@
 """The hook that ends the mixing of training images."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @HOOKS.register_module()
@@ -19,5 +19,5 @@ class StopMixing(Hook):
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter >= self.at:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            model = unwrap_model(runner.model)
             model.mix = None

@@ -19,8 +19,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 import a2sg_zoo
+from a2sg_zoo.compat import randomness
 from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler, mixed_seed
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.registry import HOOKS
 
@@ -34,7 +35,7 @@ class StepSeedHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner):
-        if runner._randomness_cfg.get('diff_rank_seed'):
+        if randomness(runner).get('diff_rank_seed'):
             raise ConfigError(
                 'randomness.diff_rank_seed: StepSeedHook already gives each process its own random '
                 'numbers, and the sampler needs a seed in common; remove this key'
@@ -58,8 +59,12 @@ class RunInfoHook(Hook):
     def before_train(self, runner):
         if is_main_process():
             text = json.dumps(run_info(runner), indent=2)
-            runner.logger.info(f'This run:\n{text}')
-            write_atomically(f'{text}\n'.encode(), Path(runner.work_dir) / 'run.json')
+            runner.logger.info(f'This run:\n{text}', extra=dict(file_only=True))
+            path = Path(runner.work_dir) / 'run.json'
+            try:
+                write_atomically(f'{text}\n'.encode(), path)
+            except CheckpointError as error:  # it is a log, and the other log has it, too
+                runner.logger.warning(str(error))
 
 
 def run_info(runner):

@@ -6,7 +6,6 @@ from collections import defaultdict
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -14,6 +13,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @HOOKS.register_module()
@@ -46,7 +46,7 @@ class ShardingHook(Hook):
         if runner.world_size == 1:
             return
         # MMEngine has wrapped the network for the other kind of data parallel training
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         model.to(memory_format=torch.contiguous_format)
         before = dict(model.named_parameters())
         mesh = init_device_mesh(next(model.parameters()).device.type, (runner.world_size,))

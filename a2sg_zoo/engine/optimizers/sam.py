@@ -3,14 +3,15 @@
 from contextlib import contextmanager
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from a2sg_zoo.compat import accumulation_steps
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.models.layers.norms import BATCH_NORMS
+from a2sg_zoo.neurons import hold_widths
 from a2sg_zoo.registry import OPTIM_WRAPPERS
 from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -33,10 +34,10 @@ class SAMOptimWrapper(OptimWrapper):
     def __init__(self, *args, rho=0.05, **kwargs):
         super().__init__(*args, **kwargs)
         self.rho = positive('rho', rho, self)
-        if self._accumulative_counts != 1:
+        if accumulation_steps(self) != 1:
             raise ConfigError(
                 'SAMOptimWrapper climbs along the gradient of a batch, and cannot accumulate it over '
-                f'{self._accumulative_counts}; leave out optim_wrapper.accumulative_counts'
+                f'{accumulation_steps(self)}; leave out optim_wrapper.accumulative_counts'
             )
 
     @contextmanager
@@ -68,9 +69,9 @@ class SAMOptimWrapper(OptimWrapper):
             for p, g in zip(parameters, first):
                 p.addcmul_(torch.where(norm.isfinite(), g, 0.0), climb)
         self.zero_grad(**(zero_kwargs or {}))
-        with _undisturbed(model), _random_numbers(state):
+        with hold_widths(model), _statistics_restored(model), _random_numbers(state):
             losses = model(*args, **kwargs)
-            self.backward((model.module if is_model_wrapper(model) else model).parse_losses(losses)[0])
+            self.backward(unwrap_model(model).parse_losses(losses)[0])
         with torch.no_grad():
             for p, w, g in zip(parameters, start, first):
                 p.copy_(w)
@@ -80,18 +81,13 @@ class SAMOptimWrapper(OptimWrapper):
 
 
 @contextmanager
-def _undisturbed(model):
-    """Within, batch norms update no statistics, and windows stand as they are, whatever their policies."""
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+def _statistics_restored(model):
+    """Within it, batch norms update their statistics; at its end they are restored."""
+    norms = [m for m in model.modules() if isinstance(m, BATCH_NORMS) and m.track_running_stats]
     buffers = [(b, b.clone()) for m in norms for b in m.buffers()]
-    policies = {neuron: neuron.policy for neuron in named_neurons(model).values()}
-    for neuron in policies:
-        neuron.policy = None
     try:
         yield
     finally:
-        for neuron, policy in policies.items():
-            neuron.policy = policy
         with torch.no_grad():
             for buffer, value in buffers:
                 buffer.copy_(value)

@@ -13,7 +13,8 @@ from torch import nn
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.activation_checkpointing import checkpointed
 from a2sg_zoo.models.layers.time_folded import check_time_steps
-from a2sg_zoo.neurons.saved import spikes_from_potentials
+from a2sg_zoo.neurons import set_time_steps
+from a2sg_zoo.neurons.activation_memory import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
 
 
@@ -22,9 +23,9 @@ class SpikingBackbone(nn.Module):
 
     A backbone maps images (B, C, H, W) or event frames (T, B, C, H, W) to a tuple of feature maps. Inside, tensors are
     (T, B, C, H, W). A subclass makes its layers in the constructor, makes neurons with `self.neuron()`, and calls
-    `self.tap(channels)` with the channels of its stages at the end. Its `forward_stages(x)` yields the output of each
-    stage in order and applies blocks with `self.run`. It names its parameters freely and describes in `official_names`
-    how the published code names them.
+    `self.tap(channels)` with the channels of its stages at the end. Its `forward_stages(x, T)` yields the output of
+    each stage in order and applies blocks with `self.run`. It names its parameters freely and describes in
+    `official_names` how the published code names them.
 
     Args:
         T: number of time steps.
@@ -80,7 +81,12 @@ class SpikingBackbone(nn.Module):
         return NEURONS.build({**self._neuron, **overrides})
 
     def tap(self, stage_channels: Sequence[int]) -> None:
-        """Choose the stages in `out_indices`; a subclass calls it once, with the channels of all its stages.
+        """Choose the stages in `out_indices`, and give the widths of all neurons one element a time step.
+
+        A subclass calls it once, at the end of its constructor.
+
+        Args:
+            stage_channels: channels of all stages.
 
         Raises:
             ConfigError: `out_indices` has a number that no stage has.
@@ -91,6 +97,7 @@ class SpikingBackbone(nn.Module):
                 raise ConfigError(f'{type(self).__name__}: out_indices has {i}, but the network has {stages} stages')
         self.out_indices = tuple(i % stages for i in self._out_indices)
         self.out_channels = [stage_channels[i] for i in self.out_indices]
+        set_time_steps(self, self.T)
 
     def run(self, blocks: nn.Module | Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
         """Apply blocks one after the other, with activation checkpointing if `recompute`.
@@ -103,15 +110,32 @@ class SpikingBackbone(nn.Module):
             x = checkpointed(block, x) if self.recompute and torch.is_grad_enabled() else block(x)
         return x
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the output (T, B, C, H, W) of each stage, for images (B, C, H, W) or frames (T, B, C, H, W)."""
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
+        """Yield the output (T, B, C, H, W) of each stage.
+
+        Args:
+            x: images (B, C, H, W) or frames (T, B, C, H, W).
+            T: number of time steps.
+        """
         raise NotImplementedError
 
-    def forward(self, x):
-        """x: images (B, C, H, W) or frames (T, B, C, H, W). Returns a tuple, one output a tapped stage."""
+    def forward(self, x: torch.Tensor, T: int | None = None) -> tuple[torch.Tensor, ...]:
+        """Run the network.
+
+        Args:
+            x: images (B, C, H, W) or frames (T, B, C, H, W).
+            T: number of time steps; by default that of the constructor.
+
+        Returns:
+            the output of each stage in `out_indices`: (B, C, H, W), or (T, B, C, H, W) if `time` is 'keep'.
+
+        Raises:
+            ConfigError: T is no integer of at least 1, or there are more or fewer frames.
+        """
+        T = self.T if T is None else check_time_steps(T, self)
         outputs = []
         with nullcontext() if self.save_spikes or not torch.is_grad_enabled() else spikes_from_potentials():
-            for i, y in enumerate(self.forward_stages(x)):
+            for i, y in enumerate(self.forward_stages(x, T)):
                 if i in self.out_indices:
                     outputs.append(y.mean(0) if self.time == 'mean' else y)
         return tuple(outputs)

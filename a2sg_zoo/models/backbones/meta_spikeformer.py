@@ -290,10 +290,10 @@ class MetaSpikeFormer(SpikingBackbone):
             in_channels=weights['downs.0.project.conv.weight'].shape[1],
         )
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
         """Yield the membrane potentials (T, B, C, H, W) of each stage."""
         first: Any = self.downs[0]
-        x = encode(first.project, x, self.T)
+        x = encode(first.project, x, T)
         for i, stage in enumerate(self.stages):
             x = self.run(stage, x if i == 0 else self.downs[i](x))
             yield x

@@ -156,14 +156,21 @@ class AcrossBatch(nn.Module):
 
     Args:
         neuron: layer of neurons.
+
+    Attributes:
+        each_alone: whether each sample stands alone, as it does in a batch of one; an export sets it.
     """
 
     def __init__(self, neuron: nn.Module):
         super().__init__()
         self.neuron = neuron
+        neuron.time_steps_vary = True
+        self.each_alone = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map currents x (T, B, ...) to spikes of the same shape."""
+        if self.each_alone:
+            return self.neuron(x)
         return self.neuron(x.flatten(0, 1).unsqueeze(1)).squeeze(1).unflatten(0, x.shape[:2])
 
 
@@ -282,9 +289,9 @@ class QKFormer(SpikingBackbone):
             in_channels=weights['stem.project.conv.weight'].shape[1],
         )
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
         """Yield the sums of spikes (T, B, C, H, W) of each stage."""
-        x = self.stem.neuron(encode(self.stem.project, x, self.T))
+        x = self.stem.neuron(encode(self.stem.project, x, T))
         for embedding, stage in zip(self.embeddings, self.stages):
             x = self.run([embedding], x)
             x = self.run(stage, x.flatten(3)).unflatten(3, x.shape[-2:])

@@ -138,9 +138,9 @@ class SpikingResNet(SpikingBackbone):
             in_channels=weights['stem.conv.weight'].shape[1],
         )
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
         """Yield the spikes (T, B, C, H, W) of each stage."""
-        x = self.stem_neuron(encode(self.stem, x, self.T))
+        x = self.stem_neuron(encode(self.stem, x, T))
         for stage in self.stages:
             x = self.run(stage, x)
             yield x

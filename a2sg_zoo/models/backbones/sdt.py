@@ -148,10 +148,10 @@ class SpikeDrivenTransformer(SpikingBackbone):
             mlp_ratio=len(weights['blocks.0.mlp.fc1.bn.weight']) / embed_dims,
         )
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
         """Yield the output (T, B, C, H, W) of three stages of the patch embedding and of the last block."""
         first: Any = self.stages[0]
-        x = first.fire(encode(first.project, x, self.T))
+        x = first.fire(encode(first.project, x, T))
         yield x
         for stage in self.stages[1:]:
             x = self.run([stage], x)

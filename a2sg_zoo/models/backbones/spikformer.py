@@ -135,10 +135,10 @@ class Spikformer(SpikingBackbone):
             form='cifar' if 'blocks.0.attn.q.conv.bias' in weights else 'dvs' if in_channels == 2 else 'imagenet',
         )
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
         """Yield the output (T, B, C, H, W) of three stages of the patch embedding and of the last block."""
         first: Any = self.stages[0]
-        x = first.fire(encode(first.project, x, self.T))
+        x = first.fire(encode(first.project, x, T))
         yield x
         for stage in self.stages[1:3]:
             x = self.run([stage], x)

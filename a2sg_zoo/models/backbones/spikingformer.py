@@ -167,9 +167,9 @@ class Spikingformer(SpikingBackbone):
             mlp_ratio=len(weights['blocks.0.mlp.fc1.bn.weight']) / embed_dims,
         )
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
         """Yield the output (T, B, C, H, W) of three stages of the tokenizer and of the last block."""
-        x = encode(self.stem, x, self.T)
+        x = encode(self.stem, x, T)
         for stage in self.stages[:3]:
             x = self.run([stage], x)
             yield x

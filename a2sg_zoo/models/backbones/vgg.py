@@ -102,10 +102,10 @@ class VGGSNN(SpikingBackbone):
             in_channels=convs[0].shape[1],
         )
 
-    def forward_stages(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
         """Yield the output (T, B, C, H, W) of each stage."""
         first: Any = self.features[0]
-        x = first.neuron(encode(first.project, x, self.T))
+        x = first.neuron(encode(first.project, x, T))
         for i, layer in enumerate(self.features):
             x = self.run([layer], x) if i else x
             if i in self._ends:

@@ -78,13 +78,16 @@ class SpikingClassifier(BaseModel):
             raise ConfigError(f'SpikingClassifier: mixing: {error}') from error
         self.mix = v2.RandomChoice(choices) if choices else None
 
-    def forward(self, inputs: torch.Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+    def forward(
+        self, inputs: torch.Tensor, data_samples: Any = None, mode: str = 'tensor', T: int | None = None
+    ) -> Any:
         """Run the network in one of MMEngine's modes.
 
         Args:
             inputs: normalised images (B, C, H, W), or event frames (B, T, C, H, W).
             data_samples: labels (B,), for the modes 'loss' and 'predict'.
             mode: 'tensor', 'loss' or 'predict'.
+            T: number of time steps, for the mode 'tensor'; by default that of the backbone.
 
         Returns:
             For 'tensor', logits (T, B, classes). For 'loss', dict(loss=scalar). For 'predict', a list with
@@ -94,7 +97,7 @@ class SpikingClassifier(BaseModel):
             ValueError: `mode` is another text.
         """
         if mode == 'tensor':
-            return self.head(self.backbone(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs)[-1])
+            return self.head(self.backbone(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs, T)[-1])
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
@@ -111,13 +114,9 @@ class SpikingClassifier(BaseModel):
 
     def predict(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Return dict(logits=(T, classes), label=label) for each of B images, with T = `test_T` time steps."""
-        trained, self.backbone.T = self.backbone.T, self.test_T
-        if inputs.dim() == 5 and inputs.shape[1] == trained:  # the backbone reports any other number
+        if inputs.dim() == 5 and inputs.shape[1] == self.backbone.T:  # the backbone reports any other number
             inputs = inputs[:, : self.test_T]
-        try:
-            logits = self(inputs)
-        finally:
-            self.backbone.T = trained
+        logits = self(inputs, T=self.test_T)
         return [dict(logits=z, label=label) for z, label in zip(logits.unbind(1), labels)]
 
 

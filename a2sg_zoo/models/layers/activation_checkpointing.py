@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.norms import BATCH_NORMS, INSTANCE_NORMS
-from a2sg_zoo.neurons.saved import nothing_remembered
+from a2sg_zoo.neurons.activation_memory import nothing_remembered
 
 
 def checkpointed(block: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -4,15 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import MODELS
-
-
-def _check_fraction(name, value, owner):
-    """The number, which must lie between 0 and 1, as a float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ConfigError(f'{type(owner).__name__}: {name} must be a number from 0 to 1, got {value!r}')
-    return float(value)
+from a2sg_zoo.utils.checks import number
 
 
 @MODELS.register_module()
@@ -35,7 +28,7 @@ class MeanCrossEntropy(nn.Module):
 
     def __init__(self, label_smoothing: float = 0.0):
         super().__init__()
-        self.label_smoothing = _check_fraction('label_smoothing', label_smoothing, self)
+        self.label_smoothing = number(label_smoothing, 'label_smoothing', self, 0, 1)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the loss.
@@ -77,8 +70,8 @@ class TET(nn.Module):
 
     def __init__(self, regularization: float = 0.05, v_threshold: float = 1.0, label_smoothing: float = 0.0):
         super().__init__()
-        self.regularization = _check_fraction('regularization', regularization, self)
-        self.label_smoothing = _check_fraction('label_smoothing', label_smoothing, self)
+        self.regularization = number(regularization, 'regularization', self, 0, 1)
+        self.label_smoothing = number(label_smoothing, 'label_smoothing', self, 0, 1)
         self.v_threshold = v_threshold
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from a2sg_zoo.analysis.measures.bridge import as_dicts, bridge
-from a2sg_zoo.analysis.measures.fisher import fisher
+from a2sg_zoo.analysis.measures.bridge import as_dicts, cv_curvature_bridge
+from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.growth import hessian_growth
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.surrogates import ASY, BOX, TRI
@@ -49,7 +49,7 @@ def by_hand(objective, layer):
 )
 def test_against_dense(make, layers):
     objective = make()
-    rows = {row.layer: row for row in bridge(objective)}
+    rows = {row.layer: row for row in cv_curvature_bridge(objective)}
     for layer in layers:
         gradients, ones, delta = by_hand(objective, layer)
         row, mu = rows[layer], float(delta.mean())
@@ -62,16 +62,18 @@ def test_against_dense(make, layers):
         assert row.measured <= row.triangle * (1 + 1e-9)
         # the smallest constant: with it the two sides meet, with less the bound fails
         assert row.bound(row.c) == pytest.approx(row.measured) and row.bound(0.9 * row.c) < row.measured
-    whole = fisher(objective.restricted([f'{layers[0]}.weight'])).eigenvalues[layers[0]]
+    whole = fisher_spectrum(objective.restricted([f'{layers[0]}.weight'])).eigenvalues[layers[0]]
     assert rows[layers[0]].measured == pytest.approx(whole, rel=1e-9)
 
 
 def test_slices_give_the_same():
     """Of several layers, and of a single one that does not fit."""
     objective = classifier_objective()
-    whole = as_dicts(bridge(objective))
+    whole = as_dicts(cv_curvature_bridge(objective))
     for columns in (50, 400):
-        for row, other in zip(whole, as_dicts(bridge(objective, memory=columns * 2 * objective.samples * 8))):
+        for row, other in zip(
+            whole, as_dicts(cv_curvature_bridge(objective, memory=columns * 2 * objective.samples * 8))
+        ):
             assert all(
                 other[key] == (value if isinstance(value, str | None) else pytest.approx(value, rel=1e-9))
                 for key, value in row.items()
@@ -79,13 +81,13 @@ def test_slices_give_the_same():
 
 
 def test_the_shared_constant_holds_everywhere():
-    for row in as_dicts(bridge(classifier_objective())):
+    for row in as_dicts(cv_curvature_bridge(classifier_objective())):
         assert row['bound'] is None or row['bound'] >= row['measured'] * (1 - 1e-9)
 
 
 def test_a_mean_of_zero_is_undefined():
     """The softmax's gradient sums to 0 over the classes."""
-    row = {row.layer: row for row in bridge(perceptron(ASY()))}['out']
+    row = {row.layer: row for row in cv_curvature_bridge(perceptron(ASY()))}['out']
     assert row.mu == 0 and row.cv is None and row.c is None and row.bound(1.0) is None and row.measured > 0
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher
+from a2sg_zoo.analysis.measures.fisher import WHOLE, fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError, CheckpointError, DataError
 from a2sg_zoo.surrogates import ASY
@@ -34,7 +34,7 @@ def dense(objective):
 )
 def test_against_dense(make, settings):
     objective = make()
-    result = fisher(objective, **settings)
+    result = fisher_spectrum(objective, **settings)
     assert list(result.eigenvalues) == [*objective.layers, WHOLE]
     for name, F in dense(objective).items():
         exact = float(torch.linalg.eigvalsh(F)[-1])
@@ -45,7 +45,7 @@ def test_against_dense(make, settings):
 
 def test_stopping_by_tolerance_is_within_one_percent():
     objective = perceptron(ASY(), sizes=(20, 20))
-    exact, found = fisher(objective, 'gram'), fisher(objective, 'power')
+    exact, found = fisher_spectrum(objective, 'gram'), fisher_spectrum(objective, 'power')
     assert found.passes < 100 and found.change <= 1e-4
     for name, value in exact.eigenvalues.items():
         assert found.eigenvalues[name] == pytest.approx(value, rel=1e-2)
@@ -53,8 +53,8 @@ def test_stopping_by_tolerance_is_within_one_percent():
 
 def test_chooses_the_way_with_fewer_passes():
     objective = perceptron(ASY())
-    assert fisher(objective).method == 'gram'
-    assert fisher(objective, memory=8 * objective.samples * 2).method == 'power'
+    assert fisher_spectrum(objective).method == 'gram'
+    assert fisher_spectrum(objective, memory=8 * objective.samples * 2).method == 'power'
 
 
 def test_a_layer_without_gradient_has_eigenvalue_zero():
@@ -62,7 +62,7 @@ def test_a_layer_without_gradient_has_eigenvalue_zero():
     with torch.no_grad():
         objective.model.fc2.bias.fill_(-100)
     for method in ('gram', 'power'):
-        result = fisher(objective, method)
+        result = fisher_spectrum(objective, method)
         assert result.eigenvalues['fc1'] == result.eigenvalues['fc2'] == 0 < result.eigenvalues['out']
 
 
@@ -71,13 +71,13 @@ def test_infinite_gradients_are_named(method):
     objective = perceptron(ASY())
     objective.batches[1][0][2, 0] = float('inf')
     with pytest.raises(A2SGError, match='fc1'):
-        fisher(objective, method)
+        fisher_spectrum(objective, method)
 
 
 def test_mistakes():
     objective = perceptron(ASY())
     with pytest.raises(A2SGError, match='method.*exact'):
-        fisher(objective, 'exact')
+        fisher_spectrum(objective, 'exact')
     with pytest.raises(A2SGError, match='fc9'):
         objective.restricted(['fc9'])
     with pytest.raises(DataError):
@@ -105,4 +105,6 @@ def test_event_frames_are_split_by_sample():
     objective = classifier_objective()
     frames = [(x.unsqueeze(1).expand(-1, 2, -1, -1, -1).contiguous(), y) for x, y in objective.batches]
     moving = Objective(objective.model, frames)
-    assert fisher(moving).eigenvalues[WHOLE] == pytest.approx(fisher(objective).eigenvalues[WHOLE], rel=1e-9)
+    assert fisher_spectrum(moving).eigenvalues[WHOLE] == pytest.approx(
+        fisher_spectrum(objective).eigenvalues[WHOLE], rel=1e-9
+    )

@@ -13,7 +13,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from a2sg_zoo.analysis.measures import landscape as module
-from a2sg_zoo.analysis.measures.landscape import filter_normalized_direction, landscape
+from a2sg_zoo.analysis.measures.landscape import filter_normalized_direction, loss_landscape
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
 from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
@@ -39,7 +39,7 @@ def test_directions_are_normalised_by_filter(objective):
 
 def test_against_brute_force(objective, tmp_path):
     weights = [p.detach().clone() for p in objective.parameters]
-    found = landscape(objective, tmp_path / 'l.jsonl', X, Y, seed=5)
+    found = loss_landscape(objective, tmp_path / 'l.jsonl', X, Y, seed=5)
     assert all(torch.equal(a, b) for a, b in zip(weights, objective.parameters))
     d1, d2 = (objective.split(filter_normalized_direction(objective, s)) for s in (5, 6))
     for i, x in enumerate(X):
@@ -54,14 +54,14 @@ def test_against_brute_force(objective, tmp_path):
 
 
 def test_one_direction_passes_through_the_minimum(objective, tmp_path):
-    found = landscape(objective, tmp_path / 'l.jsonl', X)
+    found = loss_landscape(objective, tmp_path / 'l.jsonl', X)
     assert found.loss[1, 0] == objective.loss() and found.grid().shape == (1, 3)
 
 
 def test_another_batch_size_goes_on(objective, tmp_path):
     """It changes nothing but the order of a sum; it is what a user does who ran out of memory."""
-    whole = landscape(objective, tmp_path / 'l.jsonl', X)
-    again = landscape(objective.in_batches_of(2), tmp_path / 'l.jsonl', (*X,))
+    whole = loss_landscape(objective, tmp_path / 'l.jsonl', X)
+    again = loss_landscape(objective.in_batches_of(2), tmp_path / 'l.jsonl', (*X,))
     assert again.computed == 0 and again.loss == whole.loss
 
 
@@ -84,18 +84,18 @@ def pixel_loss(model, inputs, samples):
 
 @pytest.mark.parametrize('labels, size, what', [((0, 1, 0), 2, 'samples'), ((0, 1, 1), 3, 'batch size')])
 def test_a_segmentation_counts_its_truth_and_its_batches(tmp_path, labels, size, what):
-    landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,))
+    loss_landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,))
     with pytest.raises(A2SGError, match=f'l.jsonl.*{what}'):
-        landscape(segmentation(labels, size), tmp_path / 'l.jsonl', (0.0,))
-    assert landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,)).computed == 0
+        loss_landscape(segmentation(labels, size), tmp_path / 'l.jsonl', (0.0,))
+    assert loss_landscape(segmentation((0, 1, 1), 2), tmp_path / 'l.jsonl', (0.0,)).computed == 0
 
 
 def test_one_command_at_a_time(objective, tmp_path):
     def meanwhile(known, total):
         with pytest.raises(A2SGError, match='l.jsonl'):
-            landscape(objective, tmp_path / 'l.jsonl', X)
+            loss_landscape(objective, tmp_path / 'l.jsonl', X)
 
-    assert landscape(objective, tmp_path / 'l.jsonl', X, progress=meanwhile).computed == 3
+    assert loss_landscape(objective, tmp_path / 'l.jsonl', X, progress=meanwhile).computed == 3
     assert len((tmp_path / 'l.jsonl').read_text().splitlines()) == 4
 
 
@@ -116,7 +116,7 @@ class Killed(BaseException):
 
 
 def test_goes_on_after_an_interruption(objective, tmp_path):
-    whole = landscape(objective, tmp_path / 'whole.jsonl', X, Y)
+    whole = loss_landscape(objective, tmp_path / 'whole.jsonl', X, Y)
 
     def stop(known, total):
         if known == 4:
@@ -124,14 +124,14 @@ def test_goes_on_after_an_interruption(objective, tmp_path):
 
     path = tmp_path / 'part.jsonl'
     with pytest.raises(Killed):
-        landscape(objective, path, X, Y, progress=stop)
+        loss_landscape(objective, path, X, Y, progress=stop)
     # the kill left half a line, and the disk damaged another
     lines = path.read_text().splitlines(keepends=True)
     assert len(lines) == 5
     path.write_text(''.join(lines[:2]) + lines[2].replace(',', ';', 1) + lines[3] + lines[4][:7])
-    rest = landscape(objective, path, X, Y)
+    rest = loss_landscape(objective, path, X, Y)
     assert rest.computed == 4 and rest.loss == whole.loss and rest.accuracy == whole.accuracy
-    assert landscape(objective, path, X, Y).computed == 0
+    assert loss_landscape(objective, path, X, Y).computed == 0
 
 
 @pytest.mark.parametrize(
@@ -148,16 +148,16 @@ def test_goes_on_after_an_interruption(objective, tmp_path):
 )
 def test_points_of_another_landscape_are_refused(objective, tmp_path, change, what):
     settings = dict(x=(0.0,), seed=0)
-    landscape(objective, tmp_path / 'l.jsonl', **settings)
+    loss_landscape(objective, tmp_path / 'l.jsonl', **settings)
     with pytest.raises(A2SGError, match=f'l.jsonl.*{what}'):
-        landscape(objective, tmp_path / 'l.jsonl', **{**settings, **change(objective)})
+        loss_landscape(objective, tmp_path / 'l.jsonl', **{**settings, **change(objective)})
     (tmp_path / 'l.jsonl').write_text('notes\n')
     with pytest.raises(A2SGError, match='l.jsonl.*first line'):
-        landscape(objective, tmp_path / 'l.jsonl', **settings)
+        loss_landscape(objective, tmp_path / 'l.jsonl', **settings)
 
 
 def test_a_point_without_a_finite_loss(objective, tmp_path):
-    found = landscape(objective, tmp_path / 'l.jsonl', (0.0, 1e39))
+    found = loss_landscape(objective, tmp_path / 'l.jsonl', (0.0, 1e39))
     assert found.loss[1, 0] is None and math.isnan(found.grid()[0, 1]) and found.loss[0, 0] > 0
     assert 'NaN' not in (tmp_path / 'l.jsonl').read_text()
 
@@ -174,10 +174,10 @@ def when_both_are_here(folder, model, inputs, targets):
 def test_processes_do_not_move_one_anothers_weights(tmp_path):
     # in float64: where a membrane potential lies at the threshold, another order of the sums makes another spike
     objective = perceptron(dict(type='TRI'))
-    alone = landscape(objective, tmp_path / 'a.jsonl', X, Y)
+    alone = loss_landscape(objective, tmp_path / 'a.jsonl', X, Y)
     (tmp_path / 'here').mkdir()
     meeting = Objective(objective.model, objective.batches, partial(when_both_are_here, tmp_path / 'here'))
-    together = landscape(meeting, tmp_path / 'b.jsonl', X, Y, processes=2)
+    together = loss_landscape(meeting, tmp_path / 'b.jsonl', X, Y, processes=2)
     assert len(list((tmp_path / 'here').iterdir())) == 2
     assert alone.loss == pytest.approx(together.loss, rel=1e-9)
 
@@ -192,4 +192,4 @@ def _die(objective, seed, threads):
 def test_a_process_that_dies(objective, tmp_path, monkeypatch):
     monkeypatch.setattr(module, '_start', _die)
     with pytest.raises(A2SGError, match='process'):
-        landscape(objective, tmp_path / 'l.jsonl', X, Y, processes=2)
+        loss_landscape(objective, tmp_path / 'l.jsonl', X, Y, processes=2)

@@ -47,7 +47,7 @@ def test_against_plain_autograd():
     found = measure(objective)
     parts = [potentials_and_gradients(model, x, y) for x, y in objective.batches]
     assert list(found) == [(f'neuron{i}', t) for i in (1, 2) for t in (1, 2, 3)]
-    assert '_window' not in vars(model.neuron1)
+    assert model.neuron1.watcher is None
     for (layer, t), stats in found.items():
         u = torch.cat([part[layer][0][t - 1].flatten() for part in parts])
         # the second batch is smaller, so its mean loss gives each sample more

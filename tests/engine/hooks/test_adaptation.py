@@ -1,6 +1,7 @@
 """The hook's log: plain data, complete, and cut back to the checkpoint on resume."""
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, Fixed
+from a2sg_zoo.adaptation import A2SG, Fixed, policies
 from a2sg_zoo.engine.hooks import AdaptationHook
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LIF
+from a2sg_zoo.neurons import LIF, multistep_reference
 from a2sg_zoo.registry import HOOKS
 
 
@@ -180,12 +181,12 @@ def test_warns_once_when_the_bounds_decide(tmp_path, x):
     runner = Runner(tmp_path, Network())
     records = runner.run(AdaptationHook(policy, log_interval=1), 3, x)
     assert records[0]['on_bound']['temporal'] > 0.5
-    assert len(runner.warnings) == 1 and 'the bounds decide beta' in runner.warnings[0]
+    assert len(runner.warnings) == 1 and '[0.1, 0.6]' in runner.warnings[0]
 
 
 def test_from_a_config():
     assert isinstance(HOOKS.build(dict(type='AdaptationHook', policy=dict(type='STASG'))).policy.surrogate.beta, float)
-    with pytest.raises(ConfigError, match="did you mean 'A2SG'"):
+    with pytest.raises(ConfigError, match="'A2GS'.*'A2SG'"):
         HOOKS.build(dict(type='AdaptationHook', policy=dict(type='A2GS')))
 
 
@@ -254,3 +255,31 @@ def test_sgv_is_that_of_the_loss(tmp_path, x, accumulation):
         for name in ('1', '3'):
             assert found[name]['sgv'] == pytest.approx(plain[name]['sgv'], rel=1e-5)
             assert found[name]['cv'] == pytest.approx(plain[name]['cv'], rel=1e-5)
+
+
+def test_neurons_that_ask_no_controller_end_the_first_iteration(tmp_path, x):
+    class OwnForward(LIF):
+        def forward(self, x):
+            return multistep_reference(x, self.rate, self.dynamics, self.surrogate, 1.0)
+
+    model = nn.Sequential(nn.Linear(6, 40), OwnForward(), nn.Linear(40, 30), OwnForward())
+    with pytest.raises(ConfigError, match=r'1 \(OwnForward\), 3 \(OwnForward\)'):
+        Runner(tmp_path, model).run(AdaptationHook(A2SG(), log_interval=1), 2, x)
+    Runner(tmp_path, model).run(AdaptationHook(Fixed(), log_interval=1), 2, x)  # there is nothing to ask
+
+
+def test_a_starving_layer_is_named(tmp_path, x, monkeypatch):
+    told = []
+    monkeypatch.setattr(policies, 'print_log', lambda text, *args: told.append(text))
+    model = Network()
+    nn.init.constant_(model[2].bias, -90)  # far from the threshold
+    Runner(tmp_path, model).run(AdaptationHook(A2SG(), log_interval=9), 10, x)
+    assert len(told) == 1 and re.search(r'3 \(t = 4, width 1, 0.00% inside\)', told[0]) and '1 (t' not in told[0]
+
+
+def test_neurons_outside_the_backbone_know_its_time_steps(tmp_path):
+    model = nn.Module()
+    model.backbone, model.head = nn.Linear(2, 2), LIF()
+    model.backbone.T = 3
+    AdaptationHook(A2SG()).before_run(Runner(tmp_path, model))
+    assert model.head.beta.shape == (3,)

@@ -40,7 +40,7 @@ def test_mixup_mixes_samples_not_time(network, monkeypatch):
     frames = torch.rand(2, 3, 2, 12, 12)
     monkeypatch.setattr(torch, '_sample_dirichlet', lambda concentration: torch.tensor([[0.25, 0.75]]))
     seen = []
-    monkeypatch.setattr(network.backbone, 'forward', lambda x: seen.append(x) or [torch.rand(3, 2, 8, 3, 3)])
+    monkeypatch.setattr(network.backbone, 'forward', lambda x, T: seen.append(x) or [torch.rand(3, 2, 8, 3, 3)])
     network.loss(frames, torch.tensor([1, 4]))
     assert seen[0].equal((0.25 * frames + 0.75 * frames[[1, 0]]).transpose(0, 1))
 

@@ -1,0 +1,312 @@
+"""What every policy is, and the controller that asks it in a layer's backward pass.
+
+The way of a width, from the training loop to the kernel:
+
+    policy.begin(iteration, ...)            says whether this step searches
+    neuron.controller(T)                    in the forward pass: a `PolicyController` if the policy is active
+    controller.choose(gradients)            in the backward pass: from the last time step to the first,
+        controller.width(t, gradient)           the policy's `width` answers for one time step
+    neuron.set_widths(widths)               the controller stores the answers
+    fused.backward_pass(..., widths)        the kernel runs once
+    controller.finish(u, delta)             the policy's `after` and `observe`
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from a2sg_zoo.adaptation.objectives import summed_over_processes
+from a2sg_zoo.adaptation.observables import (
+    coefficient_of_variation,
+    spatial_gradient_variation,
+    temporal_gradient_consistency,
+)
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient, Neuron, named_neurons, set_time_steps
+from a2sg_zoo.neurons.dynamics import wide
+from a2sg_zoo.registry import SURROGATES
+from a2sg_zoo.surrogates import Surrogate
+
+
+class Policy:
+    """Decides the surrogate and the widths of every neuron of a network.
+
+    To add a policy, subclass, override `width` or `after`, and register it with `@POLICIES.register_module()`.
+
+    Args:
+        surrogate: a `Surrogate` or its config: the shape that all neurons take.
+
+    Attributes:
+        searching: whether widths may change in this iteration.
+        observing: whether statistics are taken in this iteration, into `records`.
+        records: {neuron: {statistic: tensor}} of the latest observed iteration.
+        layers: {neuron: name} of the neurons that the policy works on.
+    """
+
+    # whether `width` looks at the gradient, and not only at the membrane potential
+    needs_gradient = True
+
+    def __init__(self, surrogate: Surrogate | dict) -> None:
+        self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
+        self.searching = self._adapts
+        self.observing = False
+        self.records: dict[Neuron, dict[str, Tensor]] = {}
+        self.layers: dict[Neuron, str] = {}
+        self._asked: set[Neuron] | None = None
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.surrogate})'
+
+    def enlist(self, neurons: dict[str, Neuron]) -> None:
+        """Notes which neurons the policy works on, {name: neuron}; `attach` calls it.
+
+        Raises:
+            ConfigError: the policy chooses a width for each time step, and a neuron has no fixed number of them.
+        """
+        varying = [name for name, neuron in neurons.items() if neuron.time_steps_vary]
+        if varying and type(self).width is not Policy.width:
+            raise ConfigError(
+                f'{type(self).__name__} chooses a width for each time step, but {", ".join(varying)} carry their '
+                'membrane potentials from one sample of the batch to the next, so they see T times the batch size '
+                'time steps. Set model.backbone.carry_over=False, or use a policy with fixed widths'
+            )
+        self.layers = {neuron: name for name, neuron in neurons.items()}
+        self._asked = set()
+
+    def adopt(self, neuron: Neuron) -> None:
+        """Gives a neuron its surrogate, its initial widths, and whatever else the policy needs; `attach` calls it."""
+        neuron.surrogate = self.surrogate
+        neuron.set_widths(self.surrogate.beta)
+
+    def prepare(self, model: nn.Module, data_batch: Any, iteration: int) -> None:
+        """Called before `begin`, for policies that need more than the backward pass shows.
+
+        Args:
+            model: the network.
+            data_batch: the raw batch that it trains on next.
+            iteration: as for `begin`.
+        """
+
+    def begin(
+        self, iteration: int, micro_batch: int = 0, observe: bool = False, seed: int = 0, progress: float = 0.0
+    ) -> None:
+        """Starts a training step; to be called before each forward pass.
+
+        Args:
+            iteration: number of optimiser steps done so far.
+            micro_batch: index of the micro-batch within the optimiser step.
+            observe: whether to take statistics.
+            seed: of the run. A search draws from (seed, iteration) alone, so a resumed run repeats it.
+            progress: share of the training that is done, from 0 to 1.
+
+        Raises:
+            ConfigError: in the first training step in which widths may change, some neurons did not ask this policy,
+                because their class has a `forward` of its own. The message names these neurons.
+        """
+        self.check_asked()
+        self.observing = observe
+        self.searching = self._adapts
+        if observe:
+            self.records = {}
+
+    @property
+    def _adapts(self):
+        return type(self).width is not Policy.width or type(self).after is not Policy.after
+
+    @property
+    def active(self) -> bool:
+        """Whether the backward passes of this iteration ask this policy; if not, widths stand still."""
+        return self.observing or self.searching
+
+    def controller(self, neuron: Neuron) -> PolicyController:
+        """The controller for one backward pass of a neuron."""
+        return PolicyController(self, neuron)
+
+    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+        """The width of one layer at one time step. It stores nothing.
+
+        A backward pass calls it in iterations where `searching` is true, from the last time step to the first.
+
+        Args:
+            neuron: the layer; `neuron.beta` holds the widths in force.
+            t: the time step, from 0.
+            gradient: what delta[t] follows from, for all elements of the layer or a sample of them (see `runs`). Its c
+                and d are None at the last time step, and everywhere if the policy does not look at gradients.
+            later: the width that was chosen for time step t + 1; None at the last time step.
+
+        Returns:
+            a scalar tensor.
+        """
+        return neuron.beta[t if neuron.beta.numel() > 1 else 0]
+
+    def runs(self, N: int, device: torch.device) -> tuple[Tensor, int] | None:
+        """Which of the N elements of a time step `width` looks at: indices of runs of neighbours, and their length.
+
+        None for all of them.
+        """
+        return None
+
+    def after(self, neuron: Neuron, u: Tensor) -> Tensor | None:
+        """Called at the end of a layer's backward pass in iterations where `searching` is true.
+
+        Args:
+            neuron: the layer.
+            u: membrane potentials, (T, N).
+
+        Returns:
+            the widths from the next backward pass on, or None to leave them as they are.
+        """
+        return None
+
+    def observe(self, neuron: Neuron, u: Tensor, delta: Tensor) -> None:
+        """Takes the statistics of one layer into `records`. u, delta: (T, N)."""
+        T = len(delta)
+        tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
+        self.records[neuron] = dict(
+            beta=neuron.beta.expand(T).clone(),
+            sgv=spatial_gradient_variation(delta[-1]),
+            tgc=torch.stack(tgc) if tgc else delta.new_empty(0),
+            cv=torch.stack([coefficient_of_variation(d) for d in delta]),
+            rate=(u >= neuron.v_threshold).float().mean(),
+            u_mean=wide(u).mean(1),
+            u_std=wide(u).std(1, correction=0),
+        )
+
+    def check_asked(self, trained: bool = False) -> None:
+        """Refuses neurons that did not ask this policy in the first training step in which widths may change.
+
+        Neurons that no gradient reached are not among them.
+
+        Args:
+            trained: whether there was such a step; by default there was if any neuron asked.
+
+        Raises:
+            ConfigError: see `begin`.
+        """
+        if self._asked is None or not self.searching or not (self._asked or trained):
+            return
+        left_out = [
+            f'{name} ({type(neuron).__name__})'
+            for neuron, name in self.layers.items()
+            if neuron not in self._asked and type(neuron).forward is not Neuron.forward
+        ]
+        self._asked = None
+        if left_out:
+            raise ConfigError(
+                f'{type(self).__name__} has no influence on {", ".join(left_out)}: the forward method of this class '
+                'asks no controller for the widths. Call super().forward(x) in it, or give the network another neuron'
+            )
+
+    def note_asked(self, neuron: Neuron) -> None:
+        """Notes that a backward pass of this neuron asked the policy."""
+        if self._asked is not None:
+            self._asked.add(neuron)
+
+
+class PolicyController(Controller):
+    """Asks a policy for the widths of one layer in one backward pass, and stores the answers.
+
+    Args:
+        policy: the `Policy`.
+        neuron: the layer.
+    """
+
+    def __init__(self, policy: Policy, neuron: Neuron) -> None:
+        self.policy, self.neuron, self.surrogate = policy, neuron, neuron.surrogate
+        self.observing = policy.observing
+        # a later forward pass may begin another iteration before this backward pass runs
+        self.searching = policy.searching
+        if not (policy.observing or self.searching and type(policy).after is not Policy.after):
+            self.finish = None
+        self._later: Tensor | None = None
+
+    def width(self, t: int, gradient: LocalGradient) -> Tensor:
+        """The width at time step t, a scalar tensor; to be called from the last time step to the first."""
+        self._later = self.policy.width(self.neuron, t, gradient, self._later).to(self.neuron.beta.dtype)
+        return self._later
+
+    def choose(self, gradients: LayerGradients) -> Tensor:
+        """The widths of all time steps, (T,) or one; stored in the neuron before the answer."""
+        policy, neuron = self.policy, self.neuron
+        policy.note_asked(neuron)
+        if not self.searching or type(policy).width is Policy.width:
+            return neuron.beta
+        T, N = gradients.u.shape
+        finite = torch.ones((), dtype=torch.bool, device=gradients.u.device)
+        if policy.needs_gradient:
+            # the sample may miss a NaN; `sum` is one pass and no copy to the host
+            finite = summed_over_processes(gradients.grad_s.sum(dtype=torch.float32)).isfinite()
+        runs = policy.runs(N, gradients.u.device)
+        if runs is not None:
+            gradients = gradients.sampled(*runs)
+        widths = [neuron.beta.new_empty(())] * T
+
+        def shape(t, gradient):
+            widths[t] = self.width(t, gradient)
+            return self.surrogate(gradient.z, widths[t].to(gradient.z.dtype))
+
+        if policy.needs_gradient:
+            gradients.scan(shape)
+        else:
+            for t in reversed(range(T)):
+                z, g = wide(gradients.u[t]) - neuron.v_threshold, wide(gradients.grad_s[t])
+                widths[t] = self.width(t, LocalGradient(z, g))
+        return self.store(torch.stack(widths), finite)
+
+    def store(self, widths: Tensor, finite: Tensor) -> Tensor:
+        """Stores new widths where the layer's gradient is finite, and keeps those in force where it is not.
+
+        Args:
+            widths: (T,).
+            finite: a boolean scalar tensor.
+
+        Returns:
+            the widths in force from now on, (T,).
+        """
+        self.neuron.set_widths(torch.where(finite, widths, self.neuron.beta))
+        return self.neuron.beta
+
+    def finish(self, u: Tensor, delta: Tensor) -> None:
+        if self.observing:
+            self.policy.observe(self.neuron, u, delta)
+        if self.searching:
+            widths = self.policy.after(self.neuron, u)
+            if widths is not None:
+                self.neuron.set_widths(widths)
+
+
+def generator(device: torch.device, *numbers: int) -> torch.Generator:
+    """A random generator that depends on the given integers alone, in every version of Python and on every machine."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest, 'little') >> 1)
+
+
+def attach(model: nn.Module, policy: Policy, T: int | None = None) -> dict[str, Neuron]:
+    """Puts all neurons of a network under a policy: its surrogate, its initial widths, its search.
+
+    Args:
+        model: a network.
+        policy: the policy.
+        T: number of time steps, for neurons that do not know it.
+
+    Returns:
+        {qualified name: neuron}.
+
+    Raises:
+        ConfigError: the network has no spiking neurons.
+    """
+    neurons = named_neurons(model)
+    if not neurons:
+        raise ConfigError(f'{type(model).__name__} has no spiking neurons for {type(policy).__name__} to work on')
+    if T is not None:
+        set_time_steps(model, T)
+    policy.enlist(neurons)
+    for order, neuron in enumerate(neurons.values()):
+        neuron.policy = policy
+        neuron.order = order
+        policy.adopt(neuron)
+    return neurons

@@ -1,0 +1,141 @@
+"""The hook that checks what a run is loaded from, and continues its data where the checkpoint left them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from a2sg_zoo.engine.resume import require_resumable
+from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler
+from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.hub.checkpoint import require_match, weights_of
+from a2sg_zoo.hub.description import parse_config
+from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
+
+# parts of a config that a resumed run takes from the checkpoint, and those of them that have to be the same
+_RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
+_NEW_RUN = 'start a new run from its weights, in another folder and without --resume: --cfg-options load_from='
+_SHOWN = 5
+
+
+@HOOKS.register_module()
+class ResumeHook(Hook):
+    """Makes a run begin as its checkpoint says, or not at all.
+
+    - Weights that do not fit the network are an error, whether the run is resumed or begins with them.
+    - A resumed run takes up the stream of training samples after the last one that its checkpoint has seen, also with
+      another batch size or number of processes. Iterations, and with them the schedule, count on.
+    - Values of the optimiser and the schedule are those of the checkpoint. Where the config says otherwise, a warning
+      names the keys; another type of optimiser or scheduler is an error.
+    - A checkpoint beyond the end of the run is an error.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._meta: Mapping | None = None
+        self._path = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Checks a checkpoint before anything of it is used."""
+        self._path = getattr(checkpoint, 'path', None) or 'of this run'
+        if getattr(runner, 'resuming', False):
+            require_resumable(checkpoint, self._path)
+            self._meta = checkpoint['meta']
+            self._compare(runner, parse_config(self._meta.get('cfg')))
+        model = unwrap_model(runner.model)
+        weights = weights_of(checkpoint, self._path)
+        checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
+
+    def before_train(self, runner: Runner) -> None:
+        """Sets the position in the stream of training samples."""
+        self._samples_a_step = (runner.train_dataloader.batch_size or 0) * runner.world_size
+        if self._meta is None:
+            return
+        if runner.iter > runner.max_iters:
+            raise ConfigError(
+                f'train_cfg.max_iters = {runner.max_iters} lies behind the checkpoint {self._path}, which is of '
+                f'iteration {runner.iter}; set it to the end of the whole run, or resume from an earlier checkpoint'
+            )
+        self._continue_data(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Notes how many samples the run has seen."""
+        meta = checkpoint['meta']
+        meta.update(samples_a_step=self._samples_a_step, world_size=runner.world_size)
+        sampler = runner.train_dataloader.sampler
+        if isinstance(sampler, ResumableSampler):
+            meta['samples'] = sampler.origin + meta['iter'] * self._samples_a_step
+
+    def _continue_data(self, runner: Runner) -> None:
+        now, then = self._samples_a_step, self._meta.get('samples_a_step')
+        if type(then) is not int or then <= 0:
+            # from before this was noted: the config tells the batch size, and the processes are taken to be as many
+            loader = parse_config(self._meta.get('cfg')).get('train_dataloader')
+            batch_size = loader.get('batch_size') if isinstance(loader, dict) else None
+            then = batch_size * runner.world_size if type(batch_size) is int and batch_size > 0 else now
+        seen = self._meta.get('samples')
+        if type(seen) is not int or seen < 0:
+            seen = runner.iter * then
+        sampler = runner.train_dataloader.sampler
+        if isinstance(sampler, ResumableSampler):
+            sampler.origin = seen - runner.iter * now
+        if then == now or isinstance(sampler, ResumableEpochSampler):
+            return
+        if not isinstance(sampler, ResumableSampler):
+            raise ConfigError(
+                f'train_dataloader.batch_size: a step takes {now} samples here and {then} in the checkpoint '
+                f'{self._path}, and {type(sampler).__name__} cannot start in between; set '
+                f'train_dataloader.batch_size={then // runner.world_size or 1} with {runner.world_size} processes, or '
+                'train_dataloader.sampler.type=ResumableSampler'
+            )
+        runner.logger.warning(
+            f'A step takes {now} samples (train_dataloader.batch_size x processes) and took {then} before. The run '
+            f'continues after the {seen:,} samples that it has seen; the schedule counts iterations, and continues at '
+            f'{runner.iter}'
+        )
+
+    def _compare(self, runner: Runner, before: Mapping) -> None:
+        """Says which values of the config a resumed run does not take."""
+        if not before:
+            return
+        now = runner.cfg.to_dict() if runner.cfg.filename or len(runner.cfg) else {}
+        changed, types = [], []
+        for part in _RESTORED:
+            old, new = dict(_flat(_get(before, part), part)), dict(_flat(_get(now, part), part))
+            for key in {**old, **new} if new else ():
+                if old.get(key) != new.get(key):
+                    words = f'{key} = {new.get(key, "unset")} here, {old.get(key, "unset")} in the checkpoint'
+                    (types if key.endswith('.type') else changed).append(words)
+        if types:
+            raise CheckpointError(
+                f'checkpoint {self._path}: {"; ".join(types[:_SHOWN])}. A run continues with the optimiser and the '
+                f'schedule that it began with; {_NEW_RUN}{self._path}'
+            )
+        if changed:
+            more = f'; and {len(changed) - _SHOWN} more' if len(changed) > _SHOWN else ''
+            runner.logger.warning(
+                f'Not used, for a resumed run continues with the values of its checkpoint: '
+                f'{"; ".join(changed[:_SHOWN])}{more}. To train with other values, {_NEW_RUN}{self._path}'
+            )
+
+
+def _get(config: Mapping, path: str) -> Any:
+    for key in path.split('.'):
+        config = config.get(key) if isinstance(config, Mapping) else None
+    # a single scheduler need not stand in a list
+    return [config] if path == 'param_scheduler' and isinstance(config, Mapping) else config
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """(dotted key, plain value) of every leaf of a config."""
+    if isinstance(value, Mapping):
+        for key, x in value.items():
+            yield from _flat(x, f'{path}.{key}')
+    elif isinstance(value, (list, tuple)) and any(isinstance(x, Mapping) for x in value):
+        for i, x in enumerate(value):
+            yield from _flat(x, f'{path}.{i}')
+    elif value is not None:
+        yield path, list(value) if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,55 @@
+"""`init_cfg=dict(type='Pretrained', checkpoint=...)` that loads everything, or says why not."""
+
+from mmengine.model import PretrainedInit
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.hub.checkpoint import require_match, weights_of
+from a2sg_zoo.registry import WEIGHT_INITIALIZERS
+
+
+@WEIGHT_INITIALIZERS.register_module(name='Pretrained')
+class StrictPretrainedInit(PretrainedInit):
+    """Initialises a network, or a part of it such as its backbone, with the weights of a checkpoint.
+
+    MMEngine's own loads the tensors that happen to fit, and is content with none. Here the weights must fit the whole
+    part, as those of `load_from` must fit the whole network.
+
+    Args:
+        checkpoint: file, http(s) address, or 'zoo:NAME'.
+        prefix: of the names in the checkpoint that belong to this part, such as 'backbone.'.
+        map_location: device of the tensors; see `torch.load`.
+    """
+
+    def __call__(self, module: nn.Module) -> None:
+        """Loads the weights into a module.
+
+        Args:
+            module: the network, or a part of it.
+
+        Raises:
+            CheckpointError: the weights do not fit.
+        """
+        contents = CheckpointLoader.load_checkpoint(self.checkpoint, map_location=self.map_location, logger='current')
+        weights = weights_of(contents, self.checkpoint)
+        if self.prefix is not None:
+            prefix = self.prefix.rstrip('.') + '.'
+            weights = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
+            if not weights:
+                raise CheckpointError(f'checkpoint {self.checkpoint} has no tensor with init_cfg.prefix = {prefix!r}')
+        try:
+            require_match(module, weights, self.checkpoint, contents.get('meta'))
+        except CheckpointError as error:
+            hint = _prefix_that_fits(module, weights) if self.prefix is None else None
+            raise CheckpointError(f'init_cfg of {type(module).__name__}: {error}' + (hint or '')) from error
+        super().__call__(module)
+
+
+def _prefix_that_fits(module: nn.Module, weights: dict) -> str | None:
+    """A hint, where the checkpoint is of a network that has this part."""
+    own = {name for name in module.state_dict() if not name.rpartition('.')[2].startswith('policy_')}
+    for prefix in sorted({name.partition('.')[0] + '.' for name in weights}):
+        if own and own == {name.removeprefix(prefix) for name in weights if name.startswith(prefix)}:
+            return f". It holds a network with this part: set init_cfg.prefix='{prefix}'"
+    return None

@@ -1,0 +1,130 @@
+"""MMEngine's runner with a quiet terminal, logs that never end a run, and errors that name the file."""
+
+import logging
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from mmengine.hooks import LoggerHook
+from mmengine.runner import Runner
+
+from a2sg_zoo.engine.logs import tolerated
+from a2sg_zoo.errors import A2SGError, CheckpointError
+
+# beginnings of records that tell a person nothing to act on; the log file has them
+_FOR_THE_FILE = (
+    'Advance dataloader',
+    'Auto resumed from',
+    'Exp name:',
+    'The dataset metainfo from the resumed checkpoint',
+    'The prefix is not set in metric class',
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+)
+# what a checkpoint with state of a wrong kind makes MMEngine and torch raise
+_UNFIT = (AttributeError, AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+_THEIR_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+# hooks of every run, unless its config sets them to something else
+DEFAULT_HOOKS = dict(
+    checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False),
+    resume=dict(type='ResumeHook'),
+    progress=dict(type='ProgressHook'),
+)
+
+
+class ZooRunner(Runner):
+    """MMEngine's `Runner`, with these differences:
+
+    - The terminal shows what a person reads during a training. The environment, the config and the table of hooks go
+      to the log file alone, and so does a record with `extra=dict(file_only=True)`.
+    - A log that cannot be written is a warning; see `tolerated`.
+    - A checkpoint with state of the wrong kind is a CheckpointError that names the file.
+    - `DEFAULT_HOOKS` are among the default hooks.
+
+    Args:
+        **kwargs: those of `mmengine.runner.Runner`.
+
+    Attributes:
+        resuming: whether the run continues from a checkpoint's state, known from `before_train` on.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.resuming, self._starting = False, True
+        super().__init__(**kwargs)
+        self._starting = False
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
+        """MMEngine's logger with the terminal filtered, and a file that may fail."""
+        logger = super().build_logger(*args, **kwargs)
+        # several lines for each parameter of the network
+        logger.addFilter(lambda record: not str(record.msg).startswith('paramwise_options'))
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = _tolerate(handler)
+            else:
+                handler.addFilter(self._is_for_people)
+        return logger
+
+    def _is_for_people(self, record: logging.LogRecord) -> bool:
+        if getattr(record, 'file_only', False) or str(record.msg).startswith(_FOR_THE_FILE):
+            return False
+        return not self._starting or record.levelno >= logging.WARNING
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Registers MMEngine's default hooks and `DEFAULT_HOOKS`; None in place of any hook leaves it out.
+
+        Args:
+            hooks: {name: hook or its config}.
+        """
+        hooks = {**DEFAULT_HOOKS, **(hooks or {})}
+        # MMEngine knows how to leave out only its own
+        super().register_default_hooks({k: x for k, x in hooks.items() if x is not None or k in _THEIR_HOOKS})
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Calls a method of all hooks that have it. A hook that only writes logs may fail to write.
+
+        Args:
+            fn_name: name of the method, such as 'before_train'.
+            **kwargs: for the method.
+        """
+        for hook in self.hooks:
+            if (method := getattr(hook, fn_name, None)) is not None:
+                with tolerated(self.log_dir) if isinstance(hook, LoggerHook) else nullcontext():
+                    method(self, **kwargs)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Continues from a checkpoint's state: weights, optimiser, schedule, iteration and history.
+
+        Args:
+            filename: checkpoint.
+            *args, **kwargs: those of `mmengine.runner.Runner.resume`.
+
+        Raises:
+            CheckpointError: the file is no checkpoint of this run.
+        """
+        self.resuming = True
+        try:
+            super().resume(filename, *args, **kwargs)
+        except (A2SGError, torch.OutOfMemoryError):
+            raise
+        except _UNFIT as error:
+            raise CheckpointError(
+                f'checkpoint {filename}: its state does not fit this run ({type(error).__name__}: '
+                f'{str(error)[:300]}). Resume with the config that it was saved with, or start a new run from its '
+                f'weights: --cfg-options load_from={filename}'
+            ) from error
+
+
+def _tolerate(handler: logging.FileHandler):
+    """In place of a handler's `handleError`, which would print a traceback for every line that finds no space."""
+
+    def handle(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            logging.FileHandler.handleError(handler, record)
+            return
+        with tolerated(handler.baseFilename):
+            raise error
+
+    return handle

@@ -1,0 +1,78 @@
+"""The folder of a run: held by one process at a time, and by one run for good."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from a2sg_zoo.errors import ConfigError, printable
+
+# the variable in which a launcher tells a process its number
+_RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+
+
+@contextmanager
+def held(work_dir: str | os.PathLike, resume: bool, launcher: str = 'none') -> Iterator[None]:
+    """Within the block, no other training writes to the folder.
+
+    The lock is on the file `.lock` in it, and ends with this process, however that ends. The file stays. Of several
+    processes of one run, the first holds the lock.
+
+    Args:
+        work_dir: folder of a run; it is made if it is missing.
+        resume: whether the run continues one in this folder.
+        launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi').
+
+    Raises:
+        ConfigError: the folder cannot be written, is in use, or holds the checkpoints of another run that would be
+            overwritten.
+    """
+    folder = Path(work_dir)
+    if int(os.environ.get(_RANK.get(launcher, ''), 0)):
+        yield
+        return
+    lock = FileLock(folder / '.lock')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+        (folder / '.lock').write_text(_this_process() + '\n')
+    except Timeout:
+        raise ConfigError(
+            f'work_dir {folder} is in use by {_holder(folder)}. Wait for that run to end, or give this one another '
+            'folder with --work-dir'
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f'work_dir {folder} cannot be written ({error.strerror or error}); choose another folder with --work-dir'
+        ) from error
+    try:
+        if not resume:
+            _refuse_to_overwrite(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def _this_process() -> str:
+    return f'process {os.getpid()} on {platform.node()}, since {time.ctime()}: {" ".join(sys.argv)}'
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return printable((folder / '.lock').read_text(errors='replace').strip())[:300] or 'another process'
+    except OSError:
+        return 'another process'
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    saved = sorted(folder.glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))
+    if saved:
+        raise ConfigError(
+            f'work_dir {folder} holds the checkpoints of a run, the latest is {saved[-1].name}, and a new run would '
+            'overwrite them. Continue that run with --resume, or give this one another folder with --work-dir'
+        )

@@ -1,0 +1,44 @@
+"""How a neuron computes its spikes: the ways to choose from.
+
+A backend is a function `backend(neuron, x)` from currents (T, B, ...) to spikes. `use_backend` puts one to work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
+
+if TYPE_CHECKING:
+    from a2sg_zoo.neurons.neuron import Neuron
+
+
+def compute_fused(neuron: Neuron, x: Tensor) -> Tensor:
+    """The default: one kernel over all time steps, a hand-written backward pass, widths that a controller chooses."""
+    controller = neuron.controller(len(x))
+    if neuron.potentials is None:
+        return multistep(x, neuron.rate, neuron.dynamics, controller)
+    s, u = multistep_potentials(x, neuron.rate, neuron.dynamics, controller)
+    neuron.potentials.append((neuron, u))
+    return s
+
+
+def compute_reference(neuron: Neuron, x: Tensor, surrogate: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+    """Plain operations, one time step after another, under the widths in force; no controller is asked.
+
+    It can be differentiated twice. Where no gradient is recorded, a tracer can follow it, as an export needs.
+
+    Args:
+        neuron: gives dynamics, surrogate and widths.
+        x: input current, (T, B, ...).
+        surrogate: f(z; beta), in place of the neuron's own.
+    """
+    # a network may predict with fewer time steps than its widths were adapted for
+    beta = neuron.beta if neuron.beta.numel() in (1, len(x)) else neuron.beta[-1]
+    s, u = multistep_reference(x, neuron.rate, neuron.dynamics, surrogate or neuron.surrogate, beta, potentials=True)
+    if neuron.potentials is not None:
+        neuron.potentials.append((neuron, u))
+    return s

@@ -1,0 +1,187 @@
+"""The module that all spiking neurons with a surrogate window derive from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import backends
+from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
+from a2sg_zoo.neurons.dynamics import Dynamics
+from a2sg_zoo.registry import SURROGATES
+from a2sg_zoo.surrogates import Surrogate
+from a2sg_zoo.surrogates.base import positive
+
+if TYPE_CHECKING:
+    from a2sg_zoo.adaptation import Policy
+
+
+class Neuron(nn.Module):
+    """A layer of spiking neurons over all time steps: (T, B, ...) of currents in, spikes of that shape out.
+
+    The state of the neurons lives in the call, not on the module: nothing has to be reset between batches. The width
+    beta of the surrogate's window is a buffer with one element a time step, so it is saved, restored and moved with the
+    weights. A neuron that does not know its number of time steps has one element, which serves all steps, until a
+    policy adapts it.
+
+    Args:
+        surrogate: a `Surrogate` or its config; the shape of the gradient.
+        v_threshold: membrane potential at which a neuron fires.
+        v_reset: membrane potential before the first input, and after a spike under a hard reset.
+        reset: 'hard' (to v_reset) or 'soft' (v_threshold is subtracted).
+        detach_reset: whether the backward pass treats the spike in the reset as a constant.
+        T: number of time steps, if it is known; a backbone sets it for all its neurons.
+
+    Attributes:
+        beta: the widths in force, in the unit of the membrane potential; (T,), or (1,).
+        time_steps: number of time steps, None if it is not known.
+        time_steps_vary: whether calls differ in their number of time steps, so `set_time_steps` leaves the neuron out.
+        policy: the `Policy` that adapts the widths, or None.
+        backend: how the neuron computes: `compute_fused` or `compute_reference`, see `use_backend`.
+
+    >>> import torch
+    >>> neuron = LIF(tau=2.0, T=4)
+    >>> spikes = neuron(torch.rand(4, 8, 16))  # 4 time steps, 8 samples, 16 features
+    >>> spikes.shape
+    torch.Size([4, 8, 16])
+    """
+
+    decay_input = False
+
+    def __init__(
+        self,
+        surrogate: Surrogate | dict = dict(type='TRI'),
+        v_threshold: float = 1.0,
+        v_reset: float = 0.0,
+        reset: str = 'hard',
+        detach_reset: bool = True,
+        T: int | None = None,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if reset not in ('hard', 'soft'):
+            raise ValueError(f"{name}: reset must be 'hard' or 'soft', got {reset!r}")
+        if isinstance(v_reset, bool) or not isinstance(v_reset, (int, float)):
+            raise TypeError(f'{name}: v_reset must be a number, got {v_reset!r}')
+        v_threshold = positive('v_threshold', v_threshold, self)
+        if v_reset >= v_threshold:
+            raise ValueError(f'{name}: v_reset = {v_reset} must lie below v_threshold = {v_threshold}')
+        self.dynamics = Dynamics(v_threshold, float(v_reset), self.decay_input, reset == 'hard', bool(detach_reset))
+        self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
+        self.policy: Policy | None = None
+        self.backend = backends.compute_fused
+        self.held, self.potentials, self.watcher = False, None, None
+        self.time_steps, self.time_steps_vary = None, False
+        self.register_buffer('beta', torch.tensor([self.surrogate.beta]))
+        self.register_load_state_dict_pre_hook(_fit_widths)
+        if T is not None:
+            self.set_time_steps(T)
+
+    @property
+    def v_threshold(self) -> float:
+        """Membrane potential at which a neuron fires."""
+        return self.dynamics.v_threshold
+
+    @property
+    def rate(self) -> float | Tensor:
+        """The leak rate r = 1 / tau; 0 without a leak."""
+        return 0.0
+
+    def set_time_steps(self, T: int) -> None:
+        """Gives the widths one element a time step.
+
+        Raises:
+            ConfigError: T is no integer of at least 1.
+        """
+        if isinstance(T, bool) or not isinstance(T, int) or T < 1:
+            raise ConfigError(f'{type(self).__name__}: T must be an integer >= 1, got {T!r}')
+        self.time_steps = T
+        if self.beta.numel() == 1:
+            self.beta = self.beta.expand(T).clone()
+
+    def set_widths(self, widths: float | Tensor) -> None:
+        """Stores the widths to use from now on: a number for all time steps, or a tensor of one element or T.
+
+        Raises:
+            ConfigError: there are widths for another number of time steps than this neuron has.
+        """
+        if not isinstance(widths, Tensor):
+            widths = self.beta.new_full((self.time_steps or 1,), widths)
+            if widths.shape != self.beta.shape:
+                self.beta = widths
+                return
+        if widths.numel() in (1, self.beta.numel()):
+            self.beta.copy_(widths)  # in place, because copies and wrappers of the network know this tensor
+        elif self.beta.numel() == 1:
+            self.beta = widths.to(self.beta)
+        else:
+            raise self._wrong_time_steps(widths.numel())
+
+    def controller(self, T: int) -> Controller:
+        """What decides the widths in the backward pass of a call over T time steps."""
+        adapts = self.policy is not None and self.policy.active and self.training and not self.held
+        beta = self.beta
+        if beta.numel() not in (1, T):
+            if self.training and (adapts or bool((beta != beta[-1]).any())):
+                raise self._wrong_time_steps(T)
+            beta = beta[-1:]
+        controller = self.policy.controller(self) if adapts else FixedWidths(self.surrogate, beta)
+        return controller if self.watcher is None else Watched(controller, self.watcher)
+
+    def _wrong_time_steps(self, T):
+        return ConfigError(
+            f'this {type(self).__name__} has a width of the surrogate window for each of T = {self.beta.numel()} time '
+            f'steps, but it is trained with T = {T}; train with T = {self.beta.numel()}, or give every time step the '
+            f'same width: neuron.set_widths({self.surrogate.beta:g})'
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes of the layer.
+
+        Args:
+            x: input current, (T, B, ...), floating point.
+
+        Returns:
+            0 or 1, of the shape and dtype of x.
+
+        Raises:
+            ValueError: x has fewer than two axes.
+            ConfigError: the widths were adapted for another number of time steps.
+        """
+        if x.dim() < 2:
+            raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
+        return self.backend(self, x)
+
+    def extra_repr(self) -> str:
+        return f'{self.surrogate}, {self.dynamics}'
+
+
+def _fit_widths(neuron: Neuron, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
+    """Makes the widths of a checkpoint and of a neuron fit each other, before the neuron loads them."""
+    # a checkpoint may have one width for all time steps, or be of another number of time steps
+    beta = state_dict.get(f'{prefix}beta')
+    if beta is not None and beta.dim() == 1:
+        if beta.numel() == 1 and neuron.time_steps:
+            beta = state_dict[f'{prefix}beta'] = beta.expand(neuron.time_steps)
+        if beta.shape != neuron.beta.shape:
+            neuron.beta = neuron.beta.new_empty(beta.shape)
+    # what a policy keeps with the neuron means nothing without that policy
+    kept = dict(neuron.named_buffers(recurse=False))
+    for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
+        if key[len(prefix) :] not in kept:
+            del state_dict[key]
+
+
+def named_neurons(model: nn.Module) -> dict[str, Neuron]:
+    """{qualified name: neuron} of all spiking layers of a network, in the order of definition."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, Neuron)}
+
+
+def set_time_steps(model: nn.Module, T: int) -> None:
+    """Gives the widths of all neurons of a network that do not know their number of time steps one element a step."""
+    for neuron in named_neurons(model).values():
+        if neuron.time_steps is None and not neuron.time_steps_vary:
+            neuron.set_time_steps(T)
