@@ -205,10 +205,10 @@ class ImageClassifierInferencer(Inferencer):
 
     def _init_pipeline(self, cfg):
         resize = self.description.resize
-        if set(resize) not in ({'size'}, {'shorter', 'crop'}) or not all(map(_is_side, resize.values())):
+        if set(resize) not in ({'size'}, {'shorter', 'crop'}):
             raise ConfigError(
                 'these weights do not say how a picture becomes what the network takes; those trained on '
-                f'events take none (resize = {resize}; sides go up to {LARGEST_INPUT})'
+                f'events take none (resize = {resize})'
             )
         return super()._init_pipeline(cfg)
 
@@ -258,14 +258,9 @@ class SegmentationInferencer(Inferencer):
     def _init_pipeline(self, cfg):
         arguments = self.description.resize
         try:
-            if arguments and not all(map(_is_side, arguments['scale'])):
-                raise ValueError
             self._resize = Resize(**{**arguments, 'scale': tuple(arguments['scale'])}) if arguments else None
         except (KeyError, TypeError, ValueError, AssertionError) as error:
-            raise ConfigError(
-                f'these weights do not say how a picture is resized: resize = {arguments}; sides go up to '
-                f'{LARGEST_INPUT}'
-            ) from error
+            raise ConfigError(f'these weights do not say how a picture is resized: resize = {arguments}') from error
         return super()._init_pipeline(cfg)
 
     def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
@@ -326,10 +321,6 @@ def inferencer(model: str | Path, device: str | torch.device | None = None, show
     if cls is None:
         raise ConfigError(f'{model} is for {task}, for which there is no inferencer')
     return cls(path, device, show_progress)
-
-
-def _is_side(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_INPUT
 
 
 def _name(source: Source) -> str:

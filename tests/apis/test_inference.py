@@ -427,15 +427,7 @@ def test_names_of_classes_do_not_control_a_terminal(weights, folder, tmp_path, c
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) == 1 and not {'\x1b', '\r'} & set(printed) and 'x1b' in printed
     (found,) = json.loads((tmp_path / 'out' / 'results.json').read_text())['predictions']
-    assert found['name'] in ('ant\x1b[2J', 'bee\r', 'c\nat')
-
-
-@task('classification', 'segmentation')
-@pytest.mark.parametrize('side', [20_000, 4097, 0, True, 1.5])
-def test_sizes_beyond_bounds(weights, side):
-    resize = dict(size=side) if weights[2] == 'classification' else dict(scale=[side, 48], keep_ratio=True)
-    with pytest.raises(ConfigError, match='resize = '):
-        inferencer(description(weights, resize), 'cpu')
+    assert found['name'] in (r'ant\x1b[2J', r'bee\r', r'c\nat')
 
 
 @task('segmentation')
