@@ -65,6 +65,13 @@ def swaps_channels(preprocessor: nn.Module) -> bool:
     return getattr(preprocessor, '_channel_conversion', False)
 
 
+def checkpoint_schemes() -> list[str]:
+    """Return the prefixes of addresses, such as `s3://`, for which MMEngine has a loader of checkpoints."""
+    from mmengine.runner import CheckpointLoader
+
+    return list(CheckpointLoader._schemes)
+
+
 def randomness(runner: Runner) -> dict[str, Any]:
     """Return the config `randomness` of MMEngine's runner: seed, deterministic, diff_rank_seed."""
     return runner._randomness_cfg

@@ -82,6 +82,15 @@ def test_swaps_channels(swaps):
 def test_randomness(tmp_path):
     """mmengine.runner.Runner._randomness_cfg"""
     runner = Runner(
-        nn.Linear(1, 1), str(tmp_path), randomness=dict(seed=3, diff_rank_seed=True), default_hooks=dict(logger=None)
+        nn.Linear(1, 1),
+        str(tmp_path),
+        randomness=dict(seed=3, diff_rank_seed=True),
+        default_hooks=dict(logger=None),
+        default_scope='a2sg_zoo',
     )
     assert compat.randomness(runner) == dict(seed=3, diff_rank_seed=True)
+
+
+def test_checkpoint_schemes():
+    """mmengine.runner.CheckpointLoader._schemes"""
+    assert {'', 'https://', 'modelzoo://', 'torchvision://'} <= {*compat.checkpoint_schemes()}

@@ -7,9 +7,10 @@ from matplotlib.lines import Line2D
 from a2sg_zoo.analysis.figures.style import new_figure
 from a2sg_zoo.analysis.figures.training import method_figure
 from a2sg_zoo.evidence.paper import condition_curves
+from a2sg_zoo.utils.palette import BLUE, GREY, LIGHT_GREY, PALE_GREY, VERMILION
 
 # colour and mark, so that the colours are not needed
-_MARKS = {1: ('#0072B2', 'o'), 0: ('#BBBBBB', 's'), -1: ('#D55E00', 'X')}
+_MARKS = {1: (BLUE, 'o'), 0: (LIGHT_GREY, 's'), -1: (VERMILION, 'X')}
 _NAMES = {1: 'supports', 0: 'open', -1: 'contradicts'}
 
 
@@ -25,7 +26,7 @@ def verdict_figure(claims):
     axes.set_ylim(len(claims) - 0.5, -0.5)
     for y in range(1, len(claims)):
         if claims[y].topic != claims[y - 1].topic:
-            axes.axhline(y - 0.5, color='#CCCCCC', linewidth=0.8)
+            axes.axhline(y - 0.5, color=PALE_GREY, linewidth=0.8)
     widest = max(len(claim.evidence) for claim in claims)
     for y, claim in enumerate(claims):
         axes.text(widest - 0.3, y, claim.verdict, fontsize=7, va='center')
@@ -63,5 +64,5 @@ def condition_figure(group, title=''):
         f'{title}: the condition of Theorem 4.2 is that this exceeds 1',
     )
     axes = figure.axes[0]
-    axes.axhline(1, color='#666666', linestyle=':')
+    axes.axhline(1, color=GREY, linestyle=':')
     return figure

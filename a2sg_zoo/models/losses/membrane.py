@@ -15,7 +15,7 @@ from torch import nn
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import MODELS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import positive
 
 Potentials = Sequence[tuple[nn.Module, torch.Tensor]]
 
