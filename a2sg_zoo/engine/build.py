@@ -36,14 +36,14 @@ def build_runner(cfg):
         raise
     except (TypeError, ValueError, KeyError, AssertionError) as error:
         raise ConfigError(f'{cfg.filename}: the network cannot be built: {error}') from error
-    check_channels(unwrapped(runner))
+    check_channels(unwrap_model(runner.model))
     if cfg.get('channels_last'):
-        model = unwrapped(runner).to(memory_format=torch.channels_last)
+        model = unwrap_model(runner.model).to(memory_format=torch.channels_last)
         if model is not runner.model:  # a wrapper lays its buffers out as it finds the weights
             runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)
     if compiled := runner.cfg.pop('compile', None):
         # MMEngine would compile the whole training step, for minutes, and again whenever the learning rate changes
-        unwrapped(runner).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
+        unwrap_model(runner.model).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
     if not torch.cuda.is_available():
         keep_freed_memory()
         # it warns of the absence, which is no fault, when the first kernel is compiled
@@ -85,10 +85,6 @@ def _join_without_cuda(cfg):
     return apart
 
 
-def unwrapped(runner):
-    return unwrap_model(runner.model)
-
-
 def check_channels(model):
     """Raises ConfigError where one part of a network gives other channels than the next one takes."""
     parts = [
@@ -116,7 +112,7 @@ def check_classes(model, dataset, where):
 
 def summary(runner, *loaders):
     """One line: model, parameters, T, data, method, device."""
-    model = unwrapped(runner)
+    model = unwrap_model(runner.model)
     backbone = getattr(model, 'backbone', model)
     policy = next((h.policy for h in runner.hooks if hasattr(h, 'policy')), None)
     data = ', '.join(f'{len(loader.dataset)} {name} images' for name, loader in loaders)

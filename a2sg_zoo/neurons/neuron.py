@@ -13,7 +13,7 @@ from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
 from a2sg_zoo.neurons.dynamics import Dynamics
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import integer, number, positive
 
 if TYPE_CHECKING:
     from a2sg_zoo.adaptation import Policy
@@ -64,12 +64,10 @@ class Neuron(nn.Module):
         name = type(self).__name__
         if reset not in ('hard', 'soft'):
             raise ValueError(f"{name}: reset must be 'hard' or 'soft', got {reset!r}")
-        if isinstance(v_reset, bool) or not isinstance(v_reset, (int, float)):
-            raise TypeError(f'{name}: v_reset must be a number, got {v_reset!r}')
-        v_threshold = positive('v_threshold', v_threshold, self)
+        v_reset, v_threshold = number('v_reset', v_reset, self), positive('v_threshold', v_threshold, self)
         if v_reset >= v_threshold:
             raise ValueError(f'{name}: v_reset = {v_reset} must lie below v_threshold = {v_threshold}')
-        self.dynamics = Dynamics(v_threshold, float(v_reset), self.decay_input, reset == 'hard', bool(detach_reset))
+        self.dynamics = Dynamics(v_threshold, v_reset, self.decay_input, reset == 'hard', bool(detach_reset))
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
         self.policy: Policy | None = None
         self.backend = backends.compute_fused
@@ -96,9 +94,7 @@ class Neuron(nn.Module):
         Raises:
             ConfigError: T is no integer of at least 1.
         """
-        if isinstance(T, bool) or not isinstance(T, int) or T < 1:
-            raise ConfigError(f'{type(self).__name__}: T must be an integer >= 1, got {T!r}')
-        self.time_steps = T
+        self.time_steps = integer('T', T, self)
         if self.beta.numel() == 1:
             self.beta = self.beta.expand(T).clone()
 

@@ -18,6 +18,7 @@ from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.errors import NonFiniteError
 from a2sg_zoo.registry import HOOKS
 from a2sg_zoo.utils.models import unwrap_model
+from a2sg_zoo.utils.randomness import random_state, set_random_state
 
 _UNTOUCHED = 'The weights are those of the iteration before, and checkpoints are untouched'
 _ADVICE = f'{_UNTOUCHED}. A lower learning rate, a longer warm-up or optim_wrapper.clip_grad usually helps'
@@ -58,12 +59,7 @@ class NonFiniteGuard(Hook):
 
     def _before_forward(self, model, args, kwargs):
         if self._watching and kwargs.get('mode') == 'loss':
-            device = next(model.parameters()).device
-            self._generators = (
-                torch.get_rng_state(),
-                device,
-                (torch.cuda.get_rng_state(device) if device.type == 'cuda' else None),
-            )
+            self._generators = random_state(next(model.parameters()).device)
 
     def _after_forward(self, model, args, kwargs, losses):
         if not self._watching or kwargs.get('mode') != 'loss':
@@ -150,10 +146,7 @@ class NonFiniteGuard(Hook):
             module.register_forward_hook(
                 lambda *call, name=name, kind=type(module).__name__: watch(*call, name, kind), with_kwargs=True
             )
-        host, device, accelerator = self._generators
-        torch.set_rng_state(host)
-        if accelerator is not None:
-            torch.cuda.set_rng_state(accelerator, device)
+        set_random_state(self._generators)
         with torch.no_grad():
             model(*args, **kwargs)
         return found[0] if found else 'All layers were finite when the step was repeated'

@@ -5,7 +5,7 @@ from mmengine.optim import OptimWrapper
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import OPTIM_WRAPPERS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import number, positive
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -31,9 +31,7 @@ class FisherOptimWrapper(OptimWrapper):
     def __init__(self, *args, damping=1e-3, decay=0.95, **kwargs):
         super().__init__(*args, **kwargs)
         self.damping = positive('damping', damping, self)
-        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
-            raise ConfigError(f'FisherOptimWrapper: decay must lie in [0, 1), got {decay!r}')
-        self.decay, self.steps, self.fisher = float(decay), 0, None
+        self.decay, self.steps, self.fisher = number('decay', decay, self, 0, 1, below_high=True), 0, None
 
     def _parameters(self):
         return [p for group in self.param_groups for p in group['params']]

@@ -10,8 +10,9 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.norms import BATCH_NORMS
 from a2sg_zoo.neurons import hold_widths
 from a2sg_zoo.registry import OPTIM_WRAPPERS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import positive
 from a2sg_zoo.utils.models import unwrap_model
+from a2sg_zoo.utils.randomness import random_state, random_state_restored, set_random_state
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -46,7 +47,7 @@ class SAMOptimWrapper(OptimWrapper):
 
         def keep(module, args, kwargs):
             if self._forward is None:  # a network may call itself on its way
-                self._forward = model, args, kwargs, _random_state()
+                self._forward = model, args, kwargs, random_state(next(model.parameters()).device)
 
         self._forward = None
         handle = model.register_forward_pre_hook(keep, with_kwargs=True)
@@ -93,22 +94,9 @@ def _statistics_restored(model):
                 buffer.copy_(value)
 
 
-def _random_state():
-    return torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-
-
-def _set_random_state(state):
-    torch.set_rng_state(state[0])
-    if state[1] is not None:
-        torch.cuda.set_rng_state(state[1])
-
-
 @contextmanager
 def _random_numbers(state):
     """Within, torch's generators go on from `state`; afterwards from where they were."""
-    here = _random_state()
-    _set_random_state(state)
-    try:
+    with random_state_restored(state.device):
+        set_random_state(state)
         yield
-    finally:
-        _set_random_state(here)
