@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 if TYPE_CHECKING:
     from mmengine.optim import OptimWrapper
     from mmengine.runner import Runner
-    from torch.utils._python_dispatch import TorchDispatchMode
 
 _Function = TypeVar('_Function', bound=Callable)
 
@@ -29,27 +28,6 @@ def leave_uncompiled(function: _Function) -> _Function:
     return torch._disable_dynamo(function)
 
 
-def tensors_in(tree: Any) -> list[Tensor]:
-    """Return all tensors in nested lists, tuples, dictionaries and other containers that torch knows.
-
-    >>> len(tensors_in([torch.ones(1), dict(a=(torch.ones(2), 3))]))
-    2
-    """
-    from torch.utils._pytree import tree_leaves
-
-    return [x for x in tree_leaves(tree) if isinstance(x, Tensor)]
-
-
-def dispatch_mode() -> type[TorchDispatchMode]:
-    """Return the base class of modes that see every operation below autograd.
-
-    torch documents it as the way to do this, and keeps it in a private module.
-    """
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    return TorchDispatchMode
-
-
 def tensor_version(x: Tensor) -> int:
     """Return how often a tensor was written to. Two equal numbers mean that its values stayed the same in between."""
     return x._version
@@ -58,11 +36,6 @@ def tensor_version(x: Tensor) -> int:
 def accumulation_steps(wrapper: OptimWrapper) -> int:
     """Return over how many batches MMEngine's wrapper of an optimiser accumulates gradients."""
     return getattr(wrapper, '_accumulative_counts', 1)
-
-
-def swaps_channels(preprocessor: nn.Module) -> bool:
-    """Return whether MMEngine's `ImgDataPreprocessor` turns RGB into BGR, or BGR into RGB."""
-    return getattr(preprocessor, '_channel_conversion', False)
 
 
 def checkpoint_schemes() -> list[str]:

@@ -2,11 +2,8 @@
 
 import subprocess
 import sys
-from collections import OrderedDict
 
-import pytest
 import torch
-from mmengine.model import ImgDataPreprocessor
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -32,27 +29,6 @@ def test_leave_uncompiled_loads_no_compiler():
     assert subprocess.run([sys.executable, '-c', code]).returncode == 0
 
 
-def test_tensors_in():
-    """torch.utils._pytree.tree_leaves"""
-    a, b, c = (torch.ones(i) for i in (1, 2, 3))
-    found = compat.tensors_in([a, (3, dict(x=b), None), OrderedDict(y=[c])])
-    assert [x.numel() for x in found] == [1, 2, 3] and found[0] is a
-
-
-def test_dispatch_mode():
-    """torch.utils._python_dispatch.TorchDispatchMode"""
-    seen = []
-
-    class Watch(compat.dispatch_mode()):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            seen.append(function)
-            return function(*args, **(kwargs or {}))
-
-    with Watch():
-        torch.ones(2).mul(3)
-    assert torch.ops.aten.mul.Tensor in seen
-
-
 def test_tensor_version():
     """torch.Tensor._version"""
     x = torch.ones(2)
@@ -67,16 +43,6 @@ def test_accumulation_steps():
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1)
     assert compat.accumulation_steps(OptimWrapper(optimizer)) == 1
     assert compat.accumulation_steps(OptimWrapper(optimizer, accumulative_counts=3)) == 3
-
-
-@pytest.mark.parametrize('swaps', [True, False])
-def test_swaps_channels(swaps):
-    """mmengine.model.ImgDataPreprocessor._channel_conversion"""
-    preprocessor = ImgDataPreprocessor(bgr_to_rgb=swaps)
-    assert compat.swaps_channels(preprocessor) is swaps
-    image = torch.arange(3, dtype=torch.uint8).reshape(3, 1, 1)
-    (out,) = preprocessor(dict(inputs=[image]))['inputs']
-    assert (out.flatten().tolist() == [2, 1, 0]) is swaps
 
 
 def test_randomness(tmp_path):
