@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from a2sg_zoo.adaptation import attach
@@ -22,6 +21,7 @@ from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.index import ZOO, find
 from a2sg_zoo.hub.pretrained import locate
+from a2sg_zoo.utils.models import unwrap_model
 
 _AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processes=1)
 
@@ -71,7 +71,7 @@ def load_network(cfg, checkpoint):
     cfg.load_from, cfg.resume, cfg.log_level = None, False, 'WARNING'
     cfg.visualizer = dict(type='Visualizer')  # the run's own would log to its folder
     runner = build_runner(cfg)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrap_model(runner.model)
     for hook in runner.hooks:
         if isinstance(hook, AdaptationHook):
             attach(model, hook.policy)

@@ -120,11 +120,11 @@ def _landscape(report):
 
 
 def _membranes(report):
-    """Of `variation.measure`."""
+    """Of `variation.local_gradient_statistics`."""
     model = report.objective.model
     if not named_neurons(model):
         raise NotApplicable(f'{type(getattr(model, "backbone", model)).__name__} has no neurons with a window')
-    return variation.measure(report.objective)
+    return variation.local_gradient_statistics(report.objective)
 
 
 def _variation(report):

@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.build import build_runner, check_classes, summary, unwrapped
+from a2sg_zoo.engine.build import build_runner, check_classes, summary
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
@@ -18,6 +18,7 @@ from a2sg_zoo.engine.work_folder import held
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.pretrained import locate
+from a2sg_zoo.utils.models import unwrap_model
 
 
 def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
@@ -79,9 +80,8 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
     own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
     with held(cfg.work_dir, own, cfg.get('launcher', 'none')), machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        loader = runner.build_dataloader(cfg.train_dataloader, seed=runner.seed)
-        runner._train_dataloader = loader
-        check_classes(unwrapped(runner), loader.dataset, 'the training data')
+        loader = runner.train_dataloader
+        check_classes(unwrap_model(runner.model), loader.dataset, 'the training data')
         runner.logger.info(summary(runner, ('training', loader)))
         runner.logger.info(f'Run in {runner.work_dir}; environment, config and hooks are in {runner.logger.log_file}')
         runner.train()
@@ -131,7 +131,7 @@ def test(
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
     with machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        check_classes(unwrapped(runner), runner.test_dataloader.dataset, 'the test data')
+        check_classes(unwrap_model(runner.model), runner.test_dataloader.dataset, 'the test data')
         runner.logger.info(summary(runner, ('test', runner.test_dataloader)))
         metrics = runner.test()
     if out is not None and is_main_process():

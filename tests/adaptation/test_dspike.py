@@ -292,7 +292,7 @@ def test_needs_a_first_layer_in_the_loss():
     [
         (dict(b=0), ValueError, 'b .*0'),
         (dict(b=0.1), ConfigError, 'step = 0.2 .*b = 0.1'),
-        (dict(step='small'), TypeError, "Dspike: step .*'small'"),
+        (dict(step='small'), ConfigError, "Dspike: step .*'small'"),
         (dict(eps=-1), ValueError, 'Dspike: eps .*-1'),
         (dict(interval=0), ConfigError, 'Dspike: interval .*0'),
         (dict(interval=None), ConfigError, 'Dspike: interval .*None'),

@@ -61,8 +61,8 @@ def _mean(rows: Iterable[Mapping[str, Any]], key: str) -> float | None:
 
 
 def _variation(run: _Run) -> dict:
-    found = variation.measure(run.objective)
-    rows = [dict(layer=layer, t=t, **stats) for (layer, t), stats in found.items()]
+    found = variation.local_gradient_statistics(run.objective)
+    rows: list[dict[str, Any]] = [dict(layer=layer, t=t, **stats) for (layer, t), stats in found.items()]
     last = {row['layer']: row for row in rows}
     values = dict(cv=_mean(rows, 'cv'), sgv=_mean(last.values(), 'sgv'), tgc=_mean(rows, 'tgc'))
     silent = [layer for layer in last if not any(row['rate'] for row in rows if row['layer'] == layer)]

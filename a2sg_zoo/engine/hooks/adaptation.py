@@ -6,13 +6,14 @@ from pathlib import Path
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from a2sg_zoo.adaptation import AdaptivePolicy, Policy, attach
+from a2sg_zoo.compat import accumulation_steps
 from a2sg_zoo.engine.hooks.adaptation_log import CHARTS, charts, summary_line
 from a2sg_zoo.engine.logs import append_record, drop_records_after, tolerated
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS, POLICIES
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @HOOKS.register_module()
@@ -55,7 +56,7 @@ class AdaptationHook(Hook):
 
     def before_run(self, runner):
         # before weights are loaded, so that the windows of a run that is resumed land where they belong
-        self.model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model = unwrap_model(runner.model)
         backbone = getattr(self.model, 'backbone', self.model)
         self.neurons = attach(self.model, self.policy, getattr(backbone, 'T', None))
         self.log = Path(runner.work_dir) / 'adaptation.jsonl'
@@ -68,7 +69,7 @@ class AdaptationHook(Hook):
             drop_records_after(self.log, runner.iter, 'layers')
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        accumulation = accumulation_steps(runner.optim_wrapper)
         iteration, micro_batch = divmod(runner.iter, accumulation)
         if micro_batch == 0:
             self.policy.prepare(self.model, data_batch, iteration)

@@ -52,7 +52,7 @@ def write(folder, methods=('tri', 'a2sg'), **changes):
         name='tiny',
         networks=dict(small=[str(BASE / 'models' / 'resnet_small.py')]),
         datasets=dict(digits=[str(BASE / 'datasets' / 'digits.py')]),
-        methods={name: [str(BASE / 'methods' / f'{name}.py')] for name in methods},
+        methods={name: ['tri', name] if name in ('tet', 'sam') else name for name in methods},
         seeds=[0],
         reference='tri',
         common=[str(BASE / 'schedules' / 'short_sgd.py'), str(BASE / 'default_runtime.py')],
