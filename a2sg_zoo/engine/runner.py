@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from contextlib import nullcontext
+import warnings
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import torch
@@ -19,9 +20,16 @@ _FOR_THE_FILE = (
     'Exp name:',
     'The dataset metainfo from the resumed checkpoint',
     'The prefix is not set in metric class',
+    'The value of random seed in the checkpoint',  # ResumeHook says it with its key
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )
+for _message in (
+    r'Setting (OMP|MKL)_NUM_THREADS',
+    r'`broadcast_buffers` is deprecated',
+    r'Detected call of `scheduler.step\(\)`',  # said wherever gradients are accumulated
+):
+    warnings.filterwarnings('ignore', message=_message)
 # what a checkpoint with state of a wrong kind makes MMEngine and torch raise
 _UNFIT = (AttributeError, AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 _THEIR_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
@@ -92,6 +100,19 @@ class ZooRunner(Runner):
             if (method := getattr(hook, fn_name, None)) is not None:
                 with tolerated(self.log_dir) if isinstance(hook, LoggerHook) else nullcontext():
                     method(self, **kwargs)
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
+        """Loads the weights of a checkpoint; MMEngine's, without a line that it prints beside the log.
+
+        Args:
+            filename: checkpoint.
+            *args, **kwargs: those of `mmengine.runner.Runner.load_checkpoint`.
+
+        Returns:
+            Its contents.
+        """
+        with redirect_stdout(None):
+            return super().load_checkpoint(filename, *args, **kwargs)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Continues from a checkpoint's state: weights, optimiser, schedule, iteration and history.

@@ -11,7 +11,8 @@ import torch
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from a2sg_zoo.apis.inference import fit, read_image
+from a2sg_zoo.apis.inference import fit
+from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.export.deployed import Deployed
 
@@ -42,7 +43,7 @@ def compare(contents: bytes, kind: str, network: Any, deployed: Deployed, source
         kind: 'onnx' (it runs in onnxruntime) or 'nir' (it runs in SpikingJelly).
         network: the network, a `SpikingClassifier` or a segmentor of MMSegmentation.
         deployed: the module that was exported.
-        sources: pictures, such as paths, see `a2sg_zoo.apis.inference.read_image`.
+        sources: pictures, such as paths, see `a2sg_zoo.apis.sources.read_image`.
 
     Returns:
         A `Row` for each picture.

@@ -43,6 +43,7 @@ class Neuron(nn.Module):
         backend: how the neuron computes: `compute_fused` or `compute_reference`, see `use_backend`.
 
     >>> import torch
+    >>> from a2sg_zoo.neurons import LIF
     >>> neuron = LIF(tau=2.0, T=4)
     >>> spikes = neuron(torch.rand(4, 8, 16))  # 4 time steps, 8 samples, 16 features
     >>> spikes.shape

@@ -45,6 +45,7 @@ class ResumeHook(Hook):
             require_resumable(checkpoint, self._path)
             self._meta = checkpoint['meta']
             self._compare(runner, parse_config(self._meta.get('cfg')))
+            self._compare_seeds(runner)
         model = unwrap_model(runner.model)
         weights = weights_of(checkpoint, self._path)
         checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
@@ -96,6 +97,14 @@ class ResumeHook(Hook):
             f'continues after the {seen:,} samples that it has seen; the schedule counts iterations, and continues at '
             f'{runner.iter}'
         )
+
+    def _compare_seeds(self, runner: Runner) -> None:
+        before, now = self._meta.get('seed'), (runner.cfg.get('randomness') or {}).get('seed')
+        if None not in (before, now) and before != now:
+            runner.logger.warning(
+                f'Not used: randomness.seed = {now}, for the run began with {before} and continues with it. A run with '
+                'a second seed needs a folder of its own (--work-dir)'
+            )
 
     def _compare(self, runner: Runner, before: Mapping) -> None:
         """Says which values of the config a resumed run does not take."""
