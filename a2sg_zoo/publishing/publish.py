@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 import a2sg_zoo
+from a2sg_zoo.analysis.loading import load_batches
 from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
-from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.engine.arguments import add_train_arguments
 from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.engine.run import prepare_config, test
