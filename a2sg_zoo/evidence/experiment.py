@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from a2sg_zoo.analysis.compare import Group, compare
 from a2sg_zoo.analysis.compare.measurements import SECTIONS
+from a2sg_zoo.analysis.loading import load_batches, load_network
 from a2sg_zoo.analysis.measures.objective import Objective
-from a2sg_zoo.analysis.report import Report, load_batches, load_network
+from a2sg_zoo.analysis.report import Report
 from a2sg_zoo.analysis.runs import read_runs
 from a2sg_zoo.analysis.sections import SECTIONS as SECTIONS_OF_ONE
 from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from torch import nn
 
 import a2sg_zoo
+from a2sg_zoo.analysis.loading import load_batches
 from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
-from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.engine.arguments import add_train_arguments
 from a2sg_zoo.engine.run import test
 from a2sg_zoo.errors import ConfigError
