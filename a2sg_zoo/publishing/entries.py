@@ -63,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_command(command: str | Sequence[str], folder: Path) -> argparse.Namespace:
-    """The arguments of a command line of `tools/train.py`.
+    """The arguments of a command line of `a2sg-zoo train`.
 
     Args:
         command: text or words.
@@ -79,8 +79,8 @@ def parse_command(command: str | Sequence[str], folder: Path) -> argparse.Namesp
         return parser.parse_args(_after_the_tool(words))
     except ValueError as error:
         raise ConfigError(
-            f'the command of {folder}, {shlex.join(words)!r:.200}, is no command of tools/train.py ({error}); give it '
-            "with --command 'python tools/train.py CONFIG ...'"
+            f'the command of {folder}, {shlex.join(words)!r:.200}, is no command of a2sg-zoo train ({error}); give it '
+            "with --command 'a2sg-zoo train CONFIG ...'"
         ) from error
 
 

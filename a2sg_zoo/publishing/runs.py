@@ -35,7 +35,7 @@ def read_notes(folder: Path) -> dict[str, Any]:
         return notes
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(
-            f'{path} cannot be read ({error}); every run of tools/train.py writes it. Weights are published only with '
+            f'{path} cannot be read ({error}); every run writes it. Weights are published only with '
             'the command, the seed and the log that belong to them'
         ) from error
 
