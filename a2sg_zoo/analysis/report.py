@@ -13,8 +13,9 @@ from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective, check
 from a2sg_zoo.analysis.sections import SECTIONS
 from a2sg_zoo.analysis.settings import SETTINGS
 from a2sg_zoo.analysis.tables import as_json, cell, table
-from a2sg_zoo.engine.build import build_runner, check_classes
+from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
+from a2sg_zoo.engine.loaders import check_classes
 from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of

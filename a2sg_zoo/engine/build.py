@@ -101,15 +101,6 @@ def check_channels(model):
             raise ConfigError(f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels')
 
 
-def check_classes(model, dataset, where):
-    """Raises ConfigError where the head has another number of classes than the data."""
-    classes = dataset.metainfo.get('classes')
-    for name in ('decode_head', 'head'):
-        head = getattr(model, name, None)
-        if head is not None and classes is not None and head.num_classes != len(classes):
-            raise ConfigError(f'model.{name}.num_classes = {head.num_classes}, but {where} has {len(classes)} classes')
-
-
 def summary(runner, *loaders):
     """One line: model, parameters, T, data, method, device."""
     model = unwrap_model(runner.model)
