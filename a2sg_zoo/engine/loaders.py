@@ -27,8 +27,12 @@ def checked_loader(settings: Mapping[str, Any], name: str, model: nn.Module) -> 
         name: of the loader, such as 'train_dataloader'.
         model: the network.
     """
-    head, training = _head(model), name == 'train_dataloader'
-    segmentation = hasattr(model, 'decode_head')
+    from a2sg_zoo.models.classifiers import SpikingClassifier
+
+    head = getattr(model, 'decode_head', None) or getattr(model, 'head', None)
+    training, segmentation = name == 'train_dataloader', hasattr(model, 'decode_head')
+    # what a network of another kind takes is its own affair
+    task = 'segmentation' if segmentation else 'classification' if isinstance(model, SpikingClassifier) else None
     preprocessor = getattr(model, 'data_preprocessor', None)
     mean = getattr(preprocessor, 'mean', None)
     if segmentation:  # MMSegmentation pads the images of a training batch if it is told to what
@@ -40,7 +44,7 @@ def checked_loader(settings: Mapping[str, Any], name: str, model: nn.Module) -> 
         type='checked_dataset',
         dataset=settings['dataset'],
         name=name,
-        task=None if head is None else 'segmentation' if segmentation else 'classification',
+        task=task,
         num_classes=getattr(head, 'num_classes', None),
         ignore_index=getattr(head, 'ignore_index', 255),
         same_size=same_size,
@@ -120,7 +124,3 @@ def set_classes(cfg: Config, name: str, classes: list[str]) -> None:
     target = DATASETS.get(kind) if isinstance(kind, str) else kind
     if target is not None and 'classes' in (keys_of(target)[0] or ()) and not dataset.get('classes'):
         dataset.classes = list(classes)
-
-
-def _head(model: nn.Module) -> nn.Module | None:
-    return getattr(model, 'decode_head', None) or getattr(model, 'head', None)
