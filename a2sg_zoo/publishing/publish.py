@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 import a2sg_zoo
+from a2sg_zoo.analysis.loading import load_batches
 from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
-from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.engine.arguments import add_train_arguments
 from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.engine.run import prepare_config, test
@@ -274,7 +274,7 @@ def _parse(command, folder):
     except ValueError as error:
         raise ConfigError(
             f'the command of {folder}, {shlex.join(words)!r:.200}, is none of tools/train.py ({error}); '
-            "give it with --command 'python tools/train.py CONFIG ...'"
+            "give it with --command 'a2sg-zoo train CONFIG ...'"
         ) from error
 
 

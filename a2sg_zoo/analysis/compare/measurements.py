@@ -15,9 +15,9 @@ from mmengine.config import Config
 from torch import nn
 
 from a2sg_zoo.adaptation import Fixed, attach
+from a2sg_zoo.analysis.loading import load_batches, load_network
 from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, theory, variation
 from a2sg_zoo.analysis.measures.objective import Objective
-from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import RunFolder
 from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS
 from a2sg_zoo.engine.run import prepare_config

@@ -21,8 +21,8 @@ from a2sg_zoo.utils.palette import BLUE, VERMILION
 
 # stands for the page's colour of text until the SVG is written
 _INK = '#010203'
-_INKED = ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color')
-_LOOK = {
+_INKED: tuple[Any, ...] = ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color')
+_LOOK: dict[Any, Any] = {
     'font.size': 8,
     'font.family': 'sans-serif',
     'font.sans-serif': ['DejaVu Sans', 'Arial'],
@@ -104,7 +104,7 @@ def _scores(table: Table) -> Iterator[tuple[str, Figure]]:
         axis.tick_params(axis='y', length=0)
     scores.set_xlabel(f'{table.metric}, mean and 95 % interval')
     costs.set_xlabel(f'time of a step / {table.reference}')
-    costs.set_xlim(left=0)
+    costs.set_xlim(0, 1.1 * max(row['relative_cost'] or 1 for row in rows))
     yield f'{table.network} on {table.dataset}: {table.metric}, and what training costs', figure
 
 
@@ -206,7 +206,7 @@ def _widths(table: Table) -> Iterator[tuple[str, Figure]]:
                 axis.set_title(f't = {t + 1}')
         row[0].set_ylabel(method)
     figure.supxlabel('iteration')
-    figure.colorbar(image, ax=axes, label='width beta', shrink=min(1, 2 / figure.get_figheight()))
+    figure.colorbar(image, ax=axes, label='beta', shrink=min(1, 2 / figure.get_figheight()))
     yield (
         f'{table.network} on {table.dataset}: width beta of each layer (rows) and time step (columns) over training, '
         'mean over seeds',
@@ -220,7 +220,7 @@ def _panel_height(layers: Sequence[str]) -> float:
 
 def _width_grid(runs: Mapping[int, Any]) -> tuple[list[str], list[float], list[np.ndarray]] | None:
     """(layers, iterations, [width (layer, iteration) of each time step]), means over seeds; None if no width moves."""
-    curves = [_curve(run, 'beta') or {} for run in runs.values()]
+    curves: list[Any] = [_curve(run, 'beta') or {} for run in runs.values()]
     layers = [name for name in next(iter(curves), {}) if all(c.get(name) for c in curves)]
     if len({beta for c in curves for name in layers for _, betas in c[name] for beta in betas}) < 2:
         return None
