@@ -244,7 +244,7 @@ class CIFAR10DVS(ImagesInMemory):
     def _how_to_get(self):
         return f"""Get the data set with
     pip install "a2sg-zoo[events]"
-    python tools/download_dataset.py cifar10dvs --root {self.data_root}
+    a2sg-zoo download_dataset cifar10dvs --root {self.data_root}
 or say where it lies: set the environment variable CIFAR10DVS_ROOT, or pass --cfg-options data_root=PATH, to the folder
 that holds CIFAR10DVS/CLASS/*.aedat4. To try things without it, pass --demo: that takes the digits embedded in
 scikit-learn, in motion."""

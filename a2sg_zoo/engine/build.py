@@ -3,10 +3,11 @@
 import inspect
 import logging
 import os
+from collections.abc import Sized
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config
@@ -146,7 +147,7 @@ def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:
     model = unwrap_model(runner.model)
     backbone = getattr(model, 'backbone', model)
     policy = next((h.policy for h in runner.hooks if hasattr(h, 'policy')), None)
-    data = ', '.join(f'{len(loader.dataset)} {name} images' for name, loader in loaders)
+    data = ', '.join(f'{len(cast(Sized, loader.dataset))} {name} images' for name, loader in loaders)
     root = getattr(loaders[0][1].dataset, 'data_root', None) if loaders else None
     device = next(model.parameters()).device
     return ' | '.join(

@@ -274,7 +274,7 @@ def _parse(command, folder):
     except ValueError as error:
         raise ConfigError(
             f'the command of {folder}, {shlex.join(words)!r:.200}, is none of tools/train.py ({error}); '
-            "give it with --command 'python tools/train.py CONFIG ...'"
+            "give it with --command 'a2sg-zoo train CONFIG ...'"
         ) from error
 
 

@@ -307,7 +307,7 @@ def test_missing(tmp_path, monkeypatch):
         CIFAR10DVS()
     for part in (
         f'CIFAR10-DVS is not there: no recordings CLASS/*.aedat4 in {tmp_path / "CIFAR10DVS"}',
-        f'tools/download_dataset.py cifar10dvs --root {tmp_path}',
+        f'a2sg-zoo download_dataset cifar10dvs --root {tmp_path}',
         'pip install "a2sg-zoo[events]"',
         'CIFAR10DVS_ROOT',
         '--cfg-options data_root=PATH',
