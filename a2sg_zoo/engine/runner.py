@@ -3,14 +3,15 @@
 import logging
 import sys
 import warnings
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.logs import tolerated
+from a2sg_zoo.engine.logs import drop_cut_lines, tolerated
 from a2sg_zoo.errors import A2SGError, CheckpointError
 
 # beginnings of records that tell a person nothing to act on; the log file has them
@@ -97,9 +98,18 @@ class ZooRunner(Runner):
             **kwargs: for the method.
         """
         for hook in self.hooks:
-            if (method := getattr(hook, fn_name, None)) is not None:
-                with tolerated(self.log_dir) if isinstance(hook, LoggerHook) else nullcontext():
+            method = getattr(hook, fn_name, None)
+            if method is None:
+                continue
+            if not isinstance(hook, LoggerHook):
+                method(self, **kwargs)
+                continue
+            with tolerated(self.log_dir):
+                try:
                     method(self, **kwargs)
+                except OSError:
+                    drop_cut_lines(Path(self.log_dir, 'vis_data'))
+                    raise
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """Loads the weights of a checkpoint; MMEngine's, without a line that it prints beside the log.
