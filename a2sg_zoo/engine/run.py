@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.build import build_runner, summary
+from a2sg_zoo.engine.build import build_runner, read_loader, summary
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.loaders import set_classes
 from a2sg_zoo.engine.machine import machine_faults_named
@@ -38,13 +38,13 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
     Raises:
         ConfigError: the config has a mistake; the message names the file or the key.
     """
+    if seed is not None:
+        options = {**(options or {}), 'randomness.seed': seed}
     cfg = load_config(path, options, demo, methods)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / (Path(cfg.filename).stem + ('_demo' if demo else '')))
-    if seed is not None:
-        cfg.setdefault('randomness', {})['seed'] = seed
     cfg.launcher = launcher
     return cfg
 
@@ -82,7 +82,7 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
     own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
     with held(cfg.work_dir, own, cfg.get('launcher', 'none')), machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        loader = runner.train_dataloader
+        loader = read_loader(runner, 'train_dataloader')
         runner.logger.info(summary(runner, ('training', loader)))
         runner.logger.info(f'Run in {runner.work_dir}; environment, config and hooks are in {runner.logger.log_file}')
         runner.train()

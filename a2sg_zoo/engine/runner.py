@@ -3,7 +3,8 @@
 import logging
 import sys
 import warnings
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets.classes import classes_of
 from a2sg_zoo.engine.loaders import LOADERS, ClassNames, check_classes, checked_loader
-from a2sg_zoo.engine.logs import tolerated
+from a2sg_zoo.engine.logs import drop_cut_lines, tolerated
 from a2sg_zoo.errors import A2SGError, CheckpointError
 from a2sg_zoo.utils.models import unwrap_model
 
@@ -127,9 +128,18 @@ class ZooRunner(Runner):
             **kwargs: for the method.
         """
         for hook in self.hooks:
-            if (method := getattr(hook, fn_name, None)) is not None:
-                with tolerated(self.log_dir) if isinstance(hook, LoggerHook) else nullcontext():
+            method = getattr(hook, fn_name, None)
+            if method is None:
+                continue
+            if not isinstance(hook, LoggerHook):
+                method(self, **kwargs)
+                continue
+            with tolerated(self.log_dir):
+                try:
                     method(self, **kwargs)
+                except OSError:
+                    drop_cut_lines(Path(self.log_dir, 'vis_data'))
+                    raise
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """Loads the weights of a checkpoint; MMEngine's, without a line that it prints beside the log.

@@ -88,7 +88,7 @@ def _entries(node: Any, path: str) -> list[tuple[str, Any, Any]]:
 
 
 def read(path: str | Path) -> tuple[dict[str, torch.Tensor], Description]:
-    """(weights, description) of a published file, or of a checkpoint of `tools/train.py`. No code in it is run.
+    """(weights, description) of a published file, or of a checkpoint of `a2sg-zoo train`. No code in it is run.
 
     Raises:
         CheckpointError: the file cannot be read, does not say which network it is for, or asks for too much.
@@ -131,13 +131,13 @@ def _read_metadata(path: str | Path, where: str) -> Description:
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f'{where}: it does not say which network it is for: its metadata have no {_KEY} with '
-            f'{", ".join(field.name for field in fields(Description))}. Files of tools/publish.py do'
+            f'{", ".join(field.name for field in fields(Description))}. Files of `a2sg-zoo publish` do'
         ) from error
     return checked(description, where)
 
 
 def load(path: str | Path, device: str | torch.device = 'cpu') -> tuple[nn.Module, Description]:
-    """The network of a published file or of a checkpoint of `tools/train.py`.
+    """The network of a published file or of a checkpoint of `a2sg-zoo train`.
 
     Args:
         path: file.

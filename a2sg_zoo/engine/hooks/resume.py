@@ -124,7 +124,8 @@ class ResumeHook(Hook):
         changed, types = [], []
         for part in _RESTORED:
             old, new = dict(_flat(_get(before, part), part)), dict(_flat(_get(now, part), part))
-            for key in {**old, **new} if new else ():
+            # a part that the checkpoint's config has not, is not restored
+            for key in {**old, **new} if new and part.partition('.')[0] in before else ():
                 if old.get(key) != new.get(key):
                     words = f'{key} = {new.get(key, "unset")} here, {old.get(key, "unset")} in the checkpoint'
                     (types if key.endswith('.type') else changed).append(words)
