@@ -7,7 +7,7 @@ from collections.abc import Sized
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from mmengine.config import Config
@@ -158,24 +158,6 @@ def check_channels(model: nn.Module) -> None:
             raise ConfigError(f'model.{taker}.in_index = {read}, but model.{giver} has {outputs} outputs, from 0 on')
         if gives is not None and list(gives) != takes:
             raise ConfigError(f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels')
-
-
-def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
-    """Checks that the head has as many classes as the data.
-
-    Args:
-        model: with decode_head or head.
-        dataset: with metainfo.
-        where: the data in words, for the message.
-
-    Raises:
-        ConfigError: the numbers differ.
-    """
-    classes = dataset.metainfo.get('classes')
-    for name in ('decode_head', 'head'):
-        head = getattr(model, name, None)
-        if head is not None and classes is not None and head.num_classes != len(classes):
-            raise ConfigError(f'model.{name}.num_classes = {head.num_classes}, but {where} has {len(classes)} classes')
 
 
 def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:
