@@ -1,5 +1,7 @@
 """Pictures of segmentations: image, truth and prediction side by side, with a legend."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -8,9 +10,27 @@ MARGIN = 8
 LINE = 18
 
 
-def overlay(image, labels, palette, opacity=0.6):
-    """The image (H, W, 3, uint8 RGB) tinted with its labels' colours; ignored pixels stay as they are. Where there are
-    so many classes that 255 is one of them, none are ignored."""
+def overlay(image: np.ndarray, labels: np.ndarray, palette: Sequence, opacity: float = 0.6) -> np.ndarray:
+    """Tint an image with the colours of its labels.
+
+    Pixels with the label 255 are not tinted, unless there are more than 255 classes.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        labels: integers (H, W).
+        palette: colours (classes, 3), from 0 to 255.
+        opacity: weight of the colour, from 0 to 1.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Example:
+        >>> import numpy as np
+        >>> from a2sg_zoo.visualization import overlay
+        >>> black = np.zeros((1, 2, 3), np.uint8)
+        >>> overlay(black, np.array([[0, 255]]), [[255, 0, 0]]).tolist()  # the second pixel is ignored
+        [[[153, 0, 0], [0, 0, 0]]]
+    """
     colours = np.zeros((max(256, len(palette)), 3), np.float32)
     colours[: len(palette)] = palette
     tinted = (1 - opacity) * image + opacity * colours[labels.astype(np.int64)]
@@ -18,22 +38,31 @@ def overlay(image, labels, palette, opacity=0.6):
     return np.where(ignored[..., None], image, tinted).astype(np.uint8)
 
 
-def segmentation_panel(image, truth, prediction, palette):
-    """image | truth | prediction, as one array (H, 3 W, 3). All of one size; labels from 0, 255 is ignored."""
+def segmentation_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, palette: Sequence) -> np.ndarray:
+    """Join image, truth and prediction side by side.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        truth: labels (H, W); 255 is ignored.
+        prediction: labels (H, W).
+        palette: colours (classes, 3), from 0 to 255.
+
+    Returns:
+        uint8 (H, 3 W, 3).
+    """
     return np.concatenate([image, overlay(image, truth, palette), overlay(image, prediction, palette)], 1)
 
 
-def contact_sheet(panels, legend, width=1152, columns=2):
-    """Panels in a grid with column titles and a legend below.
+def contact_sheet(
+    panels: Sequence[np.ndarray], legend: Sequence[tuple[str, Sequence[int]]], width: int = 1152, columns: int = 2
+) -> Image.Image:
+    """Arrange panels in a grid, with titles above and a legend below.
 
     Args:
-        panels: arrays (H, W, 3) as `segmentation_panel` makes them; they may differ in size.
-        legend: [(class name, colour)].
-        width: of the sheet, in pixels.
-        columns: panels a row.
-
-    Returns:
-        PIL image.
+        panels: from `segmentation_panel`; they may differ in size.
+        legend: pairs (name of a class, its colour).
+        width: width of the sheet, in pixels.
+        columns: number of panels in a row.
     """
     columns = min(columns, len(panels))
     cell = (width - MARGIN * (columns + 1)) // columns

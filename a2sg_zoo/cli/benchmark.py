@@ -3,8 +3,8 @@
     a2sg-zoo benchmark configs/suites/small.py --workers 2
     a2sg-zoo report work_dirs/benchmarks/small
 
-Runs that are finished are not repeated, unless their config, this package's code or the data have changed. What failed,
-was killed or hung is noted as such, and tried again by the same command.
+Finished runs are not repeated unless their config, their data or the version of results (`RESULTS_VERSION`) changed.
+The same command tries runs again that failed, were killed or hung.
 """
 
 import shlex
@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         suite = read_suite(args.suite)
         folder = args.out or Path('work_dirs/benchmarks', suite.name)
-        runs = [run for run in plan(suite, args.cfg_options) if not args.only or fnmatch(run.name, args.only)]
+        planned = plan(suite, args.cfg_options)
+        runs = [run for run in planned if not args.only or fnmatch(run.name, args.only)]
         if not runs:
             raise ConfigError(f'no run of {args.suite} fits --only {args.only}')
         state = survey(runs, folder)
@@ -64,15 +65,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.dry_run:
             print('\n'.join(run.name for run in state.to_do))
             return
-        failed = _run(suite, runs, folder, len(state.to_do), args)
+        failed = _run(suite, runs, planned, folder, len(state.to_do), args)
     if failed:
         sys.exit(f'{failed} runs failed; the same command tries them again')
 
 
-def _run(suite, runs, folder, count, args):
+def _run(suite, runs, planned, folder, count, args):
     """Runs what is to do under a progress bar; returns how many runs failed."""
     from tqdm import tqdm
 
+    from a2sg_zoo.benchmark.reports.tables import number
     from a2sg_zoo.benchmark.suites.runner import run_suite
 
     failed, start = 0, time.monotonic()
@@ -81,18 +83,15 @@ def _run(suite, runs, folder, count, args):
         def report(run, result):
             nonlocal failed
             failed += result['status'] == 'failed'
-            text = (
-                f'failed: {result["reason"]}'
-                if result['status'] == 'failed'
-                else f'{suite.metric} {result["metrics"].get(suite.metric, float("nan")):.2f}, '
-                f'{result["cost"]["train_seconds"]:.0f} s'
-            )
+            text = f'failed: {result["reason"]}'
+            if result['status'] != 'failed':
+                score = number(result['metrics'].get(suite.metric), 2)
+                text = f'{suite.metric} {score}, {result["cost"]["train_seconds"]:.0f} s'
             bar.write(f'{run.name}: {text}')
             bar.update()
 
-        run_suite(
-            suite, runs, folder, args.command, args.launcher, report, workers=args.workers, **args.launcher_options
-        )
+        options = {'workers': args.workers, **args.launcher_options}
+        run_suite(suite, runs, folder, args.command, args.launcher, report, planned, **options)
     print(f'done in {(time.monotonic() - start) / 60:.1f} minutes: a2sg-zoo report {folder}')
     return failed
 

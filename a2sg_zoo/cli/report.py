@@ -22,10 +22,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with errors_for_people():
         from a2sg_zoo.benchmark.reports.page import page
-        from a2sg_zoo.benchmark.reports.report import build_report, read_plan
+        from a2sg_zoo.benchmark.reports.report import build_report
+        from a2sg_zoo.benchmark.reports.selection import read_plan
         from a2sg_zoo.benchmark.reports.tables import comma_separated, markdown
         from a2sg_zoo.benchmark.suites.results import load_results
-        from a2sg_zoo.hub.files import write_atomically
+        from a2sg_zoo.hub.files import check_output_folder, write_output
 
         results, problems = load_results(args.folder)
         plan = read_plan(args.folder)
@@ -36,13 +37,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.metric or plan.get('metric', 'top1'),
             args.reference or plan.get('reference', 'tri'),
         )
-        out = args.out or args.folder
+        out = check_output_folder(args.out or args.folder, 'report')
         for name, text in (
             ('report.md', markdown(report)),
             ('report.csv', comma_separated(report)),
             ('report.html', page(report)),
         ):
-            write_atomically(text.encode(), out / name)
+            write_output(text, out / name, 'report')
         gaps = sum(row['seeds_planned'] - row['seeds_done'] for table in report.tables for row in table.rows)
         print(
             f'{out}/report.md, .csv, .html: {len(report.tables)} tables'

@@ -1,4 +1,4 @@
-"""Search for good values of a config, such as the learning rate, with Hyperopt's TPE.
+"""Search for good values of a config, such as the learning rate, with Optuna's TPE.
 
     a2sg-zoo search CONFIG.py --trials 20 --workers 2
     a2sg-zoo search SUITE.py --trials 6 --workers 2
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.errors import ConfigError, DataError
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,17 +36,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.hub.files import write_atomically
 
         folder = args.out or Path('work_dirs/searches', args.file.stem)
-        best = {}
+        best, problems = {}, []
         for name, composed, description, timeout in _searches(args.file, args.only):
 
             def report(trial, name=name):
                 score = f'failed: {trial["note"]}' if trial['score'] is None else f'{trial["score"]:.2f}'
                 print(f'{name} trial {trial["trial"]}: {score}  {trial["values"]}', flush=True)
 
-            found = tune(composed, description, folder / name, args.trials, args.workers, args.seed, timeout, report)
+            try:
+                found = tune(
+                    composed, description, folder / name, args.trials, args.workers, args.seed, timeout, report
+                )
+            except DataError as error:  # the other methods get their trials all the same
+                problems.append(str(error))
+                continue
             best[name] = dict(score=found['score'], options=found['values'])
             print(f'{name} best: {found["score"]:.2f}  {found["values"]}', flush=True)
             write_atomically((json.dumps(best, indent=1) + '\n').encode(), folder / 'best.json')
+        if problems:
+            raise DataError('; '.join(problems))
 
 
 def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any, dict[str, Any], float]]:

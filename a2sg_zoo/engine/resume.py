@@ -1,6 +1,5 @@
 """Which checkpoint of a run's folder to resume from or to evaluate, and what a checkpoint must hold for it."""
 
-import ast
 import logging
 import os
 import re
@@ -13,7 +12,6 @@ from mmengine.logging import print_log
 from a2sg_zoo.errors import CheckpointError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
 
-_LONGEST_CONFIG = 2_000_000
 # {key of a run's checkpoint: its type}, and of the entries of its optimiser's state
 _STATE = dict(meta=Mapping, message_hub=Mapping, optimizer=Mapping)
 _HISTORY = dict(log_scalars=Mapping, runtime_info=Mapping, resumed_keys=Mapping)
@@ -103,7 +101,8 @@ def require_resumable(checkpoint: Any, path: str | os.PathLike) -> None:
     _require_types(checkpoint['message_hub'], _HISTORY, 'message_hub.', path)
     optimizer = checkpoint['optimizer']
     # a run with several optimisers has a dictionary of them
-    for state in [optimizer] if _OPTIMIZER.keys() & optimizer.keys() else optimizer.values():
+    several = optimizer and not _OPTIMIZER.keys() & optimizer.keys()
+    for state in optimizer.values() if several else [optimizer]:
         _require_types(state if isinstance(state, Mapping) else {}, _OPTIMIZER, 'optimizer.', path)
     schedulers = checkpoint.get('param_schedulers', [])
     if isinstance(schedulers, Mapping):
@@ -146,37 +145,3 @@ def find_checkpoint(work_dir: str | os.PathLike, which: str) -> str:
     if found is None:
         raise CheckpointError(f'{work_dir} holds no {which} checkpoint; train first, or name a checkpoint file')
     return str(found)
-
-
-def parse_config(text: Any) -> dict[str, Any]:
-    """The assignments of a config that MMEngine wrote into a checkpoint; parsed, not run.
-
-    Args:
-        text: of the config.
-
-    Returns:
-        {name: plain data}. Assignments of anything else are left out, and text that is no config gives {}.
-    """
-    if not isinstance(text, str) or len(text) > _LONGEST_CONFIG:
-        return {}
-    found = {}
-    try:
-        for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                try:
-                    found[node.targets[0].id] = _value(node.value)
-                except (ValueError, TypeError):
-                    continue
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the parser runs out of its own stack
-        return {}
-    return found
-
-
-def _value(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_value(item) for item in node.elts]
-    return ast.literal_eval(node)

@@ -1,9 +1,10 @@
-"""An exported file against the network that it was made of, on pictures."""
+"""Compare an exported file with the network it was made from, on pictures."""
 
 import io
 import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,16 +12,18 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from a2sg_zoo.apis.inference import fit, read_image
-from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
+from a2sg_zoo.export.deployed import Deployed
 
 
 class Row(NamedTuple):
-    """What became of a picture.
+    """The result for one picture.
 
     Attributes:
-        picture: where it came from.
-        ours, theirs: class that the network and the exported file find; of a segmentation, the most frequent one.
-        agreement: share of the answers that agree: of a classification 0 or 1, of a segmentation that of the pixels.
+        picture: path or address of the picture.
+        ours: class that the network predicts; for a segmentation, the most frequent class.
+        theirs: class that the exported file predicts; for a segmentation, the most frequent class.
+        agreement: 1 or 0, whether the classes are the same; for a segmentation, the share of the pixels.
         difference: largest absolute difference of the logits.
     """
 
@@ -31,30 +34,34 @@ class Row(NamedTuple):
     difference: float
 
 
-def compare(contents, kind, network, deployed, sources):
-    """Runs pictures through the network, as it is and with its own preprocessor, and through an exported file.
+def compare(contents: bytes, kind: str, network: Any, deployed: Deployed, sources: Iterable[Any]) -> list[Row]:
+    """Run pictures through the network, with its own preprocessor, and through an exported file.
 
     Args:
-        contents: of the file, bytes.
-        kind: 'onnx', run in onnxruntime, or 'nir', run in SpikingJelly.
-        network: the network itself.
-        deployed: the `Deployed` that was exported.
-        sources: pictures, as `inference.read_image` takes them.
+        contents: contents of the file.
+        kind: 'onnx' (it runs in onnxruntime) or 'nir' (it runs in SpikingJelly).
+        network: the network, a `SpikingClassifier` or a segmentor of MMSegmentation.
+        deployed: the module that was exported.
+        sources: pictures, such as paths, see `a2sg_zoo.apis.inference.read_image`.
 
     Returns:
-        a `Row` for each.
+        A `Row` for each picture.
 
     Raises:
-        DataError: a picture cannot be read, or the network takes none.
-        ConfigError: what runs the file is not installed.
+        DataError: a picture cannot be read, or the network takes event frames.
+        ConfigError: a package that runs the file is not installed.
+        CheckpointError: logits of the network are NaN or infinite.
+        A2SGError: only logits of the file are NaN or infinite.
     """
     if not deployed.takes_pictures:
-        raise DataError('this network takes events, and no picture can check it; leave --check out')
+        raise DataError('this network takes event frames, so pictures cannot check it; leave out --check')
     run = dict(onnx=_onnx, nir=_nir)[kind](contents, deployed)
     rows, classes = [], deployed.description.classes
     for source in sources:
-        image = torch.from_numpy(_sized(read_image(source), deployed)).permute(2, 0, 1)[None]
-        ours, theirs = _own(network, deployed, image), run(image)
+        image = torch.from_numpy(_resize(read_image(source), deployed)).permute(2, 0, 1)[None]
+        ours, theirs = _run_network(network, deployed, image), run(image)
+        _require_finite(ours, CheckpointError, f'{source}: logits of the network', 'its weights are of no use')
+        _require_finite(theirs, A2SGError, f'{source}: logits of the exported file', 'the file must not be used')
         labels, others = ours.argmax(0), theirs.argmax(0)
         rows.append(
             Row(
@@ -67,8 +74,15 @@ def compare(contents, kind, network, deployed, sources):
     return rows
 
 
-def table(rows):
-    """The rows as text."""
+def _require_finite(logits: np.ndarray, kind: type[A2SGError], what: str, consequence: str) -> None:
+    # NaN has no largest entry, so an agreement of classes would say nothing
+    bad = int((~np.isfinite(logits)).sum())
+    if bad:
+        raise kind(f'{what}: {bad} of {logits.size} are NaN or infinite; {consequence}')
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as a text table with aligned columns."""
     lines = [
         ('picture', 'ours', 'exported', 'agreement', 'max |difference|'),
         *((row.picture, row.ours, row.theirs, f'{row.agreement:.1%}', f'{row.difference:.1e}') for row in rows),
@@ -77,7 +91,8 @@ def table(rows):
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
-def _sized(image, deployed):
+def _resize(image: np.ndarray, deployed: Deployed) -> np.ndarray:
+    """The picture (H, W, 3) in the size of the exported file's input."""
     H, W = deployed.input_shape[-2:]
     picture = Image.fromarray(image)
     if deployed.task == 'classification' and deployed.description.resize:
@@ -86,41 +101,43 @@ def _sized(image, deployed):
 
 
 @torch.no_grad()
-def _own(network, deployed, image):
-    """Logits (classes,) or (classes, H, W)."""
+def _run_network(network: Any, deployed: Deployed, image: torch.Tensor) -> np.ndarray:
+    """Logits (classes,) or (classes, H, W) of a picture (1, 3, H, W)."""
     if deployed.task == 'classification':
         (found,) = network.test_step(dict(inputs=image, data_samples=torch.tensor([-1])))
         return found['logits'].mean(0).numpy()
     size = tuple(image.shape[-2:])
     sample = SegDataSample(metainfo=dict(ori_shape=size, img_shape=size))
-    # data sets for segmentation load blue first
+    # data sets for segmentation load pictures with the blue channel first
     (found,) = network.test_step(dict(inputs=[image[0].flip(0)], data_samples=[sample]))
     return found.seg_logits.data.numpy()
 
 
-def _onnx(contents, deployed):
+def _onnx(contents: bytes, deployed: Deployed) -> Callable[[torch.Tensor], np.ndarray]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ConfigError(f'{error.name} is needed to check the file: pip install "a2sg-zoo[export]"') from error
+        raise ConfigError(
+            f'checking the file needs the package {error.name}: pip install "a2sg-zoo[export]"'
+        ) from error
     session = onnxruntime.InferenceSession(contents, providers=['CPUExecutionProvider'])
     return lambda image: session.run(['logits'], {'images': image.numpy()})[0][0]
 
 
-def _nir(contents, deployed):
+def _nir(contents: bytes, deployed: Deployed) -> Callable[[torch.Tensor], np.ndarray]:
     try:
         import nir
         from spikingjelly.activation_based.nir_exchange import import_from_nir
     except ImportError as error:
         raise ConfigError(
-            f'to check the file by SpikingJelly, {error.name} is needed: pip install "a2sg-zoo[peers]"'
+            f'checking the file in SpikingJelly needs the package {error.name}: pip install "a2sg-zoo[peers]"'
         ) from error
     graph = nir.read(io.BytesIO(contents))
     with _quiet():
         try:
             simulated = import_from_nir(graph, dtype=deployed.dtype, step_mode='m')
         except (ValueError, NotImplementedError) as error:
-            raise ConfigError(f'SpikingJelly cannot read this graph, so it was not checked: {error}') from error
+            raise ConfigError(f'SpikingJelly cannot read this graph, so the file is not checked: {error}') from error
 
     @torch.no_grad()
     def run(image):
@@ -131,7 +148,8 @@ def _nir(contents, deployed):
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
+    """Within it, SpikingJelly's loggers are silent below warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

@@ -1,6 +1,8 @@
-"""Which network is exported, and where to."""
+"""The network that is exported, and the file it is written to."""
 
 from pathlib import Path
+
+from torch import nn
 
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
@@ -10,20 +12,24 @@ from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.pretrained import locate
 
 
-def load(model, checkpoint=None):
-    """(network in evaluation mode, Description, name) of weights that say which network they are for, or of a config
-    and a checkpoint.
+def load(model: str | Path, checkpoint: str | Path | None = None) -> tuple[nn.Module, published.Description, str]:
+    """Load a network with its weights.
 
     Args:
-        model: name in the zoo, file of `tools/publish.py`, checkpoint of `tools/train.py`; or else a config file.
-        checkpoint: weights for the config. Where they do not name their classes, those are numbered.
+        model: name of pretrained weights, a file of `a2sg-zoo publish`, or a checkpoint of `a2sg-zoo train`; or, with a
+            `checkpoint`, a config file.
+        checkpoint: weights for the config. If they do not name their classes, the classes are numbered.
+
+    Returns:
+        (network in evaluation mode, its description, name of the weights or the config).
 
     Raises:
-        ConfigError, CheckpointError: network or weights cannot be had, or do not belong to each other.
+        ConfigError: the config cannot be used, or a config has no checkpoint.
+        CheckpointError: the weights cannot be read, or do not fit the network.
     """
     if checkpoint is None:
         if Path(model).suffix == '.py':
-            raise ConfigError(f'{model} is a config, which has no weights: name a checkpoint after it')
+            raise ConfigError(f'{model} is a config and has no weights; name a checkpoint after it')
         network, description = published.load(locate(model))
         return network, description, Path(model).name.removeprefix('zoo:')
     cfg = prepare_config(model)
@@ -40,13 +46,30 @@ def load(model, checkpoint=None):
     return network.eval(), description, Path(model).stem
 
 
-def require_free(path, force):
-    """Raises ConfigError if there is a file already and it is not to be replaced."""
+def require_free(path: str | Path, force: bool) -> None:
+    """Check that a file may be written.
+
+    Args:
+        path: path of the file.
+        force: whether an existing file may be replaced.
+
+    Raises:
+        ConfigError: the file exists and may not be replaced.
+    """
     if Path(path).exists() and not force:
-        raise ConfigError(f'{path} exists already, and was left as it is; choose another name, or pass --force')
+        raise ConfigError(f'{path} exists and is not replaced; choose another name, or pass --force')
 
 
-def save(contents, path, force=False):
-    """Writes an exported file, whole or not at all."""
+def save(contents: bytes, path: str | Path, force: bool = False) -> None:
+    """Write an exported file; an interruption never leaves a part of it.
+
+    Args:
+        contents: contents of the file.
+        path: path of the file.
+        force: whether an existing file may be replaced.
+
+    Raises:
+        ConfigError: the file exists and may not be replaced.
+    """
     require_free(path, force)
     write_atomically(contents, path)

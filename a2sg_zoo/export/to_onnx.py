@@ -1,40 +1,42 @@
-"""Networks as ONNX files."""
+"""Export networks to ONNX."""
 
 import json
 import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from a2sg_zoo import __version__
 from a2sg_zoo.errors import A2SGError, ConfigError
-from a2sg_zoo.export.deployed import exportable
+from a2sg_zoo.export.deployed import Deployed, exportable
 
 
-def to_onnx(deployed, name):
-    """A network as an ONNX model, its time steps unrolled and its batch size free.
+def to_onnx(deployed: Deployed, name: str) -> bytes:
+    """Export a network to ONNX, with unrolled time steps and a free batch size.
 
-    The input is `images`, uint8 (batch, 3, H, W), red first, or `frames`, floating point (batch, T, C, H, W), of a
-    network for event cameras; the output is `logits`; see `Deployed`. The metadata say so again, with name, task,
+    The input is `images`, uint8 (batch, 3, H, W) with the red channel first, or, for event cameras, `frames`, floating
+    point (batch, T, C, H, W). The output is `logits`, see `Deployed`. The metadata repeat this, with name, task,
     classes, T and the version of this package, each as JSON.
 
     Args:
-        deployed: `Deployed`.
-        name: of the weights or the config, for the metadata.
+        deployed: the network.
+        name: name of the weights or the config, for the metadata.
 
     Returns:
-        the file's contents, bytes.
+        The contents of the file.
 
     Raises:
-        ConfigError: onnx or onnxscript are not installed.
+        ConfigError: onnx or onnxscript is not installed.
         A2SGError: torch's exporter cannot trace the network.
     """
     try:
         import onnx
         import onnxscript  # noqa: F401  torch's exporter needs it
     except ImportError as error:
-        raise ConfigError(f'for ONNX, {error.name} is needed: pip install "a2sg-zoo[export]"') from error
+        raise ConfigError(f'ONNX needs the package {error.name}: pip install "a2sg-zoo[export]"') from error
     source = 'images' if deployed.takes_pictures else 'frames'
     example = torch.zeros(2, *deployed.input_shape, dtype=torch.uint8 if deployed.takes_pictures else deployed.dtype)
     try:
@@ -57,8 +59,13 @@ def to_onnx(deployed, name):
     return model.SerializeToString()
 
 
-def facts(deployed, name):
-    """What an exported file says of itself, {key: plain data}."""
+def facts(deployed: Deployed, name: str) -> dict[str, Any]:
+    """Return the metadata of an exported file, {key: plain data}.
+
+    Args:
+        deployed: the network.
+        name: name of the weights or the config.
+    """
     description, shape = deployed.description, deployed.input_shape
     values = 'uint8, 0..255, red first' if deployed.takes_pictures else 'event frames, as the network was trained on'
     return dict(
@@ -73,8 +80,8 @@ def facts(deployed, name):
 
 
 @contextmanager
-def _quiet():
-    # the exporter tells of what it tries; what fails raises
+def _quiet() -> Iterator[None]:
+    """Within it, torch's exporter does not print what it tries; failures still raise."""
     loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir')]
     levels = [logger.level for logger in loggers]
     try:

@@ -1,13 +1,15 @@
-"""Checkpoints that are read without running code from them, and that belong to the network they are loaded into."""
+"""Checkpoints: read without running code from them, in every usual layout, and only into the network that they fit."""
 
 import argparse
-import ast
 import hashlib
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -16,23 +18,35 @@ import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from torch import nn
 
-from a2sg_zoo.errors import CheckpointError, DataError
+from a2sg_zoo.errors import CheckpointError, DataError, printable
+from a2sg_zoo.hub import web
+from a2sg_zoo.hub.description import network_named_in
+from a2sg_zoo.hub.files import expanded
 from a2sg_zoo.hub.index import ZOO
 
+# names that a message lists at most
 _SHOWN = 8
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
+# keys under which training programs store the weights: MMEngine, timm and Lightning; PyTorch's tutorials; MAE, DeiT and
+# SpikingJelly; DeepSpeed; and small repositories
+_WEIGHT_KEYS = ('state_dict', 'model_state_dict', 'model', 'module', 'net')
+# dictionaries around the weights; more would be a file that contains itself
+_DEEPEST_LAYOUT = 4
+# what torch.compile puts into the names of a module that it wraps
+_COMPILED = '_orig_mod'
 
 
-def _history_statistic(owner, name):
-    """Stands in for `getattr`, through which HistoryBuffers refer to their methods. The real one would hand out any
+def _history_statistic(owner: Any, name: Any) -> Any:
+    """Stands in for `getattr`, through which HistoryBuffers refer to their methods. The real one would return any
     attribute of any allowed object, up to `builtins.exec`, for the buffer to call later."""
     if owner is not HistoryBuffer or name not in _HISTORY_STATISTICS:
         raise pickle.UnpicklingError(f'Unsupported global: GLOBAL getattr({owner!r}, {name!r})')
     return getattr(owner, name)
 
 
-def _safe_globals():
+def _safe_globals() -> list:
     functions = {'_reconstruct': np.ndarray([0]).__reduce__()[0], 'scalar': np.float64(0).__reduce__()[0]}
     dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
     return [
@@ -43,7 +57,7 @@ def _safe_globals():
         np.ndarray,
         np.dtype,
         *dtypes,
-        # NumPy 2 moved its core; files of either side are read by either
+        # NumPy 2 moved its core; files of either version are read by either
         *(
             (function, f'numpy.{core}.multiarray.{name}')
             for name, function in functions.items()
@@ -52,30 +66,34 @@ def _safe_globals():
     ]
 
 
-def read_checkpoint(path, map_location='cpu'):
-    """The contents of a checkpoint file; no code in it is run.
+def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
+    """The contents of a checkpoint file. No code in it is run.
 
     `.safetensors` files hold nothing but tensors. Of other files only tensors, plain containers and the few classes
-    that checkpoints of MMEngine and timm contain are read; anything else is refused, never trusted.
+    that checkpoints of MMEngine and timm contain are read; anything else is refused.
 
     Args:
         path: file, or 'zoo:NAME' for weights of the zoo.
-        map_location: where the tensors go; see `torch.load`.
+        map_location: device of the tensors; see `torch.load`.
+
+    Returns:
+        What was saved; usually a dictionary. `weights_of` finds the weights in it.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or names something that is not allowed.
+        CheckpointError: the file is missing or damaged, or names something that is not allowed.
     """
     if str(path).startswith(ZOO):
         from a2sg_zoo.hub.pretrained import pretrained_file
 
         path = pretrained_file(str(path).removeprefix(ZOO))
-    path = Path(path).expanduser()
-    if not path.is_file():
-        what = 'is a folder, not a file' if path.is_dir() else 'does not exist'
-        raise CheckpointError(f'checkpoint {path} {what}')
+    path = expanded(path)
     try:
+        if not path.is_file():
+            what = 'is a folder, not a file' if path.is_dir() else 'does not exist, or is no regular file'
+            raise CheckpointError(f'checkpoint {path} {what}')
         if path.suffix == '.safetensors':
             return safetensors.torch.load_file(path, device=str(map_location or 'cpu'))
+        _refuse_compressed(path)
         with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -84,115 +102,200 @@ def read_checkpoint(path, map_location='cpu'):
         )
         if named:
             raise CheckpointError(
-                f'checkpoint {path} is refused: it names {next(filter(None, named.groups()))}, which is not among what '
-                'checkpoints need; unpickled, it could run code. Nothing of it was run. If you trust its source, '
-                'convert the weights to .safetensors where they came from'
+                f'checkpoint {path} is refused: it names {next(filter(None, named.groups()))}, which no checkpoint '
+                'needs; unpickled, it could run code. None of it was run. If you trust its source, convert the weights '
+                'to .safetensors with the program that saved them'
             ) from error
         raise CheckpointError(_damaged(path, error)) from error
-    except torch.OutOfMemoryError:
+    except MemoryError as error:
+        raise CheckpointError(f'checkpoint {path} does not fit into the memory of this machine') from error
+    except (CheckpointError, torch.OutOfMemoryError):
         raise
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        AttributeError,
-        AssertionError,
-        MemoryError,
-        safetensors.SafetensorError,
-    ) as error:
+    except Exception as error:  # of a parser that got any bytes from anyone
         raise CheckpointError(_damaged(path, error)) from error
 
 
-def _damaged(path, error):
+def _refuse_compressed(path: Path) -> None:
+    """PyTorch stores tensors as they are; an archive that unpacks to more than its size would fill the memory."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            unpacked = sum(member.file_size for member in file.infolist())
+        if unpacked > path.stat().st_size:
+            raise CheckpointError(
+                f'checkpoint {path} is refused: its {path.stat().st_size:,} bytes unpack to {unpacked:,}, and PyTorch '
+                'does not compress. If you trust its source, load it there and save it again'
+            )
+
+
+def _damaged(path: Path, error: Exception) -> str:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    try:
+        size = f'{path.stat().st_size} bytes; '
+    except OSError:
+        size = ''
     return (
-        f'checkpoint {path} cannot be read: it is no checkpoint, is damaged, or was cut short '
-        f'({path.stat().st_size} bytes; {reason}). Fetch it again, or use another one'
+        f'checkpoint {path} cannot be read: it is no checkpoint, is damaged, or was cut short ({size}{reason}). '
+        'Download or copy it again, or use another one'
     )
 
 
-def weights_of(checkpoint, path):
-    """{name: tensor} of a checkpoint's contents in any of the usual layouts: bare, under 'state_dict' (MMEngine, timm)
-    or 'model' (MAE), with or without the prefix of a parallel wrapper.
+def weights_of(contents: Any, path: str | Path) -> dict[str, torch.Tensor]:
+    """The weights in the contents of a checkpoint of any usual layout.
+
+    They are found bare, or under 'state_dict' (MMEngine, timm, Lightning), 'model_state_dict', 'model' (MAE, DeiT,
+    SpikingJelly), 'module' (DeepSpeed) or 'net'. The names lose the prefix `module.` of a parallel wrapper and every
+    `_orig_mod.` of a compiled network.
+
+    Args:
+        contents: what `read_checkpoint` returned.
+        path: where it came from, for messages.
+
+    Returns:
+        {name: tensor}.
+
+    >>> weights_of({'model': {'module._orig_mod.fc.bias': torch.zeros(2)}}, 'x.pth')
+    {'fc.bias': tensor([0., 0.])}
 
     Raises:
-        CheckpointError: there are none.
+        CheckpointError: there are no weights, two have the same name, or some are not finite (NaN or infinity).
     """
-    for key in ('state_dict', 'model'):
-        if isinstance(checkpoint, dict) and isinstance(checkpoint.get(key), dict):
-            checkpoint = checkpoint[key]
-    weights = (
-        {name.removeprefix('module.'): x for name, x in checkpoint.items() if isinstance(x, torch.Tensor)}
-        if isinstance(checkpoint, dict)
-        else {}
-    )
-    if not weights:
-        raise CheckpointError(f"checkpoint {path} holds no weights: no tensors, and no 'state_dict' or 'model' of them")
+    for _ in range(_DEEPEST_LAYOUT):
+        inner = [contents[key] for key in _WEIGHT_KEYS if isinstance(contents, dict) and _is_nest(contents.get(key))]
+        contents = inner[0] if inner else contents
+    found = {k: x for k, x in contents.items() if isinstance(x, torch.Tensor)} if isinstance(contents, dict) else {}
+    if not found:
+        raise CheckpointError(
+            f'checkpoint {path} holds no weights: neither tensors, nor a dictionary of them under '
+            f'{", ".join(map(repr, _WEIGHT_KEYS))}'
+        )
+    if not all(isinstance(name, str) for name in found):
+        raise CheckpointError(f'checkpoint {path} has tensors whose names are no text, so it is not of a network')
+    weights = {}
+    for name, plain in zip(found, _plain_names(found)):
+        if plain in weights:
+            raise CheckpointError(f'checkpoint {path} has two tensors named {printable(plain)!r:.100}')
+        weights[plain] = found[name]
+    _require_finite(weights, path)
     return weights
+
+
+def _is_nest(node: Any) -> bool:
+    """Whether an entry of a checkpoint is a dictionary that may hold weights, further down or right here."""
+    return isinstance(node, dict) and any(isinstance(x, (torch.Tensor, dict)) for x in node.values())
+
+
+def _plain_names(names: Iterable[str]) -> list[str]:
+    """Names without what wrappers of the whole network, and compilation of any part of it, add to them."""
+    plain = ['.'.join(part for part in name.split('.') if part != _COMPILED) for name in names]
+    while plain and all(name.startswith('module.') for name in plain):
+        plain = [name.removeprefix('module.') for name in plain]
+    return plain
+
+
+def _require_finite(weights: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """A neuron never fires for NaN, so a network with such weights would give results without an error."""
+    faults = [f'{name} ({fault})' for name, x in weights.items() if (fault := _not_finite(x))]
+    if faults:
+        raise CheckpointError(
+            f'checkpoint {path} has NaN or infinity in {len(faults)} of its {len(weights)} tensors: {_listed(faults)}. '
+            'The training diverged or the file is damaged; use an earlier checkpoint'
+        )
+
+
+def _not_finite(x: torch.Tensor) -> str | None:
+    """How many elements of a tensor are NaN or infinite, or None."""
+    if x.is_complex():
+        x = torch.view_as_real(x)
+    if not x.numel() or not x.is_floating_point() or x.is_meta:
+        return None
+    # a dimension of stride 0 repeats its data, perhaps more often than there is time for
+    x = x.detach()[tuple(slice(1) if step == 0 else slice(None) for step in x.stride())]
+    x = x.float() if x.element_size() == 1 else x
+    # one pass without a copy: both are NaN if any element is
+    if torch.stack(torch.aminmax(x)).isfinite().all():
+        return None
+    return f'{x.numel() - int(x.isfinite().sum())} of {x.numel()}'
+
+
+def _listed(names: list[str]) -> str:
+    return ', '.join(printable(name)[:200] for name in names[:_SHOWN]) + (', ...' if len(names) > _SHOWN else '')
 
 
 class Checkpoint(dict):
     """The contents of a file together with its path, for messages; pickled as an ordinary dictionary."""
 
-    def __init__(self, contents, path):
+    def __init__(self, contents: Mapping, path: str | Path) -> None:
         super().__init__(contents)
         self.path = path
-        self._metadata = getattr(contents, '_metadata', OrderedDict())
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return OrderedDict, (list(self.items()),)
 
 
-def _load_from_local(path, map_location=None):
-    contents = read_checkpoint(path, map_location)
-    if not isinstance(contents, dict):
-        raise CheckpointError(f'checkpoint {path} holds a {type(contents).__name__}, not a dictionary of tensors')
-    if isinstance(contents.get('meta'), dict):
+def _load_from_local(path: str, map_location: Any = None) -> Checkpoint:
+    return _in_layout_of_mmengine(read_checkpoint(path, map_location), path)
+
+
+def _in_layout_of_mmengine(contents: Any, path: str) -> Checkpoint:
+    """The same checkpoint with its weights under 'state_dict', where MMEngine looks for them."""
+    weights = weights_of(contents, path)
+    nested = any(_is_nest(contents.get(key)) for key in _WEIGHT_KEYS)
+    if nested and isinstance(contents.get('meta'), dict):
         # MMEngine executes this text when it resumes; only files from before MMEngine have it
         contents['meta'].pop('config', None)
-    return Checkpoint(contents, path)
+    return Checkpoint({**(contents if nested else {}), 'state_dict': OrderedDict(weights)}, path)
 
 
-def _load_from_http(url, map_location=None):
+def _load_from_http(url: str, map_location: Any = None) -> Checkpoint:
     from a2sg_zoo.hub.download import download
     from a2sg_zoo.hub.pretrained import home_folder, offline
 
+    shown = web.shown(url)
     try:
         name = urlsplit(url).path.rpartition('/')[2]
+        source = web.split_credentials(url)[0]
     except ValueError:
         name = ''
     if not name.strip('.'):
-        raise CheckpointError(f'checkpoint {url} names no file; give the address of the file itself')
+        raise CheckpointError(f'checkpoint {shown} names no file; give the address of the file itself')
     # files of the same name from two places are two files
-    path = home_folder() / 'checkpoints' / hashlib.sha256(url.encode()).hexdigest()[:12] / name
+    path = home_folder() / 'checkpoints' / hashlib.sha256(source.encode()).hexdigest()[:12] / name
     try:
-        if not path.is_file() and offline():
+        cached = path.is_file()
+        if not cached and offline():
             raise CheckpointError(
-                f'checkpoint {url}: not in the cache ({path} is missing), and A2SG_ZOO_OFFLINE '
-                'forbids to download; unset it, or bring the file there yourself'
+                f'checkpoint {shown}: not in the cache ({path} is missing), and A2SG_ZOO_OFFLINE forbids downloads; '
+                'unset it, or copy the file there yourself'
             )
         download(url, path)
+        try:
+            contents = read_checkpoint(path, map_location)
+        except CheckpointError as error:
+            if offline():
+                raise
+            path.unlink(missing_ok=True)
+            if not cached:
+                raise CheckpointError(f'{error}. The download from {shown} was deleted') from error
+            download(url, path)  # an earlier answer of the server was kept; ask it again
+            contents = read_checkpoint(path, map_location)
     except DataError as error:
         raise CheckpointError(f'checkpoint {error}') from error
     except OSError as error:
         raise CheckpointError(
-            f'checkpoint {url}: {path} cannot be reached: {error.strerror or error}; set A2SG_HOME to a folder of yours'
+            f'checkpoint {shown}: {path} cannot be reached: {error.strerror or error}; set A2SG_HOME to a folder that '
+            'you may write'
         ) from error
-    return _load_from_local(path, map_location)
+    return _in_layout_of_mmengine(contents, path)
 
 
-def _load_from_elsewhere(path, map_location=None):
+def _load_from_elsewhere(path: str, map_location: Any = None) -> Checkpoint:
     raise CheckpointError(
         f'checkpoint {path}: this kind of address is not supported; give a file, an http(s):// URL, or zoo:NAME'
     )
 
 
-def register_loaders():
-    """Puts `read_checkpoint` in place of every loader of MMEngine, whose own fall back to running pickled code."""
+def register_loaders() -> None:
+    """Puts `read_checkpoint` in place of every loader of MMEngine: those fall back to running pickled code."""
     for prefix in list(CheckpointLoader._schemes):
         CheckpointLoader.register_scheme(prefix, _load_from_elsewhere, force=True)
     CheckpointLoader.register_scheme('', _load_from_local, force=True)
@@ -203,101 +306,87 @@ def register_loaders():
 register_loaders()
 
 
-def load_into(model, state_dict, path, *, allow_missing=(), allow_unexpected=()):
+def load_into(
+    model: nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    path: str | Path,
+    *,
+    allow_missing: Iterable[str] = (),
+    allow_unexpected: Iterable[str] = (),
+) -> None:
     """Loads weights into a network that they fit, or leaves it as it was.
 
     Args:
-        model: module.
-        state_dict: {name: tensor}.
-        path: where it came from, for messages.
-        allow_missing: patterns, such as 'decode_head.*', of names that `state_dict` may lack.
+        model: network.
+        weights: {name: tensor}, as `weights_of` gives them.
+        path: where they came from, for messages.
+        allow_missing: patterns, such as 'decode_head.*', of names that `weights` may lack.
         allow_unexpected: patterns of names that it may have in excess.
 
     Raises:
         CheckpointError: names are missing or in excess, or shapes differ.
     """
-    require_match(model, state_dict, path, allow_missing=allow_missing, allow_unexpected=allow_unexpected)
-    model.load_state_dict(state_dict, strict=False)
+    fitting = require_match(model, weights, path, allow_missing=allow_missing, allow_unexpected=allow_unexpected)
+    model.load_state_dict(fitting, strict=False)
 
 
-def require_match(model, state_dict, path, meta=None, *, allow_missing=(), allow_unexpected=()):
-    """Raises CheckpointError unless `state_dict` fits `model` in names and shapes; see `load_into`."""
-    # what a policy keeps with a neuron comes and goes with the policy
-    own, state_dict = (
-        {k: v for k, v in names.items() if not k.rpartition('.')[2].startswith('policy_')}
-        for names in (model.state_dict(), state_dict)
-    )
-    missing = [k for k in own if k not in state_dict and not _matches(k, allow_missing)]
-    unexpected = [k for k in state_dict if k not in own and not _matches(k, allow_unexpected)]
-    # a neuron's surrogate window takes the length that the checkpoint gives it
-    reshaped = [
-        f'{k} {_shape(state_dict[k])} here {_shape(own[k])}'
-        for k in own
-        if k in state_dict
-        and _shape(state_dict[k]) != _shape(own[k])
-        and not (k.rpartition('.')[2] == 'beta' and len(_shape(state_dict[k])) == 1)
-    ]
-    if not (missing or unexpected or reshaped):
-        return
-    lines = [
-        f'{len(names)} {what}: {", ".join(names[:_SHOWN])}' + (', ...' if len(names) > _SHOWN else '')
-        for what, names in (
-            ('missing in the file', missing),
-            ('unknown to the network', unexpected),
-            ('of another shape', reshaped),
+def require_match(
+    model: nn.Module,
+    weights: Mapping[str, Any],
+    path: str | Path,
+    meta: Any = None,
+    *,
+    allow_missing: Iterable[str] = (),
+    allow_unexpected: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Checks that weights fit a network in names and shapes; arguments as for `load_into`.
+
+    Args:
+        meta: what MMEngine stores under 'meta', from which a message names the network of the file.
+
+    Returns:
+        The weights under the network's own names, which differ from plain ones if a part of it is compiled.
+
+    Raises:
+        CheckpointError: names are missing or in excess, or shapes differ; the message lists them.
+    """
+    state = model.state_dict()
+    own_names = dict(zip(_plain_names(state), state))
+    # what a policy stores in a neuron comes and goes with the policy
+    own = {plain: state[name] for plain, name in own_names.items() if not _is_of_policy(plain)}
+    given = {name: x for name, x in weights.items() if not _is_of_policy(name)}
+    faults = {
+        'missing in the file': [k for k in own if k not in given and not _matches(k, allow_missing)],
+        'unknown to the network': [k for k in given if k not in own and not _matches(k, allow_unexpected)],
+        'of another shape': [
+            f'{k} {_shape(given[k])} here {_shape(x)}'
+            for k, x in own.items()
+            if k in given and _shape(given[k]) != _shape(x) and not _is_width(k, given[k])
+        ],
+    }
+    if any(faults.values()):
+        named = network_named_in(meta)
+        raise CheckpointError(
+            f'checkpoint {path} does not fit this {type(model).__name__} of {len(own)} tensors:\n    '
+            + '\n    '.join(f'{len(names)} {fault}: {_listed(names)}' for fault, names in faults.items() if names)
+            + (f'\nThe file holds {named}. ' if named else '\n')
+            + 'Use the config that the checkpoint was trained with, or another checkpoint'
         )
-        if names
-    ]
-    network = _network_of(meta)
-    raise CheckpointError(
-        f'checkpoint {path} does not fit this {type(model).__name__} of {len(own)} tensors:\n    '
-        + '\n    '.join(lines)
-        + (f'\nThe file holds {network}. ' if network else '\n')
-        + 'Use the config that the checkpoint was trained with, or another checkpoint'
-    )
+    return {own_names.get(name, name): x for name, x in weights.items()}
 
 
-def _matches(name, patterns):
+def _is_of_policy(name: str) -> bool:
+    return name.rpartition('.')[2].startswith('policy_')
+
+
+def _is_width(name: str, x: Any) -> bool:
+    """Whether this is the width of a surrogate, which takes the length that the checkpoint gives it."""
+    return name.rpartition('.')[2] == 'beta' and len(_shape(x)) == 1
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _shape(value):
-    return tuple(value.shape) if hasattr(value, 'shape') else f'a {type(value).__name__}'
-
-
-def _network_of(meta):
-    """Which network MMEngine's `meta` tells of; its config is parsed, not run."""
-    try:
-        tree = ast.parse(meta['cfg'])
-    except (KeyError, TypeError, SyntaxError, ValueError):
-        return None
-    model = next(
-        (
-            node.value
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            and getattr(node.targets[0], 'id', None) == 'model'
-            and isinstance(node.value, ast.Call)
-        ),
-        None,
-    )
-    fields = {keyword.arg: keyword.value for keyword in model.keywords} if model else {}
-    types = {
-        part: keyword.value.value
-        for part in ('backbone', 'neck', 'decode_head')
-        for keyword in getattr(fields.get(part), 'keywords', [])
-        if keyword.arg == 'type' and isinstance(keyword.value, ast.Constant)
-    }
-    whole = fields.get('type')
-    return (
-        ', '.join(
-            filter(
-                None,
-                [
-                    f'a network of type {whole.value}' if isinstance(whole, ast.Constant) else None,
-                    *(f'{part} {name}' for part, name in types.items()),
-                ],
-            )
-        )
-        or None
-    )
+def _shape(x: Any) -> tuple | str:
+    return tuple(x.shape) if hasattr(x, 'shape') else f'a {type(x).__name__}'

@@ -100,6 +100,18 @@ def is_leftover(path: str | os.PathLike) -> bool:
     return Path(path).match(_TEMPORARY.format('*', '*'))
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """The path with `~` and `~USER` replaced by the home folder.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f'{path} names the home folder of a user who does not exist') from error
+
+
 def mark(tool: str) -> str:
     """The text by which a result of a tool is recognised, for example 'a2sg_zoo predict'.
 
@@ -128,7 +140,7 @@ def check_output(path: str | os.PathLike, tool: str) -> Path:
         ConfigError: the path is a folder or another thing that is no regular file, has a suffix of checkpoints, cannot
             be written, or is an existing file that this tool did not write. An empty file may be replaced.
     """
-    path = _expanded(path)
+    path = expanded(path)
     if path.suffix in _WEIGHT_SUFFIXES:
         raise ConfigError(f'{path} is named like a checkpoint, and the result of {tool} is none; choose another suffix')
     try:
@@ -158,7 +170,7 @@ def check_output_folder(folder: str | os.PathLike, tool: str) -> Path:
     Raises:
         ConfigError: the path is a file, or the folder cannot be made or written.
     """
-    folder = _expanded(folder)
+    folder = expanded(folder)
     try:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f'{folder} is a file; name a folder for the results of {tool}')
@@ -213,13 +225,6 @@ def write_output(contents: Any, path: str | os.PathLike, tool: str) -> Path:
     return path
 
 
-def _expanded(path: str | os.PathLike) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:  # ~USER, of a user that does not exist
-        raise ConfigError(f'{path} cannot be written: {error}') from error
-
-
 def _foreign(path: Path, tool: str) -> A2SGError:
     return ConfigError(
         f'{path} exists and was not written by {tool}, so it is left as it is; choose another name, or move it away'
@@ -265,7 +270,7 @@ def _first_line(path: Path) -> bytes:
 
 def _encoded(contents: Any, path: Path, tool: str) -> bytes:
     if isinstance(contents, dict):
-        marked = {'made_by': mark(tool), **_finite(contents)}
+        marked = {'made_by': mark(tool), **finite_json(contents)}
         return (json.dumps(marked, indent=2, ensure_ascii=False, allow_nan=False) + '\n').encode(errors=_ESCAPE)
     if isinstance(contents, str):
         ending = '' if path.suffix == '.csv' else f'\n<!-- made by {mark(tool)} -->\n'
@@ -282,10 +287,14 @@ def _encoded(contents: Any, path: Path, tool: str) -> bytes:
     return data.getvalue()
 
 
-def _finite(node: Any) -> Any:
-    """The same JSON data with None in place of NaN and infinities."""
+def finite_json(node: Any) -> Any:
+    """Returns the same JSON data with None in place of NaN and infinities, for which JSON has no word.
+
+    >>> finite_json({'loss': [0.5, float('nan')]})
+    {'loss': [0.5, None]}
+    """
     if isinstance(node, dict):
-        return {key: _finite(value) for key, value in node.items()}
+        return {key: finite_json(value) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
-        return [_finite(value) for value in node]
+        return [finite_json(value) for value in node]
     return None if isinstance(node, float) and not math.isfinite(node) else node

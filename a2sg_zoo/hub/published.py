@@ -1,78 +1,67 @@
-"""Weight files that explain themselves: safetensors whose metadata say which network they are for."""
+"""Weight files that describe themselves: safetensors whose metadata say which network they are for."""
 
-import ast
 import json
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
-from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
+from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, require_match, weights_of
+from a2sg_zoo.hub.description import LEFT_OUT, Description, checked, describe, parse_config, require_bounded
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
 _KEY = 'a2sg_zoo'
-# what a published network needs no more, and what would make its construction read other files
-_LEFT_OUT = ('init_cfg', 'pretrained', 'mixing', '_scope_')
-# what configs of this package name of MMSegmentation, MMEngine and PyTorch; constructors of others there take paths and
-# addresses, and load from them what may run code
+# what configs of this package name of MMSegmentation, MMEngine and PyTorch; constructors of other classes there take
+# paths and addresses, and load from them what may run code
 _FOREIGN = ('EncoderDecoder', 'FPN', 'FPNHead', 'CrossEntropyLoss', 'SegDataPreProcessor', 'ImgDataPreprocessor', 'BN')
 
 
-@dataclass(frozen=True)
-class Description:
-    """What the metadata of a weight file say.
-
-    Attributes:
-        task: 'classification' or 'segmentation'.
-        model: config of the network, with its `data_preprocessor`.
-        classes: their names.
-        resize: how a picture is resized before the network sees it. Of a segmentation: the arguments of mmcv's
-            `Resize`; empty for not at all. Of a classification: dict(size=S), to S x S whatever its shape; or
-            dict(shorter=A, crop=S), its shorter side to A, of which the middle S x S; empty where the network takes no
-            pictures.
-        palette: colours (red, green, blue) of the classes of a segmentation; empty for a classification.
-    """
-
-    task: str
-    model: dict
-    classes: list
-    resize: dict
-    palette: list
+# bytes of a network to bytes of its file: numbers of 8 bits become numbers of 32 and need not be few
+_LARGEST_PROPORTION, _ANY_NETWORK = 8, 1_000_000
 
 
-def build(config, where):
+def build(config: Mapping, where: str) -> nn.Module:
     """The network of a config from anywhere, with initial weights.
 
+    Args:
+        config: the part `model` of a config.
+        where: begins the messages, such as 'checkpoint x.pth'.
+
     Raises:
-        CheckpointError: the config names something that is not allowed, or it cannot be built.
+        CheckpointError: the config names something that is not allowed, is out of bounds (see
+            `description.require_bounded`), or cannot be built.
     """
+    require_bounded(config, where)
     allowed = {*_FOREIGN, *(name for registry in (MODELS, NEURONS, SURROGATES) for name in registry.own_names())}
-    for path, key, value in _items(config, 'model'):
-        if key in _LEFT_OUT:
+    for path, key, value in _entries(config, 'model'):
+        if key in LEFT_OUT:
             raise CheckpointError(f'{where}: its config has {path}, which a published network must not have')
-        if key == 'class_weight' and isinstance(value, str):  # the losses would unpickle what is there
+        if key == 'class_weight' and isinstance(value, str):  # the losses would unpickle that file
             raise CheckpointError(
-                f'{where}: its config has {path} = {value!r}, a file; nothing of it was read. Class '
-                'weights must be a list of numbers'
+                f'{where}: its config has {path} = {value!r}, a file. It was not read. Class weights must be a list of '
+                'numbers'
             )
         # MMEngine imports whatever module an unregistered name names, and calls what is in it
         if key == 'type' and (not isinstance(value, str) or value not in allowed):
             raise CheckpointError(
-                f'{where}: its config has {path} = {value!r}, which is not registered in '
-                f'a2sg_zoo.registry, nor one of {", ".join(_FOREIGN)}; nothing of it was run. If '
-                'it is a class of yours, register it there, and import its module first'
+                f'{where}: its config has {path} = {value!r}, which is not registered in a2sg_zoo.registry, nor one of '
+                f'{", ".join(_FOREIGN)}. Nothing of it was run. If it is a class of yours, register it there, and '
+                'import its module first'
             )
     return construct(config, where)
 
 
-def construct(config, where):
+def construct(config: Mapping, where: str) -> nn.Module:
     """The network of a config that may run code, such as one from a config file; see `build` for any other.
 
     Raises:
@@ -80,73 +69,29 @@ def construct(config, where):
     """
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
-            return MODELS.build(ConfigDict(deepcopy(config)))
+            return MODELS.build(ConfigDict(deepcopy(dict(config))))
     except A2SGError as error:
         raise CheckpointError(f'{where}: {error}') from error
-    except Exception as error:  # of a constructor that was given anything by anyone
+    except Exception as error:  # of a constructor that got any arguments from anyone
         raise CheckpointError(f'{where}: this version of a2sg_zoo cannot build its network: {error}') from error
 
 
-def _items(node, path):
-    """(path, key, value) of every dictionary in a config."""
-    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+def _entries(node: Any, path: str) -> list[tuple[str, Any, Any]]:
+    """(path, key, value) of every entry of every dictionary in a config."""
+    children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    found = []
     for key, value in children:
         below = f'{path}[{key}]' if isinstance(key, int) else f'{path}.{key}'
-        if isinstance(node, dict):
-            yield below, key, value
-        yield from _items(value, below)
+        found += [(below, key, value)] if isinstance(node, Mapping) else []
+        found += _entries(value, below)
+    return found
 
 
-def describe(cfg, dataset_meta, where):
-    """The description of a trained network.
-
-    Args:
-        cfg: the run's config, or a dictionary of its parts `model`, `data_preprocessor` and `test_dataloader`.
-        dataset_meta: with `classes`, and for a segmentation `palette`.
-        where: begins the messages.
+def read(path: str | Path) -> tuple[dict[str, torch.Tensor], Description]:
+    """(weights, description) of a published file, or of a checkpoint of `tools/train.py`. No code in it is run.
 
     Raises:
-        CheckpointError: the config or the classes are not there.
-    """
-    try:
-        model = _plain(cfg['model'])
-        classes = list(dataset_meta['classes'])
-        dataset = cfg['test_dataloader']['dataset']
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f'{where}: it does not tell its network or its classes ({error}); '
-            'checkpoints of tools/train.py and files of tools/publish.py do'
-        ) from error
-    if 'data_preprocessor' not in model and cfg.get('data_preprocessor'):
-        model['data_preprocessor'] = _plain(cfg['data_preprocessor'])
-    steps = {step['type'].rpartition('/')[2]: _plain(step) for step in dataset.get('pipeline', ())}
-    step = steps.get('Resize', {})
-    if 'decode_head' not in model:
-        resize = {}
-        if dataset['type'] in ('CIFAR', 'Digits', 'ImageFolder'):
-            resize = dict(size=dataset.get('size', 32))
-        elif step and 'CenterCrop' in steps:
-            resize = dict(shorter=step['size'], crop=steps['CenterCrop']['size'])
-        return Description('classification', model, classes, resize, [])
-    step.pop('type', None)
-    palette = [list(map(int, colour)) for colour in dataset_meta.get('palette') or ()]
-    if len(palette) != len(classes):
-        raise CheckpointError(f'{where}: it has {len(classes)} classes, but colours for {len(palette)}')
-    return Description('segmentation', model, classes, step, palette)
-
-
-def _plain(node):
-    """A config as JSON gives it back, without what is left out."""
-    if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items() if key not in _LEFT_OUT}
-    return [_plain(value) for value in node] if isinstance(node, (list, tuple)) else node
-
-
-def read(path):
-    """(weights, Description) of a published file, or of a checkpoint of `tools/train.py`. No code in it is run.
-
-    Raises:
-        CheckpointError: the file cannot be read, or does not say which network it is for.
+        CheckpointError: the file cannot be read, does not say which network it is for, or asks for too much.
     """
     contents = read_checkpoint(path)
     where = f'checkpoint {path}'
@@ -155,88 +100,93 @@ def read(path):
         return weights, _read_metadata(path, where)
     meta = contents.get('meta')
     meta = meta if isinstance(meta, dict) else {}
-    return weights, describe(_parse_config(meta.get('cfg')), meta.get('dataset_meta'), where)
+    return weights, describe(parse_config(meta.get('cfg')), meta.get('dataset_meta'), where)
 
 
-def _read_metadata(path, where):
+def _read_metadata(path: str | Path, where: str) -> Description:
     with safetensors.safe_open(path, 'pt') as file:
         text = (file.metadata() or {}).get(_KEY)
     try:
-        found = json.loads(text or 'null')
-        description = Description(**found)
-    except (ValueError, TypeError) as error:
+        description = Description(**json.loads(text or 'null'))
+    except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f'{where}: it does not tell which network it is for: its metadata have no {_KEY} with '
-            f'{", ".join(field.name for field in fields(Description))}. Files of tools/publish.py '
-            'do'
+            f'{where}: it does not say which network it is for: its metadata have no {_KEY} with '
+            f'{", ".join(field.name for field in fields(Description))}. Files of tools/publish.py do'
         ) from error
-    for name, kind in (('task', str), ('model', dict), ('classes', list), ('resize', dict), ('palette', list)):
-        if not isinstance(getattr(description, name), kind):
-            raise CheckpointError(f'{where}: {_KEY}.{name} in its metadata is no {kind.__name__}')
-    return description
+    return checked(description, where)
 
 
-def _parse_config(text):
-    """The assignments of a config that MMEngine wrote into a checkpoint; parsed, not run. What is no plain data is
-    left out."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, TypeError, RecursionError):
-        return {}
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            try:
-                found[node.targets[0].id] = _value(node.value)
-            except ValueError:
-                continue
-    return found
+def load(path: str | Path, device: str | torch.device = 'cpu') -> tuple[nn.Module, Description]:
+    """The network of a published file or of a checkpoint of `tools/train.py`.
 
+    Args:
+        path: file.
+        device: where the network goes.
 
-def _value(node):
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'dict' and not node.args:
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values)}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_value(item) for item in node.elts]
-    return ast.literal_eval(node)
-
-
-def load(path, device='cpu'):
-    """(network in evaluation mode, Description) of a published file or a checkpoint of `tools/train.py`.
+    Returns:
+        (network in evaluation mode, description).
 
     Raises:
-        CheckpointError: the file cannot be read, does not say which network it is for, or does not fit it.
-        ConfigError: the device is not there.
+        CheckpointError: the file cannot be read, does not say which network it is for, asks for too much, or does not
+            fit it.
+        ConfigError: the device does not exist.
     """
     weights, description = read(path)
-    model = build(description.model, f'checkpoint {path}')
+    where = f'checkpoint {path}'
+    _require_proportion(description, weights, path)
+    model = build(description.model, where)
     load_into(model, weights, path)
     head = getattr(model, 'decode_head', None) or getattr(model, 'head', None)
     if getattr(head, 'num_classes', None) != len(description.classes):
         raise CheckpointError(
-            f'checkpoint {path} names {len(description.classes)} classes, but the head of its '
-            f'network has {getattr(head, "num_classes", "none")}'
+            f'checkpoint {path} names {len(description.classes)} classes, but the head of its network has '
+            f'{getattr(head, "num_classes", "none")}'
         )
     return move(model, device).eval(), description
 
 
-def move(model, device):
+def _require_proportion(description: Description, weights: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Raises CheckpointError if a network does not fit its file, or needs far more memory than the file has bytes.
+
+    It is built without memory for its tensors, so that a description that asks for too much takes none.
+    """
+    with torch.device('meta'):
+        skeleton = build(description.model, f'checkpoint {path}')
+    require_match(skeleton, weights, path)
+    needed, size = sum(x.nbytes for x in skeleton.state_dict().values()), Path(path).stat().st_size
+    if needed > _LARGEST_PROPORTION * size + _ANY_NETWORK:
+        raise CheckpointError(
+            f'checkpoint {path} has {size:,} bytes and describes a network of {needed:,}: its tensors repeat their data'
+        )
+
+
+def move(model: nn.Module, device: str | torch.device) -> nn.Module:
     """The network, moved to a device.
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: the device does not exist.
     """
     try:
         return model.to(device)
-    except (RuntimeError, AssertionError) as error:  # PyTorch, of a device that is not there
+    except (RuntimeError, AssertionError) as error:  # of PyTorch, for a device that does not exist
         raise ConfigError(f'device {str(device)!r} cannot be used: {str(error).splitlines()[0]}') from error
 
 
-def save(weights, description, path):
-    """Writes a published file. Matrices and kernels are stored in half precision; vectors, such as the statistics of
-    batch norm, and what half precision cannot hold, as they are. What a policy keeps with a neuron is left out."""
+def save(weights: Mapping[str, torch.Tensor], description: Description, path: str | Path) -> None:
+    """Writes a published file.
+
+    Matrices and kernels are stored in half precision. Vectors, such as the statistics of batch norm, and tensors that
+    half precision cannot hold are stored as they are. What a policy stores in a neuron is left out.
+
+    Args:
+        weights: {name: tensor}.
+        description: of the network.
+        path: .safetensors file to write.
+
+    Raises:
+        CheckpointError: the description is out of bounds, or the file cannot be written.
+    """
+    checked(description, f'checkpoint {path}')
     weights = {
         name: _halved(x).contiguous().clone()
         for name, x in weights.items()
@@ -246,7 +196,7 @@ def save(weights, description, path):
     write_atomically(safetensors.torch.save(weights, {'format': 'pt', _KEY: text}), path)
 
 
-def _halved(x):
+def _halved(x: torch.Tensor) -> torch.Tensor:
     x = x.detach().cpu()
     if x.dim() < 2 or not x.is_floating_point():
         return x

@@ -58,6 +58,7 @@ def card(entry):
         '## Use',
         _code(
             'import a2sg_zoo',
+            '',
             f"infer = a2sg_zoo.{_INFERENCERS[entry['task']]}('{entry.name}')",
             _RESULTS[entry['task']],
             language='python',

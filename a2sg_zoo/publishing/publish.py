@@ -20,9 +20,10 @@ from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.engine.run import prepare_config, test
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
+from a2sg_zoo.hub.description import describe
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.index import Entry, cards_path, check_entry, index_path, read_index, write_index
-from a2sg_zoo.hub.published import describe, load, read, save
+from a2sg_zoo.hub.published import load, read, save
 from a2sg_zoo.publishing import cards
 
 _NOT_STATED = 'none is stated at the source'

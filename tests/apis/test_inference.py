@@ -17,7 +17,7 @@ from PIL import Image
 
 import a2sg_zoo
 from a2sg_zoo.apis.inference import ImageClassifierInferencer, SegmentationInferencer, inferencer, read_image
-from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from tests.hub.misbehaving import server  # noqa: F401
 from tests.hub.tiny import CLASSES, PALETTE, publish
 
@@ -152,7 +152,7 @@ def test_addresses(weights, folder, server):  # noqa: F811
         (['silent'], r'nothing came for 1 s'),
         (['stall'], r'nothing came for 1 s'),
         (['drip'], r'it is not there after 2 s'),
-        (['no http'], 'what answers there is no web server'),
+        (['no http'], 'SSH'),
     ],
 )
 def test_addresses_that_fail(server, monkeypatch, acts, message):  # noqa: F811
@@ -348,7 +348,7 @@ def test_the_middle_of_a_picture(weights):
 @task('classification', 'segmentation')
 @pytest.mark.parametrize('resize', [dict(size='big'), dict(colour=3)])
 def test_metadata_that_do_not_say_how_to_resize(weights, resize):
-    with pytest.raises(ConfigError, match='do not say how a picture .*resize = '):
+    with pytest.raises(A2SGError, match='resize = '):
         inferencer(description(weights, resize), 'cpu')
 
 

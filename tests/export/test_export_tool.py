@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.export import Deployed, to_nir, to_onnx
 from a2sg_zoo.export.check import Row, compare, table
 from a2sg_zoo.export.source import load, save
@@ -73,6 +73,24 @@ def test_the_check_sees_other_weights(folder):
         network.head.layers[-1].weight.neg_()
     rows = compare(contents, 'onnx', network, deployed, sources)
     assert min(row.difference for row in rows) > 0.01 and any(row.agreement == 0 for row in rows)
+
+
+def test_the_check_refuses_logits_that_are_not_finite(folder):
+    """NaN agrees with nothing, although argmax gives the same class for it on both sides."""
+    pytest.importorskip('onnxruntime'), pytest.importorskip('onnxscript')
+    network, description = classifier('vgg_stride', T=2, in_channels=3)
+    good = to_onnx(Deployed(network, description), 'x')
+    with torch.no_grad():
+        network.head.layers[-1].bias[1] = float('nan')
+    deployed = Deployed(network, description)
+    with pytest.raises(CheckpointError, match=r'0.png.*1 of 4'):
+        compare(good, 'onnx', network, deployed, [folder / '0.png'])
+    bad = to_onnx(deployed, 'x')
+    with torch.no_grad():
+        network.head.layers[-1].bias[1] = 0.0
+    with pytest.raises(A2SGError, match=r'1.png.*1 of 4') as error:
+        compare(bad, 'onnx', network, Deployed(network, description), [folder / '1.png'])
+    assert not isinstance(error.value, CheckpointError)
 
 
 def test_the_check_of_a_segmentation(folder):

@@ -28,6 +28,16 @@ class Handler(BaseHTTPRequestHandler):
         if act == 'no http':
             self.wfile.write(b'SSH-2.0-OpenSSH_9.6\r\n')
             return
+        if act in ('endless', 'endless chunks', 'too much', 'chunked too much'):
+            self.send_response(200)
+            self.flood(chunked='chunk' in act, most=10_000_000_000 if 'endless' in act else len(server.content) + 1)
+            return
+        if act == 'redirect':
+            self.send_response(302)
+            self.send_header('Location', self.path)
+            self.send_header('Content-Length', '0')
+            self.end_headers()
+            return
         if isinstance(act, int):
             self.send_response(act)
             self.send_header('Content-Length', '0')
@@ -66,6 +76,22 @@ class Handler(BaseHTTPRequestHandler):
         if act == 'stall':
             server.over.wait(60)
 
+    def flood(self, chunked, most):
+        """Sends a body of so many bytes, and counts in the server's `sent` what the client took."""
+        if chunked:
+            self.send_header('Transfer-Encoding', 'chunked')
+        self.end_headers()
+        block = bytes(65536)
+        try:
+            while self.server.sent < most and not self.server.over.is_set():
+                part = block[: most - self.server.sent]
+                self.wfile.write(b'%x\r\n%s\r\n' % (len(part), part) if chunked else part)
+                self.server.sent += len(part)
+            if chunked:
+                self.wfile.write(b'0\r\n\r\n')
+        except OSError:
+            pass
+
     def do_HEAD(self):
         """As the Hugging Face Hub answers."""
         server = self.server
@@ -89,7 +115,7 @@ def server(monkeypatch):
     """Its `acts` are what the next requests meet: a status, or the name of a misbehaviour."""
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.content, server.etag, server.acts, server.requests = CONTENT, '"v1"', [], []
-    server.over = threading.Event()
+    server.over, server.sent = threading.Event(), 0
     server.url = f'http://127.0.0.1:{server.server_port}/files/data.zip'
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setattr(time, 'sleep', lambda seconds: None)

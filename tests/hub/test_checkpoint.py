@@ -1,20 +1,25 @@
 """Checkpoints: what is read and what is refused, what fits, what survives a full disk and a kill."""
 
 import argparse
+import io
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from safetensors.torch import save_file
 from torch import nn
 
-from a2sg_zoo.errors import CheckpointError
-from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint
+from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy
 from tests.hub.misbehaving import server  # noqa: F401
@@ -80,14 +85,14 @@ def test_code_is_refused_and_not_run(tmp_path, save):
     trace = tmp_path / 'trace'
     save(dict(state_dict={}, x=Command(f'touch {trace}')), tmp_path / 'evil.pth')
     for read in (read_checkpoint, lambda path: load_checkpoint(nn.Linear(1, 1), str(path))):
-        with pytest.raises(CheckpointError, match=r'evil.pth is refused: it names posix.system'):
+        with pytest.raises(CheckpointError, match='evil.pth.*posix.system'):
             read(tmp_path / 'evil.pth')
     assert not trace.exists()
 
 
 def test_getattr_gives_nothing_but_the_statistics_of_a_buffer(tmp_path):
     torch.save(dict(x=ExecThroughGetattr()), tmp_path / 'evil.pth')
-    with pytest.raises(CheckpointError, match='is refused: it names getattr'):
+    with pytest.raises(CheckpointError, match='evil.pth.*getattr'):
         read_checkpoint(tmp_path / 'evil.pth')
 
 
@@ -126,10 +131,57 @@ def test_an_unreadable_file_is_named(tmp_path, name, damage):
         read_checkpoint(tmp_path / name)
 
 
+def _valid(save):
+    buffer = io.BytesIO()
+    save(buffer)
+    return buffer.getvalue()
+
+
+VALID = {
+    'new.pth': _valid(lambda file: torch.save({'a': torch.arange(8), 'b': [1, 'x']}, file)),
+    'old.pth': _valid(lambda f: torch.save({'a': torch.arange(8)}, f, _use_new_zipfile_serialization=False)),
+    'bare.pth': pickle.dumps({'a': 1}, protocol=2),
+    'x.safetensors': safetensors.torch.save({'a': torch.arange(8)}),
+}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp('damaged')
+
+
+@pytest.mark.filterwarnings('ignore:Detected pickle protocol')
+@settings(max_examples=400, deadline=None)
+@given(name=st.sampled_from(list(VALID)), data=st.data())
+def test_any_damage_is_read_or_named(folder, name, data):
+    contents = bytearray(VALID[name])
+    for place in data.draw(st.lists(st.integers(0, len(contents) - 1), max_size=4)):
+        contents[place] = data.draw(st.integers(0, 255))
+    contents = contents[: data.draw(st.integers(0, len(contents)))] + data.draw(st.binary(max_size=8))
+    path = folder / name
+    path.write_bytes(contents)
+    try:
+        read_checkpoint(path)
+    except CheckpointError as error:
+        assert str(path) in str(error)
+
+
+@pytest.mark.filterwarnings('ignore:Detected pickle protocol')
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=64))
+def test_any_bytes_are_read_or_named(folder, contents):
+    for name in ('bytes.pth', 'bytes.safetensors'):
+        (folder / name).write_bytes(contents)
+        try:
+            read_checkpoint(folder / name)
+        except CheckpointError as error:
+            assert name in str(error)
+
+
 def test_every_scheme_of_mmengine_is_replaced():
     assert {f.__module__ for f in CheckpointLoader._schemes.values()} == {'a2sg_zoo.hub.checkpoint'}
     for path in ('s3://bucket/x.pth', 'open-mmlab:s3://x', 'torchvision://resnet18', 'pavi://x', 'mmcls://x'):
-        with pytest.raises(CheckpointError, match='not supported'):
+        with pytest.raises(CheckpointError, match=path):
             CheckpointLoader.load_checkpoint(path)
 
 
@@ -146,8 +198,8 @@ def test_urls_are_downloaded_then_read_safely(tmp_path, monkeypatch):
         return path
 
     monkeypatch.setattr(download, 'download', fetch)
-    assert CheckpointLoader.load_checkpoint('https://host/good.pth?x=1')['a'] == 1
-    with pytest.raises(CheckpointError, match='refused'):
+    assert CheckpointLoader.load_checkpoint('https://host/good.pth?x=1')['state_dict']['a'] == 1
+    with pytest.raises(CheckpointError, match='evil.pth'):
         CheckpointLoader.load_checkpoint('https://host/evil.pth')
     assert all((tmp_path / 'home') in path.parents for path in (tmp_path / 'home').rglob('*.pth'))
 
@@ -163,22 +215,22 @@ def there(server, tmp_path, monkeypatch):  # noqa: F811
 
 def test_offline_holds_for_urls(server, there, monkeypatch):  # noqa: F811
     monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
-    with pytest.raises(CheckpointError, match=f'checkpoint {there}: not in the cache .*A2SG_ZOO_OFFLINE forbids'):
+    with pytest.raises(CheckpointError, match=f'{there}.*A2SG_ZOO_OFFLINE'):
         CheckpointLoader.load_checkpoint(there)
     assert server.requests == []
     monkeypatch.delenv('A2SG_ZOO_OFFLINE')
     CheckpointLoader.load_checkpoint(there)
     monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
-    assert CheckpointLoader.load_checkpoint(there)['a'] == 1 and len(server.requests) == 1
+    assert CheckpointLoader.load_checkpoint(there)['state_dict']['a'] == 1 and len(server.requests) == 1
 
 
 def test_urls_that_cannot_be_had(server, there, tmp_path, monkeypatch):  # noqa: F811
     server.acts += [404]
-    with pytest.raises(CheckpointError, match=f'checkpoint {there} cannot be fetched: the server answers 404'):
+    with pytest.raises(CheckpointError, match=f'{there}.*404'):
         CheckpointLoader.load_checkpoint(there)
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'file'))
-    with pytest.raises(CheckpointError, match='checkpoint .* cannot be written: Not a directory; .*A2SG_HOME'):
+    with pytest.raises(CheckpointError, match='checkpoint .*A2SG_HOME'):
         CheckpointLoader.load_checkpoint(there)
 
 
@@ -195,9 +247,225 @@ def test_urls_that_cannot_be_had(server, there, tmp_path, monkeypatch):  # noqa:
 )
 def test_urls_that_name_no_file(tmp_path, monkeypatch, url):
     monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'home'))
-    with pytest.raises(CheckpointError, match='names no file'):
+    with pytest.raises(CheckpointError, match='checkpoint http://'):
         CheckpointLoader.load_checkpoint(url)
     assert not (tmp_path / 'home').exists()
+
+
+@pytest.mark.parametrize(
+    'junk',
+    [b'{"error": "try again"}', b'', b'PK\3\4 cut short', pickle.dumps(Command('true'), protocol=2)],
+    ids=['text', 'empty', 'cut short', 'code'],
+)
+def test_a_bad_download_is_deleted_and_asked_for_again(server, there, tmp_path, junk):  # noqa: F811
+    good, server.content, server.etag = server.content, junk, '"junk"'
+    with pytest.raises(CheckpointError, match='w.pth'):
+        CheckpointLoader.load_checkpoint(there)
+    assert not any((tmp_path / 'home').rglob('w.pth'))
+    server.content, server.etag = good, '"good"'
+    assert CheckpointLoader.load_checkpoint(there)['state_dict']['a'] == 1
+    (kept,) = (tmp_path / 'home').rglob('w.pth')
+    kept.write_bytes(junk)  # an earlier version kept such an answer for ever; and disks fail
+    assert CheckpointLoader.load_checkpoint(there)['state_dict']['a'] == 1
+    assert len(server.requests) == 3 and kept.read_bytes() == good
+
+
+def test_a_bad_download_is_kept_where_there_is_no_network(server, there, tmp_path, monkeypatch):  # noqa: F811
+    CheckpointLoader.load_checkpoint(there)
+    (kept,) = (tmp_path / 'home').rglob('w.pth')
+    kept.write_bytes(b'junk')
+    monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
+    with pytest.raises(CheckpointError, match='w.pth'):
+        CheckpointLoader.load_checkpoint(there)
+    assert kept.exists() and len(server.requests) == 1
+
+
+def test_credentials_of_an_address_stay_in_the_request(server, there, tmp_path):  # noqa: F811
+    secret = there.replace('http://', 'http://me:hunter2@') + '?token=t0ken'
+    server.acts += [404]
+    with pytest.raises(CheckpointError, match='w.pth') as error:
+        CheckpointLoader.load_checkpoint(secret)
+    assert 'Authorization' in server.requests[0][1] and server.requests[0][0].endswith('?token=t0ken')
+    assert 'hunter2' not in str(error.value) and 't0ken' not in str(error.value)
+    assert CheckpointLoader.load_checkpoint(secret)['state_dict']['a'] == 1
+    for path in (tmp_path / 'home').rglob('*'):
+        assert 'hunter2' not in str(path) and not (path.is_file() and b'hunter2' in path.read_bytes())
+
+
+def test_what_unpacks_to_more_than_its_size_is_refused(tmp_path):
+    """PyTorch reads compressed members too: a few kilobytes would fill the memory."""
+    torch.save({'a': torch.zeros(10_000_000)}, tmp_path / 'w.pth')
+    with zipfile.ZipFile(tmp_path / 'w.pth') as old, zipfile.ZipFile(tmp_path / 'bomb.pth', 'w') as new:
+        for member in old.infolist():
+            new.writestr(member, old.read(member), zipfile.ZIP_DEFLATED)
+    assert (tmp_path / 'bomb.pth').stat().st_size < 100_000
+    with pytest.raises(CheckpointError, match='bomb.pth'):
+        read_checkpoint(tmp_path / 'bomb.pth')
+
+
+def test_paths_that_cannot_be(tmp_path):
+    os.symlink(tmp_path / 'loop.pth', tmp_path / 'loop.pth')
+    os.mkfifo(tmp_path / 'fifo.pth')
+    for path in (
+        tmp_path / 'loop.pth',
+        tmp_path / 'fifo.pth',
+        tmp_path / ('x' * 300 + '.pth'),
+        'a\0b.pth',
+        '/dev/zero',
+    ):
+        with pytest.raises(CheckpointError, match='checkpoint'):
+            read_checkpoint(path)
+    with pytest.raises(ConfigError, match='~nobody-here'):
+        read_checkpoint('~nobody-here/w.pth')
+
+
+# layouts
+
+PLAIN = {'conv.weight': torch.randn(2, 3), 'conv.module.bias': torch.zeros(2), 'count': torch.tensor(3)}
+
+
+def renamed(rename):
+    return {rename(name): x for name, x in PLAIN.items()}
+
+
+LAYOUTS = {
+    'bare': PLAIN,
+    'mmengine': {'state_dict': PLAIN, 'meta': {}, 'optimizer': {'state': {}}},
+    'timm': {'state_dict': PLAIN, 'arch': 'x', 'args': argparse.Namespace(lr=1)},
+    'mae': {'model': PLAIN, 'optimizer': {}, 'epoch': 3},
+    'tutorial': {'model_state_dict': PLAIN, 'epoch': 3},
+    'small repository': {'net': PLAIN, 'acc': 93.1},
+    'deepspeed': {'module': PLAIN, 'global_steps': 3},
+    'nested': {'state_dict': {'model': PLAIN}},
+    'parallel': {'state_dict': renamed('module.{}'.format)},
+    'compiled': {'model': renamed('_orig_mod.{}'.format)},
+    'compiled in parallel': renamed('module._orig_mod.{}'.format),
+    'parallel and compiled': renamed('_orig_mod.module.{}'.format),
+    'parallel twice': renamed('module.module.{}'.format),
+    'a part compiled': {'state_dict': renamed(lambda name: name.replace('conv.', 'conv._orig_mod.'))},
+}
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_every_layout_gives_the_same_weights(layout, tmp_path):
+    torch.save(LAYOUTS[layout], tmp_path / 'w.pth')
+    found = weights_of(read_checkpoint(tmp_path / 'w.pth'), 'w.pth')
+    assert found.keys() == PLAIN.keys() and all(torch.equal(found[name], x) for name, x in PLAIN.items())
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'w.pth'))['state_dict']
+    assert list(loaded) == list(PLAIN)
+
+
+NAMES = st.lists(st.text('abc01_', min_size=1).filter('_orig_mod'.__ne__), min_size=1, max_size=4).map('.'.join)
+
+
+@given(
+    names=st.sets(NAMES, min_size=1, max_size=6),
+    wrappers=st.lists(st.sampled_from(['module.', '_orig_mod.']), max_size=3),
+    keys=st.lists(st.sampled_from(['state_dict', 'model', 'net']), max_size=3),
+    part=st.text('abc', min_size=1, max_size=1),
+)
+def test_wrappers_leave_no_trace(names, wrappers, keys, part):
+    weights = {name: torch.tensor(float(i)) for i, name in enumerate(sorted(names))}
+    contents = {''.join(wrappers) + name.replace(f'{part}.', f'{part}._orig_mod.'): x for name, x in weights.items()}
+    for key in keys:
+        contents = {key: contents, 'epoch': 3}
+    assert weights_of(contents, 'x.pth') == weights
+
+
+@pytest.mark.parametrize(
+    'contents',
+    [
+        {},
+        {'epoch': 3},
+        {'state_dict': {}},
+        {'state_dict': {'model': {}}},
+        {'state_dict': [torch.zeros(1)]},
+        {3: torch.zeros(1)},
+        [torch.zeros(1)],
+        torch.zeros(1),
+        'text',
+        None,
+        {'a': torch.zeros(1), '_orig_mod.a': torch.ones(1)},
+    ],
+    ids=str,
+)
+def test_what_holds_no_weights(contents, tmp_path):
+    torch.save(contents, tmp_path / 'w.pth')
+    for read in (lambda path: weights_of(read_checkpoint(path), path), CheckpointLoader.load_checkpoint):
+        with pytest.raises(CheckpointError, match='w.pth'):
+            read(str(tmp_path / 'w.pth'))
+
+
+def test_a_checkpoint_that_contains_itself():
+    contents = {'epoch': {}}
+    contents['model'] = contents
+    with pytest.raises(CheckpointError, match='x.pth'):
+        weights_of(contents, 'x.pth')
+
+
+def test_weights_of_a_compiled_network_and_back():
+    plain, compiled = (nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 3)) for _ in range(2))
+    compiled[0] = torch.compile(compiled[0])
+    assert '0._orig_mod.weight' in compiled.state_dict()
+    load_into(compiled, plain.state_dict(), 'f')
+    assert torch.equal(compiled[0].weight, plain[0].weight)
+    load_into(plain, weights_of(torch.compile(compiled).state_dict(), 'f'), 'f')
+
+
+# NaN and infinity
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize(
+    'dtype', [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.float8_e5m2, torch.complex64]
+)
+def test_weights_that_are_not_finite_are_named(value, dtype, tmp_path):
+    weights = {'fine': torch.zeros(3), 'blocks.3.bias': torch.zeros(2, 3, 4)}
+    weights['blocks.3.bias'][1, 2, 3] = value
+    weights['blocks.3.bias'] = weights['blocks.3.bias'].to(dtype)
+    if dtype == torch.complex64:
+        weights['blocks.3.bias'] = weights['blocks.3.bias'] * 1j
+    torch.save(weights, tmp_path / 'w.pth')
+    for read in (lambda path: weights_of(read_checkpoint(path), path), CheckpointLoader.load_checkpoint):
+        with pytest.raises(CheckpointError, match=r'w.pth.*blocks\.3\.bias') as error:
+            read(str(tmp_path / 'w.pth'))
+        assert 'fine' not in str(error.value)
+
+
+@given(
+    shape=st.lists(st.integers(0, 3), max_size=4),
+    dtype=st.sampled_from([torch.float32, torch.float16, torch.int64, torch.bool, torch.uint8]),
+    data=st.data(),
+)
+def test_finite_is_what_torch_calls_finite(shape, dtype, data):
+    x = torch.zeros(shape).to(dtype)
+    if x.numel() and dtype.is_floating_point:
+        place = data.draw(st.integers(0, x.numel() - 1))
+        x.view(-1)[place] = data.draw(st.sampled_from([0.0, 1.0, float('nan'), float('inf')]))
+    x = x.transpose(0, -1) if x.dim() > 1 and data.draw(st.booleans()) else x
+    expected = bool(x.isfinite().all())
+    try:
+        weights_of({'x': x}, 'f')
+        assert expected
+    except CheckpointError:
+        assert not expected
+
+
+def test_repeated_data_takes_no_time():
+    weights_of({'x': torch.zeros(()).expand(10**6, 10**6, 10**3)}, 'f')
+    with pytest.raises(CheckpointError, match='x'):
+        weights_of({'x': torch.tensor(float('nan')).expand(10**6, 10**6)}, 'f')
+
+
+def test_training_from_such_weights_names_the_tensor(tmp_path):
+    toy.runner(tmp_path / 'a', max_iters=1).train()
+    path = tmp_path / 'a' / 'iter_1.pth'
+    contents = torch.load(path, weights_only=False)
+    contents['state_dict']['features.0.weight'][0, 0] = float('nan')
+    torch.save(contents, path)
+    for resume in (True, False):
+        with pytest.raises(CheckpointError, match=f'{path}.*features.0.weight'):
+            toy.runner(tmp_path / 'b', load_from=str(path), resume=resume).train()
 
 
 # fitting
@@ -214,12 +482,7 @@ def test_load_into_lists_what_does_not_fit_and_changes_nothing():
     }
     with pytest.raises(CheckpointError) as error:
         load_into(model, weights, 'some/file.pth')
-    for part in (
-        'some/file.pth',
-        '1 missing in the file: 0.bias',
-        '1 unknown to the network: x.y',
-        '1 of another shape: 1.weight (4, 2) here (3, 2)',
-    ):
+    for part in ('some/file.pth', '0.bias', 'x.y', '1.weight (4, 2) here (3, 2)'):
         assert part in str(error.value)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
@@ -237,7 +500,7 @@ def test_load_into_allows_what_it_is_told_to():
 
 
 def test_a_long_list_is_cut():
-    with pytest.raises(CheckpointError, match=r'20 missing in the file: (\S+ ){8}\.\.\.'):
+    with pytest.raises(CheckpointError, match=r'20 .*: (\d\.(weight|bias), ){8}\.\.\.'):
         load_into(nn.Sequential(*[nn.Linear(1, 1) for _ in range(10)]), {}, 'f')
 
 

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from functools import partial
 from pathlib import Path
 
@@ -122,44 +123,44 @@ def test_failures_that_pass(index, server, acts):
 
 
 @pytest.mark.parametrize(
-    'acts, message',
+    'acts, named',
     [
-        ([404], 'the server answers 404.*A2SG_ZOO_MIRROR'),
-        ([500] * 9, 'the server answers 500'),
-        (['html'], 'a web page where tiny-[0-9a-f]{8}.safetensors is expected'),
-        (['silent'] * 9, 'nothing came for 1 s'),
+        ([404], '404.*A2SG_ZOO_MIRROR'),
+        ([500] * 9, '500'),
+        (['html'], 'tiny-[0-9a-f]{8}.safetensors'),
+        (['silent'] * 9, '1 s'),
     ],
 )
-def test_failures_that_last(index, server, cache, acts, message):
+def test_failures_that_last(index, server, cache, acts, named):
     server.acts += acts
-    with pytest.raises(CheckpointError, match=f'weights tiny: .*{message}'):
+    with pytest.raises(CheckpointError, match=f'tiny.*{named}'):
         pretrained_file('tiny')
     assert not any(name.endswith('.safetensors') for name in kept(cache))
 
 
 def test_wrong_checksum(index, cache):
     change(index, sha256='0' * 64)
-    with pytest.raises(CheckpointError, match='SHA256 hash .* expected sha256:0{64} but got [0-9a-f]{64}. Deleted'):
+    with pytest.raises(CheckpointError, match='tiny.*sha256:0{64}.*[0-9a-f]{64}'):
         pretrained_file('tiny')
     assert kept(cache) == []
 
 
 def test_a_file_cut_short_at_its_source(index, server, cache):
     server.content = CONTENT[:200_000]
-    with pytest.raises(CheckpointError, match='it has 200000 bytes, expected are 300000'):
+    with pytest.raises(CheckpointError, match='tiny.* 200000 .* 300000'):
         pretrained_file('tiny')
     assert kept(cache) == []
 
 
 def test_no_network(index, cache):
     change(index, location='http://127.0.0.1:9/tiny.safetensors')
-    with pytest.raises(CheckpointError, match='weights tiny: .*no connection'):
+    with pytest.raises(CheckpointError, match='tiny.*http://127.0.0.1:9/'):
         pretrained_file('tiny')
 
 
 def test_offline(index, server, cache, monkeypatch):
     monkeypatch.setenv('A2SG_ZOO_OFFLINE', '1')
-    with pytest.raises(CheckpointError, match='not in the cache .*A2SG_ZOO_OFFLINE forbids'):
+    with pytest.raises(CheckpointError, match='tiny.*A2SG_ZOO_OFFLINE'):
         pretrained_file('tiny')
     assert server.requests == []
     monkeypatch.setenv('A2SG_ZOO_OFFLINE', '0')
@@ -180,23 +181,65 @@ def test_mirror(index, server, cache, tmp_path, monkeypatch):
     assert pretrained_file('tiny').read_bytes() == CONTENT and server.requests == []
 
 
+def test_credentials_of_a_mirror_stay_in_the_request(index, server, cache, monkeypatch, caplog, capfd):
+    base = server.url.removesuffix('/files/tiny.safetensors').replace('http://', 'http://me:hunter2@')
+    monkeypatch.setenv('A2SG_ZOO_MIRROR', f'{base}/mirror/?token=t0ken')
+    server.acts += ['drop', 404]
+    with pytest.raises(CheckpointError, match='tiny') as error:
+        pretrained_file('tiny')
+    assert all('Authorization' in headers and path.endswith('?token=t0ken') for path, headers in server.requests)
+    kept_text = [path.read_bytes().decode('latin-1') for path in cache.rglob('*') if path.is_file()]
+    said = [''.join(traceback.format_exception(error.value)), caplog.text, *capfd.readouterr(), *kept_text]
+    # the last lines of a traceback are the messages; those above quote this test's source
+    said[0] = '\n'.join(line for line in said[0].splitlines() if line.startswith('a2sg_zoo.'))
+    assert not any(secret in text for text in said for secret in ('hunter2', 't0ken'))
+    assert pretrained_file('tiny').read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize('mirror', ['http://me:hunter2@[::1', 'http://me:hunt/er2hunter2@host', 'me:hunter2@host//x'])
+def test_credentials_of_what_is_no_mirror(index, cache, monkeypatch, mirror):
+    monkeypatch.setenv('A2SG_ZOO_MIRROR', mirror)
+    with pytest.raises(CheckpointError, match='tiny') as error:
+        pretrained_file('tiny')
+    assert 'hunter2' not in str(error.value)
+
+
+@pytest.mark.parametrize('act', ['endless', 'endless chunks', 'chunked too much'])
+def test_an_answer_that_does_not_end(index, server, cache, act):
+    server.acts += [act]
+    with pytest.raises(CheckpointError, match=f'tiny.* {len(CONTENT)} '):
+        pretrained_file('tiny')
+    assert server.sent < len(CONTENT) + 8_000_000 and kept(cache) == []
+    assert pretrained_file('tiny').read_bytes() == CONTENT
+
+
+def test_a_home_folder_of_nobody(index, monkeypatch):
+    for variable in ('A2SG_ZOO_CACHE', 'A2SG_HOME'):
+        monkeypatch.setenv(variable, '~nobody-here/cache')
+        with pytest.raises(ConfigError, match='~nobody-here'):
+            pretrained_file('tiny')
+        with pytest.raises(ConfigError, match='~nobody-here'):
+            locate('~nobody-here/x.pth')
+        monkeypatch.delenv(variable)
+
+
 def test_files_on_a_disk_are_used_where_they_are(index, server, cache, tmp_path):
     path = tmp_path / 'with space.safetensors'
     path.write_bytes(CONTENT)
     change(index, location=path.as_uri())
     assert pretrained_file('tiny') == path and not cache.exists() and server.requests == []
     path.write_bytes(CONTENT[:-5])
-    with pytest.raises(CheckpointError, match='is not the file that .* tells of: it has 299995 bytes'):
+    with pytest.raises(CheckpointError, match='tiny.*with space.safetensors.* 299995 '):
         pretrained_file('tiny')
     path.unlink()
-    with pytest.raises(CheckpointError, match='cannot be read: No such file'):
+    with pytest.raises(CheckpointError, match='tiny.*with space.safetensors'):
         pretrained_file('tiny')
 
 
 def test_a_cache_that_cannot_be_written(index, server, cache, tmp_path, monkeypatch):
     (tmp_path / 'file').write_text('')
     monkeypatch.setenv('A2SG_ZOO_CACHE', str(tmp_path / 'file' / 'cache'))
-    with pytest.raises(CheckpointError, match='the cache cannot be written: .*A2SG_ZOO_CACHE'):
+    with pytest.raises(CheckpointError, match='tiny.*A2SG_ZOO_CACHE'):
         pretrained_file('tiny')
     assert server.requests == []
 
@@ -209,22 +252,16 @@ def test_a_read_only_cache_that_has_the_file_serves_it(fetch_as_anyone, server):
     assert fetch_there() == str(path) and len(server.requests) == 1 and kept(cache) == before
 
 
-@pytest.mark.parametrize(
-    'mode, message',
-    [
-        (0o555, r'weights tiny: \S+ cannot be written: Permission denied; .*A2SG_ZOO_CACHE'),
-        (0o000, 'weights tiny: the cache cannot be written: .*Permission denied; set A2SG_ZOO_CACHE'),
-    ],
-)
-def test_a_cache_that_is_forbidden(fetch_as_anyone, server, mode, message):
+@pytest.mark.parametrize('mode', [0o555, 0o000])
+def test_a_cache_that_is_forbidden(fetch_as_anyone, server, mode):
     fetch_there, cache = fetch_as_anyone
     cache.chmod(mode)
-    assert re.match(message, fetch_there()) and server.requests == []
+    assert re.search(f'tiny.*{cache}.*A2SG_ZOO_CACHE', fetch_there()) and server.requests == []
 
 
 def test_a_cache_on_a_full_disk(index, small_disk, monkeypatch):
     monkeypatch.setenv('A2SG_ZOO_CACHE', str(small_disk))
-    with pytest.raises(CheckpointError, match=f'weights tiny: not enough space in {small_disk}'):
+    with pytest.raises(CheckpointError, match=f'tiny.*{small_disk}'):
         pretrained_file('tiny')
     assert kept(small_disk) == []
 
@@ -240,12 +277,12 @@ def test_a_folder_of_the_name_does_not_hide_the_weights(index, cache, tmp_path, 
 
 @pytest.mark.parametrize('name', ['../../evil', '/etc/evil', '..', 'a/../../b'])
 def test_names_do_not_climb_out_of_the_cache(index, cache, name):
-    with pytest.raises(ConfigError, match='no weights named'):
+    with pytest.raises(ConfigError, match=re.escape(name)):
         pretrained_file(name)
     contents = json.loads(index.read_text())
     contents['models'][name] = contents['models'].pop('tiny')
     index.write_text(json.dumps(contents))
-    with pytest.raises(ConfigError, match='cannot be a name'):
+    with pytest.raises(ConfigError, match=re.escape(name)):
         pretrained_file(name)
 
 
@@ -256,7 +293,7 @@ def test_a_pickle_with_code(index, server, tmp_path):
 
     server.content = pickle.dumps(Evil())
     change(index, size=len(server.content), sha256=hashlib.sha256(server.content).hexdigest())
-    with pytest.raises(CheckpointError, match='it is no checkpoint'):
+    with pytest.raises(CheckpointError, match='tiny.*safetensors'):
         a2sg_zoo.get_model('tiny')
     assert not (tmp_path / 'trace').exists()
 
@@ -265,7 +302,7 @@ def test_the_disk_is_full(index, cache):
     """The system refuses to let a file grow beyond 100,000 bytes."""
     full = process(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
     printed, stderr = full.communicate(timeout=60)
-    assert 'weights tiny: ' in printed and 'cannot be written: File too large' in printed, stderr
+    assert 'tiny' in printed and str(cache) in printed, stderr
     assert not any(name.endswith('.safetensors') for name in kept(cache))
     assert pretrained_file('tiny').read_bytes() == CONTENT
 
@@ -319,7 +356,7 @@ def test_shipped_weights(cache, tmp_path, monkeypatch):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match='is not the file that .* tells of: its sha256 is'):
+    with pytest.raises(CheckpointError, match=f'tiny.*{path}.*{hashlib.sha256(data).hexdigest()}'):
         a2sg_zoo.get_model('tiny')
 
 
@@ -344,9 +381,9 @@ def test_hub(index, server, cache, monkeypatch, revision):
     assert asked == {f'/me/repo/resolve/{revision[1:] or "main"}/deep/tiny.safetensors'}
     path.unlink()
     server.content = CONTENT[::-1]
-    with pytest.raises(CheckpointError, match='hf:me/repo.* is not the file it should be: its sha256'):
+    with pytest.raises(CheckpointError, match=f'hf:me/repo.*{hashlib.sha256(CONTENT[::-1]).hexdigest()}'):
         pretrained_file('tiny')
     assert kept(cache) == []
     server.acts += [404] * 9
-    with pytest.raises(CheckpointError, match='hf:me/repo.* cannot be fetched'):
+    with pytest.raises(CheckpointError, match='hf:me/repo'):
         pretrained_file('tiny')

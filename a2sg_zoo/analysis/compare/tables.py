@@ -1,12 +1,11 @@
 """A comparison as tables, CSV and JSON."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from a2sg_zoo.analysis.compare.groups import Group, cell_of, spearman
+from a2sg_zoo.utils.csv_text import csv_text
 
 # {title of a table: (section, {measure: title of its column})}
 COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
@@ -113,24 +112,21 @@ def notes(groups: Sequence[Group], failed: Mapping[Path, str]) -> list[str]:
 
 def as_csv(groups: Sequence[Group]) -> str:
     """Return every number of every run as CSV, one number on each line."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator='\n')
-    writer.writerow(['group', 'method', 'seed', 'run', 'measure', 'value', 'undefined'])
-    for group in groups:
-        for entry in group.entries:
-            for measure, value in entry.values.items():
-                writer.writerow(
-                    [
-                        group.title,
-                        entry.run.method,
-                        entry.run.seed,
-                        entry.run.path,
-                        measure,
-                        '' if value is None else repr(value),
-                        entry.undefined.get(measure, ''),
-                    ]
-                )
-    return file.getvalue()
+    rows = (
+        [
+            group.title,
+            entry.run.method,
+            entry.run.seed,
+            entry.run.path,
+            measure,
+            value,
+            entry.undefined.get(measure, ''),
+        ]
+        for group in groups
+        for entry in group.entries
+        for measure, value in entry.values.items()
+    )
+    return csv_text(['group', 'method', 'seed', 'run', 'measure', 'value', 'undefined'], rows)
 
 
 def as_json(groups: Sequence[Group], failed: Mapping[Path, str]) -> str:

@@ -1,67 +1,62 @@
-"""Figures of a report as inline SVG, which takes the colour of the text around it, in light and in dark pages."""
+"""The figures of a report as inline SVG, in the colour of the text around them, for light and dark pages.
+
+Methods are told apart by their place and their name, never by colour alone, so that any number of them can be compared.
+"""
 
 import io
 import os.path
 import re
 import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
-# Okabe and Ito's colours, told apart by colour-blind readers too, without black and yellow, which one of a light and
-# a dark page would swallow
-COLOURS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9']
-MARKERS = 'osD^vPX*<>hd'
-LINES = ['-', '--', '-.', ':']
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure  # not pyplot: no window system, no global state
+
+from a2sg_zoo.benchmark.reports.report import Table
+from a2sg_zoo.utils.palette import BLUE, VERMILION
+
 # stands for the page's colour of text until the SVG is written
 _INK = '#010203'
 _INKED = ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color')
 _LOOK = {
-    'font.size': 9,
-    'axes.titlesize': 9,
-    'axes.grid': True,
-    'grid.color': '#88888880',
-    'grid.linewidth': 0.4,
+    'font.size': 8,
+    'font.family': 'sans-serif',
+    'font.sans-serif': ['DejaVu Sans', 'Arial'],
+    'axes.titlesize': 8,
     'axes.spines.top': False,
     'axes.spines.right': False,
+    'axes.linewidth': 0.6,
     'legend.frameon': False,
     'svg.fonttype': 'none',
+    'savefig.dpi': 100,
 }
+_PANELS = 5  # panels in a row
+_LABELS = 12  # layers that a panel of widths names at most
+
+Curve = list[tuple[float, float, float, float]]
+"""Points (iteration, mean, least, greatest) of a curve over seeds."""
 
 
-def style(i):
-    """Colour, line and marker of the i-th method; no two of the first 24 agree in colour and line."""
-    return dict(
-        color=COLOURS[i % len(COLOURS)],
-        linestyle=LINES[i // len(COLOURS) % len(LINES)],
-        marker=MARKERS[i % len(MARKERS)],
-    )
-
-
-def figures(table, prefix):
-    """[(caption, SVG)] of a table: accuracy against cost, learning curves, and beta for the methods that adapt it.
+def figures(table: Table, prefix: str) -> list[tuple[str, str]]:
+    """Draw the figures of a table: scores beside costs, learning curves, and widths of the methods that adapt them.
 
     Args:
-        prefix: of the ids in the SVGs; unique on a page.
+        table: the table.
+        prefix: beginning of the ids in the SVGs, unique on a page.
+
+    Returns:
+        (caption, SVG) of each figure.
     """
-    import matplotlib
-
     with matplotlib.rc_context({**dict.fromkeys(_INKED, _INK), **_LOOK, 'svg.hashsalt': prefix}):
-        drawn = [_accuracy_against_cost(table), *_learning_curves(table)]
-        drawn += [_windows(method, runs) for method, runs in table.results.items()]
-        return [
-            (caption, _svg(figure, f'{prefix}-{i}', caption))
-            for i, (caption, figure) in enumerate(item for item in drawn if item)
-        ]
+        drawn = [*_scores(table), *_learning_curves(table), *_widths(table)]
+        return [(caption, _svg(figure, f'{prefix}-{i}', caption)) for i, (caption, figure) in enumerate(drawn)]
 
 
-def _subplots(columns=1, width=7.0, height=3.8, **kwargs):
-    # not pyplot: no window system, no global state
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout='constrained')
-    return figure, figure.subplots(1, columns, squeeze=False, **kwargs)[0]
-
-
-def _svg(figure, prefix, caption):
+def _svg(figure: Figure, prefix: str, caption: str) -> str:
     file = io.BytesIO()
     figure.savefig(file, format='svg', transparent=True, metadata=dict(Date=None, Creator=None))
     svg = file.getvalue().decode()
@@ -69,135 +64,171 @@ def _svg(figure, prefix, caption):
     svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.S)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(href="|url\()#', rf'\1#{prefix}-', svg)
+    svg = _shortened(svg)
     # the page sets the size; the viewBox keeps the proportions
     head, rest = svg.split('>', 1)
     width = re.search(r'\bwidth="([\d.]+)pt"', head)[1]
     head = re.sub(r'\b(width|height)="[^"]*"', '', head)
-    label = escape(caption)
-    return f'{head} role="img" aria-label="{label}" style="max-width:{width}pt">{rest}'
+    return f'{head} role="img" aria-label="{escape(caption)}" style="max-width:{width}pt">{rest}'
 
 
-def _legend(figure, handles, labels):
-    figure.legend(handles, labels, loc='outside right upper', fontsize=8)
+def _shortened(svg: str) -> str:
+    """The same picture in half the bytes: a tenth of a point is finer than a screen, and indentation is not needed."""
+    numbers = re.compile(r'(?<=\.\d)\d+')
+    svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: numbers.sub('', found[0]), svg)
+    svg = re.sub(r' d="[^"]*"', lambda found: ' ' + ' '.join(found[0].split()), svg)
+    return re.sub(r'>\s+<', '><', svg)
 
 
-def _accuracy_against_cost(table):
-    rows = [(i, r) for i, r in enumerate(table.rows) if r['mean'] is not None and r['relative_cost'] is not None]
+def _scores(table: Table) -> Iterator[tuple[str, Figure]]:
+    """The mean score of each method with its interval, beside the time of its training step."""
+    rows = [row for row in table.rows if row['mean'] is not None]
     if not rows:
-        return None
-    figure, (axis,) = _subplots()
-    for i, row in rows:
-        look = style(i)
-        error = None if row['ci_low'] is None else [[row['mean'] - row['ci_low']], [row['ci_high'] - row['mean']]]
+        return
+    figure = Figure(figsize=(7, 0.22 * len(rows) + 1), layout='constrained')
+    scores, costs = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    for y, row in enumerate(rows):
         few = row['seeds_done'] < row['seeds_planned']
-        axis.errorbar(
-            row['relative_cost'],
-            row['mean'],
-            error,
-            fmt=look['marker'],
-            color=look['color'],
-            capsize=3,
-            markersize=6,
-            markerfacecolor='none' if few else look['color'],
-            label=row['method'] + (f' ({row["seeds_done"]} of {row["seeds_planned"]} seeds)' if few else ''),
+        look = dict(fmt='o', color=VERMILION if row['method'] == table.reference else BLUE, markersize=5, capsize=2)
+        look['markerfacecolor'] = 'none' if few else look['color']
+        error = None if row['ci_low'] is None else [[row['mean'] - row['ci_low']], [row['ci_high'] - row['mean']]]
+        scores.errorbar(row['mean'], y, xerr=error, **look)
+        if row['relative_cost'] is not None:
+            costs.errorbar(row['relative_cost'], y, **look)
+        if row['method'] == table.reference:
+            scores.axvline(row['mean'], color=VERMILION, linestyle=':', linewidth=0.8, zorder=0)
+            costs.axvline(1, color=VERMILION, linestyle=':', linewidth=0.8, zorder=0)
+    scores.set_yticks(range(len(rows)), [_label(row) for row in rows])
+    scores.set_ylim(len(rows) - 0.5, -0.5)
+    for axis in (scores, costs):
+        axis.tick_params(axis='y', length=0)
+    scores.set_xlabel(f'{table.metric}, mean and 95 % interval')
+    costs.set_xlabel(f'time of a step / {table.reference}')
+    costs.set_xlim(left=0)
+    yield f'{table.network} on {table.dataset}: {table.metric}, and what training costs', figure
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    few = row['seeds_done'] < row['seeds_planned']
+    return row['method'] + (f' ({row["seeds_done"]} of {row["seeds_planned"]} seeds)' if few else '')
+
+
+def _learning_curves(table: Table) -> Iterator[tuple[str, Figure]]:
+    """A panel for each method, with the reference in every panel."""
+    for key, name in (('loss', 'training loss'), ('metric', f'{table.metric} on validation data')):
+        curves = {
+            method: curve
+            for method, runs in table.results.items()
+            if (curve := _over_seeds([_curve(run, key) for run in runs.values()]))
+        }
+        if not curves:
+            continue
+        figure, panels = _panels(len(curves))
+        for axis, (method, curve) in zip(panels, curves.items()):
+            if table.reference in curves and method != table.reference:
+                x, mean, *_ = zip(*curves[table.reference])
+                axis.plot(x, mean, color=VERMILION, linewidth=0.8, linestyle='--')
+            x, mean, least, greatest = zip(*curve)
+            colour = VERMILION if method == table.reference else BLUE
+            axis.fill_between(x, least, greatest, color=colour, alpha=0.2, linewidth=0)
+            axis.plot(x, mean, color=colour, linewidth=1.2)
+            axis.set_title(method)
+        figure.supxlabel('iteration')
+        figure.supylabel(name)
+        yield (
+            f'{table.network} on {table.dataset}: {name}, mean over seeds, and from the least to the greatest; dashed: '
+            f'{table.reference}',
+            figure,
         )
-    axis.set_xlabel(f'time a training step, relative to {table.reference} (median)')
-    axis.set_ylabel(f'{table.metric}, mean and 95 % interval')
-    axis.margins(0.08)
-    _legend(figure, *axis.get_legend_handles_labels())
-    return f'{table.network} on {table.dataset}: {table.metric} against the cost of training', figure
 
 
-def _learning_curves(table):
-    found = [
-        (name, key, label)
-        for name, key, label in (
-            ('training loss', 'loss', 'training loss'),
-            ('learning curves', 'metric', f'{table.metric} on validation data'),
-        )
-        if any(_curve(run, key) for runs in table.results.values() for run in runs.values())
-    ]
-    for name, key, label in found:
-        figure, (axis,) = _subplots()
-        for i, (method, runs) in enumerate(table.results.items()):
-            curve = _over_seeds([_curve(run, key) for run in runs.values()])
-            if curve:
-                look = style(i)
-                x, mean, low, high = zip(*curve)
-                axis.plot(
-                    x,
-                    mean,
-                    label=method,
-                    linewidth=1.4,
-                    color=look['color'],
-                    linestyle=look['linestyle'],
-                    marker=look['marker'],
-                    markersize=4,
-                    markevery=max(1, len(x) // 8),
-                )
-                axis.fill_between(x, low, high, color=look['color'], alpha=0.12, linewidth=0)
-        axis.set_xlabel('iteration')
-        axis.set_ylabel(label)
-        _legend(figure, *axis.get_legend_handles_labels())
-        yield f'{table.network} on {table.dataset}: {name}, mean over seeds, and from the least to the greatest', figure
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    columns = min(count, _PANELS)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(1.5 * columns + 0.6, 1.15 * rows + 0.5), layout='constrained')
+    axes = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    for axis in axes[max(count - columns, 0) : count]:  # above an empty place of the last row, too
+        axis.tick_params(labelbottom=True)
+    return figure, axes[:count]
 
 
-def _curve(run, key):
-    return (run.get('curves') or {}).get(key) or []
+def _curve(run: Mapping[str, Any], key: str) -> list:
+    return run['curves'].get(key) or []
 
 
-def _over_seeds(curves):
-    """[(iteration, mean, least, greatest)] over the curves [[iteration, value], ...] that have all of them."""
-    curves = [{x: y for x, y in curve if y is not None} for curve in curves if curve]
-    if not curves:
+def _over_seeds(curves: Sequence[Sequence[tuple[float, float | None]]]) -> Curve:
+    """Mean, least and greatest value over seeds, at the iterations that all curves have."""
+    by_iteration = [{x: y for x, y in curve if y is not None} for curve in curves if curve]
+    if not by_iteration:
         return []
-    common = set.intersection(*(set(curve) for curve in curves))
-    return [
-        (x, statistics.fmean(ys), min(ys), max(ys)) for x in sorted(common) for ys in [[curve[x] for curve in curves]]
-    ]
+    common = set.intersection(*(set(curve) for curve in by_iteration))
+    values = {x: [curve[x] for curve in by_iteration] for x in sorted(common)}
+    return [(x, statistics.fmean(ys), min(ys), max(ys)) for x, ys in values.items()]
 
 
-def _windows(method, runs):
-    """beta of each layer over training, a panel a time step, mean over seeds; None if no window ever moves."""
-    curves = [(run.get('curves') or {}).get('beta') or {} for run in runs.values()]
+def _widths(table: Table) -> Iterator[tuple[str, Figure]]:
+    """The width of each layer and time step over training, for the methods that change it."""
+    found = {method: grid for method, runs in table.results.items() if (grid := _width_grid(runs)) is not None}
+    if not found:
+        return
+    steps = max(len(grids) for _, _, grids in found.values())
+    figure = Figure(
+        figsize=(min(1.6 * steps + 1.8, 9), sum(_panel_height(layers) for layers, *_ in found.values()) + 0.4),
+        layout='constrained',
+    )
+    heights = [_panel_height(layers) for layers, *_ in found.values()]
+    axes = figure.subplots(len(found), steps, squeeze=False, height_ratios=heights)
+    values = np.concatenate([grid.ravel() for _, _, grids in found.values() for grid in grids])
+    image = None
+    for row, (method, (layers, iterations, grids)) in zip(axes, found.items()):
+        for t, axis in enumerate(row):
+            if t >= len(grids):
+                axis.set_visible(False)
+                continue
+            image = axis.pcolormesh(
+                iterations,
+                range(len(layers)),
+                grids[t],
+                cmap='viridis',
+                vmin=values.min(),
+                vmax=values.max(),
+                shading='nearest',
+                rasterized=True,
+            )
+            axis.invert_yaxis()
+            axis.label_outer()
+            every = -(-len(layers) // _LABELS)
+            axis.set_yticks(range(0, len(layers), every), layers[::every] if t == 0 else [])
+            axis.tick_params(length=2)
+            if axis.get_subplotspec().is_first_row():
+                axis.set_title(f't = {t + 1}')
+        row[0].set_ylabel(method)
+    figure.supxlabel('iteration')
+    figure.colorbar(image, ax=axes, label='width beta', shrink=min(1, 2 / figure.get_figheight()))
+    yield (
+        f'{table.network} on {table.dataset}: width beta of each layer (rows) and time step (columns) over training, '
+        'mean over seeds',
+        figure,
+    )
+
+
+def _panel_height(layers: Sequence[str]) -> float:
+    return 0.11 * min(len(layers), _LABELS) + 0.35
+
+
+def _width_grid(runs: Mapping[int, Any]) -> tuple[list[str], list[float], list[np.ndarray]] | None:
+    """(layers, iterations, [width (layer, iteration) of each time step]), means over seeds; None if no width moves."""
+    curves = [_curve(run, 'beta') or {} for run in runs.values()]
     layers = [name for name in next(iter(curves), {}) if all(c.get(name) for c in curves)]
-    values = {beta for c in curves for name in layers for _, betas in c[name] for beta in betas}
-    if len(values) < 2:
+    if len({beta for c in curves for name in layers for _, betas in c[name] for beta in betas}) < 2:
         return None
-    import matplotlib
-
-    T = max(len(betas) for c in curves for name in layers for _, betas in c[name])
-    few = len(layers) <= 8
-    start = _common_start(layers)
-    figure, axes = _subplots(T, width=min(2.2 + 2.1 * T, 11), height=3.6, sharey=True)
-    colours = matplotlib.colormaps['viridis']
-    for t, axis in enumerate(axes):
-        for i, name in enumerate(layers):
-            per_seed = [[(x, betas[t]) for x, betas in c[name] if t < len(betas)] for c in curves]
-            curve = _over_seeds(per_seed)
-            if curve:
-                x, mean, low, high = zip(*curve)
-                # viridis without its dark and its bright end, for dark and for bright pages
-                colour = colours(0.25 + 0.6 * i / max(len(layers) - 1, 1))
-                axis.plot(
-                    x,
-                    mean,
-                    color=colour,
-                    linestyle=LINES[i % len(LINES)] if few else '-',
-                    linewidth=1.4 if few else 1,
-                    label=name[start:],
-                )
-                if few:
-                    axis.fill_between(x, low, high, color=colour, alpha=0.12, linewidth=0)
-        axis.set_title(f't = {t + 1}')
-        axis.set_xlabel('iteration')
-    axes[0].set_ylabel('window half-width beta')
-    _legend(figure, *axes[0].get_legend_handles_labels())
-    return f'{method}: beta of each layer and time step over training, mean over seeds', figure
-
-
-def _common_start(names):
-    """Length of the parts of dotted names that all share."""
-    if len(names) < 2:
-        return 0
-    return os.path.commonprefix(names).rfind('.') + 1
+    iterations = sorted(set.intersection(*({x for x, _ in c[name]} for c in curves for name in layers)))
+    steps = min(len(betas) for c in curves for name in layers for _, betas in c[name])
+    if not iterations or not steps:
+        return None
+    # (seed, layer, iteration, time step)
+    grid = np.array([[[dict(c[name])[x][:steps] for x in iterations] for name in layers] for c in curves], float)
+    start = os.path.commonprefix(layers).rfind('.') + 1 if len(layers) > 1 else 0
+    return [name[start:] for name in layers], iterations, list(np.moveaxis(grid.mean(0), -1, 0))

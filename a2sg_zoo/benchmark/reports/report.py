@@ -1,19 +1,17 @@
-"""From the results of runs to the tables of a report: what was measured, over which seeds, and what is missing.
-
-A number in a table comes from finished runs of one code version on one state of the data. Whatever else is found, or
-is not found, is a gap: it is counted and given with its reason, never filled.
-"""
+"""Builds the tables of a report from the results of a suite's runs."""
 
 import json
-import math
-import re
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
+from a2sg_zoo.benchmark.reports.selection import AXES, Result, select, short
 from a2sg_zoo.benchmark.reports.statistics import compare, holm, summarize
+from a2sg_zoo.benchmark.suites.checks import is_finite
+from a2sg_zoo.benchmark.suites.results import run_name
 from a2sg_zoo.errors import ConfigError, DataError
 
 
@@ -22,8 +20,11 @@ class Table:
     """One network on one data set.
 
     Attributes:
-        network, dataset, metric, reference: what it is about.
-        rows: a flat dict a method, with the keys of `COLUMNS`; None where a figure does not exist.
+        network: name of the network.
+        dataset: name of the data set.
+        metric: metric that the methods are compared by.
+        reference: method that the others are compared with.
+        rows: one dictionary for each method, with the keys of `COLUMNS`; None where a figure does not exist.
         results: {method: {seed: result}} of the runs behind the rows.
     """
 
@@ -31,30 +32,37 @@ class Table:
     dataset: str
     metric: str
     reference: str
-    rows: list
-    results: dict
+    rows: list[dict[str, Any]]
+    results: dict[str, dict[int, Result]]
 
 
 @dataclass
 class Report:
-    """Facts about the suite as (name, text), tables, notes on what concerns no row, and sources of published figures
-    with their numbers."""
+    """The report of a suite.
+
+    Attributes:
+        title: its heading.
+        facts: (name, text) of what was run, and how.
+        tables: one for each network and data set.
+        notes: sentences on results that stand in no row.
+        sources: sources of published figures, in the order of their numbers.
+    """
 
     title: str
-    facts: list
-    tables: list
-    notes: list = field(default_factory=list)
-    sources: list = field(default_factory=list)
+    facts: list[tuple[str, str]]
+    tables: list[Table]
+    notes: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
 
 
-# keys of a row, in the order of the CSV, with what they mean
+# {key of a row: what it is}, in the order of the CSV
 COLUMNS = dict(
     network='network',
     dataset='data set',
     method='method',
-    metric='what mean, std and differences are of',
+    metric='metric that mean, std and differences are of',
     seeds_planned='seeds planned',
-    seeds_done='seeds whose run is finished and sound',
+    seeds_done='seeds with a finished, sound run',
     mean='mean over the seeds',
     std='sample standard deviation (n - 1)',
     ci_low='95 % confidence interval of the mean (t)',
@@ -66,44 +74,47 @@ COLUMNS = dict(
     difference_high='95 % confidence interval of the difference (t)',
     t_p='paired t test, two-sided p',
     t_p_holm='the same, adjusted by Holm over the methods of the table',
-    wilcoxon_p='Wilcoxon signed-rank test, two-sided exact p',
+    wilcoxon_p='Wilcoxon signed-rank test, two-sided p; exact for up to 13 pairs',
     wilcoxon_p_holm='the same, adjusted by Holm over the methods of the table',
-    relative_cost='median seconds a training step over those of the reference',
+    relative_cost='median seconds of a training step over those of the reference',
     seconds_per_step='median over the seeds',
     train_seconds='mean over the seeds',
     peak_memory_mb='largest over the seeds, 10^6 bytes',
-    firing_rate='spikes a neuron and time step, mean over the seeds',
-    sops='additions caused by spikes, an image, mean over the seeds',
-    macs='multiply-accumulates of real-valued input, an image, mean over the seeds',
-    energy_uj='4.6 pJ a MAC + 0.9 pJ a SOP, an image, microjoule, mean over the seeds',
+    firing_rate='spikes for each neuron and time step, mean over the seeds',
+    sops='additions caused by spikes, for an image, mean over the seeds',
+    macs='multiply-accumulates of real-valued input, for an image, mean over the seeds',
+    energy_uj='4.6 pJ for a MAC + 0.9 pJ for a SOP, for an image, microjoule, mean over the seeds',
     published='figure of a publication, not ours',
-    published_source='where it stands',
+    published_source='its source',
     gaps='missing seeds, each with its reason',
 )
 
 
-def build_report(results, problems, plan, metric='top1', reference='tri'):
-    """A `Report` of the results of one suite.
+def build_report(
+    results: Sequence[Result],
+    problems: Sequence[tuple[Any, str]],
+    plan: Mapping[str, Any],
+    metric: str = 'top1',
+    reference: str = 'tri',
+) -> Report:
+    """Build the report of a suite.
 
     Args:
-        results: dicts as the runner writes them (network, dataset, method, seed, status, reason, code, data, versions,
-            started, metrics, cost, activity, curves).
-        problems: [(file name, reason)] of results that could not be read or are not to be trusted.
-        plan: dict with name, command, and what was to be run: networks, datasets, methods, seeds, and published, a list
-            of dict(network, dataset, method, value, source). Whatever is absent is taken from the results.
+        results: results of its runs, from `load_results`.
+        problems: (file, what is wrong) of results that do not count, from `load_results`.
+        plan: what was to be run, from `read_plan`: name, command, networks, datasets, methods, seeds, published figures
+            [dict(network, dataset, method, value, source)], and the identity of each run. Whatever is absent is taken
+            from the results.
         metric: key of the results' metrics.
         reference: method to compare with.
 
     Raises:
         DataError: there is no result at all.
-        ConfigError: no method has the reference's name, or no run the metric.
+        ConfigError: no method has the name `reference`, or no run has the metric.
     """
     if not results and not problems:
         raise DataError('there are no results to report; run the benchmark first')
-    axes = {
-        key: list(plan.get(f'{key}s') or dict.fromkeys(sorted(r[key] for r in results)))
-        for key in ('network', 'dataset', 'method', 'seed')
-    }
+    axes = {axis: list(plan.get(f'{axis}s') or dict.fromkeys(sorted(r[axis] for r in results))) for axis in AXES}
     if reference not in axes['method']:
         raise ConfigError(
             f'the reference method {reference!r} is not in the suite; it has {", ".join(axes["method"]) or "no method"}'
@@ -111,89 +122,27 @@ def build_report(results, problems, plan, metric='top1', reference='tri'):
     measured = {name for r in results if r['status'] == 'finished' for name in r['metrics']}
     if measured and metric not in measured:
         raise ConfigError(f'no run has the metric {metric!r}; there are {", ".join(sorted(measured))}')
-    cells, notes = _cells(results, problems, axes)
-    sources, published, beside = _published(plan.get('published') or (), axes)
-    notes += beside
+    cells, notes = select(results, problems, plan, axes)
+    sources, published, without_table = _published(plan.get('published') or (), axes)
     tables = [
         _table(network, dataset, axes, cells, published, metric, reference)
         for network in axes['network']
         for dataset in axes['dataset']
     ]
-    # a suite need not run each network on each data set; without a plan nothing says that it was meant to
+    # Without a plan, nothing says that each network was to run on each data set.
     tables = [
         t
         for t in tables
-        if plan.get('networks')
-        or any(row['seeds_done'] for row in t.rows)
-        or any('no result' not in row['gaps'] for row in t.rows)
+        if plan.get('networks') or any(row['seeds_done'] or 'no result' not in row['gaps'] for row in t.rows)
     ]
-    return Report(
-        f'Benchmark: {plan.get("name") or "results"}', _facts(results, problems, plan, tables), tables, notes, sources
-    )
+    title = f'Benchmark: {plan.get("name") or "results"}'
+    return Report(title, _facts(results, problems, plan, tables), tables, notes + without_table, sources)
 
 
-def read_plan(folder):
-    """What the suite of a folder was to run, from its `suite.json`, for `build_report`; {} without that file."""
-    path = Path(folder) / 'suite.json'
-    if not path.exists():
-        return {}
-    try:
-        plan = json.loads(path.read_text())
-    except ValueError as error:
-        raise DataError(
-            f'{path} is damaged ({error}); run the benchmark once more: it writes the file anew and keeps the results'
-        ) from error
-    if not isinstance(plan, dict):
-        raise DataError(f'{path} does not describe a suite; it must be a JSON object')
-    return plan
-
-
-def _name(network, dataset, method, seed):
-    return f'{network}-{dataset}-{method}-s{seed}'
-
-
-def _cells(results, problems, axes):
-    """{run's name: result or reason of the gap}, and notes on what has no place in the tables."""
-    newest = max(results, key=lambda r: str(r.get('started')), default={})
-    code = newest.get('code')
-    data = {}
-    for r in sorted(results, key=lambda r: str(r.get('started'))):
-        if r.get('code') == code:
-            data[r['dataset']] = _plain(r.get('data'))
-    counts = Counter(_name(r['network'], r['dataset'], r['method'], r['seed']) for r in results)
-    planned = {
-        _name(n, d, m, s)
-        for n in axes['network']
-        for d in axes['dataset']
-        for m in axes['method']
-        for s in axes['seed']
-    }
-    cells, notes = {}, []
-    for r in results:
-        name = _name(r['network'], r['dataset'], r['method'], r['seed'])
-        if name not in planned:
-            notes.append(f'{name}: a result of a run that the suite does not name; left out')
-        elif counts[name] > 1:
-            cells[name] = f'{counts[name]} results claim this run'
-        elif r['status'] != 'finished':
-            cells[name] = f'failed: {_one_line(r.get("reason") or "no reason given")}'
-        elif r.get('code') != code:
-            cells[name] = f'made by another code version ({_short(r.get("code"))}; this report is of {_short(code)})'
-        elif _plain(r.get('data')) != data[r['dataset']]:
-            cells[name] = 'run on other data than the rest'
-        else:
-            cells[name] = r
-    for file, reason in problems:
-        name = re.sub(r'\.json$', '', str(file).replace('\\', '/').rsplit('/', 1)[-1])
-        if name in planned:
-            cells[name] = _one_line(reason)
-        else:
-            notes.append(f'{name}: {_one_line(reason)}')
-    return cells, notes
-
-
-def _published(entries, axes):
-    """(sources in order, {(network, dataset, method): (value, source)}, notes on entries without a table)."""
+def _published(
+    entries: Iterable[Mapping[str, Any]], axes: Mapping[str, Sequence]
+) -> tuple[list[str], dict[tuple[str, str, str], tuple[float, str]], list[str]]:
+    """(sources in order, {(network, dataset, method): (value, source)}, notes on figures without a table)."""
     sources, found, notes = [], {}, []
     for entry in entries:
         key = entry['network'], entry['dataset'], entry['method']
@@ -206,39 +155,48 @@ def _published(entries, axes):
     return sources, found, notes
 
 
-def _table(network, dataset, axes, cells, published, metric, reference):
-    seeds, sound, gaps = axes['seed'], {}, {}
+def _table(
+    network: str,
+    dataset: str,
+    axes: Mapping[str, Sequence],
+    cells: Mapping[str, Result | str],
+    published: Mapping[tuple[str, str, str], tuple[float, str]],
+    metric: str,
+    reference: str,
+) -> Table:
+    sound: dict[str, dict[int, Result]] = {method: {} for method in axes['method']}
+    gaps: dict[str, dict[int, str]] = {method: {} for method in axes['method']}
     for method in axes['method']:
-        sound[method], gaps[method] = {}, {}
-        for seed in seeds:
-            cell = cells.get(_name(network, dataset, method, seed), 'no result')
-            if isinstance(cell, dict) and not _is_number(cell['metrics'].get(metric)):
+        for seed in axes['seed']:
+            cell = cells.get(run_name(network, dataset, method, seed), 'no result')
+            if isinstance(cell, dict) and not is_finite(cell['metrics'].get(metric)):
                 cell = f'finished without a finite {metric}'
             (sound if isinstance(cell, dict) else gaps)[method][seed] = cell
     values = {method: {s: float(r['metrics'][metric]) for s, r in runs.items()} for method, runs in sound.items()}
     comparisons = {m: compare(values[m], values[reference]) for m in axes['method'] if m != reference}
     t_holm = holm({m: c.t_p for m, c in comparisons.items()})
     wilcoxon_holm = holm({m: c.wilcoxon_p for m, c in comparisons.items()})
-    base = _over(sound[reference], statistics.median, 'cost', 'seconds_per_step')
+    reference_seconds = _over(sound[reference], statistics.median, 'cost', 'seconds_per_step')
     rows = []
-    others = [m for n, d, m in published if (n, d) == (network, dataset) and m not in axes['method']]
-    for method in [*axes['method'], *dict.fromkeys(others)]:
+    only_published = [m for n, d, m in published if (n, d) == (network, dataset) and m not in axes['method']]
+    for method in [*axes['method'], *dict.fromkeys(only_published)]:
         row = dict.fromkeys(COLUMNS)
         row.update(network=network, dataset=dataset, method=method, metric=metric, reference=reference, gaps='')
         row['published'], row['published_source'] = published.get((network, dataset, method), (None, None))
         rows.append(row)
-        if method not in sound:  # known from its publication only
+        if method not in sound:
             row.update(seeds_planned=0, seeds_done=0, pairs=0)
             continue
-        runs, summary = sound[method], summarize(values[method].values())
+        summary = summarize(values[method].values())
         row.update(
-            seeds_planned=len(seeds),
+            seeds_planned=len(axes['seed']),
             seeds_done=summary.n,
             mean=summary.mean,
             std=summary.std,
             ci_low=summary.low,
             ci_high=summary.high,
             gaps=_listed(gaps[method]),
+            **_costs(sound[method], reference_seconds),
         )
         if method in comparisons:
             c = comparisons[method]
@@ -252,31 +210,33 @@ def _table(network, dataset, axes, cells, published, metric, reference):
                 wilcoxon_p=c.wilcoxon_p,
                 wilcoxon_p_holm=wilcoxon_holm[method],
             )
-        seconds = _over(runs, statistics.median, 'cost', 'seconds_per_step')
-        energy, memory = (
-            _over(runs, statistics.fmean, 'activity', 'energy_pj'),
-            _over(runs, max, 'cost', 'peak_memory_bytes'),
-        )
-        row.update(
-            seconds_per_step=seconds,
-            relative_cost=seconds / base if seconds is not None and base else None,
-            train_seconds=_over(runs, statistics.fmean, 'cost', 'train_seconds'),
-            peak_memory_mb=None if memory is None else memory / 1e6,
-            energy_uj=None if energy is None else energy * 1e-6,
-            **{key: _over(runs, statistics.fmean, 'activity', key) for key in ('firing_rate', 'sops', 'macs')},
-        )
     return Table(network, dataset, metric, reference, rows, sound)
 
 
-def _over(runs, function, group, key):
-    """`function` of a figure of the runs, or None unless each of them has it."""
+def _costs(runs: Mapping[int, Result], reference_seconds: float | None) -> dict[str, float | None]:
+    """The columns of a row that say what its runs cost."""
+    seconds = _over(runs, statistics.median, 'cost', 'seconds_per_step')
+    memory = _over(runs, max, 'cost', 'peak_memory_bytes')
+    energy = _over(runs, statistics.fmean, 'activity', 'energy_pj')
+    return dict(
+        seconds_per_step=seconds,
+        relative_cost=seconds / reference_seconds if seconds is not None and reference_seconds else None,
+        train_seconds=_over(runs, statistics.fmean, 'cost', 'train_seconds'),
+        peak_memory_mb=None if memory is None else memory / 1e6,
+        energy_uj=None if energy is None else energy * 1e-6,
+        **{key: _over(runs, statistics.fmean, 'activity', key) for key in ('firing_rate', 'sops', 'macs')},
+    )
+
+
+def _over(runs: Mapping[int, Result], function: Callable, group: str, key: str) -> float | None:
+    """`function` of a figure of the runs; None unless each of them has it."""
     values = [(run.get(group) or {}).get(key) for run in runs.values()]
-    return function(values) if values and all(_is_number(v) for v in values) else None
+    return function(values) if values and all(map(is_finite, values)) else None
 
 
-def _listed(gaps):
-    """'seeds 1, 4: no result; seed 2: failed: ...'"""
-    by_reason = {}
+def _listed(gaps: Mapping[int, str]) -> str:
+    """The gaps of a row, for example 'seeds 1, 4: no result; seed 2: failed: ...'."""
+    by_reason: dict[str, list[str]] = {}
     for seed, reason in gaps.items():
         by_reason.setdefault(reason, []).append(str(seed))
     return '; '.join(
@@ -284,7 +244,9 @@ def _listed(gaps):
     )
 
 
-def _facts(results, problems, plan, tables):
+def _facts(
+    results: Sequence[Result], problems: Sequence, plan: Mapping[str, Any], tables: Sequence[Table]
+) -> list[tuple[str, str]]:
     planned = sum(row['seeds_planned'] for table in tables for row in table.rows)
     done = sum(row['seeds_done'] for table in tables for row in table.rows)
     failed = sum(r['status'] != 'finished' for r in results)
@@ -299,35 +261,19 @@ def _facts(results, problems, plan, tables):
         ('Command', plan.get('command')),
         ('Runs', runs),
         ('Started', ' to '.join(dict.fromkeys((times[0], times[-1]))) if times else None),
-        ('Code', _distinct(_short(r.get('code')) for r in results)),
+        ('Version of results', _distinct(short(r.get('version')) for r in results)),
         ('Machine', plan.get('machine')),
     ]
-    finished = [r for r in results if r.get('versions')]  # a run that failed may not have come to note them
+    finished = [r for r in results if r.get('versions')]  # a failed run may have ended before it recorded them
     keys = dict.fromkeys(key for r in finished for key in r['versions'])
     facts.append(
         ('Versions', '; '.join(f'{key} {_distinct(r["versions"].get(key) for r in finished)}' for key in keys))
     )
     facts.append(('Report of', time.strftime('%Y-%m-%d %H:%M')))
-    return [(name, text or 'not recorded') for name, text in facts]
+    return [(name, str(text) if text else 'not recorded') for name, text in facts]
 
 
-def _distinct(values):
-    """All values that occur, most frequent first: a report must not hide that runs differ."""
-    return ' / '.join(str(v) for v, _ in Counter(v if isinstance(v, str) else _plain(v) for v in values).most_common())
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _plain(value):
-    return json.dumps(value, sort_keys=True)
-
-
-def _short(code):
-    return str(code)[:12] if code else 'unknown'
-
-
-def _one_line(text, length=200):
-    text = ' '.join(str(text).split())
-    return text if len(text) <= length else text[: length - 3] + '...'
+def _distinct(values: Iterable[Any]) -> str:
+    """All values that occur, the most frequent first: a report must not hide that its runs differ."""
+    texts = (v if isinstance(v, str) else json.dumps(v, sort_keys=True) for v in values)
+    return ' / '.join(text for text, _ in Counter(texts).most_common())

@@ -1,109 +1,164 @@
-"""A report's tables as text: the cells that readers see, Markdown, and CSV with all digits."""
+"""The tables of a report as text: the cells that readers see, Markdown, and CSV with all digits."""
 
-import csv
-import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from a2sg_zoo.benchmark.reports.report import COLUMNS
+from a2sg_zoo.benchmark.reports.report import COLUMNS, Report, Table
 from a2sg_zoo.benchmark.reports.statistics import smallest_wilcoxon_p
+from a2sg_zoo.utils.csv_text import csv_text
+from a2sg_zoo.utils.markdown import markdown_table
 
 DASH = '–'
-# beside every number that fewer seeds than planned stand behind
+# stands at every number that rests on fewer seeds than planned
 MARK = ' †'
 
 ENERGY = (
-    'Energy: 4.6 pJ a multiply-accumulate of layers with real-valued input + 0.9 pJ a synaptic operation (SOP), '
-    'SOPs = MACs x spikes an input value and time step x T (32 bit, 45 nm; Horowitz, ISSCC 2014). It is an '
-    'estimate of arithmetic alone.'
+    'Energy: 4.6 pJ for a multiply-accumulate of layers with real-valued input + 0.9 pJ for a synaptic operation '
+    '(SOP), SOPs = MACs x spikes of an input value and time step x T (32 bit, 45 nm; Horowitz, ISSCC 2014). It is an '
+    'estimate of the arithmetic alone.'
 )
 
+Row = Mapping[str, Any]
 
-def number(value, digits, signed=False):
-    """A dash for None."""
+
+class Column(NamedTuple):
+    """A column of a table.
+
+    Attributes:
+        title: its heading.
+        text: function row -> text of its cell.
+        key: key of the row that the column sorts by.
+        basis: runs that its numbers rest on: those of the method's 'seeds', of its 'pairs' with the reference, 'both',
+            or None.
+    """
+
+    title: str
+    text: Callable[[Row], str]
+    key: str
+    basis: str | None
+
+
+class Cell(NamedTuple):
+    """A cell of a table: its text, and the value that it sorts by."""
+
+    text: str
+    value: Any
+
+
+def number(value: float | None, digits: int, signed: bool = False) -> str:
+    """Return a number with a fixed count of decimals, or a dash for None.
+
+    >>> number(2.345, 1, signed=True)
+    '+2.3'
+    """
     return DASH if value is None else f'{value:+.{digits}f}' if signed else f'{value:.{digits}f}'
 
 
-def p_value(p):
-    return DASH if p is None else '< 0.001' if p < 0.001 else f'{p:.3f}'
+def p_values(p: float | None, adjusted: float | None) -> str:
+    """Return a p value with its adjusted value in brackets, or a dash for None.
+
+    >>> p_values(0.0004, 0.012)
+    '< 0.001 (0.012)'
+    """
+    return DASH if p is None else f'{_p_value(p)} ({_p_value(adjusted)})'
 
 
-def interval(low, high, digits, signed=False):
+def interval(low: float | None, high: float | None, digits: int, signed: bool = False) -> str:
+    """Return an interval, or a dash for None.
+
+    >>> interval(-1.0, 2.0, 1, signed=True)
+    '[-1.0, +2.0]'
+    """
     return DASH if low is None else f'[{number(low, digits, signed)}, {number(high, digits, signed)}]'
 
 
-def _seeds(row):
+def _p_value(p: float) -> str:
+    return '< 0.001' if p < 0.001 else f'{p:.3f}'
+
+
+def _seeds(row: Row) -> str:
     done, planned = row['seeds_done'], row['seeds_planned']
     return DASH if not planned else str(done) if done == planned else f'{done} of {planned}{MARK}'
 
 
-def _large(value):
-    """To three figures, in thousands, millions or thousands of millions."""
+def _large(value: float | None) -> str:
+    """A count to three figures, in thousands (k), millions (M) or thousands of millions (G)."""
     if value is None:
         return DASH
     size, unit = next(((s, u) for s, u in ((1e9, ' G'), (1e6, ' M'), (1e3, ' k')) if value >= s), (1, ''))
     return f'{value / size:#.3g}'.rstrip('.') + unit
 
 
-def columns(table, sources):
-    """[(title, text of a cell, key that the column sorts by, what it rests on: None, 'seeds', 'pairs' or 'both')]."""
-    reference = table.reference
-    return [
-        ('method', lambda r: r['method'], 'method', None),
-        ('seeds', _seeds, 'seeds_done', None),
-        (table.metric, lambda r: number(r['mean'], 2), 'mean', 'seeds'),
-        ('std', lambda r: number(r['std'], 2), 'std', 'seeds'),
-        ('95 % CI', lambda r: interval(r['ci_low'], r['ci_high'], 2), 'ci_low', 'seeds'),
-        (f'difference to {reference}', lambda r: number(r['difference'], 2, True), 'difference', 'pairs'),
-        (
+def score_columns(table: Table, sources: Sequence[str]) -> list[Column]:
+    """Return the columns of the scores of a table, and of the tests against its reference.
+
+    Args:
+        table: the table.
+        sources: sources of published figures; their column is left out if the table has none.
+    """
+    columns = [
+        Column('method', lambda r: r['method'], 'method', None),
+        Column('seeds', _seeds, 'seeds_done', None),
+        Column(table.metric, lambda r: number(r['mean'], 2), 'mean', 'seeds'),
+        Column('std', lambda r: number(r['std'], 2), 'std', 'seeds'),
+        Column('95 % CI', lambda r: interval(r['ci_low'], r['ci_high'], 2), 'ci_low', 'seeds'),
+        Column(f'difference to {table.reference}', lambda r: number(r['difference'], 2, True), 'difference', 'pairs'),
+        Column(
             'its 95 % CI',
             lambda r: interval(r['difference_low'], r['difference_high'], 2, True),
             'difference_low',
             'pairs',
         ),
-        ('p, t test', lambda r: p_value(r['t_p']), 't_p', 'pairs'),
-        ('p, t test (Holm)', lambda r: p_value(r['t_p_holm']), 't_p_holm', 'pairs'),
-        ('p, Wilcoxon', lambda r: p_value(r['wilcoxon_p']), 'wilcoxon_p', 'pairs'),
-        ('p, Wilcoxon (Holm)', lambda r: p_value(r['wilcoxon_p_holm']), 'wilcoxon_p_holm', 'pairs'),
-        (f'time a step / {reference}', lambda r: number(r['relative_cost'], 2), 'relative_cost', 'both'),
-        ('peak memory, MB', lambda r: number(r['peak_memory_mb'], 0), 'peak_memory_mb', 'seeds'),
-        ('firing rate', lambda r: number(r['firing_rate'], 3), 'firing_rate', 'seeds'),
-        ('SOPs', lambda r: _large(r['sops']), 'sops', 'seeds'),
-        ('energy, µJ', lambda r: number(r['energy_uj'], 2), 'energy_uj', 'seeds'),
-        (
-            'published',
-            lambda r: (
-                DASH if r['published'] is None else f'{r["published"]:g} [{sources.index(r["published_source"]) + 1}]'
-            ),
-            'published',
-            None,
-        ),
+        Column('p, t test (Holm)', lambda r: p_values(r['t_p'], r['t_p_holm']), 't_p', 'pairs'),
+        Column('p, Wilcoxon (Holm)', lambda r: p_values(r['wilcoxon_p'], r['wilcoxon_p_holm']), 'wilcoxon_p', 'pairs'),
+    ]
+    if any(row['published'] is not None for row in table.rows):
+        columns.append(Column('published', lambda r: _published(r, sources), 'published', None))
+    return columns
+
+
+def cost_columns(table: Table) -> list[Column]:
+    """Return the columns of what the methods of a table cost in training and in inference."""
+    return [
+        Column('method', lambda r: r['method'], 'method', None),
+        Column('seeds', _seeds, 'seeds_done', None),
+        Column(f'time of a step / {table.reference}', lambda r: number(r['relative_cost'], 2), 'relative_cost', 'both'),
+        Column('peak memory, MB', lambda r: number(r['peak_memory_mb'], 0), 'peak_memory_mb', 'seeds'),
+        Column('firing rate', lambda r: number(r['firing_rate'], 3), 'firing_rate', 'seeds'),
+        Column('SOPs', lambda r: _large(r['sops']), 'sops', 'seeds'),
+        Column('energy, µJ', lambda r: number(r['energy_uj'], 2), 'energy_uj', 'seeds'),
     ]
 
 
-def cells(row, table, sources):
-    """[(text, value to sort by)] of a row; numbers that too few seeds stand behind carry `MARK`."""
+def _published(row: Row, sources: Sequence[str]) -> str:
+    return DASH if row['published'] is None else f'{row["published"]:g} [{sources.index(row["published_source"]) + 1}]'
+
+
+def cells(row: Row, columns: Iterable[Column]) -> list[Cell]:
+    """Return the cells of a row. A number that rests on too few seeds ends in `MARK`."""
     short = dict(
         seeds=row['seeds_done'] < row['seeds_planned'],
         pairs=row['pairs'] is not None and row['pairs'] < row['seeds_planned'],
     )
     short['both'] = short['seeds'] or short['pairs']
     result = []
-    for _, text, key, basis in columns(table, sources):
-        text = text(row)
-        result.append((text + MARK if text != DASH and short.get(basis) else text, row[key]))
+    for column in columns:
+        text = column.text(row)
+        result.append(Cell(text + MARK if text != DASH and short.get(column.basis) else text, row[column.key]))
     return result
 
 
-def footnotes(table):
-    """What one has to know to read a table, and its gaps; a list of sentences."""
+def footnotes(table: Table) -> list[str]:
+    """Return the sentences that one must know to read a table, and its gaps. Those of gaps begin with a dagger."""
     tested = [r for r in table.rows if r['wilcoxon_p'] is not None]
     notes = [
-        f'Mean, sample standard deviation (n - 1) and t interval over seeds; runs with the same seed are paired '
-        f'with those of {table.reference}. The spread is that of seeds, on one test set.'
+        f'Mean, sample standard deviation (n - 1) and t interval over seeds. Runs are paired with those of '
+        f'{table.reference} by their seeds. The spread is that of seeds, on one test set.'
     ]
     if tested:
         notes.append(
-            f'p values are two-sided. "Holm" adjusts them for the {len(tested)} comparisons of this table '
-            f'with {table.reference}, separately for each of the two tests.'
+            f'p values are two-sided. In brackets they are adjusted by Holm for the {len(tested)} comparisons of this '
+            f'table with {table.reference}, separately for each of the two tests.'
         )
         for pairs in sorted({r['pairs'] for r in tested}):
             least = smallest_wilcoxon_p(pairs)
@@ -119,21 +174,15 @@ def footnotes(table):
     return notes
 
 
-def markdown(report):
-    """The report as GitHub-flavoured Markdown."""
+def markdown(report: Report) -> str:
+    """Return a report as GitHub-flavoured Markdown."""
     lines = [f'# {_escaped(report.title)}', '']
     lines += [f'- {name}: {_escaped(text)}' for name, text in report.facts]
     for table in report.tables:
-        heads = columns(table, report.sources)
-        lines += [
-            '',
-            f'## {_escaped(table.network)} on {_escaped(table.dataset)}',
-            '',
-            _line(title for title, *_ in heads),
-            _line(['---'] + ['---:'] * (len(heads) - 1)),
-        ]
-        lines += [_line(text for text, _ in cells(row, table, report.sources)) for row in table.rows]
-        lines += ['', *(f'- {_escaped(note)}' for note in footnotes(table))]
+        lines += ['', f'## {_escaped(table.network)} on {_escaped(table.dataset)}', '']
+        lines += [_markdown_table(table, score_columns(table, report.sources))]
+        lines += ['', *(f'- {_escaped(note)}' for note in footnotes(table)), '']
+        lines += [_markdown_table(table, cost_columns(table))]
     lines += ['', _escaped(ENERGY)]
     if report.sources:
         lines += ['', '## Published figures', '', 'They stand in a column of their own and enter no statistic.', '']
@@ -143,21 +192,19 @@ def markdown(report):
     return '\n'.join(lines) + '\n'
 
 
-def _line(texts):
-    return f'| {" | ".join(_escaped(text) for text in texts)} |'
+def _markdown_table(table: Table, columns: Sequence[Column]) -> str:
+    rows = ([_escaped(cell.text) for cell in cells(row, columns)] for row in table.rows)
+    return markdown_table([_escaped(column.title) for column in columns], rows, right=True)
 
 
-def _escaped(text):
-    for character in '\\`*_<>|[]':
-        text = str(text).replace(character, f'\\{character}')
-    return text
+def _escaped(text: str) -> str:
+    """Text without Markdown. `markdown_table` escapes the bars, which are harmless elsewhere."""
+    for character in '\\`*_<>[]':
+        text = text.replace(character, f'\\{character}')
+    return ' '.join(text.splitlines())
 
 
-def comma_separated(report):
-    """All rows of all tables with all digits; an empty field where a figure does not exist."""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(COLUMNS), lineterminator='\n')
-    writer.writeheader()
-    for table in report.tables:
-        writer.writerows(table.rows)
-    return file.getvalue()
+def comma_separated(report: Report) -> str:
+    """Return all rows of all tables as CSV, with all digits. A field is empty where a figure does not exist."""
+    rows = ([row[key] for key in COLUMNS] for table in report.tables for row in table.rows)
+    return csv_text(list(COLUMNS), rows)

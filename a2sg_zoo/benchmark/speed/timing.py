@@ -13,7 +13,7 @@ from a2sg_zoo.errors import A2SGError
 
 
 def interleaved(actions, device, rounds=7, warmup=2, label=''):
-    """Runs actions in turn, A B C A B C ..., so that whatever slows the machine slows all of them.
+    """Run actions in turn, A B C A B C ..., so that whatever slows the machine slows all of them.
 
     Args:
         actions: {name: function without arguments}.

@@ -1,74 +1,93 @@
-"""One run of a suite, in a process of its own."""
+"""One run of a suite: the training, and what is measured of it, in a process of its own."""
 
 import json
+import math
 import os
 import platform
 import resource
 import statistics
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 
 from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.benchmark.suites.results import write_result
 from a2sg_zoo.engine.hooks.reproducibility import run_info
 from a2sg_zoo.engine.run import prepare_config, train
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
+# points of a curve that a result keeps
 _POINTS = 50
+# validation images that firing rates, operations and energy are measured on
 _IMAGES = 256
 
 
 @dataclass
 class Job:
-    """What a process needs to know of a run: plain data.
+    """What a process must know of a run. All of it is plain data.
 
     Attributes:
-        folder: of the suite's results.
-        work_dir: of the run.
+        folder: folder of the suite's results.
+        work_dir: folder of the run.
         config: file of its config.
-        result: what the result begins with: suite, network, dataset, method, seed, hash, code, data.
-        threads: of the CPU, for this run.
-        device: index of the CUDA device, or None.
+        result: first keys of its result: suite, network, dataset, method, seed, hash, version, data.
+        threads: CPU threads of this run.
+        device: index of its CUDA device, or None for the CPU.
     """
 
     folder: str
     work_dir: str
     config: str
-    result: dict
+    result: dict[str, Any]
     threads: int = 1
     device: int | None = None
 
 
 @HOOKS.register_module()
 class BenchmarkRecorder(Hook):
-    """Keeps in memory what a result reports of a training: times, losses and scores."""
+    """Keeps what a result reports of a training: seconds of each step, losses, and scores.
+
+    Attributes:
+        seconds: seconds of each training step.
+        losses: [iteration, loss] of each training step.
+        scores: [iteration, {metric: value}] of each validation.
+    """
 
     priority = 'LOWEST'
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
+        """Begin the record."""
         self.seconds, self.losses, self.scores = [], [], []
-        self._mark = time.perf_counter()
+        self._start = time.perf_counter()
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        now = time.perf_counter()
-        self.seconds.append(now - self._mark)
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record the step that ended."""
+        self.seconds.append(time.perf_counter() - self._start)
         self.losses.append([runner.iter + 1, float(outputs['loss'])])
-        self._mark = time.perf_counter()
+        self._start = time.perf_counter()
 
-    def after_val_epoch(self, runner, metrics=None):
+    def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
+        """Record the scores of a validation."""
         self.scores.append([runner.iter, dict(metrics)])
-        self._mark = time.perf_counter()
+        self._start = time.perf_counter()
 
 
-def execute(job):
-    """Trains, measures, and writes the result; whatever it prints goes to log.txt in the run's folder."""
+def execute(job: Job) -> None:
+    """Train the network of a job, measure it, and write the result.
+
+    Everything that is printed meanwhile goes to log.txt in the run's folder.
+    """
     work_dir = Path(job.work_dir)
     _redirect_output(work_dir / 'log.txt')
     torch.set_num_threads(job.threads)
@@ -78,7 +97,7 @@ def execute(job):
     before = _peak_memory()
     cfg = prepare_config(job.config, work_dir=work_dir)
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='BenchmarkRecorder')]
-    # for whoever reads the config that the run leaves in its folder
+    # lets other programs read the config that the run leaves in its folder
     imports = cfg.get('custom_imports') or {}
     cfg.custom_imports = dict(imports, imports=[*imports.get('imports', []), __name__])
     runner = train(cfg)
@@ -114,13 +133,13 @@ def execute(job):
     )
 
 
-def machine():
-    """The machine in a line."""
+def machine() -> str:
+    """Return a line that describes this machine: its system, and its GPU or number of CPU cores."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f'{os.cpu_count()} CPU cores'
     return f'{platform.system()} {platform.machine()}, {device}'
 
 
-def _redirect_output(path):
+def _redirect_output(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -130,20 +149,21 @@ def _redirect_output(path):
     os.close(log)
 
 
-def _peak_memory():
+def _peak_memory() -> int:
     scale = 1 if sys.platform == 'darwin' else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
-def _metrics(scores):
-    """The metrics of the last evaluation, and the best of the first of them, which may not be the last."""
+def _metrics(scores: list) -> dict[str, float]:
+    """The metrics of the last validation, and the best value of the first metric over all validations."""
     last = dict(scores[-1][1])
     first = next(iter(last))
-    return {**last, f'best_{first}': max(metrics[first] for _, metrics in scores)}
+    finite = [metrics[first] for _, metrics in scores if math.isfinite(metrics[first])]
+    return {**last, f'best_{first}': max(finite, default=math.nan)}
 
 
-def _activity(runner):
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+def _activity(runner: Runner) -> dict[str, Any]:
+    model = unwrap_model(runner.model)
     loader = runner.val_dataloader
     batches = islice(loader, -(-_IMAGES // loader.batch_size))
     model.eval()
@@ -152,17 +172,17 @@ def _activity(runner):
     return found
 
 
-def _betas(path):
-    """{layer: [[iteration, [beta of each time step]], ...]} of the log that the `AdaptationHook` wrote."""
+def _betas(path: Path) -> dict[str, list]:
+    """{layer: [[iteration, [width of each time step]], ...]} of the log that the `AdaptationHook` wrote."""
     if not path.exists():
         return {}
-    curves = {}
+    curves: dict[str, list] = {}
     for record in _thinned([json.loads(line) for line in path.read_text().splitlines()]):
         for layer, stats in record['layers'].items():
             curves.setdefault(layer, []).append([record['iter'], stats['beta']])
     return curves
 
 
-def _thinned(points):
+def _thinned(points: list) -> list:
     step = -(-len(points) // _POINTS) or 1
-    return points[::-step][::-1]  # the last one stays
+    return points[::-step][::-1]  # keeps the last point

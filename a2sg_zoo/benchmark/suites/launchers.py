@@ -1,32 +1,41 @@
-"""Ways to execute jobs: processes of this machine, a Ray cluster, Slurm.
+"""Launchers: where the jobs of a suite run. On this machine, on a Ray cluster, or under Slurm.
 
-A launcher takes jobs and yields (job, reason) as each of them ends: reason is '' where the process ended well, and says
-what happened otherwise. Nothing that happens to one job touches another.
+A launcher takes jobs and yields (job, reason) whenever one ends. The reason is '' if its process ended well, and says
+otherwise what happened. Whatever happens to one job leaves the others alone.
 """
 
 import multiprocessing
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from a2sg_zoo.benchmark.suites.job import Job
 from a2sg_zoo.errors import ConfigError
 
+_Execute = Callable[[Job], None]
+_Ended = Iterator[tuple[Job, str]]
 
-def local(jobs, execute, workers=1, timeout=3600):
-    """Each job in a fresh process of this machine, `workers` at a time, with the cores or CUDA devices shared out.
 
-    Processes are forked from one that has imported everything and done nothing, so that they start at once and share
-    no state.
+def local(jobs: Sequence[Job], execute: _Execute, workers: int = 1, timeout: float = 3600) -> _Ended:
+    """Run each job in a fresh process of this machine and share out its cores or CUDA devices.
+
+    Processes are forked from one that has imported everything and done nothing. So they start at once and share no
+    state.
 
     Args:
-        jobs: a list of `Job`.
-        execute: a function of a module's top level that runs one.
-        workers: how many at a time.
+        jobs: jobs to run.
+        execute: function at the top level of a module that runs one.
+        workers: jobs at a time.
         timeout: seconds after which a job counts as hung and is killed.
+
+    Yields:
+        Each job as it ends, and '' or the reason why it failed.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['a2sg_zoo.benchmark.suites.job'])
@@ -52,33 +61,49 @@ def local(jobs, execute, workers=1, timeout=3600):
                     process.join()
                     del running[sentinel]
                     yield job, f'hung: killed after {timeout:g} s' if hung else _ending(process.exitcode)
-    finally:  # an interrupt, or a caller that wants no more
+    finally:  # an interrupt, or a caller that stops early
         for process, *_ in running.values():
             process.kill()
         for process, *_ in running.values():
             process.join()
 
 
-def _child(execute, job):
+def _child(execute: _Execute, job: Job) -> None:
     parent = multiprocessing.parent_process()
-    # no job goes on alone, and none meets its own repetition
+    # a job ends with the command that started it, so it never runs beside its own repetition
     threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
     execute(job)
 
 
-def _ending(code):
+def _ending(code: int) -> str:
     if code == 0:
         return ''
     return f'the process was killed by signal {-code}' if code < 0 else f'the process ended with status {code}'
 
 
-def ray(jobs, execute, workers=None, timeout=3600, address=None):
-    """Each job as a task of a Ray cluster, in a worker process of its own; `workers` is for Ray to decide.
+def ray(
+    jobs: Sequence[Job],
+    execute: _Execute,
+    workers: int | None = None,
+    timeout: float = 3600,
+    address: str | None = None,
+) -> _Ended:
+    """Run each job as a task of a Ray cluster, in a worker process of its own.
 
-    The folder of the results must be one that all nodes share.
+    All nodes must share the folder of the results.
 
     Args:
-        address: of the cluster; None for that of the environment, or else a new one on this machine.
+        jobs: jobs to run.
+        execute: function at the top level of a module that runs one.
+        workers: CPUs of a cluster that is started here; on an existing one, Ray decides how many run at a time.
+        timeout: seconds after which a job counts as hung and is killed.
+        address: address of the cluster. By default that of the environment, or else a new one on this machine.
+
+    Yields:
+        Each job as it ends, and '' or the reason why it failed.
+
+    Raises:
+        ConfigError: Ray is not installed.
     """
     try:
         import ray as cluster
@@ -89,7 +114,7 @@ def ray(jobs, execute, workers=None, timeout=3600, address=None):
             address=address, num_cpus=workers if address is None else None, include_dashboard=False, log_to_driver=False
         )
     gpus = 1 if cluster.cluster_resources().get('GPU') else 0
-    # one task a process, as state of a training is not to reach the next
+    # one task for each process, so that no state of a training reaches the next one
     task = cluster.remote(num_cpus=1, num_gpus=gpus, max_calls=1, max_retries=0)(_remote)
     pending = {task.remote(execute, job, timeout): job for job in jobs}
     try:
@@ -100,19 +125,37 @@ def ray(jobs, execute, workers=None, timeout=3600, address=None):
                 try:
                     yield job, cluster.get(reference)
                 except (cluster.exceptions.RayError, OSError) as error:
-                    yield job, str(error).strip().splitlines()[-1]
+                    yield job, (str(error).strip().splitlines() or [type(error).__name__])[-1]
     finally:
         for reference in pending:
             cluster.cancel(reference, force=True)
 
 
-def slurm(jobs, execute, workers=16, timeout=3600, folder='slurm', executor=None, **parameters):
-    """Each job as a job of Slurm, `workers` at a time, by submitit.
+def slurm(
+    jobs: Sequence[Job],
+    execute: _Execute,
+    workers: int = 16,
+    timeout: float = 3600,
+    folder: str | os.PathLike = 'slurm',
+    executor: str | None = None,
+    **parameters: Any,
+) -> _Ended:
+    """Run each job as a Slurm job, through submitit.
 
     Args:
-        folder: where submitit keeps its scripts and logs; shared by all nodes.
-        executor: submitit's name of one; None for Slurm.
-        **parameters: submitit's, such as slurm_partition='gpu', gpus_per_node=1.
+        jobs: jobs to run.
+        execute: function at the top level of a module that runs one.
+        workers: jobs at a time.
+        timeout: seconds that Slurm gives to a job, rounded up to minutes.
+        folder: folder for submitit's scripts and logs. All nodes must share it.
+        executor: name of another executor of submitit, such as 'local'.
+        **parameters: parameters of submitit, such as slurm_partition='gpu', gpus_per_node=1.
+
+    Yields:
+        Each job as it ends, and '' or the reason why it failed.
+
+    Raises:
+        ConfigError: submitit is not installed.
     """
     try:
         import submitit
@@ -138,16 +181,16 @@ def slurm(jobs, execute, workers=16, timeout=3600, folder='slurm', executor=None
             handle.cancel()
 
 
-def _last_words(error):
-    """The line of submitit's report that says what happened: the last of the traceback, before its advice."""
+def _last_words(error: Exception) -> str:
+    """The line of submitit's report that says what happened: the last one of the traceback, before its advice."""
     lines = [line for line in str(error).partition('You can check full logs')[0].splitlines() if line.strip(' -')]
     return lines[-1].strip() if lines else str(error)
 
 
-def _remote(execute, job, timeout):
-    """In a Ray worker: `execute` in a child process, so that a hung one can be killed."""
+def _remote(execute: _Execute, job: Job, timeout: float) -> str:
+    """Run a job in a child of a Ray worker, so that a job that hangs can be killed."""
     for _, reason in local([job], execute, timeout=timeout):
         return reason
 
 
-LAUNCHERS = dict(local=local, ray=ray, slurm=slurm)
+LAUNCHERS: dict[str, Callable[..., _Ended]] = dict(local=local, ray=ray, slurm=slurm)

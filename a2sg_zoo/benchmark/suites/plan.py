@@ -3,30 +3,39 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
-import a2sg_zoo
+from a2sg_zoo.benchmark.suites.checks import check_runs
 from a2sg_zoo.benchmark.suites.results import run_name
-from a2sg_zoo.benchmark.suites.suite import compose
+from a2sg_zoo.benchmark.suites.suite import Suite, compose
 
-# packages that no training run goes through
-_ELSEWHERE = ('analysis', 'apis', 'benchmark', 'cli', 'configs', 'evidence', 'export', 'hub', 'publishing')
+# The version of what a training computes. Results of another version do not count, and their runs are repeated. Raise
+# it by one with every change after which the same config gives other figures, such as another default, another order
+# of random numbers, or a mended gradient. A change of speed, words or structure leaves it as it is.
+# tests/benchmark/suites/test_results_version.py notices when it was forgotten.
+RESULTS_VERSION = 1
+
+# keys of a config that say where things are, not what is computed
+_PLACES = ('data_root', 'work_dir')
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
-    """One training.
+    """One training of a suite.
 
     Attributes:
-        network, dataset, method, seed: where it stands in the suite.
-        config: the complete config, an mmengine `Config`.
-        hash: of the config, wherever the data may lie.
-        code: version of this package: a hash of the sources that a training goes through.
-        data: {data set's config key: what tells its data from other data}.
+        network: name of its network in the suite.
+        dataset: name of its data set in the suite.
+        method: name of its method in the suite.
+        seed: seed of all its random generators.
+        config: complete config.
+        hash, version, data: what its result depends on, see `identify`.
     """
 
     network: str
@@ -35,83 +44,97 @@ class Run:
     seed: int
     config: Config
     hash: str
-    code: str
+    version: str
     data: str
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """Name of the run, which is unique in its suite."""
         return run_name(self.network, self.dataset, self.method, self.seed)
 
-    def is_done(self, result):
-        """Whether `result` is that of this very run."""
-        return result['status'] == 'finished' and all(
-            result[key] == getattr(self, key) for key in ('hash', 'code', 'data')
-        )
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a run depends on. Two runs of the same identity have the same result."""
+        return dict(hash=self.hash, version=self.version, data=self.data)
+
+    def is_done(self, result: Mapping[str, Any]) -> bool:
+        """Whether a result, see `read_result`, is the finished one of this very run."""
+        return result['status'] == 'finished' and not self.changes(result)
+
+    def changes(self, result: Mapping[str, Any]) -> list[str]:
+        """Return which of 'config', 'version' and 'data' differ between a result and this run."""
+        names = dict(hash='config', version='version', data='data')
+        return [names[key] for key, value in self.identity.items() if result[key] != value]
 
 
-def plan(suite, options=None):
-    """All runs of a suite, seeds outermost, so that what is there early covers everything; each config is validated.
+def plan(suite: Suite, options: Mapping[str, Any] | None = None) -> list[Run]:
+    """Plan all runs of a suite and validate the config of each.
+
+    Seeds are the outermost loop, so that a suite that was stopped early covers every method.
 
     Args:
-        suite: a `Suite`.
-        options: further overrides {dotted key: value}, which come last.
+        suite: from `read_suite`.
+        options: further overrides {dotted key: value} for all runs, which come after those of the suite.
 
     Raises:
-        ConfigError: a run's config has a mistake.
+        ConfigError: a run's config has a mistake, no run gives the suite's metric, or two methods are equal.
     """
-    code, cells = code_version(), {}
-    for network in suite.networks:
-        for dataset in suite.datasets:
-            for method in suite.methods:
-                cells[network, dataset, method] = compose(suite, network, dataset, method, options or {})
+    cells = {
+        (network, dataset, method): compose(suite, network, dataset, method, options or {})
+        for network in suite.networks
+        for dataset in suite.datasets
+        for method in suite.methods
+    }
     runs = []
     for seed in suite.seeds:
         for (network, dataset, method), cfg in cells.items():
             cfg = Config(cfg.to_dict())
             cfg.setdefault('randomness', {})['seed'] = seed
-            digest, data = _fingerprint(cfg)
-            runs.append(Run(network, dataset, method, seed, cfg, digest, code, data))
+            runs.append(Run(network, dataset, method, seed, cfg, **identify(cfg)))
+    check_runs(suite, runs)
     return runs
 
 
-def _fingerprint(cfg):
-    """(hash of a config without its paths, hash of the data at those paths)."""
+def identify(cfg: Config) -> dict[str, str]:
+    """Return what the result of a config depends on.
+
+    Returns:
+        hash: hash of the config without the paths in it.
+        version: `RESULTS_VERSION`, as text.
+        data: hash of the names and sizes of all files at those paths; that of nothing where the data are embedded.
+    """
     data = set()
 
     def plain(node):
         if isinstance(node, dict):
             if isinstance(node.get('data_root'), str):
                 data.add(_identity(node['data_root']))
-            return {key: plain(value) for key, value in node.items() if key not in ('data_root', 'work_dir')}
+            return {key: plain(value) for key, value in node.items() if key not in _PLACES}
         return [plain(x) for x in node] if isinstance(node, (list, tuple)) else node
 
     config = json.dumps(plain(cfg.to_dict()), sort_keys=True, default=str)
-    return _digest([config]), _digest(sorted(data))
+    return dict(hash=_digest([config]), version=str(RESULTS_VERSION), data=_digest(sorted(data)))
 
 
 @lru_cache
-def _identity(root):
-    """A hash of the names and sizes of all files under a folder; '' where there is none."""
+def _identity(root: str) -> str:
+    """A hash of the names and sizes of all files in a folder; '' where there is none."""
     files = sorted(
-        (os.path.relpath(os.path.join(folder, name), root), os.path.getsize(os.path.join(folder, name)))
+        (os.path.relpath(path, root), _size(path))
         for folder, _, names in os.walk(root)
-        for name in names
+        for path in (os.path.join(folder, name) for name in names)
     )
     return _digest(f'{name} {size}' for name, size in files) if files else ''
 
 
-def code_version():
-    """A hash of the sources that a training goes through."""
-    package = Path(a2sg_zoo.__file__).parent
-    return _digest(
-        path.read_text()
-        for path in sorted(package.rglob('*.py'))
-        if path.relative_to(package).parts[0] not in _ELSEWHERE
-    )
+def _size(path: str) -> int:
+    with suppress(OSError):  # a dangling link
+        return os.path.getsize(path)
+    return -1
 
 
-def _digest(texts):
+def _digest(texts: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for text in texts:
-        digest.update(text.encode() + b'\0')
+        digest.update(text.encode(errors='surrogateescape') + b'\0')
     return digest.hexdigest()[:16]

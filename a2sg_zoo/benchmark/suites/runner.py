@@ -1,92 +1,110 @@
-"""From a suite to results: what is there already stays, the rest is run."""
+"""Runs a suite: finished runs stay, and the rest is run."""
 
+import inspect
 import json
+import os
 import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from a2sg_zoo.benchmark.suites.job import Job, execute, machine
 from a2sg_zoo.benchmark.suites.launchers import LAUNCHERS
+from a2sg_zoo.benchmark.suites.plan import Run
 from a2sg_zoo.benchmark.suites.results import read_result, result_path, write_result
-from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.benchmark.suites.suite import Suite
+from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.hub.files import check_output_folder, write_atomically
 
+# lines of a failed run's log that its result keeps
 _TAIL = 20
 
 
 @dataclass
 class State:
-    """What stands in the folder of results, for the runs of a plan.
+    """What a folder of results has of a plan.
 
     Attributes:
-        done: runs whose result is there.
+        done: runs with a finished result.
         to_do: runs without one, or with one that is not theirs.
-        reasons: {name: why a result that is there does not count}.
+        reasons: {name of a run: why the result that is there does not count}.
     """
 
-    done: list
-    to_do: list
-    reasons: dict
+    done: list[Run]
+    to_do: list[Run]
+    reasons: dict[str, str]
 
 
-def survey(runs, folder):
-    """The `State` of a folder: a result counts if it is sound, finished, and of the same config, code and data."""
+def survey(runs: Sequence[Run], folder: str | os.PathLike) -> State:
+    """Look up which runs of a plan are finished.
+
+    A result counts if it is sound and finished, and if its config, its version and its data are those of the run.
+
+    Args:
+        runs: from `plan`.
+        folder: folder of the suite's results; it need not exist.
+    """
     state = State([], [], {})
     for run in runs:
-        path, reason = result_path(folder, run.name), None
-        if path.exists():
-            try:
-                result = read_result(path)
-            except ValueError as error:
-                reason = str(error)
-            else:
-                if run.is_done(result):
-                    state.done.append(run)
-                    continue
-                reason = (
-                    'it failed'
-                    if result['status'] != 'finished'
-                    else ', '.join(
-                        f'the {key} changed'
-                        for key, name in (('config', 'hash'), ('code', 'code'), ('data', 'data'))
-                        if result[name] != getattr(run, name)
-                    )
-                )
-        state.to_do.append(run)
-        if reason:
-            state.reasons[run.name] = reason
+        path = result_path(folder, run.name)
+        reason = _why_not(run, path) if path.exists() else ''
+        if reason is None:
+            state.done.append(run)
+        else:
+            state.to_do.append(run)
+            if reason:
+                state.reasons[run.name] = reason
     return state
 
 
-def run_suite(suite, runs, folder, command, launcher='local', report=print, **options):
-    """Runs what is left of a suite; every run ends as a result, finished or failed.
+def _why_not(run: Run, path: Path) -> str | None:
+    """Why the result at `path` is not that of a run; None if it is."""
+    try:
+        result = read_result(path)
+    except DataError as error:
+        return str(error)
+    if result['status'] != 'finished':
+        return 'it failed'
+    changes = run.changes(result)
+    return ', '.join(f'the {change} changed' for change in changes) if changes else None
+
+
+def run_suite(
+    suite: Suite,
+    runs: Sequence[Run],
+    folder: str | os.PathLike,
+    command: str,
+    launcher: str = 'local',
+    report: Callable[[Run, dict[str, Any]], None] = print,
+    planned: Sequence[Run] | None = None,
+    **options: Any,
+) -> None:
+    """Run what is left of a suite. Every run ends as a result that is finished or failed.
 
     Args:
-        suite: a `Suite`.
-        runs: its plan.
-        folder: of the results; held by one process at a time.
-        command: the command line, for the record.
+        suite: from `read_suite`.
+        runs: the runs to do, all or some of its plan.
+        folder: folder of the results. Only one process at a time may work in it.
+        command: command line, for the record.
         launcher: 'local', 'ray' or 'slurm'.
-        report: called with (run, result) as each run ends.
-        **options: of the launcher.
+        report: called with the run and its result whenever a run ends.
+        planned: the whole plan, for the report; by default `runs`.
+        **options: options of the launcher.
 
     Raises:
-        ConfigError: another process is at work on the folder.
+        ConfigError: `folder` is a file, cannot be written, or another process works in it; or the launcher has no such
+            option.
     """
-    folder = Path(folder).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / '.lock')
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f'another benchmark is at work in {folder}; wait for its end, or name another folder with --out'
-        ) from error
-    with lock:
-        _write_plan(suite, folder, command)
+    unknown = options.keys() - inspect.signature(LAUNCHERS[launcher]).parameters.keys()
+    if unknown and launcher != 'slurm':  # submitit checks its own
+        raise ConfigError(f'the launcher {launcher} has no option {", ".join(sorted(unknown))}')
+    with locked(folder, 'benchmark') as folder:
+        _write_plan(suite, planned or runs, folder, command)
         by_name = {run.name: run for run in survey(runs, folder).to_do}
         jobs = [_prepare(suite, run, folder) for run in by_name.values()]
         for job, reason in LAUNCHERS[launcher](jobs, execute, timeout=suite.timeout, **options):
@@ -94,7 +112,35 @@ def run_suite(suite, runs, folder, command, launcher='local', report=print, **op
             report(run, _outcome(run, job, reason))
 
 
-def _write_plan(suite, folder, command):
+@contextmanager
+def locked(folder: str | os.PathLike, tool: str) -> Iterator[Path]:
+    """Make a folder of results and lock it. The lock ends with the process that holds it.
+
+    Args:
+        folder: folder of results.
+        tool: name of the tool that works in it, for messages.
+
+    Yields:
+        The absolute path of the folder.
+
+    Raises:
+        ConfigError: `folder` is a file, cannot be written, or is locked by another process.
+    """
+    folder = check_output_folder(folder, tool).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / '.lock').acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(
+            f'another {tool} works in {folder}; wait until it ends, or name another folder with --out'
+        ) from error
+    except OSError as error:
+        raise ConfigError(f'{folder} cannot be written ({error.strerror}); name another folder with --out') from error
+    with lock:
+        yield folder
+
+
+def _write_plan(suite: Suite, runs: Sequence[Run], folder: Path, command: str) -> None:
     plan = dict(
         name=suite.name,
         command=command,
@@ -104,45 +150,35 @@ def _write_plan(suite, folder, command):
         networks=list(suite.networks),
         datasets=list(suite.datasets),
         methods=list(suite.methods),
-        seeds=suite.seeds,
+        seeds=list(suite.seeds),
         published=suite.published,
+        runs={run.name: run.identity for run in runs},
     )
     write_atomically((json.dumps(plan, indent=1) + '\n').encode(), folder / 'suite.json')
 
 
-def _prepare(suite, run, folder):
+def _prepare(suite: Suite, run: Run, folder: Path) -> Job:
     work_dir = folder / 'work' / run.name
     shutil.rmtree(work_dir, ignore_errors=True)
     work_dir.mkdir(parents=True)
-    # not in the run's folder, where MMEngine writes what it made of it under the same name
+    # not in the run's folder, where MMEngine writes the completed config under the same name
     config = folder / 'configs' / f'{run.name}.py'
     write_atomically(run.config.pretty_text.encode(), config)
-    return Job(
-        str(folder),
-        str(work_dir),
-        str(config),
-        dict(
-            suite=suite.name,
-            network=run.network,
-            dataset=run.dataset,
-            method=run.method,
-            seed=run.seed,
-            hash=run.hash,
-            code=run.code,
-            data=run.data,
-        ),
+    first_keys = dict(
+        suite=suite.name, network=run.network, dataset=run.dataset, method=run.method, seed=run.seed, **run.identity
     )
+    return Job(str(folder), str(work_dir), str(config), first_keys)
 
 
-def _outcome(run, job, reason):
-    """The result of a run that has ended; that of a failed one is written here."""
+def _outcome(run: Run, job: Job, reason: str) -> dict[str, Any]:
+    """The result of a run that has ended. That of a failed run is written here."""
     if not reason:
         try:
             result = read_result(result_path(job.folder, run.name))
             if run.is_done(result):
                 return result
             reason = 'it ended without a result'
-        except (OSError, ValueError) as error:
+        except DataError as error:
             reason = f'it ended without a result ({error})'
     log = Path(job.work_dir, 'log.txt')
     tail = log.read_text(errors='replace').splitlines()[-_TAIL:] if log.exists() else []

@@ -1,4 +1,4 @@
-"""Suites: which networks are trained on which data with which methods and seeds, as a config file.
+"""Suite files: which networks are trained on which data sets, with which methods and seeds.
 
     name = 'small'
     networks = dict(resnet=['../_base_/models/resnet_small.py'])
@@ -8,144 +8,103 @@
     seeds = [0, 1, 2]
     reference = 'tri'
 
-Each network, data set and method is a list of config files, relative to the suite's own; a run inherits from those of
-its network, its data set and its method, and from `common`. Further keys, all optional:
+Each network, data set and method is a list of config files, relative to the suite file. A run inherits from the files
+of its network, its data set and its method, and from those of `common`. All other keys are optional:
 
-    options, network_options, dataset_options, method_options
-                    overrides {dotted key: value}; the latter three by name: method_options = dict(a2sg={...})
-    tuned           file that `tools/search.py` wrote (best.json), relative to the suite's own: overrides for each
-                    network, data set and method, which come after those above
-    metric          what the report compares, 'top1'
-    timeout         seconds that a run may take before it counts as hung, 3600
-    published       [dict(network=, dataset=, method=, value=, source=)]: figures of others, for the report
-    search          what `tools/search.py` varies for each method alike, see
-                    `a2sg_zoo.benchmark.tuning.search`; besides, method_space has {method: more of
-                    space}, and dataset_options {data set: more of options}
+    options         overrides {dotted key: value} for all runs
+    network_options, dataset_options, method_options
+                    overrides by name, for example method_options = dict(a2sg={...})
+    tuned           a best.json that `tools/search.py` wrote, relative to the suite file: overrides for each network,
+                    data set and method, which come after those above
+    metric          the metric that the report compares; default 'top1'
+    timeout         seconds after which a run counts as hung; default 3600
+    published       [dict(network=, dataset=, method=, value=, source=)]: figures of other publications, for the report
+    search          what `tools/search.py` varies, see `a2sg_zoo.benchmark.tuning.search`. Besides, `method_space` has
+                    {method: more of space} and `dataset_options` has {data set: more of options}
 
-Names that begin with an underscore are the file's own.
+Names that begin with an underscore belong to the file and are not read.
 """
 
 import json
-import re
+import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
+from a2sg_zoo.benchmark.suites.checks import AXES, check_content, check_tuned
 from a2sg_zoo.engine.config import find_config, load_config, validate_config
 from a2sg_zoo.errors import ConfigError
-
-_AXES = ('networks', 'datasets', 'methods')
 
 
 @dataclass
 class Suite:
-    """A suite as its file describes it; see the module."""
+    """A suite, with the keys of its file; see the module's documentation.
+
+    In `networks`, `datasets`, `methods` and `common` every file is an absolute path, and `tuned` has the overrides
+    {NETWORK-DATASET-METHOD: {dotted key: value}} of the file that it names.
+    """
 
     name: str
-    networks: dict
-    datasets: dict
-    methods: dict
-    seeds: list
+    networks: dict[str, list[str]]
+    datasets: dict[str, list[str]]
+    methods: dict[str, list[str]]
+    seeds: list[int]
     reference: str
-    common: list = field(default_factory=list)
-    options: dict = field(default_factory=dict)
-    network_options: dict = field(default_factory=dict)
-    dataset_options: dict = field(default_factory=dict)
-    method_options: dict = field(default_factory=dict)
-    tuned: dict = field(default_factory=dict)
+    common: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    network_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    dataset_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    method_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     metric: str = 'top1'
     timeout: float = 3600
-    published: list = field(default_factory=list)
-    search: dict = field(default_factory=dict)
+    published: list[dict[str, Any]] = field(default_factory=list)
+    search: dict[str, Any] = field(default_factory=dict)
 
 
-def read_suite(path):
-    """The `Suite` in a file.
+def read_suite(path: str | os.PathLike) -> Suite:
+    """Read a suite file.
 
     Raises:
-        ConfigError: the file has a mistake; the message says which key.
+        ConfigError: the file has a mistake; the message names the file and the key.
     """
     path = find_config(path)
     try:
         content = Config.fromfile(path, import_custom_modules=False).to_dict()
-        content = {key: value for key, value in content.items() if not key.startswith('_')}
-    except Exception as error:  # a suite is a program: anything may go wrong in it
+    except Exception as error:  # a suite is a program, so anything may go wrong in it
         raise ConfigError(f'{path}: {type(error).__name__}: {error}') from error
-    known = Suite.__dataclass_fields__
-    unknown = content.keys() - known.keys()
-    missing = [key for key in ('name', *_AXES, 'seeds', 'reference') if key not in content]
-    if unknown or missing:
-        problem = f'unknown key {", ".join(sorted(unknown))}' if unknown else f'missing key {", ".join(missing)}'
-        raise ConfigError(f'{path}: {problem}; a suite has {", ".join(known)}')
-    suite = Suite(**content)
-    suite.tuned = _tuned(content.get('tuned'), path)
-    _check(suite, path)
-    for axis in _AXES:
-        setattr(
-            suite,
-            axis,
-            {
-                name: [_found(file, path, f'{axis}.{name}') for file in _listed(files)]
-                for name, files in getattr(suite, axis).items()
-            },
-        )
-    suite.common = [_found(file, path, 'common') for file in suite.common]
+    content = {key: value for key, value in content.items() if not key.startswith('_')}
+    check_content(content, path)
+    tuned = _tuned(content.pop('tuned', None), path)
+    suite = Suite(**content, tuned=tuned)
+    check_tuned(suite, path)
+    for axis in AXES:
+        files = {
+            name: [_found(file, path, f'{axis}.{name}') for file in _listed(files)]
+            for name, files in getattr(suite, axis).items()
+        }
+        setattr(suite, axis, files)
+    suite.common = [_found(file, path, 'common') for file in _listed(suite.common)]
     return suite
 
 
-def _check(suite, path):
-    for axis in _AXES:
-        if not getattr(suite, axis):
-            raise ConfigError(f'{path}: {axis} is empty')
-        for name in getattr(suite, axis):
-            if not re.fullmatch(r'\w+', name):  # so that no two runs can have one name
-                raise ConfigError(f'{path}: {axis}: {name!r} must be made of letters, digits and underscores')
-        named = {f'{axis[:-1]}_options': (axis, getattr(suite, f'{axis[:-1]}_options')) for axis in _AXES}
-    named['search.method_space'] = 'methods', suite.search.get('method_space', {})
-    named['search.dataset_options'] = 'datasets', suite.search.get('dataset_options', {})
-    cells = {f'{n}-{d}-{m}' for n in suite.networks for d in suite.datasets for m in suite.methods}
-    if suite.tuned.keys() - cells:
-        strange = ', '.join(sorted(suite.tuned.keys() - cells))
-        raise ConfigError(f'{path}: tuned names {strange}, which the suite has not')
-    for key, (axis, entries) in named.items():
-        strange = entries.keys() - getattr(suite, axis).keys()
-        if strange:
-            raise ConfigError(f'{path}: {key} names {", ".join(sorted(strange))}, which {axis} has not')
-    if not suite.seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in suite.seeds):
-        raise ConfigError(f'{path}: seeds must be a list of integers >= 0, got {suite.seeds!r}')
-    if len(set(suite.seeds)) < len(suite.seeds):
-        raise ConfigError(f'{path}: seeds {suite.seeds} has one twice: two runs would have one name')
-    if suite.reference not in suite.methods:
-        raise ConfigError(
-            f'{path}: reference = {suite.reference!r} is not one of the methods {", ".join(suite.methods)}'
-        )
+def compose(suite: Suite, network: str, dataset: str, method: str, options: Mapping[str, Any]) -> Config:
+    """Compose and validate the config of a run, without its seed.
 
+    Args:
+        suite: from `read_suite`.
+        network: name of the network in the suite.
+        dataset: name of the data set in the suite.
+        method: name of the method in the suite.
+        options: overrides {dotted key: value}, which come after those of the suite.
 
-def _tuned(file, path):
-    """{NETWORK-DATASET-METHOD: overrides} of a search's best.json."""
-    if file is None:
-        return {}
-    try:
-        return {name: entry['options'] for name, entry in json.loads((path.parent / file).read_text()).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f'{path}: tuned: {file} is not a best.json of tools/search.py ({error})') from error
-
-
-def _listed(files):
-    return [files] if isinstance(files, str) else files
-
-
-def _found(file, path, key):
-    found = (path.parent / file).resolve()
-    if not found.is_file():
-        raise ConfigError(f'{path}: {key}: {found} does not exist')
-    return str(found)
-
-
-def compose(suite, network, dataset, method, options):
-    """The validated config of a run, without its seed; `options` are overrides that come last."""
+    Raises:
+        ConfigError: the config has a mistake.
+    """
     files = [*suite.networks[network], *suite.datasets[dataset], *suite.methods[method], *suite.common]
     overrides = {
         **suite.options,
@@ -161,3 +120,28 @@ def compose(suite, network, dataset, method, options):
         cfg = load_config(path, overrides)
         validate_config(cfg)
     return cfg
+
+
+def _tuned(file: str | None, path: Path) -> dict[str, dict[str, Any]]:
+    """{NETWORK-DATASET-METHOD: overrides} of a best.json."""
+    if file is None:
+        return {}
+    try:
+        found = json.loads((path.parent / file).read_text())
+        return {name: dict(entry['options']) for name, entry in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f'{path}: tuned: {file} is not a best.json of tools/search.py ({error})') from error
+
+
+def _listed(files: str | list[str]) -> list[str]:
+    return [files] if isinstance(files, str) else files
+
+
+def _found(file: str, path: Path, key: str) -> str:
+    try:
+        found = (path.parent / file).resolve()
+        if found.is_file():
+            return str(found)
+    except (OSError, ValueError) as error:  # a loop of links, or a name that cannot be one
+        raise ConfigError(f'{path}: {key}: {file!r}: {error}') from error
+    raise ConfigError(f'{path}: {key}: {found} does not exist')

@@ -1,67 +1,115 @@
-"""Trials of a search as runs: each is trained in a process of its own and scored by its last evaluation."""
+"""Trials of a search: each trains a network in a process of its own, and its last validation gives the score."""
 
+import json
+import os
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from mmengine.config import Config
+
+from a2sg_zoo.benchmark.suites.checks import SEARCH_KEYS, check_metric, is_finite
 from a2sg_zoo.benchmark.suites.job import Job, execute
 from a2sg_zoo.benchmark.suites.launchers import local
+from a2sg_zoo.benchmark.suites.plan import identify
 from a2sg_zoo.benchmark.suites.results import read_result, result_path, run_name
-from a2sg_zoo.benchmark.tuning.search import Search
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.benchmark.suites.runner import locked
+from a2sg_zoo.benchmark.tuning.search import Search, Trial
+from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.hub.files import write_atomically
 
-_KEYS = {'space', 'metric', 'mode', 'options'}
 
-
-def tune(compose, description, folder, trials, workers=1, seed=0, timeout=3600, report=print):
-    """Runs a search until it has `trials` trials, those of an earlier call included; returns the best.
+def tune(
+    compose: Callable[[dict[str, Any]], Config],
+    description: Mapping[str, Any],
+    folder: str | os.PathLike,
+    trials: int,
+    workers: int = 1,
+    seed: int = 0,
+    timeout: float = 3600,
+    report: Callable[[Trial], None] = print,
+) -> Trial:
+    """Run a search until it has a number of trials, with those of earlier calls; failed trials count.
 
     Args:
-        compose: gives the config of a trial for its overrides {dotted key: value}.
-        description: dict(space=, metric=, mode=, options=), see `a2sg_zoo.benchmark.tuning.search`.
-        folder: of the trials.
+        compose: function {dotted key: value} -> config of a trial with these overrides.
+        description: space, metric, mode and options, see `a2sg_zoo.benchmark.tuning.search`.
+        folder: folder of the trials. Only one process at a time may work in it.
+        trials: number of trials in all.
         workers: trials at a time.
-        seed: of the suggestions and of each training.
-        report: called with each finished trial.
+        seed: seed of the suggestions and of each training.
+        timeout: seconds after which a trial counts as hung and is killed.
+        report: called with each trial as it finishes.
+
+    Returns:
+        The best of the first `trials` trials.
 
     Raises:
-        ConfigError: the description has a mistake.
+        ConfigError: the description has a mistake, the folder holds the trials of another search, or another process
+            works in it.
+        DataError: no trial has a score, or the record of trials was edited.
     """
-    unknown = description.keys() - _KEYS
+    unknown = description.keys() - set(SEARCH_KEYS)
     if unknown:
-        raise ConfigError(f'search: unknown key {", ".join(sorted(unknown))}; it has {", ".join(sorted(_KEYS))}')
+        raise ConfigError(f'search: unknown key {", ".join(sorted(unknown))}; it has {", ".join(SEARCH_KEYS)}')
     metric, options = description.get('metric', 'top1'), description.get('options', {})
-    folder = Path(folder).absolute()
-    search = Search(description.get('space'), folder / 'trials.jsonl', description.get('mode', 'max'), seed)
-    while len(search.finished) < trials:
-        asked = search.ask(min(workers, trials - len(search.finished)))
-        jobs = {}
-        for number, values in asked:
-            cfg = compose({**options, **values})
-            cfg.setdefault('randomness', {})['seed'] = seed
-            identity = dict(network='trial', dataset=f'{number:04d}', method='search', seed=seed)
-            work_dir = folder / 'work' / run_name(**identity)
-            shutil.rmtree(work_dir, ignore_errors=True)  # of a trial that was interrupted
-            config = folder / 'configs' / f'{work_dir.name}.py'
-            write_atomically(cfg.pretty_text.encode(), config)
-            jobs[number] = Job(
-                str(folder), str(work_dir), str(config), dict(suite='search', hash='', code='', data='', **identity)
+    base = compose(dict(options))
+    check_metric(metric, base.get('val_evaluator'), 'search.metric', 'a trial')
+    with locked(folder, 'search') as folder:
+        mode = description.get('mode', 'max')
+        search = Search(description.get('space'), folder / 'trials.jsonl', mode, seed)
+        _check_same(folder, bool(search.finished), dict(metric=metric, mode=mode, seed=seed, **identify(base)))
+        while len(search.finished) < trials:
+            asked = search.ask(min(workers, trials - len(search.finished)))
+            jobs = {number: _job(compose({**options, **values}), number, seed, folder) for number, values in asked}
+            reasons = {
+                job.result['dataset']: reason for job, reason in local(list(jobs.values()), execute, workers, timeout)
+            }
+            for number, values in asked:
+                score, note = _score(folder, jobs[number], metric, reasons[jobs[number].result['dataset']])
+                search.tell(number, values, score, note)
+                report(search.finished[-1])
+        return search.best(trials)
+
+
+def _check_same(folder: Path, has_trials: bool, identity: dict[str, Any]) -> None:
+    """Note what all trials of a folder have in common, or raises ConfigError if they had something else."""
+    path = folder / 'search.json'
+    if has_trials and path.exists():
+        try:
+            noted = dict(json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f'{path} is damaged ({error}); name another folder with --out') from error
+        names = dict(hash='the config', data='the data', version='the version of results')
+        changed = [names.get(key, key) for key, value in identity.items() if noted.get(key) != value]
+        if changed:
+            raise ConfigError(
+                f'{folder} holds trials of another search: {", ".join(changed)} changed; name another folder with --out'
             )
-        reasons = {
-            job.result['dataset']: reason for job, reason in local(list(jobs.values()), execute, workers, timeout)
-        }
-        for number, values in asked:
-            score, note = _score(folder, jobs[number], metric, reasons[f'{number:04d}'])
-            search.tell(number, values, score, note)
-            report(search.finished[-1])
-    return search.best()
+    else:
+        write_atomically((json.dumps(identity, indent=1) + '\n').encode(), path)
 
 
-def _score(folder, job, metric, reason):
-    """(score, '') of a trial, or (None, why there is none)."""
+def _job(cfg: Config, number: int, seed: int, folder: Path) -> Job:
+    cfg.setdefault('randomness', {})['seed'] = seed
+    names = dict(network='trial', dataset=f'{number:04d}', method='search', seed=seed)
+    work_dir = folder / 'work' / run_name(**names)
+    shutil.rmtree(work_dir, ignore_errors=True)  # of a trial that was interrupted
+    config = folder / 'configs' / f'{work_dir.name}.py'
+    write_atomically(cfg.pretty_text.encode(), config)
+    return Job(str(folder), str(work_dir), str(config), dict(suite='search', **names, **identify(cfg)))
+
+
+def _score(folder: Path, job: Job, metric: str, reason: str) -> tuple[float | None, str]:
+    """The score of a trial and '', or None and why it has none."""
     if reason:
         return None, reason
-    metrics = read_result(result_path(folder, Path(job.work_dir).name))['metrics']
+    try:
+        metrics = read_result(result_path(folder, Path(job.work_dir).name))['metrics']
+    except DataError as error:
+        return None, str(error)
     if metric not in metrics:
         raise ConfigError(f'search.metric: no trial has {metric!r}; there are {", ".join(metrics)}')
-    return metrics[metric], ''
+    score = metrics[metric]
+    return (score, '') if is_finite(score) else (None, f'{metric} is not finite')

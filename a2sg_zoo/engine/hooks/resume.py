@@ -7,10 +7,11 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.resume import parse_config, require_resumable
+from a2sg_zoo.engine.resume import require_resumable
 from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler
 from a2sg_zoo.errors import CheckpointError, ConfigError
-from a2sg_zoo.hub.checkpoint import require_match
+from a2sg_zoo.hub.checkpoint import require_match, weights_of
+from a2sg_zoo.hub.description import parse_config
 from a2sg_zoo.registry import HOOKS
 
 # parts of a config that a resumed run takes from the checkpoint, and those of them that have to be the same
@@ -45,10 +46,8 @@ class ResumeHook(Hook):
             self._meta = checkpoint['meta']
             self._compare(runner, parse_config(self._meta.get('cfg')))
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        weights = checkpoint.get('state_dict', checkpoint)
-        # as MMEngine does, for weights saved from within a parallel wrapper
-        weights = {name.removeprefix('module.'): x for name, x in weights.items()}
-        require_match(model, weights, self._path, checkpoint.get('meta'))
+        weights = weights_of(checkpoint, self._path)
+        checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
 
     def before_train(self, runner: Runner) -> None:
         """Sets the position in the stream of training samples."""

@@ -20,6 +20,11 @@ class Accuracy(BaseMetric):
         **kwargs: those of `mmengine.evaluator.BaseMetric`.
     """
 
+    @classmethod
+    def score_names(cls, **kwargs) -> list[str]:
+        """Return the names of the scores of a metric with these arguments; see `score_names.score_names`."""
+        return ['top1', 'top5', 'top1_t*']
+
     def process(self, data_batch, data_samples):
         logits = torch.stack([sample['logits'] for sample in data_samples]).float()
         labels = torch.stack([sample['label'] for sample in data_samples])

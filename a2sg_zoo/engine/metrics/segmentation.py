@@ -1,5 +1,7 @@
 """Scores of a segmentation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from mmengine.logging import MMLogger, print_log
@@ -36,6 +38,13 @@ class SegmentationMetric(IoUMetric):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.per_class = []
+
+    @classmethod
+    def score_names(cls, iou_metrics: Sequence[str] = ('mIoU',), **kwargs) -> list[str]:
+        """Return the names of the scores of a metric with these arguments; see `score_names.score_names`."""
+        names = {'mIoU': ('mIoU', 'mAcc'), 'mDice': ('mDice', 'mAcc'), 'mFscore': ('mFscore', 'mPrecision', 'mRecall')}
+        found = [name for metric in iou_metrics for name in names.get(metric, ())]
+        return list(dict.fromkeys(('aAcc', *found, 'mIoU_present', 'mIoU_constant')))
 
     def compute_metrics(self, results):
         if self.format_only:

@@ -21,7 +21,7 @@ def result(network='cnn', dataset='digits', method='tri', seed=0, **changes):
     }
     return dict(
         dict(
-            format=1,
+            format=2,
             suite='small',
             network=network,
             dataset=dataset,
@@ -30,7 +30,7 @@ def result(network='cnn', dataset='digits', method='tri', seed=0, **changes):
             status='finished',
             reason='',
             hash=f'{network}{dataset}{method}{seed}',
-            code='c0ffee',
+            version='1',
             data='d1',
             config={},
             versions=dict(python='3.11', torch='2.15'),

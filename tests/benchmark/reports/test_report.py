@@ -3,14 +3,12 @@
 import base64
 import csv
 import functools
-import importlib.util
 import io
 import json
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +16,17 @@ from scipy import stats
 
 from a2sg_zoo.benchmark.reports.page import page
 from a2sg_zoo.benchmark.reports.report import COLUMNS, build_report
-from a2sg_zoo.benchmark.reports.tables import DASH, cells, columns, comma_separated, footnotes, markdown
+from a2sg_zoo.benchmark.reports.tables import (
+    DASH,
+    cells,
+    comma_separated,
+    cost_columns,
+    footnotes,
+    markdown,
+    score_columns,
+)
 from a2sg_zoo.benchmark.suites.results import write_result
+from a2sg_zoo.cli.report import main as command
 from a2sg_zoo.errors import ConfigError, DataError
 
 from .make_results import METHODS, SEEDS, result, suite
@@ -54,12 +61,8 @@ def texts(report, method):
     """{column: text} of a method's row, in the first table."""
     table = report.tables[0]
     row = next(r for r in table.rows if r['method'] == method)
-    return dict(
-        zip(
-            [title for title, *_ in columns(table, report.sources)],
-            [text for text, _ in cells(row, table, report.sources)],
-        )
-    )
+    columns = [*score_columns(table, report.sources), *cost_columns(table)]
+    return {column.title: cell.text for column, cell in zip(columns, cells(row, columns), strict=True)}
 
 
 class Page(HTMLParser):
@@ -129,32 +132,30 @@ def test_other_reference_and_metric():
     assert rows['tri']['metric'] == 'best_top1'
 
 
-GAPS = [
-    (lambda r: without(r, ('a2sg', 3)), [], 'no result'),
-    (lambda r: without(r, ('a2sg', 3)), [('cnn-digits-a2sg-s3.json', 'cut short')], 'cut short'),
-    (lambda r: without(r, ('a2sg', 3)), [('/x/runs/cnn-digits-a2sg-s3.json', 'edited')], 'edited'),
-    (
-        lambda r: (
-            without(r, ('a2sg', 3))
-            + [result(method='a2sg', seed=3, status='failed', reason='out of memory', metrics={})]
-        ),
-        [],
-        'failed: out of memory',
-    ),
-    (lambda r: without(r, ('a2sg', 3)) + [result(method='a2sg', seed=3, code='0ther')], [], 'another code version'),
-    (lambda r: without(r, ('a2sg', 3)) + [result(method='a2sg', seed=3, data='d2')], [], 'other data'),
-    (
-        lambda r: without(r, ('a2sg', 3)) + [result(method='a2sg', seed=3, metrics=dict(top1=float('nan')))],
-        [],
-        'without a finite top1',
-    ),
-    (lambda r: r + [result(method='a2sg', seed=3, metrics=dict(top1=99.0))], [], '2 results claim this run'),
-]
+WITHOUT_ONE = without(suite(), ('a2sg', 3))
+# {what is wrong with the run: (its results, its problems, what the gap must name)}
+GAPS = {
+    'nothing': ([], [], 'seed 3: '),
+    'a damaged file': ([], [('cnn-digits-a2sg-s3.json', 'cut short')], 'cut short'),
+    'a file elsewhere': ([], [('/x/runs/cnn-digits-a2sg-s3.json', 'edited')], 'edited'),
+    'failed': ([dict(status='failed', reason='out of memory', metrics={})], [], 'out of memory'),
+    'another version': ([dict(version='0ther')], [], '0ther'),
+    'other data': ([dict(data='d2')], [], 'data'),
+    'another config': ([dict(hash='h2')], [], 'config'),
+    'another suite': ([dict(suite='large')], [], 'large'),
+    'not finite': ([dict(metrics=dict(top1=float('nan')))], [], 'top1'),
+    'no number': ([dict(metrics=dict(top1='48'))], [], 'top1'),
+    'twice': ([{}, dict(metrics=dict(top1=99.0))], [], '2'),
+}
 
 
-@pytest.mark.parametrize('change, problems, reason', GAPS, ids=[reason for *_, reason in GAPS])
-def test_gaps_are_counted_named_and_marked(change, problems, reason):
-    report = build_report(change(suite()), problems, PLAN)
+@pytest.mark.parametrize('changes, problems, reason', GAPS.values(), ids=GAPS)
+def test_gaps_are_counted_named_and_marked(changes, problems, reason):
+    identities = {
+        f'cnn-digits-{r["method"]}-s{r["seed"]}': {key: r[key] for key in ('hash', 'version', 'data')} for r in suite()
+    }
+    results = WITHOUT_ONE + [result(method='a2sg', seed=3, **change) for change in changes]
+    report = build_report(results, problems, dict(PLAN, runs=identities))
     row = rows_of(report)['a2sg']
     expected = [result(method='a2sg', seed=s)['metrics']['top1'] for s in (0, 1, 2, 4)]
     assert (row['seeds_done'], row['pairs'], row['mean']) == (4, 4, pytest.approx(np.mean(expected)))
@@ -167,24 +168,27 @@ def test_gaps_are_counted_named_and_marked(change, problems, reason):
     for text in (markdown(report), text_of_page):
         assert '4 of 5 †' in text and reason in text
     assert reason in comma_separated(report)
-    assert 'class="gap"' in text_of_page and 'Runs: 14 of 15' in markdown(report)
+    assert 'class="gap"' in text_of_page and dict(report.facts)['Runs'].startswith('14 of 15')
 
 
 def test_gaps_of_the_reference_show_in_what_is_relative_to_it():
     report = build_report(without(suite(), ('tri', 0)), [], PLAN)
     shown = texts(report, 'a2sg')
     assert '†' not in shown['top1'] and shown['seeds'] == '5'
-    assert all(shown[title].endswith('†') for title in ('difference to tri', 'p, t test', 'time a step / tri'))
+    assert all(
+        shown[title].endswith('†') for title in ('difference to tri', 'p, t test (Holm)', 'time of a step / tri')
+    )
 
 
-def test_of_two_code_versions_the_newer_counts():
-    results = [dict(r, code='new', started='2026-02-01T00:00:00') if r['method'] != 'asy' else r for r in suite()]
+def test_without_a_plan_the_newest_version_counts():
+    """Plans of older versions of a2sg_zoo do not say which version is right."""
+    results = [dict(r, version='2', started='2026-02-01T00:00:00') if r['method'] != 'asy' else r for r in suite()]
     report = build_report(results, [], PLAN)
     row = rows_of(report)['asy']
-    assert row['seeds_done'] == 0 and row['mean'] is None and 'c0ffee' in row['gaps']
+    assert row['seeds_done'] == 0 and row['mean'] is None and '(1 ' in row['gaps']
     assert set(texts(report, 'asy').values()) == {'asy', '0 of 5 †', DASH}
     assert rows_of(report)['a2sg']['seeds_done'] == 5
-    assert ('Code', 'new / c0ffee') in report.facts
+    assert dict(report.facts)['Version of results'] == '2 / 1'
 
 
 def test_no_reference_run_left():
@@ -198,9 +202,11 @@ def test_one_seed_has_no_interval_and_no_test():
     report = build_report(suite(seeds=[0]), [], dict(PLAN, seeds=[0]))
     shown = texts(report, 'a2sg')
     assert shown['seeds'] == '1' and shown['difference to tri'] != DASH
-    assert {shown[title] for title in ('std', '95 % CI', 'its 95 % CI', 'p, t test', 'p, Wilcoxon (Holm)')} == {DASH}
-    assert any('One seed' in note for note in footnotes(report.tables[0]))
+    assert {shown[title] for title in ('std', '95 % CI', 'its 95 % CI', 'p, t test (Holm)', 'p, Wilcoxon (Holm)')} == {
+        DASH
+    }
     assert not any('Wilcoxon' in note for note in footnotes(report.tables[0]))
+    assert len(footnotes(report.tables[0])) == 2  # what is shown, and that one seed has neither interval nor test
 
 
 def test_no_differences_and_no_activity():
@@ -214,12 +220,12 @@ def test_no_differences_and_no_activity():
 
 
 def test_the_limit_of_wilcoxon_and_the_correction_are_said():
-    notes = ' '.join(footnotes(build_report(suite(), [], PLAN).tables[0]))
-    assert 'With 5 pairs the smallest p that the Wilcoxon test can give is 0.0625: it cannot reach 0.05' in notes
-    assert '"Holm" adjusts them for the 2 comparisons' in notes
+    _, holm, limit = footnotes(build_report(suite(), [], PLAN).tables[0])
+    assert 'Holm' in holm and ' 2 ' in holm
+    assert ' 5 ' in limit and '0.0625' in limit and '0.05' in limit.partition('0.0625')[2]
     plan = dict(PLAN, seeds=range(6))
-    results = [dict(r, started='2026-01-01T00:00:00') for r in suite(seeds=range(6))]
-    assert 'is 0.03125.' in ' '.join(footnotes(build_report(results, [], plan).tables[0]))
+    *_, limit = footnotes(build_report(suite(seeds=range(6)), [], plan).tables[0])
+    assert '0.03125' in limit and '0.05' not in limit
 
 
 def test_published_figures_stand_apart():
@@ -254,17 +260,17 @@ def test_facts():
     results[0] = dict(results[0], versions=dict(python='3.11', torch='2.6'))
     facts = dict(build_report(results, [('x.json', 'cut short')], dict(PLAN, machine='2 cores')).facts)
     assert facts['Suite'] == 'small' and facts['Command'].endswith('small.py') and facts['Machine'] == '2 cores'
-    assert facts['Versions'] == 'python 3.11; torch 2.15 / 2.6' and facts['Code'] == 'c0ffee'
-    assert facts['Runs'] == '15 of 15 in the tables; 1 damaged or foreign files'
+    assert facts['Versions'] == 'python 3.11; torch 2.15 / 2.6' and facts['Version of results'] == '1'
+    assert facts['Runs'].startswith('15 of 15') and '1' in facts['Runs'].partition(';')[2]
     assert facts['Started'] == '2026-01-01T10:00:00 to 2026-01-05T10:00:00'
 
 
 def test_errors():
-    with pytest.raises(DataError, match='no results'):
+    with pytest.raises(DataError):
         build_report([], [], PLAN)
-    with pytest.raises(ConfigError, match="'trri' is not in the suite; it has tri, asy, a2sg"):
+    with pytest.raises(ConfigError, match="'trri'.*tri, asy, a2sg"):
         build_report(suite(), [], PLAN, reference='trri')
-    with pytest.raises(ConfigError, match="'mIoU'; there are best_top1, top1"):
+    with pytest.raises(ConfigError, match="'mIoU'.*best_top1, top1"):
         build_report(suite(), [], PLAN, metric='mIoU')
 
 
@@ -302,25 +308,33 @@ def test_csv_has_all_digits():
 def test_markdown_tables_are_well_formed():
     report, _ = two_tables()
     lines = markdown(report).splitlines()
-    for table in report.tables:
-        start = lines.index(f'## {table.network} on {table.dataset}') + 2
-        block = lines[start : start + 2 + len(table.rows)]
-        assert lines[start + len(block)] == ''
-        split = [re.split(r'(?<!\\)\|', line)[1:-1] for line in block]
-        assert {len(cells) for cells in split} == {len(columns(table, report.sources))}
-        assert all(re.fullmatch(r' ---:? ', cell) for cell in split[1])
-        for row, line in zip(table.rows, split[2:]):
+    blocks = [block.splitlines() for block in re.findall(r'(?:^\|.*\n)+', markdown(report), flags=re.M)]
+    expected = [
+        (table, columns)
+        for table in report.tables
+        for columns in (score_columns(table, report.sources), cost_columns(table))
+    ]
+    for block, (table, columns) in zip(blocks, expected, strict=True):
+        head, rule, *body = [re.split(r'(?<!\\)\|', line)[1:-1] for line in block]
+        assert all(re.fullmatch(r' ---:? ', cell) for cell in rule) and len(head) == len(rule) == len(columns)
+        for row, line in zip(table.rows, body, strict=True):
             plain = [re.sub(r'\\(.)', r'\1', cell.strip()) for cell in line]
-            assert plain == [text for text, _ in cells(row, table, report.sources)]
+            assert plain == [cell.text for cell in cells(row, columns)]
+    for table in report.tables:
+        assert f'## {table.network} on {table.dataset}' in lines
 
 
 def test_html_holds_every_figure():
     report, source = two_tables()
     parsed = Page(source)
-    assert len(parsed.tables) == 2
-    for table, (head, *body) in zip(report.tables, parsed.tables):
-        assert head == [title for title, *_ in columns(table, report.sources)]
-        assert body == [[text for text, _ in cells(row, table, report.sources)] for row in table.rows]
+    expected = [
+        (table, columns)
+        for table in report.tables
+        for columns in (score_columns(table, report.sources), cost_columns(table))
+    ]
+    for (table, columns), (head, *body) in zip(expected, parsed.tables, strict=True):
+        assert head == [column.title for column in columns]
+        assert body == [[cell.text for cell in cells(row, columns)] for row in table.rows]
     # and all digits, in the file that it offers
     (link,) = [value for tag, name, value in parsed.attributes if (tag, name) == ('a', 'href')]
     assert base64.b64decode(link.removeprefix('data:text/csv;base64,')).decode() == comma_separated(report)
@@ -344,23 +358,41 @@ def test_html_is_self_contained():
     assert used and set(used) <= set(ids)
 
 
+def words_of(picture):
+    """The texts in an SVG."""
+    tree = ElementTree.fromstring(picture)
+    assert 'currentColor' in picture and tree.get('role') == 'img' and tree.get('aria-label')
+    return [''.join(text.itertext()) for text in tree.iter('{http://www.w3.org/2000/svg}text')]
+
+
 def test_pictures():
     _, source = two_tables()
     pictures = re.findall(r'<svg.*?</svg>', source, flags=re.S)
-    # for each table: accuracy against cost, loss, metric, and beta of the one method that moves it
+    # for each table: scores beside costs, loss, metric, and widths
     assert len(pictures) == 8
-    for picture in pictures:
-        tree = ElementTree.fromstring(picture)
-        words = [''.join(t.itertext()) for t in tree.iter('{http://www.w3.org/2000/svg}text')]
-        assert 'currentColor' in picture and tree.get('role') == 'img'
-        label = tree.get('aria-label')
-        if 'beta' in label:
-            assert label.startswith('a2sg') and {'t = 1', 't = 4', 'window half-width beta', 'iteration'} <= set(words)
-            assert {'0.neuron', '1.neuron', '2.neuron'} <= set(words)
-        else:
-            assert all(any(word.startswith(m) for word in words) for m in METHODS)
-            assert 'iteration' in words or any('relative to tri' in word for word in words)
-    assert any('asy (4 of 5 seeds)' in picture for picture in pictures)
+    for scores, loss, metric, widths in (pictures[:4], pictures[4:]):
+        for picture in (scores, loss, metric):
+            assert all(any(word.startswith(m) for word in words_of(picture)) for m in METHODS)
+        assert {'iteration', 'training loss'} <= set(words_of(loss))
+        # of the one method that changes them
+        assert {'a2sg', 't = 1', 't = 4', 'width beta', '0.neuron', '1.neuron', '2.neuron'} <= set(words_of(widths))
+        assert not {'tri', 'asy'} & set(words_of(widths)) and '<image' in widths
+    assert 'asy (4 of 5 seeds)' in words_of(pictures[4])
+
+
+def test_many_methods_are_told_apart_without_colour():
+    """Each has its own row or panel with its name, and no two tables or pictures grow out of the page."""
+    methods = ['tri', *(f'm{i}' for i in range(19))]
+    results = [result(method=m, seed=s) for m in methods for s in (0, 1)]
+    report = build_report(results, [], dict(PLAN, methods=methods, seeds=[0, 1]))
+    source = page(report)
+    scores, *curves = re.findall(r'<svg.*?</svg>', source, flags=re.S)
+    assert [word for word in words_of(scores) if word in methods] == methods
+    for picture in curves:
+        assert [word for word in words_of(picture) if word in methods] == methods
+        assert float(re.search(r'viewBox="0 0 ([\d.]+)', picture)[1]) < 800
+    assert len(source) < 300_000
+    assert all(len(head) <= 10 for head, *_ in Page(source).tables)
 
 
 def test_curves_of_uneven_length():
@@ -371,31 +403,37 @@ def test_curves_of_uneven_length():
     page(build_report(results, [], PLAN))
 
 
-@pytest.fixture
-def command():
-    """tools/report.py's main()."""
-    path = Path(__file__).resolve().parents[3] / 'a2sg_zoo' / 'cli' / 'report.py'
-    spec = importlib.util.spec_from_file_location('report_tool', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool.main
-
-
-def test_command_line(command, tmp_path, capsys):
+def test_command_line(tmp_path, capsys):
     for r in without(suite(), ('a2sg', 1), ('asy', 2)):
         write_result(tmp_path, r)
     (tmp_path / 'runs' / 'cnn-digits-asy-s2.json').write_text('{"format": 1, "netw')
     (tmp_path / 'suite.json').write_text(json.dumps(PLAN))
     command([str(tmp_path), '--out', str(tmp_path / 'report')])
-    assert '2 runs are missing' in capsys.readouterr().out
+    assert '2 runs' in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / 'report').iterdir()) == ['report.csv', 'report.html', 'report.md']
     text = (tmp_path / 'report' / 'report.md').read_text()
-    assert 'seed 1: no result' in text and 'seed 2: the file is cut short' in text
+    assert 'seed 1: ' in text and 'seed 2: ' in text
     Page((tmp_path / 'report' / 'report.html').read_text())
     with pytest.raises(SystemExit) as stopped:
         command([str(tmp_path), '--reference', 'nobody'])
-    assert stopped.value.code == 2 and "'nobody' is not in the suite" in capsys.readouterr().err
-    (tmp_path / 'suite.json').write_text('{"name"')
-    with pytest.raises(SystemExit):
-        command([str(tmp_path)])
-    assert 'suite.json is damaged' in capsys.readouterr().err
+    assert stopped.value.code == 2 and "'nobody'" in capsys.readouterr().err
+    for damaged in ('{"name"', '[]', '{"seeds": 3}', '{"methods": ["tri", 3]}', '{"runs": []}'):
+        (tmp_path / 'suite.json').write_text(damaged)
+        with pytest.raises(SystemExit) as stopped:
+            command([str(tmp_path)])
+        error = capsys.readouterr().err
+        assert stopped.value.code == 2 and 'suite.json' in error and len(error.strip().splitlines()) == 1
+
+
+def test_only_its_own_files_are_replaced(tmp_path, capsys):
+    for r in suite():
+        write_result(tmp_path, r)
+    command([str(tmp_path)])
+    command([str(tmp_path)])  # its own are
+    (tmp_path / 'report.md').write_text('my notes')
+    (tmp_path / 'file').write_text('')
+    for out in (tmp_path, tmp_path / 'file'):
+        with pytest.raises(SystemExit) as stopped:
+            command([str(tmp_path), '--out', str(out)])
+        assert stopped.value.code == 2 and str(out) in capsys.readouterr().err
+    assert (tmp_path / 'report.md').read_text() == 'my notes'

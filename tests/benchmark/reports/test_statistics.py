@@ -1,4 +1,4 @@
-"""Against scipy, enumeration, and values worked by hand."""
+"""Statistics against formulas, enumeration, and values worked out by hand."""
 
 import itertools
 import warnings
@@ -39,17 +39,41 @@ def test_summary_against_scipy(values):
         assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
+# worked out by this project's own formulas, before SciPy's tests took their place
+KNOWN = [
+    ([0.5, -1.25, 2.0, 0.75, 1.5], 0.27624097799351965, 0.3125),
+    ([1.0, 1.0, 2.0, -1.0, 0.0, 3.0], 0.14381080871160395, 0.25),
+    ([0.3, 0.3, -0.1], 0.3377338214674781, 0.5),
+    ([-2.4, -1.9, -3.1, -2.2, -0.8, -4.0, 1.1], 0.02278591196475713, 0.046875),
+    ([2.0, 2.0, 2.0, 2.0, -2.0, 1.0, 0.0, 0.0], 0.1333644721002425, 0.21875),
+]
+
+
+@pytest.mark.parametrize('differences, t_p, wilcoxon_p', KNOWN)
+def test_known_p_values(differences, t_p, wilcoxon_p):
+    assert paired_t(differences) == pytest.approx(t_p, rel=1e-12)
+    assert wilcoxon(differences) == wilcoxon_p
+
+
 @given(VALUES)
-def test_t_against_scipy(differences):
+def test_t_is_the_formula(differences):
     if len(set(differences)) > 1:
-        assert paired_t(differences) == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, rel=1e-6)
+        t = np.mean(differences) / (np.std(differences, ddof=1) / len(differences) ** 0.5)
+        assert paired_t(differences) == pytest.approx(2 * stats.t.sf(abs(t), len(differences) - 1), rel=1e-6)
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=25, unique=True), st.data())
-def test_wilcoxon_against_scipy_without_ties(sizes, data):
+def test_wilcoxon_without_ties_against_the_count_of_rank_sums(sizes, data):
     signs = data.draw(st.lists(st.sampled_from([-1, 1]), min_size=len(sizes), max_size=len(sizes)))
     differences = [size * sign for size, sign in zip(sizes, signs)]
-    assert wilcoxon(differences) == pytest.approx(stats.wilcoxon(differences, method='exact').pvalue)
+    # ways[w]: in how many of the 2^n ways to sign the ranks the positive ones add up to w
+    ways = np.ones(1)
+    for rank in range(1, len(sizes) + 1):
+        ways = np.append(ways, np.zeros(rank)) + np.append(np.zeros(rank), ways)
+    total = len(ways) - 1
+    positive = sum(rank for rank, d in enumerate(sorted(differences, key=abs), 1) if d > 0)
+    extreme = np.abs(2 * np.arange(total + 1) - total) >= abs(2 * positive - total)
+    assert wilcoxon(differences) == pytest.approx(ways[extreme].sum() / 2 ** len(sizes))
 
 
 @settings(max_examples=50)

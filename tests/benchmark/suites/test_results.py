@@ -1,10 +1,13 @@
 """Result files tell when they are not what was written."""
 
+import hashlib
 import json
+import math
 
 import pytest
 
-from a2sg_zoo.benchmark.suites.results import load_results, result_path, write_result
+from a2sg_zoo.benchmark.suites.results import load_results, read_result, result_path, write_result
+from a2sg_zoo.errors import DataError
 from tests.benchmark.reports.make_results import result
 
 
@@ -18,20 +21,31 @@ def test_round_trip(tmp_path):
     assert load_results(tmp_path / 'nothing') == ([], [])
 
 
-@pytest.mark.parametrize(
-    'damage, reason',
-    [
-        (lambda text: text[:0], 'cut short or damaged'),
-        (lambda text: text[: len(text) // 2], 'cut short or damaged'),
-        (lambda text: text.encode()[:-1].decode() + '\x00', 'cut short or damaged'),
-        (lambda text: text.replace('"top1": 4', '"top1": 9', 1), 'was edited: its checksum does not fit'),
-        (lambda text: text.replace('"finished"', '"failed"'), 'was edited'),
-        (lambda text: text.replace('"format": 1', '"format": 2'), 'not a result of format 1'),
-        (lambda text: '[1, 2]', 'not a result of format 1'),
-        (lambda text: json.dumps({'format': 1}), 'not a result of format 1'),
-    ],
-)
-def test_damage_is_named_and_never_loaded(tmp_path, damage, reason):
+DAMAGES = {
+    'empty': lambda text: '',
+    'cut short': lambda text: text[: len(text) // 2],
+    'zeros': lambda text: text[:-1] + '\x00',
+    'nested': lambda text: '[' * 100_000,
+    'a figure': lambda text: text.replace('"top1": 4', '"top1": 9', 1),
+    'the status': lambda text: text.replace('"finished"', '"failed"'),
+    'the format': lambda text: text.replace('"format": 2', '"format": 3'),
+    'a list': lambda text: '[1, 2]',
+    'no keys': lambda text: json.dumps({'format': 2}),
+    'a type': lambda text: text.replace('"seed": 0', '"seed": "0"'),
+    'a table': lambda text: sealed({**json.loads(text), 'metrics': [48.0]}),
+    'activity': lambda text: sealed({**json.loads(text), 'activity': 'high'}),
+}
+
+
+def sealed(contents):
+    """A result file with a right checksum."""
+    contents = {key: value for key, value in contents.items() if key != 'checksum'}
+    checksum = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**contents, 'checksum': checksum})
+
+
+@pytest.mark.parametrize('damage', DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_named_and_never_loaded(tmp_path, damage):
     for seed in (0, 1):
         write_result(tmp_path, result(seed=seed))
     path = result_path(tmp_path, 'cnn-digits-tri-s0')
@@ -40,12 +54,38 @@ def test_damage_is_named_and_never_loaded(tmp_path, damage, reason):
     path.write_text(damaged)
     results, ((where, why),) = load_results(tmp_path)
     assert [r['seed'] for r in results] == [1]
-    assert where == path and reason in why
+    assert where == path and why and '\n' not in why
+    with pytest.raises(DataError):
+        read_result(path)
+
+
+def test_a_folder_in_its_place(tmp_path):
+    result_path(tmp_path, 'cnn-digits-tri-s0').mkdir(parents=True)
+    with pytest.raises(DataError):
+        read_result(result_path(tmp_path, 'cnn-digits-tri-s0'))
+
+
+def test_results_of_format_1_are_read(tmp_path):
+    """Older versions of a2sg_zoo named the hash of their source code in place of a version."""
+    old = {**result(), 'format': 1, 'code': '1bd6c4dc77c6'}
+    del old['version']
+    path = result_path(tmp_path, 'cnn-digits-tri-s0')
+    path.parent.mkdir(parents=True)
+    path.write_text(sealed(old))
+    ((found,), problems) = load_results(tmp_path)
+    assert not problems and found['version'] == '1bd6c4dc77c6' and found['metrics'] == old['metrics']
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_numbers_that_are_not_finite_are_null(tmp_path, value):
+    write_result(tmp_path, result(metrics=dict(top1=value, best_top1=3.0)))
+    path = result_path(tmp_path, 'cnn-digits-tri-s0')
+    json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert read_result(path)['metrics'] == dict(top1=None, best_top1=3.0)
 
 
 def test_the_result_of_another_run(tmp_path):
     write_result(tmp_path, result(seed=0))
     result_path(tmp_path, 'cnn-digits-tri-s0').rename(result_path(tmp_path, 'cnn-digits-tri-s7'))
-    assert load_results(tmp_path)[1] == [
-        (result_path(tmp_path, 'cnn-digits-tri-s7'), 'the file holds the result of another run')
-    ]
+    results, ((path, _),) = load_results(tmp_path)
+    assert not results and path == result_path(tmp_path, 'cnn-digits-tri-s7')

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from a2sg_zoo.benchmark.suites.plan import plan
 from a2sg_zoo.benchmark.suites.results import load_results, result_path
-from a2sg_zoo.benchmark.suites.runner import run_suite, survey
+from a2sg_zoo.benchmark.suites.runner import locked, run_suite, survey
 from a2sg_zoo.benchmark.suites.suite import read_suite
 from a2sg_zoo.errors import ConfigError
 
@@ -91,14 +91,15 @@ def test_finished_runs_stay(tmp_path):
     assert [i for i, _ in tri['curves']['loss']] == [1, 2, 3, 4] and [i for i, _ in tri['curves']['metric']] == [2, 4]
     assert {len(beta) for curve in a2sg['curves']['beta'].values() for _, beta in curve} == {2}
     assert tri['activity']['energy_pj'] > 0 and tri['activity']['T'] == 2
-    assert json.loads((out / 'suite.json').read_text())['methods'] == ['tri', 'a2sg']
+    written = json.loads((out / 'suite.json').read_text())
+    assert written['methods'] == ['tri', 'a2sg'] and written['runs'] == {r.name: r.identity for r in runs}
 
     # nothing is to do; then a result is edited, one is lost, and an option changes
     assert not survey(runs, out).to_do and run(path, out)[1] == {}
     edited = result_path(out, 'small-digits-tri-s0')
     edited.write_text(edited.read_text().replace('"top1"', '"top2"', 1))
     state = survey(runs, out)
-    assert [r.method for r in state.to_do] == ['tri'] and 'was edited' in state.reasons['small-digits-tri-s0']
+    assert [r.method for r in state.to_do] == ['tri'] and state.reasons.keys() == {'small-digits-tri-s0'}
     result_path(out, 'small-digits-a2sg-s0').unlink()
     assert len(survey(runs, out).to_do) == 2
     again = run(path, out)[1]
@@ -106,7 +107,8 @@ def test_finished_runs_stay(tmp_path):
         after = again[f'small-digits-{name}-s0']
         assert after['metrics'] == before['metrics'] and after['curves'] == before['curves']
     changed = plan(read_suite(write(tmp_path, options={**SMALL, 'optim_wrapper.optimizer.lr': 0.3})))
-    assert survey(changed, out).reasons == {r.name: 'the config changed' for r in changed}
+    reasons = survey(changed, out).reasons
+    assert reasons.keys() == {r.name for r in changed} and all('config' in reason for reason in reasons.values())
 
     # the config that is kept repeats the run
     done = subprocess.run(
@@ -171,8 +173,44 @@ def test_accidents_are_noted_and_tried_again(tmp_path, monkeypatch):
 
 def test_one_process_at_a_time(tmp_path):
     (tmp_path / 'out').mkdir()
-    with FileLock(tmp_path / 'out' / '.lock'), pytest.raises(ConfigError, match='another benchmark is at work in'):
+    with FileLock(tmp_path / 'out' / '.lock'), pytest.raises(ConfigError, match=str(tmp_path / 'out')):
         run(write(tmp_path), tmp_path / 'out')
+
+
+def test_the_lock_ends_with_the_command(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path / 'out', 'benchmark'), pytest.raises(ConfigError, match='out'):
+            with locked(tmp_path / 'out', 'benchmark'):
+                pass
+
+
+def test_folders_that_are_none(tmp_path):
+    (tmp_path / 'file').write_text('mine')
+    for out in (tmp_path / 'file', tmp_path / 'file' / 'below'):
+        with pytest.raises(ConfigError, match='file'):
+            run(write(tmp_path), out)
+    assert (tmp_path / 'file').read_text() == 'mine'
+
+
+def test_an_unknown_option_of_a_launcher(tmp_path):
+    with pytest.raises(ConfigError, match='adress'):
+        run(write(tmp_path), tmp_path / 'out', adress='here')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_file_in_place_of_a_folder_on_the_command_line(tmp_path):
+    """As a user runs it: one line, status 2, and nothing has run."""
+    (tmp_path / 'file').write_text('mine')
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'benchmark.py', write(tmp_path), '--out', tmp_path / 'file'],
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+    assert done.returncode == 2 and str(tmp_path / 'file') in line and 'Traceback' not in done.stderr
+    assert (tmp_path / 'file').read_text() == 'mine'
 
 
 @pytest.mark.slow

@@ -1,11 +1,12 @@
-"""The search for hyper-parameters: what it finds, and that it goes on where it was stopped."""
+"""The search for hyper-parameters: what it finds, and that a later process continues it."""
 
 import json
 import math
 
+import optuna
 import pytest
 
-from a2sg_zoo.benchmark.tuning.search import Search, space_of
+from a2sg_zoo.benchmark.tuning.search import Search, read_space
 from a2sg_zoo.errors import ConfigError, DataError
 
 SPACE = {
@@ -67,7 +68,7 @@ def test_failed_trials_count_and_do_not_win(tmp_path):
     search = Search(SPACE, tmp_path / 'trials.jsonl')
     for number, values in search.ask(3):
         search.tell(number, values, None, 'the process was killed by signal 9')
-    with pytest.raises(DataError, match='no trial in .* has a score'):
+    with pytest.raises(DataError, match='trials.jsonl'):
         search.best()
     run(search, 8)
     assert search.best()['trial'] >= 3
@@ -90,26 +91,87 @@ def test_an_edited_line_is_named(tmp_path):
     lines = record.read_text().splitlines()
     lines[1] = lines[1].replace('"score": -', '"score": ')
     record.write_text('\n'.join(lines) + '\n')
-    with pytest.raises(DataError, match='trials.jsonl, line 2, was edited or damaged'):
+    with pytest.raises(DataError, match='trials.jsonl, line 2'):
         Search(SPACE, record)
 
 
+@pytest.mark.parametrize('score', [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_a_failure(tmp_path, score):
+    search = Search(SPACE, tmp_path / 'trials.jsonl')
+    (number, values), (_, others) = search.ask(2)
+    search.tell(number, values, score)
+    search.tell(number + 1, others, -3.0)
+    assert search.finished[0]['score'] is None and search.finished[0]['note']
+    assert search.best()['trial'] == 1
+    for line in (tmp_path / 'trials.jsonl').read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+def test_the_best_of_as_many_trials_as_the_others_have(tmp_path):
+    search = run(Search(SPACE, tmp_path / 'trials.jsonl'), 9)
+    scores = [trial['score'] for trial in search.finished]
+    for trials in (1, 4, 9):
+        assert search.best(trials)['score'] == max(scores[:trials])
+
+
+def test_trials_do_not_depend_on_the_order_of_groups(tmp_path):
+    """The first, random ones: two at a time, or all at once."""
+    once = [values for _, values in Search(SPACE, tmp_path / 'once').ask(4)]
+    pairs = run(Search(SPACE, tmp_path / 'pairs'), 4, parallel=2)
+    assert [trial['values'] for trial in pairs.finished] == once
+
+
 @pytest.mark.parametrize(
-    'space, message',
+    'change',
     [
-        ({}, 'search.space is empty'),
-        ({'a': dict(type='normal')}, "a: type must be one of uniform, loguniform, .*, got 'normal'"),
+        dict(lr=dict(type='loguniform', low=1e-9, high=1e-8)),
+        dict(steps=dict(type='choice', options=['few', 'many'])),
+        dict(more=dict(type='uniform', low=0, high=1)),
+        {'policy.kind': dict(type='choice', options=['b'])},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_record_of_another_space_is_refused(tmp_path, change):
+    run(Search(SPACE, tmp_path / 'trials.jsonl'), 3)
+    with pytest.raises(DataError, match='trials.jsonl'):
+        Search({**SPACE, **change}, tmp_path / 'trials.jsonl')
+
+
+def test_steps_that_do_not_divide_the_range():
+    space = {'x': dict(type='quniform', low=0.1, high=1.0, q=0.4)}
+    search = Search(space, 'none')
+    found = {round(values['x'], 6) for _, values in search.ask(30)}
+    assert found == {0.1, 0.5, 0.9}
+
+
+def test_optuna_says_nothing(tmp_path, capfd):
+    level = optuna.logging.get_verbosity()
+    run(Search(SPACE, tmp_path / 'trials.jsonl'), 5)
+    assert capfd.readouterr() == ('', '') and optuna.logging.get_verbosity() == level
+
+
+@pytest.mark.parametrize(
+    'space, named',
+    [
+        ({}, r'search\.space'),
+        ([], r'search\.space'),
+        ({'a': dict(type='normal')}, "a: .*'normal'"),
+        ({'a': 'uniform'}, 'a: '),
         ({'a': dict(type='uniform', low=1)}, 'a: uniform: .*high'),
-        ({'a': dict(type='uniform', low=2.0, high=1.0)}, 'a: uniform: .*2.0 is not smaller than 1.0'),
+        ({'a': dict(type='uniform', low=1, high=2, mean=3)}, 'a: uniform: .*mean'),
+        ({'a': dict(type='uniform', low=2.0, high=1.0)}, 'a: uniform: .*2.0'),
+        ({'a': dict(type='uniform', low='x', high=1.0)}, 'a: uniform: '),
         ({'a': dict(type='loguniform', low=0.0, high=1.0)}, 'a: loguniform: '),
+        ({'a': dict(type='quniform', low=0.0, high=1.0, q=0)}, 'a: quniform: '),
+        ({'a': dict(type='randint', low=3, high=3)}, 'a: randint: '),
         ({'a': dict(type='choice', options=[])}, 'a: choice: '),
     ],
 )
-def test_mistakes(space, message):
-    with pytest.raises(ConfigError, match=message):
-        space_of(space)
+def test_mistakes(space, named):
+    with pytest.raises(ConfigError, match=named):
+        read_space(space)
 
 
 def test_wrong_mode(tmp_path):
-    with pytest.raises(ConfigError, match="search.mode must be 'max' or 'min'"):
+    with pytest.raises(ConfigError, match="search.mode.*'up'"):
         Search(SPACE, tmp_path / 'x', mode='up')

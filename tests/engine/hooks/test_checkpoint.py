@@ -1,6 +1,8 @@
 """The checkpoints of a run: what survives a full disk and a kill, and what fits."""
 
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ import torch
 from mmengine.hooks import Hook
 
 from a2sg_zoo.engine.hooks import checkpoint as saving
+from a2sg_zoo.engine.logs import read_records
 from a2sg_zoo.engine.resume import find_resume_checkpoint
 from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.hub.checkpoint import read_checkpoint
 from tests.engine import toy
 
 
@@ -105,3 +109,147 @@ def test_the_best_checkpoint_outlives_the_writing_of_a_better(tmp_path, monkeypa
 def test_the_hook_names_a_wrong_value(key, value):
     with pytest.raises(ConfigError, match=key):
         saving.AtomicCheckpointHook(**{key: value})
+
+
+# evaluations and the best checkpoint
+
+SCORES = {3: 7.8, 6: 36.1, 9: 20.0, 12: 30.0}
+EVALUATED = dict(scores=SCORES, val_interval=3, checkpoint=dict(interval=3, save_best='acc', max_keep_ckpts=2))
+
+
+def killed(folder, **kwargs):
+    """Whether a run of another process was killed, as it was to be."""
+    return toy.in_new_process(folder, **EVALUATED | kwargs) == -signal.SIGKILL
+
+
+def best_of(folder):
+    return sorted(path.name for path in folder.glob('best_*'))
+
+
+def evaluations(folder):
+    return {
+        record['iter']: record['metrics']['acc'] for record in read_records(folder / 'evaluations.jsonl', 'metrics')
+    }
+
+
+def test_an_evaluation_that_a_kill_prevented_is_run_on_resume(tmp_path):
+    assert killed(tmp_path, kill_in_save='best_acc_iter_6.pth')
+    assert evaluations(tmp_path) == {3: 7.8} and best_of(tmp_path) == ['best_acc_iter_3.pth']
+    # the run is at its end, and nothing is trained
+    toy.run(tmp_path, resume=True, max_iters=6, **EVALUATED)
+    assert evaluations(tmp_path) == {3: 7.8, 6: 36.1} and best_of(tmp_path) == ['best_acc_iter_6.pth']
+
+
+def test_the_best_stays_the_best_over_a_chain_of_kills(tmp_path):
+    for kill in (
+        dict(kill_in_save='best_acc_iter_3.pth'),
+        dict(kill_at=5),
+        dict(kill_at=8),
+        dict(kill_in_save='iter_9.pth'),
+    ):
+        assert killed(tmp_path, resume=find_resume_checkpoint(tmp_path) is not None, **kill)
+    toy.run(tmp_path, resume=True, **EVALUATED)
+    assert best_of(tmp_path) == ['best_acc_iter_6.pth'] and evaluations(tmp_path) == SCORES
+    assert [path.name for path in sorted(tmp_path.glob('iter_*'))] == ['iter_12.pth', 'iter_9.pth']
+
+
+def test_an_evaluation_on_record_is_not_run_again(tmp_path):
+    toy.run(tmp_path, max_iters=6, **EVALUATED)
+    runner = toy.runner(tmp_path, resume=True, max_iters=6, **EVALUATED)
+    runner.val_loop.run = lambda: pytest.fail('evaluated again')
+    runner.train()
+
+
+def test_a_superseded_best_is_removed_and_a_damaged_one_is_left(tmp_path):
+    toy.run(tmp_path, max_iters=6, **EVALUATED)
+    contents = read_checkpoint(tmp_path / 'best_acc_iter_6.pth')
+    contents['message_hub']['runtime_info']['best_score_acc'] = 7.8
+    torch.save(contents, tmp_path / 'best_acc_iter_3.pth')
+    (tmp_path / 'best_acc_iter_1.pth').write_bytes(b'cut')
+    toy.run(tmp_path, resume=True, max_iters=7, **EVALUATED | dict(scores=SCORES | {7: 8.0}))
+    assert best_of(tmp_path) == ['best_acc_iter_1.pth', 'best_acc_iter_6.pth']
+
+
+def test_a_checkpoint_of_mmengines_hook_tells_its_score_too(tmp_path):
+    toy.run(tmp_path, max_iters=6, **EVALUATED)
+    contents = read_checkpoint(tmp_path / 'best_acc_iter_6.pth')
+    runtime = contents['message_hub']['runtime_info']
+    runtime['best_score'] = runtime.pop('best_score_acc')
+    torch.save(contents, tmp_path / 'best_acc_iter_6.pth')
+    toy.run(tmp_path, resume=True, **EVALUATED)
+    assert best_of(tmp_path) == ['best_acc_iter_6.pth']
+
+
+def test_a_score_that_is_not_finite_is_null_and_never_the_best(tmp_path):
+    toy.run(tmp_path, **EVALUATED | dict(scores={3: float('nan'), 6: 1.0, 9: float('nan'), 12: 0.5}))
+    assert evaluations(tmp_path) == {3: None, 6: 1.0, 9: None, 12: 0.5}
+    assert best_of(tmp_path) == ['best_acc_iter_6.pth']
+
+
+def test_less_may_be_better(tmp_path):
+    toy.run(tmp_path, **EVALUATED | dict(checkpoint=dict(save_best='acc', rule='less')))
+    assert best_of(tmp_path) == ['best_acc_iter_3.pth']
+
+
+def test_a_score_that_no_evaluation_gives_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r'save_best.*topp.*acc'):
+        toy.run(tmp_path, **EVALUATED | dict(checkpoint=dict(save_best='topp')))
+
+
+def test_a_copy_of_the_folder_continues_from_its_own_files(tmp_path):
+    toy.run(tmp_path / 'a', max_iters=6, **EVALUATED)
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    for path in (tmp_path / 'a').glob('*.pth'):
+        path.write_bytes(b'changed')
+    toy.run(tmp_path / 'b', resume=True, **EVALUATED | dict(scores=SCORES | {12: 50.0}))
+    assert best_of(tmp_path / 'b') == ['best_acc_iter_12.pth']
+    assert {path.read_bytes() for path in (tmp_path / 'a').glob('*.pth')} == {b'changed'}
+
+
+# accumulated gradients
+
+
+def saved_at(folder):
+    return sorted(int(path.stem.removeprefix('iter_')) for path in folder.glob('iter_*.pth'))
+
+
+@pytest.mark.parametrize(
+    'counts, interval, expected', [(3, 4, [6, 9, 12]), (2, 3, [4, 6, 10, 12]), (5, 2, [5, 10, 12])]
+)
+def test_checkpoints_end_whole_steps_and_resume_exactly(tmp_path, counts, interval, expected):
+    options = dict(accumulative_counts=counts, checkpoint=dict(interval=interval), hooks=[])
+    toy.runner(tmp_path / 'whole', **options).train()
+    assert saved_at(tmp_path / 'whole') == expected
+    final = read_checkpoint(tmp_path / 'whole' / 'iter_12.pth')['state_dict']
+    for step in expected[:-1]:
+        folder = tmp_path / str(step)
+        toy.runner(folder, resume=True, load_from=str(tmp_path / 'whole' / f'iter_{step}.pth'), **options).train()
+        assert saved_at(folder) == [i for i in expected if i > step]
+        found = read_checkpoint(folder / 'iter_12.pth')['state_dict']
+        assert all(torch.equal(found[name], x) for name, x in final.items())
+
+
+def test_checkpoints_by_epochs(tmp_path):
+    loop = dict(type='EpochBasedTrainLoop', max_epochs=3)
+    options = dict(loop=loop, sampler='ResumableEpochSampler', batch_size=5)
+    options['checkpoint'] = dict(by_epoch=True, interval=2)
+    toy.runner(tmp_path / 'a', **options).train()
+    assert sorted(path.name for path in (tmp_path / 'a').glob('*.pth')) == ['epoch_2.pth', 'epoch_3.pth']
+    final = read_checkpoint(tmp_path / 'a' / 'epoch_3.pth')['state_dict']
+    toy.runner(tmp_path / 'b', resume=True, load_from=str(tmp_path / 'a' / 'epoch_2.pth'), **options).train()
+    found = read_checkpoint(tmp_path / 'b' / 'epoch_3.pth')['state_dict']
+    assert all(torch.equal(found[name], x) for name, x in final.items())
+
+
+def test_a_folder_that_vanished_is_said_and_made_again(tmp_path):
+    class Remove(Hook):
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            if runner.iter + 1 == 6:
+                shutil.rmtree(runner.work_dir)
+
+    warnings = []
+    runner = toy.runner(tmp_path / 'run', hooks=[Remove()])
+    runner.logger.warning = warnings.append
+    runner.train()
+    assert saved_at(tmp_path / 'run') == [8, 12]
+    assert len(warnings) == 1 and str(tmp_path / 'run') in warnings[0]

@@ -1,13 +1,10 @@
 """Random numbers are functions of seed and step; a killed run goes on as if it had not been."""
 
 import json
-import multiprocessing
-import os
 import random
 import signal
 import sys
 from itertools import islice
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,7 +20,6 @@ from a2sg_zoo.errors import ConfigError
 from tests.engine import toy
 
 DATA = range(10)
-ROOT = Path(__file__).parents[3]
 
 
 def as_process(monkeypatch, rank, world_size):
@@ -134,22 +130,10 @@ def test_a_run_that_drew_its_own_seed_resumes_with_it(tmp_path):
 def uninterrupted(tmp_path_factory):
     """The losses and the last checkpoint of a run that nobody killed."""
     path = tmp_path_factory.mktemp('whole')
-    # one server imports what all processes need; where to find it, it learns from the environment only
-    multiprocessing.get_context('forkserver').set_forkserver_preload(['tests.engine.toy'])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('PYTHONPATH', os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')])))
-        assert in_new_process(path) == 0
+    assert toy.in_new_process(path) == 0
     losses = toy.journal(path / 'losses.jsonl')
     assert list(losses) == list(range(1, toy.MAX_ITERS + 1))
     return losses, torch.load(path / f'iter_{toy.MAX_ITERS}.pth', weights_only=False)
-
-
-def in_new_process(path, **kwargs):
-    """The exit status of `toy.run`."""
-    process = multiprocessing.get_context('forkserver').Process(target=toy.run, args=[path], kwargs=kwargs)
-    process.start()
-    process.join()
-    return process.exitcode
 
 
 @pytest.mark.parametrize(
@@ -159,10 +143,10 @@ def in_new_process(path, **kwargs):
 )
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, uninterrupted, workers, kill):
     losses, final = uninterrupted
-    assert in_new_process(tmp_path, workers=workers, **kill) == -signal.SIGKILL
+    assert toy.in_new_process(tmp_path, workers=workers, **kill) == -signal.SIGKILL
     assert len(toy.journal(tmp_path / 'losses.jsonl')) < toy.MAX_ITERS
     assert bool(list(tmp_path.glob('.*'))) == ('kill_in_save' in kill)
-    assert in_new_process(tmp_path, workers=workers, resume=True) == 0
+    assert toy.in_new_process(tmp_path, workers=workers, resume=True) == 0
     assert toy.journal(tmp_path / 'losses.jsonl') == losses
     ours = torch.load(tmp_path / f'iter_{toy.MAX_ITERS}.pth', weights_only=False)
     assert all(torch.equal(ours['state_dict'][key], value) for key, value in final['state_dict'].items())

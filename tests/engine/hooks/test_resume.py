@@ -1,0 +1,174 @@
+"""What a run is loaded from, and where its data continue."""
+
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from a2sg_zoo.engine import samplers
+from a2sg_zoo.engine.samplers import ResumableSampler
+from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.hub.checkpoint import read_checkpoint
+from tests.engine import toy
+
+
+class Seen(toy.Hook):
+    """Notes the samples of each step."""
+
+    def __init__(self):
+        self.samples = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.samples += [round(10 * float(target)) for target in data_batch['targets']]
+
+
+def warnings_of(runner):
+    said = []
+    runner.logger.warning = lambda text, **kwargs: said.append(text)
+    return said
+
+
+# the stream of samples
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(0, 6)), min_size=1, max_size=5))
+def test_no_sample_is_seen_twice_or_left_out(legs):
+    """Over any chain of runs, each with its own batch size, number of processes and steps."""
+    seen, iteration, total = [], 0, 0
+    for batch_size, world_size, steps in legs:
+        shares = []
+        for rank in range(world_size):
+            sampler = ResumableSampler(range(7), seed=3)
+            sampler.rank, sampler.world_size = rank, world_size
+            sampler.origin = total - iteration * batch_size * world_size  # as the hook sets it
+            sampler.skip(iteration * batch_size)  # as MMEngine's loop does
+            share = list(islice(iter(sampler), steps * batch_size))
+            if steps:
+                assert share[:batch_size] == sampler.batch(iteration, batch_size)
+            shares.append(share)
+        seen += [shares[i % world_size][i // world_size] for i in range(steps * batch_size * world_size)]
+        iteration, total = iteration + steps, total + steps * batch_size * world_size
+    whole = list(islice(iter(ResumableSampler(range(7), seed=3)), total))
+    assert [(int(i), i.seed) for i in seen] == [(int(i), i.seed) for i in whole]
+
+
+@pytest.mark.parametrize('batch_sizes', [(3, 2, 5), (4, 4, 2)])
+def test_another_batch_size_continues_with_the_next_sample(tmp_path, batch_sizes):
+    seen = Seen()
+    for i, batch_size in enumerate(batch_sizes, 1):
+        runner = toy.runner(tmp_path, batch_size=batch_size, max_iters=4 * i, resume=i > 1, hooks=[seen])
+        warnings = warnings_of(runner)
+        runner.train()
+        changed = i > 1 and batch_size != batch_sizes[i - 2]
+        assert len(warnings) == changed and all('train_dataloader.batch_size' in text for text in warnings)
+    expected = islice(ResumableSampler(toy.Points(), seed=7).indices(), 4 * sum(batch_sizes))
+    assert seen.samples == list(expected)
+
+
+def test_a_checkpoint_of_the_first_release_is_counted_by_its_config(tmp_path):
+    toy.runner(tmp_path, max_iters=4).train()
+    contents = read_checkpoint(tmp_path / 'iter_4.pth')
+    for key in ('samples', 'samples_a_step', 'world_size'):
+        del contents['meta'][key]
+    contents['meta']['cfg'] = 'train_dataloader = dict(batch_size=3)'
+    torch.save(contents, tmp_path / 'iter_4.pth')
+    seen = Seen()
+    toy.runner(tmp_path, batch_size=2, max_iters=6, resume=True, hooks=[seen]).train()
+    assert seen.samples == list(islice(ResumableSampler(toy.Points(), seed=7).indices(12), 4))
+
+
+def test_a_sampler_that_cannot_start_in_between_is_refused(tmp_path):
+    toy.runner(tmp_path, max_iters=4, sampler='InfiniteSampler').train()
+    toy.runner(tmp_path, max_iters=6, resume=True, sampler='InfiniteSampler').train()
+    with pytest.raises(ConfigError, match=r'batch_size=3.*ResumableSampler'):
+        toy.runner(tmp_path, max_iters=8, batch_size=2, resume=True, sampler='InfiniteSampler').train()
+
+
+def test_an_empty_data_set_is_refused():
+    with pytest.raises(samplers.DataError, match='list'):
+        ResumableSampler([])
+
+
+# what the config says otherwise
+
+CONFIG = dict(
+    optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01, betas=(0.9, 0.99))),
+    param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)],
+)
+
+
+def with_config(folder, changes=(), **kwargs):
+    """A runner of which the checkpoints and the resumed run know a config."""
+    from mmengine.config import Config
+
+    cfg = Config(CONFIG)
+    if isinstance(changes.get('param_scheduler') if changes else None, dict):
+        cfg.param_scheduler = changes['param_scheduler']  # would be merged
+    else:
+        cfg.merge_from_dict(dict(changes))
+    runner = toy.runner(folder, **kwargs)
+    runner.cfg = cfg
+    return runner
+
+
+@pytest.fixture
+def trained(tmp_path):
+    with_config(tmp_path, max_iters=4).train()
+    return tmp_path
+
+
+def test_equal_values_are_no_news(trained):
+    runner = with_config(trained, dict(param_scheduler=CONFIG['param_scheduler'][0]), max_iters=5, resume=True)
+    warnings = warnings_of(runner)
+    runner.train()
+    assert not warnings
+
+
+@pytest.mark.parametrize(
+    'changes, named',
+    [
+        ({'optim_wrapper.optimizer.lr': 0.5}, ['optim_wrapper.optimizer.lr', '0.5', '0.01']),
+        ({'optim_wrapper.optimizer.weight_decay': 0.1}, ['optim_wrapper.optimizer.weight_decay', '0.1']),
+        ({'optim_wrapper.paramwise_cfg': dict(norm_decay_mult=0.0)}, ['optim_wrapper.paramwise_cfg.norm_decay_mult']),
+        ({'param_scheduler.0.end': 9}, ['param_scheduler.0.end', '9', '8']),
+    ],
+)
+def test_values_that_a_resumed_run_does_not_take_are_named(trained, changes, named):
+    runner = with_config(trained, changes, max_iters=5, resume=True)
+    warnings = warnings_of(runner)
+    runner.train()
+    assert len(warnings) == 1 and all(
+        word in warnings[0] for word in [*named, 'load_from', str(trained / 'iter_4.pth')]
+    )
+
+
+@pytest.mark.parametrize(
+    'changes, named',
+    [
+        ({'optim_wrapper.optimizer': dict(_delete_=True, type='SGD', lr=0.1)}, 'optim_wrapper.optimizer.type'),
+        ({'param_scheduler.0.type': 'PolyLR'}, 'param_scheduler.0.type'),
+        ({'param_scheduler': CONFIG['param_scheduler'] * 2}, 'param_scheduler.1.type'),
+    ],
+)
+def test_another_kind_of_optimiser_or_schedule_is_refused(trained, changes, named):
+    with pytest.raises(CheckpointError, match=named) as error:
+        with_config(trained, changes, max_iters=5, resume=True).train()
+    assert 'load_from' in str(error.value)
+
+
+def test_a_run_that_ends_before_its_checkpoint_is_refused(trained):
+    with pytest.raises(ConfigError, match=r'train_cfg.max_iters = 3 .*iter_4.pth'):
+        with_config(trained, max_iters=3, resume=True).train()
+
+
+def test_weights_alone_are_no_state_to_resume(tmp_path):
+    toy.runner(tmp_path, max_iters=4).train()
+    contents = read_checkpoint(tmp_path / 'iter_4.pth')
+    del contents['optimizer']
+    torch.save(contents, tmp_path / 'weights.pth')
+    with pytest.raises(CheckpointError, match=r'weights.pth .*load_from'):
+        toy.runner(tmp_path, resume=True, load_from=str(tmp_path / 'weights.pth')).train()
+    toy.runner(tmp_path / 'new', load_from=str(tmp_path / 'weights.pth'), max_iters=1).train()
