@@ -26,7 +26,7 @@ from a2sg_zoo.adaptation.observables import (
     temporal_gradient_consistency,
 )
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient, Neuron, named_neurons, set_time_steps
+from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient, Neuron
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
@@ -49,14 +49,17 @@ class Policy:
 
     # whether `width` looks at the gradient, and not only at the membrane potential
     needs_gradient = True
+    # whether a forward pass may begin a step by itself, see `begin_by_itself`
+    automatic = True
 
     def __init__(self, surrogate: Surrogate | dict) -> None:
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
-        self.searching = self._adapts
+        self.searching = self.adapts
         self.observing = False
         self.records: dict[Neuron, dict[str, Tensor]] = {}
         self.layers: dict[Neuron, str] = {}
         self._asked: set[Neuron] | None = None
+        self._begun = False
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({self.surrogate})'
@@ -97,13 +100,34 @@ class Policy:
                 because their class has a `forward` of its own. The message names these neurons.
         """
         self.check_asked()
+        self._begun = True
         self.observing = observe
-        self.searching = self._adapts
+        self.searching = self.adapts
         if observe:
             self.records = {}
 
+    def begin_by_itself(self, forward_pass: int) -> None:
+        """Starts a training step if the training loop does not: `attach` has each forward pass of a network call it.
+
+        Args:
+            forward_pass: number of forward passes done so far.
+
+        Raises:
+            ConfigError: this policy needs `prepare`, or the progress of the training.
+        """
+        if self._begun:
+            return
+        if not self.automatic:
+            raise ConfigError(
+                f'{type(self).__name__} needs to know more of the training: call its prepare(model, data_batch, '
+                'iteration) and begin(iteration, progress=...) before each forward pass'
+            )
+        self.begin(forward_pass)
+        self._begun = False
+
     @property
-    def _adapts(self):
+    def adapts(self) -> bool:
+        """Whether this policy may change widths at all."""
         return type(self).width is not Policy.width or type(self).after is not Policy.after
 
     @property
@@ -179,15 +203,16 @@ class Policy:
         if self._asked is None or not self.searching or not (self._asked or trained):
             return
         left_out = [
-            f'{name} ({type(neuron).__name__})'
+            f'{name} ({type(getattr(neuron, "module", neuron)).__name__})'
             for neuron, name in self.layers.items()
-            if neuron not in self._asked and type(neuron).forward is not Neuron.forward
+            if neuron not in self._asked and neuron.bypasses_controller
         ]
         self._asked = None
         if left_out:
             raise ConfigError(
                 f'{type(self).__name__} has no influence on {", ".join(left_out)}: the forward method of this class '
-                'asks no controller for the widths. Call super().forward(x) in it, or give the network another neuron'
+                'asks no controller for the widths. Call super().forward(x) in it (for neurons of other libraries, the '
+                'spike function that its adapter names), or give the network another neuron'
             )
 
     def note_asked(self, neuron: Neuron) -> None:
@@ -213,6 +238,11 @@ class PolicyController(Controller):
             self.finish = None
         self._later: Tensor | None = None
 
+    @property
+    def searches(self) -> bool:
+        """Whether the policy is asked for a width at each time step."""
+        return self.searching and type(self.policy).width is not Policy.width
+
     def width(self, t: int, gradient: LocalGradient) -> Tensor:
         """The width at time step t, a scalar tensor; to be called from the last time step to the first."""
         self._later = self.policy.width(self.neuron, t, gradient, self._later).to(self.neuron.beta.dtype)
@@ -222,7 +252,7 @@ class PolicyController(Controller):
         """The widths of all time steps, (T,) or one; stored in the neuron before the answer."""
         policy, neuron = self.policy, self.neuron
         policy.note_asked(neuron)
-        if not self.searching or type(policy).width is Policy.width:
+        if not self.searches:
             return neuron.beta
         T, N = gradients.u.shape
         finite = torch.ones((), dtype=torch.bool, device=gradients.u.device)
@@ -272,30 +302,3 @@ def generator(device: torch.device, *numbers: int) -> torch.Generator:
     """A random generator that depends on the given integers alone, in every version of Python and on every machine."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest, 'little') >> 1)
-
-
-def attach(model: nn.Module, policy: Policy, T: int | None = None) -> dict[str, Neuron]:
-    """Puts all neurons of a network under a policy: its surrogate, its initial widths, its search.
-
-    Args:
-        model: a network.
-        policy: the policy.
-        T: number of time steps, for neurons that do not know it.
-
-    Returns:
-        {qualified name: neuron}.
-
-    Raises:
-        ConfigError: the network has no spiking neurons.
-    """
-    neurons = named_neurons(model)
-    if not neurons:
-        raise ConfigError(f'{type(model).__name__} has no spiking neurons for {type(policy).__name__} to work on')
-    if T is not None:
-        set_time_steps(model, T)
-    policy.enlist(neurons)
-    for order, neuron in enumerate(neurons.values()):
-        neuron.policy = policy
-        neuron.order = order
-        policy.adopt(neuron)
-    return neurons

@@ -32,6 +32,7 @@ class EvolvingTanh(Policy):
     """
 
     needs_gradient = False
+    automatic = False
 
     def __init__(self, K_min: float = 1.0, K_max: float = 10.0) -> None:
         super().__init__(Tanh(K_min))

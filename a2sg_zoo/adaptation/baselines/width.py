@@ -59,7 +59,7 @@ class LSG(Policy):
 
     def width_of_decay(self, neuron: Neuron) -> Tensor:
         """The width of a layer as a function of its decay: a scalar tensor with a graph."""
-        spread = _averaged_spread if neuron.dynamics.decay_input else _summed_spread
+        spread = _averaged_spread if neuron.decay_input else _summed_spread
         return self.surrogate.beta * spread(neuron.rate) / spread(1 / self.tau)
 
     def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
@@ -130,7 +130,7 @@ class CPNG(Policy):
     def adopt(self, neuron: Neuron) -> None:
         super().adopt(neuron)
         if self.target is None:
-            neuron.register_buffer('policy_target', torch.zeros_like(neuron.beta[0]))
+            neuron.keep('policy_target', torch.zeros_like(neuron.beta[0]))
 
     def begin(
         self, iteration: int, micro_batch: int = 0, observe: bool = False, seed: int = 0, progress: float = 0.0
