@@ -1,15 +1,15 @@
-# `make demo` and `make test` set up a virtual environment of their own on first use.
+# Each target sets up a virtual environment on first use.
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
-# what is installed besides, see [project.optional-dependencies]; tests of what is not there are skipped
-EXTRAS ?= test
-# processes of the tests, of one thread each
+# optional dependencies to install, see pyproject.toml; tests of those that are missing are skipped
+EXTRAS ?= test,dev
+# processes of the tests, with one thread each
 JOBS ?= 2
 CONFIG ?= configs/spikformer_ade20k_a2sg.py
 DEMO = work_dirs/demo
 
-.PHONY: demo test test-slow install clean
+.PHONY: demo lint test test-slow install clean
 
 install: $(VENV)/.installed-$(EXTRAS)
 
@@ -24,6 +24,12 @@ demo: install
 	$(BIN)/python tools/test.py $(CONFIG) --demo --work-dir $(DEMO) --out $(DEMO)/result.json --show-dir $(DEMO)/show best
 	@echo 'Picture: $(DEMO)/show/sheet.png   Curves: $(BIN)/tensorboard --logdir $(DEMO)'
 
+# Style, format and types.
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
@@ -31,4 +37,4 @@ test-slow: install
 	$(BIN)/python -m pytest -q -m slow
 
 clean:
-	rm -rf $(VENV) work_dirs build *.egg-info
+	rm -rf $(VENV) work_dirs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

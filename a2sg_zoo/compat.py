@@ -4,10 +4,17 @@ Everything else uses public names alone. `tests/test_compat.py` checks each func
 which moves one of these names is reported by the name of the function here.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mmengine.optim import OptimWrapper
+    from mmengine.runner import Runner
 
 _Function = TypeVar('_Function', bound=Callable)
 
@@ -35,3 +42,25 @@ def queue_after_backward(function: Callable[[], None]) -> None:
     torch has no public way to do so; its own data-parallel wrappers use this one.
     """
     torch.autograd.Variable._execution_engine.queue_callback(function)
+
+
+def tensor_version(x: Tensor) -> int:
+    """Return how often a tensor was written to. Two equal numbers mean that its values stayed the same in between."""
+    return x._version
+
+
+def accumulation_steps(wrapper: OptimWrapper) -> int:
+    """Return over how many batches MMEngine's wrapper of an optimiser accumulates gradients."""
+    return getattr(wrapper, '_accumulative_counts', 1)
+
+
+def checkpoint_schemes() -> list[str]:
+    """Return the prefixes of addresses, such as `s3://`, for which MMEngine has a loader of checkpoints."""
+    from mmengine.runner import CheckpointLoader
+
+    return list(CheckpointLoader._schemes)
+
+
+def randomness(runner: Runner) -> dict[str, Any]:
+    """Return the config `randomness` of MMEngine's runner: seed, deterministic, diff_rank_seed."""
+    return runner._randomness_cfg

@@ -1,7 +1,2 @@
-_base_ = [
-    '_base_/models/spikformer_8_384_fpn.py',
-    '_base_/datasets/ade20k.py',
-    '_base_/schedules/ade20k_160k.py',
-    '_base_/methods/a2sg.py',
-    '_base_/default_runtime.py',
-]
+# Spikformer on ADE20K with A2SG: the same as spikformer/spikformer_ade20k.py with --method a2sg
+_base_ = ['spikformer/spikformer_ade20k.py', '_base_/methods/a2sg.py']

@@ -1,10 +1,12 @@
 """Shared fixtures. Reference tensors and real data live outside the repository; tests that use them skip without."""
 
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+from mmengine.logging import MMLogger
 
 # how long an example takes is the machine's business
 settings.register_profile('unhurried', deadline=None)
@@ -29,3 +31,18 @@ def shared():
         return path
 
     return find
+
+
+@pytest.fixture
+def logged():
+    """The warnings and errors that MMEngine's logger gets, as texts."""
+    texts = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            texts.append(record.getMessage())
+
+    logger, handler = MMLogger.get_current_instance(), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    yield texts
+    logger.removeHandler(handler)

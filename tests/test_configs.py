@@ -1,8 +1,8 @@
-"""Every config of the zoo: it is valid, and its network trains for a step."""
+"""Every config of the zoo is valid and its network trains for a step, with every method and with methods together."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,13 +14,18 @@ from mmseg.structures import SegDataSample
 
 from a2sg_zoo.adaptation import attach
 from a2sg_zoo.engine.build import check_channels, check_classes
-from a2sg_zoo.engine.config import load_config, validate_config
+from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.engine.config_files import read_config
+from a2sg_zoo.engine.config_names import SHIPPED as ROOT
+from a2sg_zoo.engine.config_names import find_config, find_method, shipped_configs, shipped_methods
+from a2sg_zoo.engine.parts import hooks_of, schedules_of
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.index import SHIPPED, read_index
 from a2sg_zoo.hub.published import build, describe
-from a2sg_zoo.registry import DATASETS, HOOKS, MODELS, TRANSFORMS
+from a2sg_zoo.registry import DATASETS, MODELS, TRANSFORMS
+from tests import composition
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
-METHODS = sorted((ROOT / 'configs' / '_base_' / 'methods').glob('*.py'))
+CONFIGS = shipped_configs()
 # each backbone so small that a step takes a moment: overrides, and the channels of its four stages
 SMALL = dict(
     Spikformer=(dict(embed_dims=32, depth=1, num_heads=4), [4, 8, 16, 32]),
@@ -75,10 +80,10 @@ def step(cfg):
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
     neurons = {}
-    if 'custom_hooks' in cfg:
-        policy = HOOKS.build(cfg.custom_hooks[0]).policy
-        neurons = attach(model, policy)
-        policy.begin(0, seed=0)
+    for hook in hooks_of(cfg):
+        if hasattr(hook, 'policy'):
+            neurons = attach(model, hook.policy)
+            hook.policy.begin(0, seed=0)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     loss = model.train().train_step(batch(model), optimizer)['loss']
     assert loss.isfinite()
@@ -88,61 +93,87 @@ def step(cfg):
     return neurons
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_trains_for_a_step(path):
-    cfg = load_config(path)
-    validate_config(cfg)
+@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('method', [None, 'tri', 'a2sg'])
+def test_trains_for_a_step(name, method):
+    # one has its method, and integer neurons have no surrogate
+    if method and name in ('spikformer_ade20k_a2sg', 'e_spikeformer_ade20k_ilif'):
+        pytest.skip('no method goes with it')
+    cfg = load_config(name, methods=[method] if method else [])
     neurons = step(cfg)
-    method = path.stem.rsplit('_', 1)[-1]
-    assert bool(neurons) == (method != 'ilif')
-    adapted = method not in ('tri', 'box', 'asy')
-    assert all(len(neuron.beta) in (cfg.model.backbone.T, *([] if adapted else [1])) for neuron in neurons.values())
+    assert bool(neurons) == (bool(method) or name == 'spikformer_ade20k_a2sg')
+    widths = {len(neuron.beta) for neuron in neurons.values()}
+    assert method != 'a2sg' or widths == {cfg.model.backbone.T}
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_is_built_from_its_description(path):
+@pytest.mark.parametrize('name', CONFIGS)
+def test_is_built_from_its_description(name):
     """What a weight file may name is enough for every config."""
-    cfg = load_config(path)
+    cfg = load_config(name)
     shrink(cfg)
     number = (cfg.model.get('decode_head') or cfg.model.get('head')).num_classes
     meta = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
-    description = json.loads(json.dumps(asdict(describe(cfg, meta, path))))
-    assert type(build(description['model'], path).backbone).__name__ == cfg.model.backbone.type
+    description = json.loads(json.dumps(asdict(describe(cfg, meta, name))))
+    assert type(build(description['model'], name).backbone).__name__ == cfg.model.backbone.type
 
 
-@pytest.mark.parametrize('method', METHODS, ids=lambda path: path.stem)
-def test_method(method, tmp_path):
-    """Each method goes with each network by one line."""
-    path = tmp_path / 'config.py'
-    base = ROOT / 'configs' / '_base_'
-    network = ['models/spikformer_8_384_fpn.py', 'datasets/ade20k.py', 'schedules/ade20k_160k.py']
-    if method.stem == 'tet':  # a loss of classifiers
-        network = ['models/spikformer_4_384_cifar.py', 'datasets/cifar10.py', 'schedules/spikformer_cifar_300e.py']
-    parts = [*network, f'methods/{method.name}', 'default_runtime.py']
-    path.write_text(f'_base_ = {[str(base / part) for part in parts]}')
-    cfg = load_config(path)
-    validate_config(cfg)
-    step(cfg)
+@pytest.mark.parametrize('method', shipped_methods())
+def test_every_method_goes_with_a_segmentor(method):
+    if 'loss' in read_config(find_method(method)).values:
+        with pytest.raises(ConfigError, match='loss'):
+            load_config('spikformer_ade20k', methods=[method])
+    else:
+        step(load_config('spikformer_ade20k', methods=[method]))
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_config_is_short(path):
-    assert len(path.read_text().splitlines()) <= 30
+# what goes together
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_methods_are_compared_on_one_recipe(path):
-    first = next(other for other in CONFIGS if other.stem.rpartition('_')[0] == path.stem.rpartition('_')[0])
-    ours, theirs = load_config(path), load_config(first)
-    for part in ('train_dataloader', 'val_dataloader', 'param_scheduler', 'train_cfg', 'optim_wrapper'):
-        assert ours[part] == theirs[part]
+def pairs():
+    """Each policy with each loss, and each of both with each optimiser."""
+    optimisers = ('', *composition.KINDS['optimiser'])
+    for i, policy in enumerate(composition.KINDS['policy']):
+        for j, loss in enumerate(('', *composition.KINDS['loss'])):
+            yield tuple(filter(None, (policy, loss, optimisers[(i + j) % len(optimisers)])))
+
+
+@pytest.mark.parametrize('methods', [*pairs()], ids='+'.join)
+def test_methods_compose(methods):
+    assert composition.run(*methods) == ''
+
+
+def test_every_method_has_one_kind():
+    names = [name for kind in composition.KINDS.values() for name in kind]
+    assert sorted(names) == shipped_methods() and max(Counter(names).values()) == 1
+
+
+def test_each_config_stands_in_the_readme_of_its_family():
+    listed = (ROOT / 'README.md').read_text()
+    for name, file in CONFIGS.items():
+        assert name in listed
+        if file.parent != ROOT:
+            assert name in (file.parent / 'README.md').read_text()
+
+
+@pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
+def test_results_in_the_readme_of_a_family_are_those_of_the_weights(entry):
+    file, methods = find_config(entry['config'])
+    metric = 'mIoU' if entry['task'] == 'segmentation' else 'top1'
+    (row,) = [line for line in (file.parent / 'README.md').read_text().splitlines() if f'[{entry.name}]' in line]
+    cells = [cell.strip() for cell in row.strip('| ').split('|')]
+    assert cells[1:] == [file.stem, *methods, f'{entry["metrics"][metric]:.2f}']
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_is_short(name):
+    assert len(CONFIGS[name].read_text().splitlines()) <= 30
 
 
 @pytest.mark.parametrize(
     'name, neck', [('spikformer_ade20k_tri', 2), ('meta_spikeformer_ade20k_tri', 2), ('e_spikeformer_ade20k_ilif', 1)]
 )
 def test_learning_rates_of_segmentors(name, neck):
-    cfg = load_config(ROOT / 'configs' / f'{name}.py')
+    cfg = load_config(name)
     shrink(cfg)
     init_default_scope('a2sg_zoo')
     model = MODELS.build(cfg.model)
@@ -153,18 +184,18 @@ def test_learning_rates_of_segmentors(name, neck):
         assert rates[id(p)] == pytest.approx(1e-3 * times[key.partition('.')[0]]), key
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_data_and_demo(path):
-    cfg = load_config(path)
+@pytest.mark.parametrize('name', CONFIGS)
+def test_data_and_demo(name):
+    cfg = load_config(name)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         for step in loader.dataset.get('pipeline', ()):
             assert TRANSFORMS.build(step)
-    demo = load_config(path, demo=True)
-    validate_config(demo)
+    demo = load_config(name, demo=True)
     assert demo.train_cfg.max_iters < cfg.train_cfg.max_iters
-    schedule = demo.param_scheduler if isinstance(demo.param_scheduler, list) else [demo.param_scheduler]
-    assert max(step.end for step in schedule) == demo.train_cfg.max_iters
+    schedules = schedules_of(demo)
+    ends = [step['end'] for step in (schedules if isinstance(schedules, list) else [schedules])]
+    assert max(ends) == demo.train_cfg.max_iters
     if 'head' in demo.model:
         network = SimpleNamespace(head=MODELS.build(demo.model.head))
         for loader in (demo.train_dataloader, demo.val_dataloader, demo.test_dataloader):
-            check_classes(network, DATASETS.build(loader.dataset), path.name)
+            check_classes(network, DATASETS.build(loader.dataset), name)

@@ -65,7 +65,18 @@ class Policy:
         return f'{type(self).__name__}({self.surrogate})'
 
     def enlist(self, neurons: dict[str, Neuron]) -> None:
-        """Notes which neurons the policy works on, {name: neuron}; `attach` calls it."""
+        """Notes which neurons the policy works on, {name: neuron}; `attach` calls it.
+
+        Raises:
+            ConfigError: the policy chooses a width for each time step, and a neuron has no fixed number of them.
+        """
+        varying = [name for name, neuron in neurons.items() if neuron.time_steps_vary]
+        if varying and type(self).width is not Policy.width:
+            raise ConfigError(
+                f'{type(self).__name__} chooses a width for each time step, but {", ".join(varying)} carry their '
+                'membrane potentials from one sample of the batch to the next, so they see T times the batch size '
+                'time steps. Set model.backbone.carry_over=False, or use a policy with fixed widths'
+            )
         self.layers = {neuron: name for name, neuron in neurons.items()}
         self._asked = set()
 

@@ -32,7 +32,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LocalGradient, Neuron
 from a2sg_zoo.registry import POLICIES, SEARCHERS
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import integer, number, positive
 
 # number of sampled elements that lie side by side: one cache line, in float32
 _RUN = 16
@@ -117,17 +117,15 @@ class AdaptivePolicy(Policy):
         beta_min, beta_max = positive('beta_min', beta_min, name), positive('beta_max', beta_max, name)
         if beta_min >= beta_max:
             raise ConfigError(f'{name}: beta_min = {beta_min} must be smaller than beta_max = {beta_max}')
-        for key, value, least in (('candidates', candidates, 2), ('interval', interval, 1), ('sample', sample, 1)):
-            if not (value is None and key == 'sample') and not (isinstance(value, int) and value >= least):
-                raise ConfigError(f'{name}: {key} must be an integer >= {least}, got {value!r}')
+        candidates, interval = integer('candidates', candidates, name, 2), integer('interval', interval, name)
+        sample = None if sample is None else integer('sample', sample, name)
         if objective not in ('sgv', 'cv'):
             raise ConfigError(f"{name}: objective must be 'sgv' or 'cv', got {objective!r}")
-        if isinstance(min_inside, bool) or not isinstance(min_inside, (int, float)) or not 0 <= min_inside < 1:
-            raise ConfigError(f'{name}: min_inside must be a share from 0 to below 1, got {min_inside!r}')
         self.searcher = searcher if isinstance(searcher, Searcher) else SEARCHERS.build(searcher)
         self.grid = torch.linspace(beta_min, beta_max, candidates, dtype=torch.float64)
         self.scale_free = objective == 'cv'
-        self.interval, self.sample, self.min_inside = interval, sample, float(min_inside)
+        self.interval, self.sample = interval, sample
+        self.min_inside = number('min_inside', min_inside, name, 0, 1, below_high=True)
         self.searching = False
         self.searches = dict(spatial=0, temporal=0)
         self.on_bound = dict(spatial=0, temporal=0)

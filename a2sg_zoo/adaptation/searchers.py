@@ -11,6 +11,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from a2sg_zoo.adaptation.objectives import Objective
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import SEARCHERS
+from a2sg_zoo.utils.checks import integer
 
 
 class Searcher(ABC):
@@ -67,10 +68,7 @@ class TPESearcher(Searcher):
     """
 
     def __init__(self, trials: int = 16, startup: int = 6) -> None:
-        for name, value in (('trials', trials), ('startup', startup)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f'TPESearcher: {name} must be an integer >= 1, got {value!r}')
-        self.trials, self.startup = trials, startup
+        self.trials, self.startup = integer('trials', trials, self), integer('startup', startup, self)
         self._on_host = WeakIdKeyDictionary()  # copies of grids; a policy has only a few
         _estimators()
 

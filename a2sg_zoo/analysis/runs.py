@@ -1,126 +1,116 @@
-"""What a run was: its method, its seed, its network and data, read from the folder that it left."""
+"""The runs of a comparison: method, seed, network and data of each, read from its folder."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from a2sg_zoo.analysis.report import find_run
+from mmengine.config import Config
+
+from a2sg_zoo.analysis.loading import find_run
+from a2sg_zoo.engine.parts import method_label
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 
-# what tells one run from another, of its config
-_PARTS = ('model', 'data_preprocessor', 'train_dataloader', 'test_dataloader', 'custom_hooks', 'optim_wrapper')
-
-_NAMES = dict(SASG='S-ASG', TASG='T-ASG', STASG='ST-ASG')
+# the parts of a config that make the method of a run, and those that make the run
+_METHOD = ('adaptation', 'membrane_loss', 'loss', 'optim_wrapper')
+_PARTS = ('model', 'data_preprocessor', 'train_dataloader', 'test_dataloader', 'custom_hooks', *_METHOD)
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Attributes:
-    path: folder of the run.
-    checkpoint: file.
-    config: file.
-    method: label; where runs of one label differ in more than the seed, `read_runs` adds in what.
-    choices: {dotted key: value} of all that makes the method.
-    seed: an integer; None if neither the config nor run.json says it.
-    title: 'NETWORK on DATA'.
-    digest: of the checkpoint's bytes and of the config: network, data, method.
+    """A run, as it describes itself in its folder.
+
+    Attributes:
+        path: folder of the run.
+        checkpoint: file of its weights.
+        config: file of its config.
+        method: label of the method. Where runs with one label differ in more than the seed, `read_runs` adds the
+            differences.
+        choices: {dotted key: value} of everything that makes the method.
+        seed: seed of the run; None if neither the config nor run.json has one.
+        title: 'NETWORK on DATA'.
+        digest: SHA-256 of the checkpoint and of the config's network, data and method.
     """
 
     path: Path
     checkpoint: Path
     config: Path
     method: str
-    choices: dict
+    choices: dict[str, str]
     seed: int | None
     title: str
     digest: str
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """Folder of the run and its parent, for messages."""
         return f'{self.path.parent.name}/{self.path.name}'
 
 
-def read_runs(paths, which='last'):
-    """The runs in some folders, with labels that tell their methods apart.
+def read_runs(paths: Sequence[str | Path], which: str = 'last') -> list[RunFolder]:
+    """Read the runs in some folders, with labels that distinguish their methods.
 
     Args:
-        paths: folders.
+        paths: folders of runs.
         which: 'best' or 'last' checkpoint of each.
 
     Returns:
-        [RunFolder] in the order of `paths`.
+        The runs, in the order of `paths`.
 
     Raises:
-        CheckpointError, ConfigError: a folder has no checkpoint or no config; or two have the same checkpoint.
+        CheckpointError: a folder has no checkpoint.
+        ConfigError: a path is not a folder, a folder has no config, or two folders have the same checkpoint.
     """
-    runs, seen = [], {}
+    runs: list[RunFolder] = []
+    seen: dict[str, Path] = {}
     for path in paths:
         run = _read(Path(path), which)
         if run.digest in seen:
             raise ConfigError(
-                f'{run.path} and {seen[run.digest]} hold the same checkpoint of the same config: one run '
-                'would count twice; name it once'
+                f'{run.path} and {seen[run.digest]} have the same checkpoint of the same config, so one run would '
+                'count twice; name it once'
             )
         seen[run.digest] = run.path
         runs.append(run)
-    return _told_apart(runs)
+    return _distinguish_methods(runs)
 
 
-def _read(path, which):
+def _read(path: Path, which: str) -> RunFolder:
     if not path.is_dir():
-        raise ConfigError(f'{path} is not the folder of a run; the comparison takes folders, for their logs')
+        raise ConfigError(f'{path} is not the folder of a run; a comparison needs folders, because it reads their logs')
     checkpoint, config, _ = find_run(path, which=which)
     cfg = prepare_config(config)
-    hooks = [hook for hook in cfg.get('custom_hooks', []) if 'policy' in hook or 'loss' in hook]
-    choices = dict(
-        _flat(dict(hooks=hooks, optim_wrapper=cfg.get('optim_wrapper', {}), loss=_head(cfg.model).get('loss', {})))
-    )
+    method = {key: cfg.get(key) or {} for key in _METHOD}
+    choices = dict(_flatten({**method, 'head': _head(cfg.model).get('loss', {})}))
     digest = hashlib.sha256(json.dumps({key: cfg.get(key) for key in _PARTS}, sort_keys=True, default=str).encode())
     digest.update(checkpoint.read_bytes())
-    return RunFolder(path, checkpoint, config, _label(cfg), choices, _seed(cfg, path), _title(cfg), digest.hexdigest())
+    return RunFolder(
+        path, checkpoint, config, method_label(cfg), choices, _seed(cfg, path), _title(cfg), digest.hexdigest()
+    )
 
 
-def _head(model):
+def _head(model: Any) -> Any:
     return model.get('head') or model.get('decode_head') or {}
 
 
-def _flat(node, prefix=''):
-    """(dotted key, value) of nested dictionaries and lists, as text."""
+def _flatten(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
+    """(dotted key, value as text) of nested dictionaries and lists."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else None
     if items is None:
         yield prefix, str(node)
     else:
         for key, value in items:
-            # how often a run writes its log is no choice of its method
+            # how often a run writes its log is not part of the method
             if key != 'log_interval':
-                yield from _flat(value, f'{prefix}.{key}' if prefix else str(key))
+                yield from _flatten(value, f'{prefix}.{key}' if prefix else str(key))
 
 
-def _label(cfg):
-    """'A2SG', 'fixed TRI', 'fixed TRI + SAM': the policy and what stands beside it."""
-    hooks = cfg.get('custom_hooks', [])
-    policy = next((hook.policy for hook in hooks if 'policy' in hook), None)
-    if policy is None:
-        label = 'surrogate of the config'
-    elif policy.type == 'Fixed':
-        label = f'fixed {policy.surrogate.type}'
-    else:
-        label = _NAMES.get(policy.type, policy.type)
-    beside = [hook.loss.type for hook in hooks if 'loss' in hook]
-    wrapper = cfg.get('optim_wrapper', {}).get('type', 'OptimWrapper')
-    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-        beside.append(wrapper.removesuffix('OptimWrapper'))
-    loss = _head(cfg.model).get('loss', {})
-    if isinstance(loss, dict) and loss.get('type') == 'TET':
-        beside.append('TET')
-    return ' + '.join([label, *beside])
-
-
-def _seed(cfg, path):
+def _seed(cfg: Config, path: Path) -> int | None:
     seed = cfg.get('randomness', {}).get('seed')
-    if seed is None and (path / 'run.json').is_file():  # drawn when the run began
+    if seed is None and (path / 'run.json').is_file():  # a run without a seed draws one and writes it there
         try:
             seed = json.loads((path / 'run.json').read_text()).get('seed')
         except ValueError as error:
@@ -128,29 +118,29 @@ def _seed(cfg, path):
     return seed
 
 
-def _title(cfg):
+def _title(cfg: Config) -> str:
     dataset = cfg.train_dataloader.dataset
     size = f' {dataset.size} x {dataset.size}' if isinstance(dataset.get('size'), int) else ''
     folder = f' {Path(dataset.data_root).name}' if dataset.get('data_root') else ''
     return f'{cfg.model.backbone.type} on {dataset.type}{folder}{size}'
 
 
-def _told_apart(runs):
-    """Labels with the choices in which runs of one label and title differ."""
-    labels = {}
+def _distinguish_methods(runs: list[RunFolder]) -> list[RunFolder]:
+    """The runs, with their differences in the label where runs of one label and title differ."""
+    same: dict[tuple[str, str], list[RunFolder]] = {}
     for run in runs:
-        labels.setdefault((run.title, run.method), []).append(run)
+        same.setdefault((run.title, run.method), []).append(run)
     result = []
     for run in runs:
-        alike = labels[run.title, run.method]
+        others = same[run.title, run.method]
         keys = sorted(
             {
                 key
-                for other in alike
+                for other in others
                 for key in other.choices.keys() | run.choices.keys()
-                if any(x.choices.get(key) != run.choices.get(key) for x in alike)
+                if any(x.choices.get(key) != run.choices.get(key) for x in others)
             }
         )
         more = ', '.join(f'{".".join(key.split(".")[-2:])} = {run.choices.get(key, "none")}' for key in keys)
-        result.append(RunFolder(**{**vars(run), 'method': f'{run.method} [{more}]' if more else run.method}))
+        result.append(replace(run, method=f'{run.method} [{more}]') if more else run)
     return result

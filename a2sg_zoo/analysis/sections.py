@@ -1,8 +1,13 @@
-"""The sections of an analysis: each takes a `Report` and gives (plain data, [(title, rows)], {stem: figure})."""
+"""The sections of a report: one function for each, which measures and returns data, tables and figures."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import torch
+from matplotlib.figure import Figure
 
 from a2sg_zoo.analysis.figures.energy import energy_figure
 from a2sg_zoo.analysis.figures.landscape import landscape_figure
@@ -32,11 +37,17 @@ from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.surrogates import BOX, TRI
 
-_FISHER_CHANGE = 1e-4  # of an eigenvalue in a power iteration: what counts as converged
-_RESIDUAL = 0.05  # of an eigenvalue of the Hessian: from here on it is said in words
+if TYPE_CHECKING:
+    from a2sg_zoo.analysis.report import Report
+
+# (plain data, [(title, rows)], {stem of the file: figure})
+Section = tuple[dict[str, Any], list[tuple[str, list[dict]]], dict[str, Figure]]
+
+_FISHER_CHANGE = 1e-4  # relative change of an eigenvalue below which a power iteration has converged
+_RESIDUAL = 0.05  # relative residual of an eigenvalue of the Hessian above which the report warns
 
 
-def _fisher(report):
+def _fisher(report: Report) -> Section:
     result = fisher_spectrum(
         report.objective, tolerance=_FISHER_CHANGE, memory=report.settings['memory'], seed=report.settings['seed']
     )
@@ -44,11 +55,15 @@ def _fisher(report):
         dict(layer=name, largest_eigenvalue=value, trace=result.traces[name])
         for name, value in result.eigenvalues.items()
     ]
-    title = f'Empirical Fisher, by {result.method}, {result.passes} passes. 0: no gradient reaches the layer.'
+    method = 'the Gram matrix' if result.method == 'gram' else 'power iteration'
+    title = (
+        f'Empirical Fisher, by {method}, {result.passes} passes over the samples. 0 means that no gradient reaches the '
+        'layer.'
+    )
     if result.change > _FISHER_CHANGE:
         title += (
-            f' **Not converged: an eigenvalue still changed by {result.change:.2g} of itself in the last pass, '
-            'and may be larger than shown. More --memory lets the exact Gram matrix take its place.**'
+            f' **Not converged: an eigenvalue changed by {result.change:.2g} of its value in the last pass, so it may '
+            'be larger than shown. With more --memory the exact Gram matrix is used.**'
         )
     return (
         asdict(result),
@@ -57,8 +72,9 @@ def _fisher(report):
     )
 
 
-def _hessian(report):
-    s, rows = report.settings, []
+def _hessian(report: Report) -> Section:
+    s = report.settings
+    rows: list[dict[str, Any]] = []
     objective = in_bounded_batches(report.objective, s['memory'])
     for kind in KINDS:
         found = hessian_spectrum(objective, kind, steps=s['steps'], seed=s['seed'])
@@ -81,25 +97,26 @@ def _hessian(report):
     ]
     titles = [
         (
-            'Eigenvalues of the symmetric part; the kinds are defined in `a2sg_zoo.analysis.measures.hessian`. '
-            'Residuals are relative; `trace_error` is a standard error; `asymmetry` = |H - H^T| / |H + H^T|.',
+            'Eigenvalues of the symmetric part (H + H^T) / 2. The two kinds are defined in '
+            '`a2sg_zoo.analysis.measures.hessian`. Residuals are relative, `trace_error` is a standard error, and '
+            '`asymmetry` is |H - H^T| / |H + H^T|.',
             rows,
         ),
         (f'SAM sharpness, rho = {s["rho"]:g}: {cell(sharpness)}; loss {cell(objective.loss())}', []),
     ]
     if rough:
-        titles.insert(1, (f'**Not converged after {s["steps"]} steps: {"; ".join(rough)}. Take more --steps.**', []))
+        titles.insert(1, (f'**Not converged after {s["steps"]} steps: {"; ".join(rough)}. Use more --steps.**', []))
     return dict(kinds=rows, sam_sharpness=sharpness, rho=s['rho']), titles, {}
 
 
-def _landscape(report):
+def _landscape(report: Report) -> Section:
     s = report.settings
     axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
-    # named after what its points belong to: another checkpoint in the same folder begins another file
-    of = '_'.join([report.objective.fingerprint()[:8], *(f'{s[key]:g}' for key in ('points', 'span', 'seed'))])
+    # another checkpoint or another grid in the same folder gets another file
+    stem = '_'.join([report.objective.fingerprint()[:8], *(f'{s[key]:g}' for key in ('points', 'span', 'seed'))])
     found = loss_landscape(
         report.objective,
-        report.out / f'landscape_{s["dimensions"]}d_{of}.jsonl',
+        report.out / f'landscape_{s["dimensions"]}d_{stem}.jsonl',
         axis,
         axis if s['dimensions'] == 2 else (0.0,),
         s['seed'],
@@ -107,9 +124,9 @@ def _landscape(report):
     )
     losses = [x for x in found.loss.values() if x is not None]
     title = (
-        f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss; loss here '
-        f'{cell(report.objective.loss())}, from {cell(min(losses, default=None))} to '
-        f'{cell(max(losses, default=None))}'
+        f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss. The loss is '
+        f'{cell(report.objective.loss())} at the centre, and from {cell(min(losses, default=None))} to '
+        f'{cell(max(losses, default=None))} on the grid.'
     )
     data = dict(
         x=found.x,
@@ -119,15 +136,15 @@ def _landscape(report):
     return data, [(title, [])], {f'landscape_{s["dimensions"]}d': landscape_figure(found)}
 
 
-def _membranes(report):
-    """Of `variation.measure`."""
+def _membranes(report: Report) -> dict[tuple[str, int], dict]:
+    """The result of `local_gradient_statistics`."""
     model = report.objective.model
     if not named_neurons(model):
-        raise NotApplicable(f'{type(getattr(model, "backbone", model)).__name__} has no neurons with a window')
-    return variation.measure(report.objective)
+        raise NotApplicable(f'{type(getattr(model, "backbone", model)).__name__} has no neurons with a surrogate')
+    return variation.local_gradient_statistics(report.objective)
 
 
-def _variation(report):
+def _variation(report: Report) -> Section:
     found = _membranes(report)
     keys = ('beta', 'rate', 'in_window', 'mean', 'std', 'sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box')
     rows = [dict(layer=layer, t=t, **{key: stats[key] for key in keys}) for (layer, t), stats in found.items()]
@@ -140,22 +157,23 @@ def _variation(report):
                 figures[f'variation_{statistic}'] = method_figure({report.run.name: [curve]}, statistic)
         figures['variation_beta'] = beta_figure(records)
         data['training'] = records
-    return data, [('Local gradients on the data set. Undefined: no gradient, or nothing in the window.', rows)], figures
+    title = 'Local gradients on the data set. Undefined: there is no gradient, or no element in the window.'
+    return data, [(title, rows)], figures
 
 
-def _bridge(report):
+def _bridge(report: Report) -> Section:
     rows = cv_curvature_bridge(report.objective, report.settings['memory'])
     if not rows:
-        raise NotApplicable('the network has no linear and no convolutional layers that are trained')
+        raise NotApplicable('the network has no linear or convolutional layers that are trained')
     data = as_dicts(rows)
     title = (
-        '`bound` is the claim with the one constant, relative to Lambda, that makes it hold in every layer. '
-        '`triangle` needs none.'
+        '`bound` is the claim with one constant, relative to Lambda, for which it holds in every layer. `triangle` is '
+        'a bound without a constant.'
     )
     return dict(layers=data), [(title, data)], dict(bridge=bridge_figure(rows))
 
 
-def _theory(report):
+def _theory(report: Report) -> Section:
     rows = layers_under_theory(_membranes(report))
     flat = [
         {
@@ -166,20 +184,20 @@ def _theory(report):
     ]
     one, two = theorem_4_1(seed=report.settings['seed']), theorem_4_2(seed=report.settings['seed'])
     tables = [
-        ('Layers, with a Gaussian fitted to their potentials; `holds`: L kappa > sigma²', flat),
+        ('Layers, with a Gaussian fitted to their potentials. `holds` means L kappa > sigma².', flat),
         ('Theorem 4.2: share of random cases with CV_asy < CV_sym', two),
         ('Theorem 4.1: share of random cases with CV_tri < CV of the shape', one),
     ]
     return dict(layers=flat, theorem_4_1=one, theorem_4_2=two), tables, dict(theory=theory_figure(rows))
 
 
-def _growth(report):
+def _growth(report: Report) -> Section:
     objective = report.objective
     inputs, targets = objective.batches[0]
     if not isinstance(targets, torch.Tensor):
-        raise NotApplicable('it takes a classification: its networks are multilayer perceptrons on labelled images')
-    x = inputs.mean(1) if inputs.dim() == 5 else inputs  # frames over their time steps
-    # pixels in a square of 8 are enough, and keep the perceptrons small
+        raise NotApplicable('it needs labelled images, because its networks are multilayer perceptrons that classify')
+    x = inputs.mean(1) if inputs.dim() == 5 else inputs  # the mean of event frames over time
+    # 8 x 8 pixels keep the perceptrons small
     if x.dim() == 4 and x.shape[-1] > 8:
         x = torch.nn.functional.adaptive_avg_pool2d(x, 8)
     x = x.flatten(1)
@@ -190,7 +208,7 @@ def _growth(report):
             for shape in (TRI, BOX)
         }
     except A2SGError as error:
-        raise NotApplicable(f'small perceptrons on these samples have no Hessian to follow: {error}') from error
+        raise NotApplicable(f'small perceptrons on these samples have a Hessian of 0: {error}') from error
     rows = [
         dict(shape=name, beta=beta, snn=value, relu=growth.relu)
         for name, growth in found.items()
@@ -206,10 +224,10 @@ def _growth(report):
     )
 
 
-def _energy(report):
+def _energy(report: Report) -> Section:
     try:
         found = measure_energy(report.objective.model, [inputs for inputs, _ in report.objective.batches])
-    except ConfigError as error:  # a network whose operations cannot be counted
+    except ConfigError as error:  # the operations of the network cannot be counted
         raise NotApplicable(str(error)) from error
     ann = ann_energy(found)
     layers = [
@@ -219,7 +237,7 @@ def _energy(report):
             input=x['input'],
             MACs=round(x['macs']),
             steps=x['steps'],
-            spikes_an_input='-' if x['input'] == 'real' else x['input_rate'],
+            spikes_per_input='-' if x['input'] == 'real' else x['input_rate'],
             SOPs=round(x['sops']),
             energy_nJ=x['energy_pj'] / 1e3,
             ANN_nJ=ann[x['name']] / 1e3,
@@ -229,30 +247,31 @@ def _energy(report):
     neurons = [dict(layer=name, firing_rate=rate, silent=rate == 0) for name, rate in found['rates'].items()]
     dense = sum(ann.values())
     whole = [
-        dict(quantity='firing rate, spikes a neuron and step', value=found['firing_rate']),
+        dict(quantity='firing rate, spikes of a neuron in a time step', value=found['firing_rate']),
         dict(quantity='sparsity, share of zeros', value=found['sparsity']),
-        dict(quantity='T', value=found['T']),
+        dict(quantity='time steps T', value=found['T']),
         dict(quantity=f'MACs, at {PJ_MAC} pJ', value=f'{found["macs"]:,.0f}'),
         dict(quantity=f'SOPs, at {PJ_SOP} pJ', value=f'{found["sops"]:,.0f}'),
-        dict(quantity='energy an image, nJ', value=found['energy_pj'] / 1e3),
+        dict(quantity='energy of an image, nJ', value=found['energy_pj'] / 1e3),
         dict(quantity='the same network as an ANN, nJ', value=dense / 1e3),
         dict(quantity='ANN / SNN', value=dense / found['energy_pj'] if found['energy_pj'] else None),
     ]
     tables = [
         (
-            f'Means over images. E = {PJ_MAC} pJ x MACs (layers with real-valued input) + {PJ_SOP} pJ x SOPs (layers'
-            ' that spikes enter; SOPs = MACs x spikes an input value and step x T): arithmetic of 32 bits at 45 nm '
-            '(Horowitz, ISSCC 2014), without memory and neurons. The ANN runs every layer once, with MACs.',
+            f'Means over images. E = {PJ_MAC} pJ x MACs (layers with real-valued input) + {PJ_SOP} pJ x SOPs (layers '
+            'with spikes as input). SOPs = MACs of a time step x spikes of an input value in a time step x T. The '
+            'energies are those of 32-bit arithmetic at 45 nm (Horowitz, ISSCC 2014), without memory and neurons. The '
+            'ANN runs every layer once, with MACs.',
             whole,
         ),
-        ('Layers with weights, and products of attention. MACs: dense, of one time step.', layers),
+        ('Layers with weights, and matrix products of attention. MACs are those of one time step.', layers),
         ('Neurons', neurons),
     ]
     data = {**found, 'pj_mac': PJ_MAC, 'pj_sop': PJ_SOP, 'ann_energy_pj': dense}
     return data, tables, dict(energy=energy_figure(found))
 
 
-def _rasters(report):
+def _rasters(report: Report) -> Section:
     inputs, _ = next(report.objective.single_samples())
     with torch.no_grad(), record_spikes(report.objective.model) as found:
         report.objective.model(inputs)
@@ -273,11 +292,11 @@ def _rasters(report):
     maps = {layer: s for layer, s in spikes.items() if s.dim() == 4}
     if maps:
         figures['rasters_maps'] = feature_figure(maps)
-    title = 'Spikes of one sample: share of neurons that fire, in all and in each step'
+    title = 'Spikes of one sample: share of neurons that fire, over all time steps and in each'
     return dict(layers=rows), [(title, rows)], figures
 
 
-SECTIONS = dict(
+SECTIONS: dict[str, Callable[[Report], Section]] = dict(
     variation=_variation,
     fisher=_fisher,
     hessian=_hessian,

@@ -7,7 +7,8 @@ import numpy as np
 
 from a2sg_zoo.analysis.figures.spikes import feature_figure, rate_figure
 from a2sg_zoo.analysis.measures.spikes import record_spikes
-from a2sg_zoo.apis.inference import inferencer, read_image
+from a2sg_zoo.apis.inference import inferencer
+from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.errors import A2SGError, ConfigError
 
 _SHOWN = 1600  # pixels of a side; there is a mask of all pixels for each class

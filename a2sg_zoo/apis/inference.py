@@ -5,11 +5,10 @@ result = ImageClassifierInferencer(NAME)('cat.jpg')['predictions'][0]
 print(result['name'], result['score'])
 """
 
-import io
-import time
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from pathlib import Path, PurePosixPath
-from urllib.request import url2pathname
+from pathlib import Path
+from typing import Any
 
 import cv2
 import mmcv
@@ -19,51 +18,64 @@ from mmcv.transforms import Resize
 from mmengine.infer import BaseInferencer
 from mmseg.structures import SegDataSample
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import nn
 from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
 
-from a2sg_zoo.errors import ConfigError, DataError
-from a2sg_zoo.hub import web
+from a2sg_zoo.apis.sources import Source, picture_list, read_image, result_paths
+from a2sg_zoo.datasets.classes import checked_names
+from a2sg_zoo.errors import CheckpointError, ConfigError, DataError, NonFiniteError
+from a2sg_zoo.hub.files import check_output_folder, write_output
 from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import load, read
 from a2sg_zoo.registry import SCOPE
 from a2sg_zoo.visualization import overlay
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
-_WEB = ('http://', 'https://')
-# of a picture from the web: bytes, seconds without any, and seconds in all
-_LARGEST = 64 << 20
-_STALL = 30
-_SECONDS = 120
+# pixels of a side of what goes through a network
+LARGEST_INPUT = 4096
+# the name that marks the results, by which later calls know what they may replace
+_TOOL = 'predict'
 
 
 class Inferencer(BaseInferencer):
-    """Base of the inferencers: MMEngine's, but that it builds the network from what the weight file says of itself
-    (MMEngine's own would run the config in a checkpoint as a program), and that pictures are written as they are made.
+    """Base of the inferencers: MMEngine's, but it builds the network from what the weight file says of itself
+    (MMEngine's own would run the config in a checkpoint as a program), and it writes pictures as they are made.
 
     Args:
         model: name in the zoo, a file of `tools/publish.py`, or a checkpoint of `tools/train.py`.
         device: such as 'cuda:0'; by default the first accelerator, or else the CPU.
-        show_progress: whether a bar shows how far it is.
+        show_progress: whether a bar shows the progress.
+
+    Attributes:
+        model: the network.
+        description: what the weight file says of it, a `Description`.
 
     Raises:
         ConfigError: the zoo has no such name, the network does something else, or the device is not there.
         CheckpointError: the weights cannot be had or read.
     """
 
-    task = None
+    task: str | None = None
     # what the names of the pictures of a result end in
-    endings = ('.png',)
+    endings: tuple[str, ...] = ('.png',)
 
-    def __init__(self, model, device=None, show_progress=False):
+    def __init__(self, model: str | Path, device: str | torch.device | None = None, show_progress: bool = False):
         super().__init__(weights=str(model), device=device, scope=SCOPE, show_progress=show_progress)
 
-    def __call__(self, inputs, batch_size=1, out_dir=None, keep_going=False):
-        """Args:
+    def __call__(
+        self,
+        inputs: Source | Sequence[Source],
+        batch_size: int = 1,
+        out_dir: str | Path | None = None,
+        keep_going: bool = False,
+    ) -> dict[str, Any]:
+        """Runs the network on pictures.
+
+        Args:
             inputs: a picture, a folder of them, or a list of either. A picture is a path, an http(s): or file:
                 address, a PIL image, or an array (H, W, 3) or (H, W), uint8, red first.
             batch_size: how many go through the network at once.
-            out_dir: folder for pictures of the results.
-            keep_going: whether pictures that cannot be had or read are left out.
+            out_dir: folder for pictures of the results. Only results of earlier calls are replaced there.
+            keep_going: leave out the pictures that cannot be had or read, in place of an error.
 
         Returns:
             dict(predictions=[a dictionary for each picture, see the class], visualization=[path for each] or None,
@@ -71,18 +83,37 @@ class Inferencer(BaseInferencer):
 
         Raises:
             DataError: a picture cannot be had or read, or would be overwritten by a result.
+            ConfigError: `batch_size` is wrong, or another file would be overwritten.
+            NonFiniteError: the network answers with NaN or infinity.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f'batch_size must be a positive integer, got {batch_size!r}')
-        sources = self._inputs_to_list(inputs)
-        self._targets = repeat(None) if out_dir is None else iter(_targets(sources, Path(out_dir), self.endings))
+        sources = picture_list(inputs)
+        self._targets = repeat(None)
+        if out_dir is not None:
+            self._targets = iter(result_paths(sources, check_output_folder(out_dir, _TOOL), self.endings, _TOOL))
         self._keep_going, self._errors = keep_going, []
         return super().__call__(sources, batch_size=batch_size)
 
+    def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
+        """dict(inputs=what the network takes, uint8 (3, h, w), data_samples=...) of a picture (H, W, 3)."""
+        raise NotImplementedError
+
+    def predict(self, output: Any, image: np.ndarray) -> dict[str, Any]:
+        """What a prediction says, from what the network answers for a picture."""
+        raise NotImplementedError
+
+    def draw(self, image: np.ndarray, prediction: dict[str, Any], path: Path) -> Path:
+        """Writes the pictures of a prediction, whose names begin with `path`; returns the first one's path."""
+        raise NotImplementedError
+
     def _init_model(self, cfg, weights, device):
-        model, self.description = load(locate(weights), device)
+        path = locate(weights)
+        model, self.description = load(path, device)
         if self.description.task != self.task:
             raise ConfigError(f'{weights} is for {self.description.task}, but {type(self).__name__} does {self.task}')
+        checked_names(self.description.classes, f'checkpoint {path}: classes')
+        model.backbone.register_forward_pre_hook(_finite_input(f'checkpoint {path}'))
         return model
 
     def _init_pipeline(self, cfg):
@@ -91,7 +122,7 @@ class Inferencer(BaseInferencer):
     def _init_collate(self, cfg):
         return lambda items: {key: [item[key] for item in items] for key in items[0]}
 
-    def _get_chunk_data(self, inputs, chunk_size):
+    def _get_chunk_data(self, inputs: Iterable[dict | None], chunk_size: int) -> Iterator[list[dict]]:
         chunk = []
         for item in filter(None, inputs):
             # MMSegmentation takes pictures of one size at a time
@@ -103,20 +134,9 @@ class Inferencer(BaseInferencer):
             yield chunk
 
     def _inputs_to_list(self, inputs):
-        if isinstance(inputs, (list, tuple)):
-            return [source for item in inputs for source in self._inputs_to_list(item)]
-        path = _local(inputs)
-        try:
-            if path is None or not path.is_dir():
-                return [inputs]
-            found = sorted(inner for inner in path.iterdir() if inner.suffix.lower() in SUFFIXES)
-        except OSError as error:
-            raise DataError(f'{inputs} cannot be read: {error.strerror}') from error
-        if not found:
-            raise DataError(f'folder {inputs} holds no picture NAME{"|".join(SUFFIXES)}')
-        return found
+        return inputs  # `picture_list` has made it
 
-    def _prepare(self, source):
+    def _prepare(self, source: Source) -> dict[str, Any] | None:
         """dict(image=uint8 (H, W, 3), red first, source=..., target=..., inputs=what the network takes,
         data_samples=...), or None for a picture that is left out."""
         target = next(self._targets)
@@ -130,15 +150,21 @@ class Inferencer(BaseInferencer):
             return None
         return dict(image=image, source=source, target=target, **prepared)
 
-    def _preprocess(self, image, source):
+    def _preprocess(self, image: np.ndarray, source: Source) -> dict[str, Any]:
+        size = f'{_name(source)} of {image.shape[1]} x {image.shape[0]}'
         try:
-            return self.preprocess_image(image)
-        except cv2.error as error:  # a side of no pixels
-            name = f'picture {source}' if isinstance(source, (str, Path)) else 'a picture'
+            prepared = self.preprocess_image(image)
+        except (DataError, cv2.error) as error:  # a side of no pixels, or of too many
             raise DataError(
-                f'{name} of {image.shape[1]} x {image.shape[0]} is too narrow for what these weights take: '
-                f'resize = {self.description.resize}'
+                f'{size} is too narrow for what these weights take: resize = {self.description.resize}'
             ) from error
+        height, width = prepared['inputs'].shape[-2:]
+        if height * width > LARGEST_INPUT**2:
+            raise DataError(
+                f'{size} is too large for these weights, which take it as {width} x {height}, and at most '
+                f'{LARGEST_INPUT**2:,} pixels go through a network; make it smaller'
+            )
+        return prepared
 
     @torch.inference_mode()
     def forward(self, data):
@@ -146,18 +172,19 @@ class Inferencer(BaseInferencer):
         predictions = []
         for output, image, source, target in zip(self.model.test_step(data), images, sources, targets):
             given = isinstance(source, (str, Path))
+            if not self.logits(output).isfinite().all():
+                raise NonFiniteError(
+                    f'{_name(source)}: the network answers with NaN or infinity; its weights are not usable'
+                )
             prediction = dict(input=str(source) if given else None, **self.predict(output, image))
             if target is not None:
-                prediction['picture'] = self._draw(image, prediction, target)
+                prediction['picture'] = self.draw(image, prediction, target)
             predictions.append(prediction)
         return predictions
 
-    def _draw(self, image, prediction, target):
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            return self.draw(image, prediction, target)
-        except OSError as error:
-            raise DataError(f'no pictures can be written to {target.parent}: {error.strerror or error}') from error
+    def logits(self, output: Any) -> torch.Tensor:
+        """The logits in what the network answers for a picture."""
+        raise NotImplementedError
 
     def visualize(self, inputs, preds, **kwargs):
         pictures = [prediction.pop('picture', None) for prediction in preds]
@@ -178,16 +205,14 @@ class ImageClassifierInferencer(Inferencer):
 
     def _init_pipeline(self, cfg):
         resize = self.description.resize
-        if set(resize) not in ({'size'}, {'shorter', 'crop'}) or not all(
-            isinstance(x, int) and x > 0 for x in resize.values()
-        ):
+        if set(resize) not in ({'size'}, {'shorter', 'crop'}):
             raise ConfigError(
                 'these weights do not say how a picture becomes what the network takes; those trained on '
                 f'events take none (resize = {resize})'
             )
         return super()._init_pipeline(cfg)
 
-    def preprocess_image(self, image):
+    def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
         image = fit(Image.fromarray(image), **self.description.resize)
         # there is no label to compare with
         return dict(inputs=torch.from_numpy(np.array(image)).permute(2, 0, 1), data_samples=-1)
@@ -195,12 +220,15 @@ class ImageClassifierInferencer(Inferencer):
     def forward(self, data):
         return super().forward({**data, 'inputs': torch.stack(data['inputs'])})
 
-    def predict(self, output, image):
+    def logits(self, output: dict[str, torch.Tensor]) -> torch.Tensor:
+        return output['logits']
+
+    def predict(self, output: dict[str, torch.Tensor], image: np.ndarray) -> dict[str, Any]:
         scores = output['logits'].float().mean(0).softmax(0).tolist()
         label = max(range(len(scores)), key=scores.__getitem__)
         return dict(label=label, name=self.description.classes[label], score=scores[label], scores=scores)
 
-    def draw(self, image, prediction, path):
+    def draw(self, image: np.ndarray, prediction: dict[str, Any], path: Path) -> Path:
         picture = Image.fromarray(image)
         if picture.width < 256:
             picture = picture.resize((256, round(256 * picture.height / picture.width)), Image.Resampling.NEAREST)
@@ -211,9 +239,7 @@ class ImageClassifierInferencer(Inferencer):
             'black',
             ImageFont.load_default(13),
         )
-        path = path.with_name(f'{path.name}.png')
-        sheet.save(path)
-        return path
+        return write_output(sheet, path.with_name(f'{path.name}.png'), _TOOL)
 
 
 class SegmentationInferencer(Inferencer):
@@ -237,7 +263,7 @@ class SegmentationInferencer(Inferencer):
             raise ConfigError(f'these weights do not say how a picture is resized: resize = {arguments}') from error
         return super()._init_pipeline(cfg)
 
-    def preprocess_image(self, image):
+    def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
         results = dict(img=mmcv.imconvert(image, 'rgb', 'bgr'))  # the order of the data sets for segmentation
         if self._resize is not None:
             results = self._resize(results)
@@ -246,7 +272,10 @@ class SegmentationInferencer(Inferencer):
         sample = SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
         return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1), data_samples=sample)
 
-    def predict(self, output, image):
+    def logits(self, output: SegDataSample) -> torch.Tensor:
+        return output.seg_logits.data
+
+    def predict(self, output: SegDataSample, image: np.ndarray) -> dict[str, Any]:
         mask = output.pred_sem_seg.data[0].cpu().numpy()
         mask = mask.astype(np.uint8 if len(self.description.classes) <= 256 else np.uint16)
         height, width = image.shape[:2]
@@ -255,26 +284,37 @@ class SegmentationInferencer(Inferencer):
         order = sorted(np.flatnonzero(counts).tolist(), key=lambda i: -counts[i])
         return dict(mask=mask, shares={self.description.classes[i]: counts[i].item() / mask.size for i in order})
 
-    def draw(self, image, prediction, path):
+    def draw(self, image: np.ndarray, prediction: dict[str, Any], path: Path) -> Path:
         mask = Image.fromarray(prediction['mask'])
         if prediction['mask'].dtype == np.uint8:
             mask.putpalette(np.asarray(self.description.palette, np.uint8).tobytes())
-        mask.save(path.with_name(f'{path.name}_mask.png'))
-        path = path.with_name(f'{path.name}.png')
-        Image.fromarray(overlay(image, prediction['mask'], self.description.palette)).save(path)
-        return path
+        write_output(mask, path.with_name(f'{path.name}_mask.png'), _TOOL)
+        tinted = Image.fromarray(overlay(image, prediction['mask'], self.description.palette))
+        return write_output(tinted, path.with_name(f'{path.name}.png'), _TOOL)
 
 
-def fit(image, size=None, shorter=None, crop=None):
-    """A PIL image resized as `Description.resize` says."""
+def fit(image: Image.Image, size: int | None = None, shorter: int | None = None, crop: int | None = None):
+    """A PIL image resized as `Description.resize` says: to size x size, or its shorter side to `shorter`, of which the
+    middle crop x crop.
+
+    Raises:
+        DataError: the longer side would become too long.
+    """
     if size is not None:
         return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)
+    longer = shorter * max(image.size) / min(image.size)
+    if shorter * longer > LARGEST_INPUT**2:
+        raise DataError(f'a picture of {image.width} x {image.height} is too narrow to make its shorter side {shorter}')
     image = resize(image, shorter, InterpolationMode.BICUBIC)
     return center_crop(image, crop)
 
 
-def inferencer(model, device=None, show_progress=False):
-    """The inferencer that suits the weights; arguments as for `Inferencer`."""
+def inferencer(model: str | Path, device: str | torch.device | None = None, show_progress: bool = False) -> Inferencer:
+    """The inferencer that suits the weights; arguments as for `Inferencer`.
+
+    Raises:
+        ConfigError, CheckpointError: see `Inferencer`; or there is no inferencer for what the network does.
+    """
     path = locate(model)
     task = read(path)[1].task
     cls = next((cls for cls in (ImageClassifierInferencer, SegmentationInferencer) if cls.task == task), None)
@@ -283,107 +323,18 @@ def inferencer(model, device=None, show_progress=False):
     return cls(path, device, show_progress)
 
 
-def _local(source):
-    """The path of a picture, or of a folder, on a disk; None for what is none."""
-    if not isinstance(source, (str, Path)) or str(source).lower().startswith(_WEB):
-        return None
-    address = str(source).lower().startswith('file://')
-    return Path(url2pathname(source[len('file://') :]) if address else source)
+def _name(source: Source) -> str:
+    return f'picture {source}' if isinstance(source, (str, Path)) else 'a picture'
 
 
-def _targets(sources, folder, endings):
-    """For each picture the path, without its ending, to which its results go: none for two of them.
+def _finite_input(where: str):
+    """A hook that refuses what a data preprocessor with a mean of NaN or a deviation of 0 makes of a picture. A spiking
+    neuron would hide it: no NaN reaches a threshold."""
 
-    Raises:
-        DataError: a picture would be overwritten.
-    """
-    paths = [_local(source) for source in sources]
-    pictures = {_identity(path) for path in paths if path is not None} - {None}
-    taken, targets = set(), []
-    for source, path in zip(sources, paths):
-        name = str(source).partition('?')[0].rpartition('/')[2] if isinstance(source, str) else ''
-        stem = unique = (PurePosixPath(name).stem if path is None else path.stem) or 'image'
-        count = 1
-        while not taken.isdisjoint(unique + ending for ending in endings):
-            count += 1
-            unique = f'{stem}_{count}'
-        for file in (unique + ending for ending in endings):
-            if _identity(folder / file) in pictures:
-                raise DataError(
-                    f'the picture {folder / file} would be overwritten by a result; let those go to another folder'
-                )
-            taken.add(file)
-        targets.append(folder / unique)
-    return targets
-
-
-def _identity(path):
-    """The same for all paths of one file; None where there is none."""
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino
-
-
-def read_image(source):
-    """A picture as an array (H, W, 3), uint8, red first, turned as its EXIF data say; `source` as for `Inferencer`.
-
-    Raises:
-        DataError: it is not there, is damaged, or no picture.
-    """
-    if isinstance(source, np.ndarray):
-        if (
-            source.dtype != np.uint8
-            or source.ndim not in (2, 3)
-            or source.ndim == 3
-            and source.shape[2] != 3
-            or not source.size
-        ):
-            raise DataError(
-                f'an array must be uint8, (H, W, 3) with red first, or (H, W); got {source.dtype} {source.shape}'
+    def check(backbone: nn.Module, inputs: tuple) -> None:
+        if not inputs[0].isfinite().all():
+            raise CheckpointError(
+                f'{where}: its data_preprocessor makes NaN or infinity of a picture; check its mean and std'
             )
-        return (
-            np.ascontiguousarray(np.broadcast_to(source[..., None], (*source.shape, 3))) if source.ndim == 2 else source
-        )
-    if not isinstance(source, (str, Path, Image.Image)):
-        raise DataError(f'a picture must be a path, an address, an array or a PIL image; got a {type(source).__name__}')
-    if not isinstance(source, Image.Image):
-        path = _local(source)
-        data = _fetch(source) if path is None else _read(path)
-    try:
-        return _pixels(source if isinstance(source, Image.Image) else Image.open(io.BytesIO(data)))
-    except Exception as error:  # a decoder, given anything
-        raise DataError(f'picture {source} is damaged, or no picture ({error})') from error
 
-
-def _pixels(image):
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I'):  # grey in 16 bits, which `convert` would clip to 8
-        grey = (np.asarray(image).astype(np.int64).clip(0, 0xFFFF) + 128) // 257
-        return np.stack([grey.astype(np.uint8)] * 3, 2)
-    return np.asarray(image.convert('RGB'))
-
-
-def _read(path):
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise DataError(f'picture {path} cannot be read: {getattr(error, "strerror", None) or error}') from error
-
-
-def _fetch(url):
-    data, end = bytearray(), time.monotonic() + _SECONDS
-    try:
-        with web.get(url, _STALL) as response:
-            web.require_success(response)
-            web.refuse_web_page(response, 'a picture')
-            for chunk in web.chunks(response, _STALL):
-                data += chunk
-                if len(data) > _LARGEST:
-                    raise web.WebError(f'it is larger than {_LARGEST >> 20} MB; fetch it yourself, and make it smaller')
-                if time.monotonic() > end:
-                    raise web.WebError(f'it is not there after {_SECONDS:g} s; fetch it yourself')
-    except web.WebError as error:
-        raise DataError(f'picture {url} cannot be fetched: {error}') from error
-    return bytes(data)
+    return check

@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_options_argument(parser)
     args = parser.parse_args(argv)
     with errors_for_people('interrupted; run the same command again to continue a landscape'):
-        from a2sg_zoo.analysis.report import analyse, find_run
+        from a2sg_zoo.analysis.loading import find_run
+        from a2sg_zoo.analysis.report import analyse
         from a2sg_zoo.engine.run import prepare_config
 
         checkpoint, config, run = find_run(args.path, args.config, args.checkpoint)

@@ -8,8 +8,6 @@ interleaved runs within one process. The other libraries are SpikingJelly and sn
 Run nothing else on the machine during a measurement.
 """
 
-import json
-import math
 import platform
 import shlex
 from collections.abc import Sequence
@@ -40,17 +38,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         import torch
 
         import a2sg_zoo
-        from a2sg_zoo.benchmark.speed import measurements, peers
+        from a2sg_zoo.benchmark.speed import measurements, peers, report
+        from a2sg_zoo.benchmark.speed.networks import Setting
         from a2sg_zoo.benchmark.suites.job import machine
         from a2sg_zoo.engine.memory import keep_freed_memory
-        from a2sg_zoo.hub.files import write_atomically
+        from a2sg_zoo.hub.files import check_output, write_output
 
+        for suffix in ('.md', '.json') if args.out is not None else ():
+            check_output(args.out.with_suffix(suffix), 'benchmark_speed')
         device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
         threads = args.threads or torch.get_num_threads()
         versions = {} if args.no_peers else {name: peers.require(name)[1] for name in ('spikingjelly', 'snntorch')}
         torch.set_num_threads(threads)
         keep_freed_memory()
-        setting = measurements.Setting(
+        setting = Setting(
             torch.device(device),
             args.amp and getattr(torch, args.amp),
             args.batch,
@@ -74,13 +75,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             **versions,
         )
         profiles = measurements.where_time_goes(setting) if args.profile else None
-        text = measurements.document(rows, facts, profiles)
+        text = report.markdown(rows, facts, profiles)
         print(text)
         if args.out is not None:
-            write_atomically(text.encode(), args.out.with_suffix('.md'))
-            rows = [row._asdict() | dict(ratio=row.ratio if math.isfinite(row.ratio) else None) for row in rows]
-            data = dict(facts=facts, rows=rows, profiles=profiles)
-            write_atomically(json.dumps(data, indent=1).encode(), args.out.with_suffix('.json'))
+            write_output(text, args.out.with_suffix('.md'), 'benchmark_speed')
+            write_output(report.as_data(rows, facts, profiles), args.out.with_suffix('.json'), 'benchmark_speed')
 
 
 def _processor():

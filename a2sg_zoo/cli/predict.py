@@ -8,14 +8,14 @@ picture is a path, a folder or an http(s) address. With --out, pictures of the r
 folder. Pictures that cannot be read are named at the end; the others are processed, and the exit status is 2.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people
-from a2sg_zoo.errors import DataError
+from a2sg_zoo.errors import printable
+from a2sg_zoo.hub.files import check_output, write_output
 
 
 def line(prediction: dict[str, Any], classes: Sequence[str], top: int = 3) -> str:
@@ -31,7 +31,7 @@ def line(prediction: dict[str, Any], classes: Sequence[str], top: int = 3) -> st
         found = [f'{name} {score:.1%}' for score, name in best]
     else:
         found = [f'{name} {share:.1%}' for name, share in prediction['shares'].items()]
-    return f'{prediction["input"]}: {", ".join(found)}'
+    return printable(f'{prediction["input"]}: {", ".join(found)}')
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,22 +50,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     with errors_for_people():
         from a2sg_zoo.apis.inference import inferencer
 
+        results = None if args.out is None else check_output(args.out / 'results.json', 'predict')
         infer = inferencer(args.model, args.device)
         found = infer(args.inputs, args.batch_size, args.out, keep_going=True)
+        if results is not None:  # before anything is printed, which a console may fail to show
+            kept = [{key: x for key, x in prediction.items() if key != 'mask'} for prediction in found['predictions']]
+            write_output(dict(predictions=kept), results, 'predict')
         for prediction in found['predictions']:
             print(line(prediction, infer.description.classes))
-        if args.out is not None:
-            results = [
-                {key: value for key, value in prediction.items() if key != 'mask'}
-                for prediction in found['predictions']
-            ]
-            try:
-                args.out.mkdir(parents=True, exist_ok=True)
-                (args.out / 'results.json').write_text(json.dumps(results, indent=2) + '\n')
-            except OSError as error:
-                raise DataError(f'{args.out / "results.json"} cannot be written: {error.strerror}') from error
     if found['errors']:
-        print(*(f'error: {error}' for error in found['errors']), sep='\n', file=sys.stderr)
+        print(*(f'error: {printable(error)}' for error in found['errors']), sep='\n', file=sys.stderr)
         sys.exit(2)
 
 

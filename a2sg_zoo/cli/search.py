@@ -59,13 +59,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any, dict[str, Any], float]]:
     """(name, compose(overrides), description, timeout) of each search that a file describes."""
-    from mmengine.config import Config
-
     from a2sg_zoo.benchmark.suites.suite import compose, read_suite
-    from a2sg_zoo.engine.config import find_config, load_config, validate_config
+    from a2sg_zoo.engine.config import load_config
+    from a2sg_zoo.engine.config_files import read_config
+    from a2sg_zoo.engine.config_names import find_config
 
-    file = find_config(file)
-    if 'networks' not in Config.fromfile(file, import_custom_modules=False):
+    found, methods = find_config(file)
+    if 'networks' not in read_config(found, methods).values:
         cfg = load_config(file)
         if 'search' not in cfg:
             raise ConfigError(f'{file} describes no search; add a dictionary `search` with a space')
@@ -73,7 +73,6 @@ def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any
         def composed(options):
             cfg = load_config(file, options)
             cfg.pop('search')
-            validate_config(cfg)
             return cfg
 
         yield file.stem, composed, cfg.search.to_dict(), 86400

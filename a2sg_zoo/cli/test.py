@@ -9,13 +9,13 @@ accuracy after each time step.
 from collections.abc import Sequence
 
 from a2sg_zoo.cli.parsing import Parser, errors_for_people
-from a2sg_zoo.engine.arguments import add_launcher_arguments, add_options_argument
+from a2sg_zoo.engine.arguments import add_config_arguments, add_launcher_arguments, add_options_argument
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; argv: its arguments, None for those of the process."""
     parser = Parser('test', __doc__)
-    parser.add_argument('config', help='config file')
+    add_config_arguments(parser)
     parser.add_argument(
         'checkpoint', help='checkpoint file, name of pretrained weights, or "best" or "last" of the work dir'
     )
@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with errors_for_people():
         from a2sg_zoo.engine.run import prepare_config, test
 
-        cfg = prepare_config(args.config, args.cfg_options, args.demo, args.work_dir, launcher=args.launcher)
+        cfg = prepare_config(
+            args.config, args.cfg_options, args.demo, args.work_dir, launcher=args.launcher, methods=args.method
+        )
         test(cfg, args.checkpoint, args.out, args.show_dir)
 
 

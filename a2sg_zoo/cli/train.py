@@ -2,6 +2,7 @@
 
     a2sg-zoo train configs/spikformer_ade20k_a2sg.py
     a2sg-zoo train configs/spikformer_ade20k_a2sg.py --demo
+    a2sg-zoo train resnet19_cifar10 --method a2sg --method sam
 
 With --demo the data is embedded, and the run takes a few minutes on a CPU.
 """
@@ -20,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with errors_for_people('interrupted; add --resume to the command to continue from the last checkpoint'):
         from a2sg_zoo.engine.run import prepare_config, train
 
-        cfg = prepare_config(args.config, args.cfg_options, args.demo, args.work_dir, args.seed, args.launcher)
+        cfg = prepare_config(
+            args.config, args.cfg_options, args.demo, args.work_dir, args.seed, args.launcher, args.method
+        )
         train(cfg, args.resume, args.amp)
 
 

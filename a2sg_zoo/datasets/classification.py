@@ -2,6 +2,8 @@
 
 import logging
 import os
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,15 @@ from torch.nn import functional as F
 from torchvision import datasets as torchvision
 
 from a2sg_zoo.datasets.augment import Draws
+from a2sg_zoo.datasets.classes import warn_of_absent_classes
+from a2sg_zoo.datasets.folders import ClassFolders, classes_of_training
+from a2sg_zoo.datasets.pictures import read_picture
 from a2sg_zoo.datasets.seeding import SeededIndex
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
 
-_SUFFIXES = ('.jpg', '.jpeg', '.png')
+# pixels of a side: all pictures are in memory at once
+_LARGEST_SIZE = 1024
 
 
 class ImagesInMemory:
@@ -35,7 +41,8 @@ class ImagesInMemory:
     """
 
     def __init__(self, images, labels, classes, pipeline=(), per_class=None):
-        labels = np.asarray(labels, dtype=np.int64)
+        labels, classes = np.asarray(labels, dtype=np.int64), list(classes)
+        per_class = _checked_range(per_class, self)
         if per_class is not None:
             kept = np.sort(
                 np.concatenate([np.flatnonzero(labels == label)[slice(*per_class)] for label in range(len(classes))])
@@ -46,6 +53,7 @@ class ImagesInMemory:
                     f'has {np.bincount(labels, minlength=len(classes)).min()}'
                 )
             images, labels = images[kept], labels[kept]
+            warn_of_absent_classes({classes[label] for label in labels}, classes, type(self).__name__)
         self.images, self.labels = images, labels.tolist()
         self.metainfo = dict(classes=tuple(classes))
         self.pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
@@ -112,41 +120,46 @@ the digits embedded in scikit-learn."""
 
 @DATASETS.register_module()
 class ImageFolder(ImagesInMemory):
-    """Images in folders named after their classes, decoded once:
+    """Pictures in folders named after their classes, read once and kept in memory:
 
-        data_root/{train,test}/CLASS/NAME.{jpg,jpeg,png}
+        data_root/{train,test}/CLASS/NAME.jpg
 
-    The classes are the folders of data_root/train, in alphabetical order.
+    See `ClassFolders` for what is read in a folder, and `read_picture` for how a picture is read.
 
     Args:
         data_root: the folder above.
-        train: the images in train, or else those in test.
-        size: height and width to which images are resized.
-        on_error: 'raise' stops at an image that cannot be decoded; 'skip' warns and leaves it out.
+        train: take the pictures in train, or else those in test.
+        size: height and width to which pictures are resized.
+        on_error: 'raise' stops at a picture that cannot be read; 'skip' warns and leaves it out.
         pipeline, per_class: see `ImagesInMemory`.
+        classes: names of the classes, in the order of their labels; by default the folders of data_root/train in
+            alphabetical order. An evaluation gets them from the weights, and then needs no train folder.
 
     Raises:
-        DataError: a folder is missing, holds no images, or no class of the training; or an image is damaged.
+        DataError: a folder is missing, has no pictures or is none of the classes; or a picture is damaged.
+        ConfigError: an argument is of the wrong kind, or nothing tells the classes.
     """
 
-    def __init__(self, data_root, train=True, size=32, on_error='raise', pipeline=(), per_class=None):
+    def __init__(self, data_root, train=True, size=32, on_error='raise', pipeline=(), per_class=None, classes=None):
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageFolder: on_error must be 'raise' or 'skip', got {on_error!r}")
+        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIZE:
+            raise ConfigError(f'ImageFolder: size must be an integer from 1 to {_LARGEST_SIZE}, got {size!r}')
         self.data_root = data_root
-        classes = self._folders('train')
-        split = 'train' if train else 'test'
-        strange = set(self._folders(split)) - set(classes)
-        if strange:
+        folder = Path(data_root, 'train' if train else 'test')
+        if not folder.is_dir():
             raise DataError(
-                f'{Path(data_root, split).absolute()} has folders that {Path(data_root, "train")} has not: '
-                f'{", ".join(sorted(strange))}; the classes are the folders of train'
+                f'no folder {folder.absolute()}; expected are images in '
+                f'{data_root}/{{train,test}}/CLASS/; pass --cfg-options data_root=PATH'
             )
+        found = ClassFolders(folder, classes or classes_of_training(data_root, type(self).__name__), complete=train)
+        per_class = _checked_range(per_class, self)
         images, labels = [], []
-        for label, name in enumerate(classes):
-            paths = sorted(path for path in Path(data_root, split, name).glob('*') if path.suffix.lower() in _SUFFIXES)
+        for label, group in groupby(found.samples, itemgetter(1)):
+            paths = [path for path, _ in group]
             for path in paths[slice(*per_class)] if per_class else paths:
                 try:
-                    images.append(_decode(path, size))
+                    images.append(_resized(path, size))
                 except DataError as error:
                     if on_error == 'raise':
                         raise
@@ -155,30 +168,35 @@ class ImageFolder(ImagesInMemory):
                     labels.append(label)
         if not images:
             raise DataError(
-                f'{Path(data_root, split).absolute()} holds no image CLASS/NAME{"|".join(_SUFFIXES)}'
+                f'{folder.absolute()} holds no picture that can be read'
                 + (f' at the places per_class = {per_class}' if per_class else '')
             )
-        super().__init__(torch.stack(images), labels, classes, pipeline)
-
-    def _folders(self, split):
-        folder = Path(self.data_root, split)
-        if not folder.is_dir():
-            raise DataError(
-                f'no folder {folder.absolute()}; expected are images in '
-                f'{self.data_root}/{{train,test}}/CLASS/; pass --cfg-options data_root=PATH'
-            )
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        if train or per_class:
+            warn_of_absent_classes({found.classes[label] for label in labels}, found.classes, str(folder))
+        super().__init__(torch.stack(images), labels, found.classes, pipeline)
 
 
-def _decode(path, size):
-    """The image in a file: uint8 (3, size, size)."""
-    try:
-        image = Image.open(path).convert('RGB')
-    except Exception as error:
-        raise DataError(f'image {path} is damaged ({error}); replace or remove this file') from error
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+def _resized(path, size):
+    """The picture in a file: uint8 (3, size, size)."""
+    image = read_picture(path)
+    if image.shape[:2] != (size, size):
+        image = np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+    return torch.from_numpy(image).permute(2, 0, 1).contiguous()
+
+
+def _checked_range(per_class, owner):
+    """`per_class`, or a ConfigError if it is no pair of positions."""
+    if per_class is None:
+        return None
+    if (
+        not isinstance(per_class, (list, tuple))
+        or len(per_class) != 2
+        or not all(x is None or isinstance(x, int) and not isinstance(x, bool) for x in per_class)
+    ):
+        raise ConfigError(
+            f'{type(owner).__name__}: per_class must be (start, stop), integers or None, got {per_class!r}'
+        )
+    return tuple(per_class)
 
 
 @DATASETS.register_module()

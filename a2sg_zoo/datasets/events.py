@@ -22,6 +22,7 @@ from a2sg_zoo.datasets.classification import ImagesInMemory
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.registry import DATASETS
+from a2sg_zoo.utils.checks import integer
 
 _SENSOR = 128
 _CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
@@ -203,9 +204,8 @@ class CIFAR10DVS(ImagesInMemory):
     ):
         _check(self, 'split_by', split_by, ('count', 'time'))
         _check(self, 'on_error', on_error, ('raise', 'skip'))
-        for name, value in dict(T=T, size=_SENSOR if size is None else size).items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f'CIFAR10DVS: {name} must be an integer >= 1, got {value!r}')
+        integer('T', T, self)
+        integer('size', _SENSOR if size is None else size, self)
         self.data_root = data_root or os.environ.get('CIFAR10DVS_ROOT') or 'data'
         folder = Path(self.data_root, 'CIFAR10DVS')
         paths, labels = self._recordings(folder, train, on_error)

@@ -7,9 +7,10 @@ from pathlib import Path
 from mmengine.logging import print_log
 from PIL import Image
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import ImageFolder as Listing
 from torchvision.transforms import v2
 
+from a2sg_zoo.datasets.folders import ClassFolders, classes_of_training
+from a2sg_zoo.datasets.pictures import read_picture
 from a2sg_zoo.datasets.seeding import SeededItems
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
@@ -36,64 +37,62 @@ for _name in (
 
 
 class _Files(Dataset):
-    """Item i is dict(inputs=uint8 (3, H, W), data_samples=label), of the files CLASS/NAME under a folder."""
+    """Item i is dict(inputs=uint8 (3, H, W), data_samples=label) of picture i of a `ClassFolders`."""
 
-    def __init__(self, folder, pipeline, on_error):
-        self._listing = Listing(folder)
+    def __init__(self, folders, pipeline, on_error):
+        self.folders = folders
         self._pipeline = v2.Compose([TRANSFORMS.build(step) for step in pipeline] + [v2.PILToTensor()])
         self._on_error, self._reported = on_error, set()
 
     def __len__(self):
-        return len(self._listing)
+        return len(self.folders.samples)
 
     def __getitem__(self, index):
         index = int(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f'picture {index} of {len(self)}')
         for i in range(index, index + len(self)):
-            path, label = self._listing.samples[i % len(self)]
+            path, label = self.folders.samples[i % len(self)]
             try:
-                image = self._decode(path)
+                image = Image.fromarray(read_picture(path))
             except DataError as error:
                 if self._on_error == 'raise':
                     raise
                 if path not in self._reported:
                     self._reported.add(path)
-                    print_log(f'left out, the next image takes its place: {error}', 'current', logging.WARNING)
+                    print_log(f'left out, the next picture takes its place: {error}', 'current', logging.WARNING)
             else:
                 return dict(inputs=self._pipeline(image), data_samples=label)
-        raise DataError(f'none of the {len(self)} images in {self._listing.root} can be decoded')
-
-    @staticmethod
-    def _decode(path):
-        try:
-            with Image.open(path) as image:
-                return image.convert('RGB')
-        except Exception as error:
-            raise DataError(f'image {path} is damaged ({error}); replace or remove this file') from error
+        raise DataError(f'none of the {len(self)} pictures in {self.folders.folder} can be read')
 
 
 @DATASETS.register_module()
 class ImageNet(SeededItems, _Files):
-    """ImageNet-1k, or any images in its layout:
+    """ImageNet-1k, or any pictures in its layout:
 
         data_root/{train,val}/CLASS/NAME.JPEG
 
-    The classes are the folders of data_root/train, in alphabetical order, which for ImageNet's own folders is the
-    usual order.
+    See `ClassFolders` for what is read in a folder, and `read_picture` for how a picture is read. Unlike most readers
+    of ImageNet, it turns the few pictures whose EXIF data ask for it.
 
     Args:
         data_root: the folder above; by default that in the environment variable IMAGENET_ROOT, or else data/imagenet.
-        train: the images in train, or else those in val.
+        train: take the pictures in train, or else those in val.
         pipeline: transforms of torchvision (v2) on one image, or their configs: `dict(type='torchvision/NAME', ...)`.
-        on_error: 'raise' stops at an image that cannot be decoded; 'skip', for training alone, warns once and hands
-            out the next one in its place.
+        on_error: 'raise' stops at a picture that cannot be read; 'skip', for training alone, warns once and hands out
+            the next one in its place.
+        classes: names of the classes, in the order of their labels; by default the folders of data_root/train in
+            alphabetical order, which for ImageNet's own folders is the usual order. An evaluation gets them from the
+            weights, and then needs no train folder.
 
     Raises:
-        DataError: a folder is missing or holds no images; or an image is damaged.
+        DataError: a folder is missing, has no pictures or is none of the classes; or a picture is damaged.
+        ConfigError: an argument is of the wrong kind, or nothing tells the classes.
 
     Source: Russakovsky et al., 2015.
     """
 
-    def __init__(self, data_root=None, train=True, pipeline=(), on_error='raise'):
+    def __init__(self, data_root=None, train=True, pipeline=(), on_error='raise', classes=None):
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageNet: on_error must be 'raise' or 'skip', got {on_error!r}")
         if on_error == 'skip' and not train:
@@ -103,12 +102,12 @@ class ImageNet(SeededItems, _Files):
             )
         self.data_root = data_root or os.environ.get('IMAGENET_ROOT') or 'data/imagenet'
         folder = Path(self.data_root, 'train' if train else 'val').absolute()
-        try:
-            super().__init__(folder, pipeline, on_error)
-        except FileNotFoundError as error:
-            raise DataError(f"""ImageNet is not there: {error}
+        if not folder.is_dir():
+            raise DataError(f"""ImageNet is not there: no folder {folder}
 Its terms do not allow to fetch it for you: get ILSVRC2012 from https://image-net.org, unpack it to
     {self.data_root}/train/CLASS/*.JPEG and {self.data_root}/val/CLASS/*.JPEG
 or say where it lies: set the environment variable IMAGENET_ROOT, or pass --cfg-options data_root=PATH. To try things
-without it, pass --demo: that takes the digits embedded in scikit-learn.""") from error
-        self.metainfo = dict(classes=tuple(self._listing.classes))
+without it, pass --demo: that takes the digits embedded in scikit-learn.""")
+        classes = classes or classes_of_training(self.data_root, 'ImageNet')
+        super().__init__(ClassFolders(folder, classes, complete=train), pipeline, on_error)
+        self.metainfo = dict(classes=tuple(self.folders.classes))

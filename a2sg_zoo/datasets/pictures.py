@@ -5,7 +5,6 @@ import io
 import os
 import stat
 import warnings
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -281,4 +280,4 @@ def _kind(mode: int) -> str:
 
 def is_picture(path: str | os.PathLike) -> bool:
     """Whether a file has one of the suffixes of pictures, in upper or lower case."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return os.path.splitext(path)[1].lower() in SUFFIXES

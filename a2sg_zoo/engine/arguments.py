@@ -31,6 +31,18 @@ def add_options_argument(parser: argparse.ArgumentParser, text: str = 'override 
     parser.set_defaults(written_options=[])
 
 
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let a parser take a config and `--method NAME`, which may be given several times."""
+    parser.add_argument('config', help='file or name of a config')
+    parser.add_argument(
+        '--method',
+        action='append',
+        default=[],
+        metavar='NAME',
+        help='a policy, loss or optimizer of configs/_base_/methods, or the file of one; may be given several times',
+    )
+
+
 def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
     """Let a parser take `--launcher`, and the rank that old versions of torch's launcher pass."""
     parser.add_argument(
@@ -44,7 +56,7 @@ def add_launcher_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Let a parser take the arguments of `a2sg-zoo train`."""
-    parser.add_argument('config', help='config file')
+    add_config_arguments(parser)
     parser.add_argument('--work-dir', metavar='FOLDER', help='folder of the run (default: work_dirs/NAME)')
     parser.add_argument(
         '--resume',

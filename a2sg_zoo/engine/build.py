@@ -1,59 +1,76 @@
-"""From a config to MMEngine's runner, its parts checked against each other."""
+"""From a config to a runner with parts that fit each other."""
 
+import inspect
 import logging
 import os
+from copy import deepcopy
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
-from mmengine.model import is_model_wrapper
-from torch import distributed
+from mmengine.config import Config
+from mmengine.runner import Runner
+from torch import distributed, nn
+from torch.utils.data import DataLoader
 
 from a2sg_zoo.engine.memory import keep_freed_memory
+from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.runner import ZooRunner
 from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.utils.models import unwrap_model
 
 _runs = count(1)
 
 
-def build_runner(cfg):
-    """MMEngine's runner for a config, its parts checked against each other."""
-    # MMEngine keeps logs and visualizers by name and second of the start: two runs of one process would share theirs
+def build_runner(cfg: Config) -> ZooRunner:
+    """The runner for a config, with the parts of the network checked against each other.
+
+    Args:
+        cfg: from `prepare_config`.
+
+    Raises:
+        ConfigError: a part cannot be built, or does not fit the next one.
+    """
+    # MMEngine stores logs and visualizers under a name and the second of the start: two runs would share theirs
     cfg.setdefault('experiment_name', f'{Path(cfg.filename or "run").stem}_{next(_runs)}')
-    apart = False
+    unsynchronised = False
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
-        apart = _join_without_cuda(cfg)
+        unsynchronised = _join_without_cuda(cfg)
+    parts = {name: deepcopy(cfg[name]) for name in inspect.signature(Runner).parameters if name in cfg}
+    parts['custom_hooks'] = [*hooks_of(cfg), *parts.get('custom_hooks', [])]
+    parts['param_scheduler'] = schedules_of(cfg)
     try:
-        runner = ZooRunner.from_cfg(cfg)
+        runner = ZooRunner(**parts, cfg=cfg)
     except A2SGError:
         raise
     except (TypeError, ValueError, KeyError, AssertionError) as error:
         raise ConfigError(f'{cfg.filename}: the network cannot be built: {error}') from error
-    check_channels(unwrapped(runner))
+    check_channels(unwrap_model(runner.model))
     if cfg.get('channels_last'):
-        model = unwrapped(runner).to(memory_format=torch.channels_last)
-        if model is not runner.model:  # a wrapper lays its buffers out as it finds the weights
+        model = unwrap_model(runner.model).to(memory_format=torch.channels_last)
+        if model is not runner.model:  # a wrapper gives its buffers the layout of the weights that it finds
             runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)
     if compiled := runner.cfg.pop('compile', None):
-        # MMEngine would compile the whole training step, for minutes, and again whenever the learning rate changes
-        unwrapped(runner).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
+        # MMEngine would compile the whole training step, which takes minutes at each change of the learning rate
+        unwrap_model(runner.model).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
     if not torch.cuda.is_available():
         keep_freed_memory()
         # it warns of the absence, which is no fault, when the first kernel is compiled
         logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
-    if apart:
+    if unsynchronised:
         runner.logger.warning(
-            'sync_bn is left out, for SyncBatchNorm needs CUDA devices: batch norms take, and keep, '
-            "the statistics of their own process' share of the batch"
+            'sync_bn is not used, because SyncBatchNorm needs CUDA devices: each process computes batch norm '
+            'statistics from its own share of the batch'
         )
     return runner
 
 
-def _join_without_cuda(cfg):
-    """What MMEngine's launchers take for granted is a CUDA device for each process.
+def _join_without_cuda(cfg: Config) -> bool:
+    """Joins the processes of a run on CPUs; MMEngine's launchers expect a CUDA device for each.
 
     Returns:
-        whether the config asks for batch norms over all processes, which it does no more: there are none for CPUs.
+        Whether `sync_bn` was removed from the config, because SyncBatchNorm has no version for CPUs.
     """
     if cfg.launcher != 'pytorch':
         raise ConfigError(
@@ -73,17 +90,20 @@ def _join_without_cuda(cfg):
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = {'device_ids': None, **wrapper}
-    apart = cfg.get('sync_bn') is not None
+    unsynchronised = cfg.get('sync_bn') is not None
     cfg.sync_bn = None
-    return apart
+    return unsynchronised
 
 
-def unwrapped(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+def check_channels(model: nn.Module) -> None:
+    """Checks that each part of a network gives the channels that the next part takes.
 
+    Args:
+        model: with some of backbone, neck, decode_head and head.
 
-def check_channels(model):
-    """Raises ConfigError where one part of a network gives other channels than the next one takes."""
+    Raises:
+        ConfigError: the channels differ; the message names both keys.
+    """
     parts = [
         (name, getattr(model, name))
         for name in ('backbone', 'neck', 'decode_head', 'head')
@@ -92,14 +112,23 @@ def check_channels(model):
     for (giver, a), (taker, b) in zip(parts, parts[1:]):
         gives = getattr(a, 'out_channels', None)
         takes = list(b.in_channels) if isinstance(b.in_channels, (list, tuple)) else [b.in_channels]
-        if isinstance(gives, int):  # a neck of MMSegmentation: the same for each of its outputs
+        if isinstance(gives, int):  # all outputs of a neck of MMSegmentation have the same number
             gives = [gives] * len(takes)
         if gives is not None and list(gives) != takes:
             raise ConfigError(f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels')
 
 
-def check_classes(model, dataset, where):
-    """Raises ConfigError where the head has another number of classes than the data."""
+def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
+    """Checks that the head has as many classes as the data.
+
+    Args:
+        model: with decode_head or head.
+        dataset: with metainfo.
+        where: the data in words, for the message.
+
+    Raises:
+        ConfigError: the numbers differ.
+    """
     classes = dataset.metainfo.get('classes')
     for name in ('decode_head', 'head'):
         head = getattr(model, name, None)
@@ -107,9 +136,14 @@ def check_classes(model, dataset, where):
             raise ConfigError(f'model.{name}.num_classes = {head.num_classes}, but {where} has {len(classes)} classes')
 
 
-def summary(runner, *loaders):
-    """One line: model, parameters, T, data, method, device."""
-    model = unwrapped(runner)
+def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:
+    """One line about a run: model, parameters, T, data, method, device.
+
+    Args:
+        runner: of the run.
+        *loaders: (what the images are for, loader).
+    """
+    model = unwrap_model(runner.model)
     backbone = getattr(model, 'backbone', model)
     policy = next((h.policy for h in runner.hooks if hasattr(h, 'policy')), None)
     data = ', '.join(f'{len(loader.dataset)} {name} images' for name, loader in loaders)

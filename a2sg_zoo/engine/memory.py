@@ -1,4 +1,4 @@
-"""How memory is laid out and handed out: two settings that training on a CPU gains a factor of two from."""
+"""A setting of the C library's allocator that speeds up training on a CPU."""
 
 import ctypes
 import sys
@@ -7,11 +7,14 @@ import sys
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
-def keep_freed_memory():
-    """Has the C library keep freed memory for the next tensor, where it is glibc; returns whether it will.
+def keep_freed_memory() -> bool:
+    """Makes the GNU C library keep freed memory for the next tensor.
 
-    Otherwise each large tensor is mapped anew, and the first touch of each of its pages is a trip to the kernel. The
-    process then holds its peak of memory to its end.
+    By default it maps each large tensor freshly, and the first access to each of its pages is a page fault. With this
+    setting the process holds its peak of memory until it ends.
+
+    Returns:
+        Whether the setting was accepted; False with another C library.
     """
     if not sys.platform.startswith('linux'):
         return False

@@ -141,7 +141,13 @@ def find_checkpoint(work_dir: str | os.PathLike, which: str) -> str:
     if which == 'best':
         found = max(Path(work_dir).glob('best_*.pth'), key=lambda path: (_step_of(path), path.name), default=None)
     else:
-        found = find_resume_checkpoint(work_dir)
+        try:
+            found = find_resume_checkpoint(work_dir)
+        except CheckpointError:
+            # weights without the state of a run are enough for an evaluation
+            found = _noted(Path(work_dir))
+            if found is None or not found.is_file():
+                raise
     if found is None:
         raise CheckpointError(f'{work_dir} holds no {which} checkpoint; train first, or name a checkpoint file')
     return str(found)

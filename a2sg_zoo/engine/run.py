@@ -10,33 +10,37 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.build import build_runner, check_classes, summary, unwrapped
-from a2sg_zoo.engine.config import load_config, validate_config
+from a2sg_zoo.engine.build import build_runner, check_classes, summary
+from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.work_folder import held
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.pretrained import locate
+from a2sg_zoo.utils.models import unwrap_model
 
 
-def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none'):
-    """The complete, validated config of a run.
+def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
+    """The complete, checked config of a run.
 
     Args:
-        path: config file.
+        path: file or name of a config.
         options: overrides, {dotted key: value}.
         demo: swap in the embedded data set and short schedule that the config describes under `demo`.
         work_dir: folder of the run; by default work_dirs/NAME, with _demo appended for a demo.
         seed: of all generators.
         launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi').
+        methods: names or files of methods that the config is trained with.
+
+    Raises:
+        ConfigError: the config has a mistake; the message names the file or the key.
     """
-    cfg = load_config(path, options, demo=demo)
-    validate_config(cfg)
+    cfg = load_config(path, options, demo, methods)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / (Path(path).stem + ('_demo' if demo else '')))
+        cfg.work_dir = str(Path('work_dirs') / (Path(cfg.filename).stem + ('_demo' if demo else '')))
     if seed is not None:
         cfg.setdefault('randomness', {})['seed'] = seed
     cfg.launcher = launcher
@@ -76,9 +80,8 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
     own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
     with held(cfg.work_dir, own, cfg.get('launcher', 'none')), machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        loader = runner.build_dataloader(cfg.train_dataloader, seed=runner.seed)
-        runner._train_dataloader = loader
-        check_classes(unwrapped(runner), loader.dataset, 'the training data')
+        loader = runner.train_dataloader
+        check_classes(unwrap_model(runner.model), loader.dataset, 'the training data')
         runner.logger.info(summary(runner, ('training', loader)))
         runner.logger.info(f'Run in {runner.work_dir}; environment, config and hooks are in {runner.logger.log_file}')
         runner.train()
@@ -128,7 +131,7 @@ def test(
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
     with machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        check_classes(unwrapped(runner), runner.test_dataloader.dataset, 'the test data')
+        check_classes(unwrap_model(runner.model), runner.test_dataloader.dataset, 'the test data')
         runner.logger.info(summary(runner, ('test', runner.test_dataloader)))
         metrics = runner.test()
     if out is not None and is_main_process():

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from contextlib import nullcontext
+import warnings
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import torch
@@ -19,11 +20,19 @@ _FOR_THE_FILE = (
     'Exp name:',
     'The dataset metainfo from the resumed checkpoint',
     'The prefix is not set in metric class',
+    'The value of random seed in the checkpoint',  # ResumeHook says it with its key
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
 )
+for _message in (
+    r'Setting (OMP|MKL)_NUM_THREADS',
+    r'`broadcast_buffers` is deprecated',
+    r'Detected call of `scheduler.step\(\)`',  # said wherever gradients are accumulated
+):
+    warnings.filterwarnings('ignore', message=_message)
 # what a checkpoint with state of a wrong kind makes MMEngine and torch raise
 _UNFIT = (AttributeError, AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+_THEIR_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 # hooks of every run, unless its config sets them to something else
 DEFAULT_HOOKS = dict(
     checkpoint=dict(type='AtomicCheckpointHook', by_epoch=False),
@@ -71,14 +80,14 @@ class ZooRunner(Runner):
         return not self._starting or record.levelno >= logging.WARNING
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Registers MMEngine's default hooks and `DEFAULT_HOOKS`; None in place of one of them leaves it out.
+        """Registers MMEngine's default hooks and `DEFAULT_HOOKS`; None in place of any hook leaves it out.
 
         Args:
             hooks: {name: hook or its config}.
         """
         hooks = {**DEFAULT_HOOKS, **(hooks or {})}
-        own = DEFAULT_HOOKS.keys() - {'checkpoint'}  # MMEngine knows how to leave out only its own
-        super().register_default_hooks({k: x for k, x in hooks.items() if x is not None or k not in own})
+        # MMEngine knows how to leave out only its own
+        super().register_default_hooks({k: x for k, x in hooks.items() if x is not None or k in _THEIR_HOOKS})
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Calls a method of all hooks that have it. A hook that only writes logs may fail to write.
@@ -91,6 +100,19 @@ class ZooRunner(Runner):
             if (method := getattr(hook, fn_name, None)) is not None:
                 with tolerated(self.log_dir) if isinstance(hook, LoggerHook) else nullcontext():
                     method(self, **kwargs)
+
+    def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
+        """Loads the weights of a checkpoint; MMEngine's, without a line that it prints beside the log.
+
+        Args:
+            filename: checkpoint.
+            *args, **kwargs: those of `mmengine.runner.Runner.load_checkpoint`.
+
+        Returns:
+            Its contents.
+        """
+        with redirect_stdout(None):
+            return super().load_checkpoint(filename, *args, **kwargs)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Continues from a checkpoint's state: weights, optimiser, schedule, iteration and history.

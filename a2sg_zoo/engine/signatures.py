@@ -4,6 +4,10 @@ import ast
 import inspect
 import textwrap
 from functools import cache
+from importlib import import_module
+from typing import Any
+
+import torch
 
 
 @cache
@@ -41,11 +45,36 @@ def keys_of(target):
     return frozenset(accepted), frozenset(required)
 
 
+def import_name(name: str) -> Any:
+    """The object of a full name such as 'torch.optim.AdamW'; None where there is none.
+
+    Example:
+        >>> import_name('pathlib.Path')
+        <class 'pathlib.Path'>
+    """
+    module, _, attribute = name.rpartition('.')
+    try:
+        return getattr(import_module(module), attribute, None)
+    except (ImportError, ValueError):
+        return None
+
+
+def default_of(target, key):
+    """The default of an argument of a class or function; None where it has none."""
+    for function in _constructors(target):
+        parameter = inspect.signature(function).parameters.get(key)
+        if parameter is not None:
+            return None if parameter.default is parameter.empty else parameter.default
+    return None
+
+
 def _constructors(target):
     """The functions that see the keys, in the order in which super() reaches them."""
     if not inspect.isclass(target):
         return [target]
-    return [vars(cls)['__init__'] for cls in target.__mro__ if '__init__' in vars(cls) and cls is not object]
+    # PyTorch's module takes **kwargs to refuse them
+    ends = object, torch.nn.Module
+    return [vars(cls)['__init__'] for cls in target.__mro__ if '__init__' in vars(cls) and cls not in ends]
 
 
 def _use(function, kwargs, args):

@@ -1,7 +1,10 @@
-"""The measures against references that need no trick: dense matrices, and another project's counts."""
+"""The measures against references: dense matrices, and the counts of another project."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from a2sg_zoo.analysis.measures.energy import measure_energy
@@ -14,17 +17,24 @@ from a2sg_zoo.models.layers import TimeFolded, encode
 from a2sg_zoo.neurons import IF, LIF
 from a2sg_zoo.surrogates import TRI
 
+Row = dict[str, Any]
+
 _T = 4
 
 
-def curvature_rows(samples=40, widths=(8, 16, 12, 4), seed=0):
-    """Fisher and Hessian of a spiking perceptron against dense matrices.
+def curvature_rows(samples: int = 40, widths: Sequence[int] = (8, 16, 12, 4), seed: int = 0) -> list[Row]:
+    """Compare Fisher and Hessian of a spiking perceptron with dense matrices.
 
-    The dense Hessian is automatic differentiation's of the same network with s + P(u) - P(u) for its spikes, P' = f,
-    where the second P(u) is a constant; the dense Fisher is formed of that network's gradients.
+    Automatic differentiation gives the dense Hessian, of the same network with s + P(u) - P(u) in place of its spikes
+    s, where P' = f and the second P(u) is a constant. The dense Fisher is formed from the gradients of that network.
+
+    Args:
+        samples: number of inputs.
+        widths: neurons in each layer of the perceptron.
+        seed: seed of inputs and weights.
 
     Returns:
-        [dict(measure, way, value, dense, relative error)].
+        Rows with measure, way, value, dense, and relative error.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -75,8 +85,8 @@ def curvature_rows(samples=40, widths=(8, 16, 12, 4), seed=0):
     ]
 
 
-def _straight_through(x, weights):
-    """Logits of `Perceptron` with TRI, beta = 1, written out; weights: weight, bias of each layer in turn."""
+def _straight_through(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """The logits of `Perceptron` with TRI, beta = 1, written out, from weight and bias of each layer in turn."""
     x = x.expand(_T, *x.shape)
     *hidden, (weight, bias) = zip(weights[::2], weights[1::2])
     for hidden_weight, hidden_bias in hidden:
@@ -93,27 +103,33 @@ def _straight_through(x, weights):
 
 
 class _Chain(nn.Module):
-    """Layers over (T, B, ...), the first of which encodes an image."""
+    """Layers over (T, B, ...). The first one encodes an image."""
 
-    def __init__(self, *layers):
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         self.T, self.layers = _T, nn.ModuleList(layers)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = encode(self.layers[0], x, self.T)
         for layer in self.layers[1:]:
             x = layer(x)
         return x.mean((-2, -1))
 
 
-def operation_rows(seed=0):
-    """Operations of small spiking networks as counted here and by NeuroBench; None where it is not installed.
+def operation_rows(seed: int = 0) -> list[Row] | None:
+    """Compare the operations of small spiking networks, as counted here and by NeuroBench.
 
-    The networks are without padding, which NeuroBench leaves out and the convention here counts, and without zeros
-    among real inputs, likewise.
+    The networks have no padding and no zeros among real inputs: NeuroBench leaves those out, and the convention here
+    counts them.
+
+    Args:
+        seed: seed of inputs and weights.
 
     Returns:
-        [dict(network, quantity, here, NeuroBench)].
+        Rows with network, quantity, here, and NeuroBench; None if NeuroBench is not installed.
+
+    Raises:
+        A2SGError: a network does not fire, so there is nothing to compare.
     """
     try:
         from neurobench.metrics.workload import ActivationSparsity, SynapticOperations
@@ -157,8 +173,8 @@ def operation_rows(seed=0):
     return rows
 
 
-def tables():
-    """[(title, rows)] of all of these that can be had."""
+def tables() -> list[tuple[str, list[Row]]]:
+    """Return (title, rows) of every table; that of operations only if NeuroBench is installed."""
     found = [
         ('Curvature against dense matrices', curvature_rows()),
         ('Operations an image against NeuroBench', operation_rows()),

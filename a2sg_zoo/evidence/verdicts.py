@@ -1,22 +1,31 @@
-"""Rules that turn measured numbers into verdicts on claims: nobody writes by hand that a claim held.
+"""Rules that turn measured numbers into verdicts on claims, so that nobody writes by hand that a claim held.
 
-- Of two methods on one data set, a claimed order counts as supported or contradicted if the 95 % confidence interval of
-  the difference of means (Welch's t, over seeds) leaves out 0, and as open otherwise.
-- A claimed rank correlation counts as supported or contradicted if p < 0.05 (two-sided) over at least
-  `compare.LEAST_RUNS` runs.
-- Over the data sets a claim 'held' if it is supported on all, 'held in part' if on some and contradicted on none, 'did
-  not hold' if it is contradicted on some and supported on none, is 'mixed' if both occur, and 'undecided' otherwise.
-- A claim for all cases (a theorem) held if no case is against it, and did not hold if one is. So it is with a claimed
-  order in all of some parts, as layers: supported if it is in each, contradicted if the opposite is so in one.
+What one data set says of a claim is its evidence, which supports the claim, contradicts it, or leaves it open:
+
+- An order of two methods is decided if the 95 % confidence interval of the difference of their means (Welch's t, over
+  seeds) does not contain 0.
+- An order of two methods in all layers is supported if it is decided so in each layer, and contradicted if the opposite
+  is decided in one.
+- A rank correlation is decided if p < 0.05 (two-sided) over at least `compare.LEAST_RUNS` runs.
+- A claim about all cases, such as a theorem, is supported if no case is against it, and contradicted if one is.
+
+Over all data sets, a claim
+
+- 'held' if all support it,
+- 'held in part' if some support it and none contradicts it,
+- is 'mixed' if some support it and some contradict it,
+- 'did not hold' if some contradict it and none supports it,
+- is 'undecided' otherwise.
 """
 
 import math
 import statistics
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import stats
 
-from a2sg_zoo.analysis.compare import LEAST_RUNS, cell_of, spearman
+from a2sg_zoo.analysis.compare import LEAST_RUNS, Entry, Group, cell_of, spearman
 
 HELD, PART, MIXED, FAILED, OPEN = 'held', 'held in part', 'mixed', 'did not hold', 'undecided'
 _WORDS = {1: 'supported', -1: 'contradicted', 0: 'open'}
@@ -27,8 +36,8 @@ class Evidence:
     """What one data set, or one set of cases, says of a claim.
 
     Attributes:
-        where: which.
-        sign: 1 supports, -1 contradicts, 0 leaves it open.
+        where: the data set, or what the cases are.
+        sign: 1 supports the claim, -1 contradicts it, 0 leaves it open.
         text: the numbers, in words.
     """
 
@@ -37,7 +46,8 @@ class Evidence:
     text: str
 
     @property
-    def word(self):
+    def word(self) -> str:
+        """The sign as a word: 'supported', 'contradicted' or 'open'."""
         return _WORDS[self.sign]
 
 
@@ -46,17 +56,21 @@ class Claim:
     """A claim with its evidence.
 
     Attributes:
-        topic: which part of the argument it belongs to.
+        topic: part of the argument that it belongs to, a key of `paper.TOPICS`.
         text: the claim.
-        evidence: [Evidence].
+        evidence: what each data set says of it.
+
+    >>> Claim('topic', 'text', [Evidence('digits', 1, ''), Evidence('CIFAR-10 images', 0, '')]).verdict
+    'held in part'
     """
 
     topic: str
     text: str
-    evidence: list
+    evidence: list[Evidence]
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
+        """The verdict over all evidence; see the module's documentation."""
         signs = {evidence.sign for evidence in self.evidence}
         if signs == {1}:
             return HELD
@@ -67,7 +81,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Difference:
-    """mean(a) - mean(b) with its 95 % interval; all None with `why` where there is none."""
+    """The difference of two means with its 95 % interval. All are None, with the reason in `why`, if there is none."""
 
     value: float | None
     low: float | None
@@ -75,25 +89,36 @@ class Difference:
     why: str = ''
 
 
-def welch(a, b):
-    """The `Difference` of two samples that may vary differently: Welch's t interval."""
+def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """Compute mean(a) - mean(b) and its 95 % interval by Welch's t, for samples with different variances.
+
+    >>> welch([1.0, 1.0], [2.0, 2.0])
+    Difference(value=-1.0, low=-1.0, high=-1.0, why='')
+    """
     if min(len(a), len(b)) < 2:
         return Difference(None, None, None, f'{len(a)} and {len(b)} runs: there is no interval')
     value = statistics.fmean(a) - statistics.fmean(b)
-    errors = [statistics.variance(x) / len(x) for x in (a, b)]
-    if not sum(errors):
+    if len(set(a)) == len(set(b)) == 1:
         return Difference(value, value, value)
-    freedom = sum(errors) ** 2 / sum(e * e / (len(x) - 1) for e, x in zip(errors, (a, b)))
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(sum(errors))
-    return Difference(value, value - half, value + half)
+    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    return Difference(value, float(interval.low), float(interval.high))
 
 
-def order(group, measure, a, b, wanted, where=None):
-    """Evidence that method `a` has a 'lower' or 'higher' (`wanted`) value than `b`."""
+def order(group: Group, measure: str, a: str, b: str, wanted: str, where: str | None = None) -> Evidence:
+    """Judge the claim that method `a` has a lower or higher value of a measure than method `b`.
+
+    Args:
+        group: the runs of both.
+        measure: key of the entries' values.
+        a: name of a method.
+        b: name of the method that it is compared with.
+        wanted: 'lower' or 'higher'.
+        where: name of the data set, by default the group's title.
+    """
     where = where or group.title
     entries = [group.methods.get(method, []) for method in (a, b)]
-    values = [[e.values[measure] for e in of if e.values.get(measure) is not None] for of in entries]
-    cells = [cell_of(of, measure) if of else None for of in entries]
+    values = [[e.values[measure] for e in runs if e.values.get(measure) is not None] for runs in entries]
+    cells = [cell_of(runs, measure) if runs else None for runs in entries]
     numbers = ', '.join(f'{method} {cell if cell else "not run"}' for method, cell in zip((a, b), cells))
     found = welch(*values)
     if found.value is None:
@@ -105,23 +130,30 @@ def order(group, measure, a, b, wanted, where=None):
     )
 
 
-def _sign(found, wanted):
+def _sign(found: Difference, wanted: str) -> int:
     if found.value is None or found.low <= 0 <= found.high:
         return 0
     return 1 if (found.value > 0) == (wanted == 'higher') else -1
 
 
-def order_in_all(group, read, a, b, wanted, where, parts):
-    """Evidence that method `a` has a 'lower' or 'higher' value than `b` in every part, as a layer.
+def order_in_all(
+    group: Group, read: Callable[[Entry], Mapping[str, float]], a: str, b: str, wanted: str, where: str, parts: str
+) -> Evidence:
+    """Judge the claim that method `a` has a lower or higher value than method `b` in every part, such as a layer.
 
     Args:
-        read: called as read(entry); gives {part: value}.
-        parts: what they are, in the plural.
+        group: the runs of both.
+        read: function entry -> {part: value}.
+        a: name of a method.
+        b: name of the method that it is compared with.
+        wanted: 'lower' or 'higher'.
+        where: name of the data set.
+        parts: what the parts are, in the plural.
     """
     values = [[read(entry) for entry in group.methods.get(method, [])] for method in (a, b)]
     if not all(values):
         return Evidence(where, 0, f'{a} or {b} was not run')
-    signs = [_sign(welch(*([x[part] for x in of] for of in values)), wanted) for part in values[0][0]]
+    signs = [_sign(welch(*([x[part] for x in runs] for runs in values)), wanted) for part in values[0][0]]
     sign = 1 if signs and set(signs) == {1} else -1 if -1 in signs else 0
     opposite = dict(lower='higher', higher='lower')[wanted]
     return Evidence(
@@ -132,12 +164,13 @@ def order_in_all(group, read, a, b, wanted, where, parts):
     )
 
 
-def rises(pairs, where, text):
-    """Evidence that a share grows from the beginning to the end of a run: supported if it does in every run,
-    contradicted if in none.
+def rises(pairs: Sequence[tuple[float, float]], where: str, text: str) -> Evidence:
+    """Judge the claim that a share grows during training: supported if it does in every run, contradicted if in none.
 
     Args:
-        pairs: [(share at the beginning, share at the end)], a pair a run.
+        pairs: (share at the beginning, share at the end) of each run.
+        where: name of the data set.
+        text: what the share is.
     """
     if not pairs:
         return Evidence(where, 0, f'no run: {text}')
@@ -150,8 +183,15 @@ def rises(pairs, where, text):
     )
 
 
-def rank_correlation(group, measure, against, where=None):
-    """Evidence that two measures grow together over the runs of a group."""
+def rank_correlation(group: Group, measure: str, against: str, where: str | None = None) -> Evidence:
+    """Judge the claim that two measures grow together over the runs of a group, by Spearman's rank correlation.
+
+    Args:
+        group: the runs.
+        measure: one measure.
+        against: the other measure.
+        where: name of the data set, by default the group's title.
+    """
     found = spearman(group, measure, against)
     where = where or group.title
     if found['rho'] is None:
@@ -162,27 +202,40 @@ def rank_correlation(group, measure, against, where=None):
     return Evidence(where, 0 if found['p'] >= 0.05 else 1 if found['rho'] > 0 else -1, text)
 
 
-def for_all(where, held, cases, text):
-    """Evidence on a claim for all cases, which held in `held` of them."""
+def for_all(where: str, held: int, cases: int, text: str) -> Evidence:
+    """Judge a claim about all cases.
+
+    Args:
+        where: what the cases are.
+        held: number of cases in which it holds.
+        cases: number of cases.
+        text: what holds.
+    """
     if not cases:
         return Evidence(where, 0, f'no case: {text}')
     return Evidence(where, 1 if held == cases else -1, f'{text}: {held:,} of {cases:,}')
 
 
-def slope(pairs, wanted, rival, where, text):
-    """Evidence that y grows as x^wanted: supported if the 95 % interval of the least-squares slope in log-log has
-    `wanted` in it, contradicted if not, and open if it has `rival` in it, too.
+def slope(pairs: Sequence[tuple[float, float]], wanted: float, other: float, where: str, text: str) -> Evidence:
+    """Judge the claim that y grows as x^wanted, by the least-squares slope of log y over log x.
+
+    The claim is supported if the 95 % interval of the slope contains `wanted`, and contradicted if it does not. It is
+    open if the interval contains `other`, too.
 
     Args:
-        pairs: [(x, y)], positive.
+        pairs: (x, y), both positive.
+        wanted: claimed exponent.
+        other: exponent that the data should exclude.
+        where: name of the data set.
+        text: what x and y are.
     """
     if len(pairs) < 4 or len({x for x, _ in pairs}) < 3:
         return Evidence(where, 0, f'{len(pairs)} points are too few for a slope')
     found = stats.linregress(*([math.log(v) for v in column] for column in zip(*pairs)))
     half = float(stats.t.ppf(0.975, len(pairs) - 2)) * found.stderr
-    sign = -1 if abs(found.slope - wanted) > half else 0 if abs(found.slope - rival) <= half else 1
+    sign = -1 if abs(found.slope - wanted) > half else 0 if abs(found.slope - other) <= half else 1
     return Evidence(where, sign, f'{text}: slope {found.slope:.2f} ± {half:.2f} (95 %), {len(pairs)} points')
 
 
-def _number(x):
+def _number(x: float) -> str:
     return f'{x:+.3g}'

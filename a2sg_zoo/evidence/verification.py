@@ -1,14 +1,16 @@
 """The figures behind the claims of exactness: what `a2sg-zoo verify` prints."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from a2sg_zoo.adaptation import A2SG, DirectObjective, PolicyController, attach
 from a2sg_zoo.analysis.tables import table
 from a2sg_zoo.evidence import exactness
-from a2sg_zoo.neurons import IF, LIF, PLIF, LocalGradient, multistep_reference
+from a2sg_zoo.neurons import IF, LIF, PLIF, LayerGradients, LocalGradient, Neuron, multistep_reference
 from a2sg_zoo.registry import MODELS
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
 
@@ -23,8 +25,15 @@ SHAPES = [ASY(0.7, 0.6), TRI(0.9), BOX(1.1), ATan()]
 FINE = 1024
 
 
-def gradient_error(make, T=8):
-    """Largest relative error (max norm) over resets, reset potentials and shapes, of dL/dx and parameters."""
+def gradient_error(make: Callable[..., Neuron], T: int = 8) -> float:
+    """Return the largest relative error (max norm) of dL/dx and of the parameters' gradients.
+
+    The hand-written backward pass is compared with plain autograd over resets, reset potentials and shapes.
+
+    Args:
+        make: function that makes a neuron from its other arguments.
+        T: time steps.
+    """
     worst = 0.0
     for reset, detach, v_reset, shape in itertools.product(['hard', 'soft'], [True, False], [0.0, -0.3], SHAPES):
         neuron = make(surrogate=shape, reset=reset, detach_reset=detach, v_reset=v_reset).double()
@@ -42,7 +51,8 @@ def gradient_error(make, T=8):
 class CheckedController(PolicyController):
     """A controller that compares each of its choices with brute force on all elements of the layer."""
 
-    def choose(self, gradients):
+    def choose(self, gradients: LayerGradients) -> Tensor:
+        """Choose the widths, and let the policy check each of them."""
         widths = super().choose(gradients)
 
         def shape(t, gradient):
@@ -54,17 +64,28 @@ class CheckedController(PolicyController):
 
 
 class Checked(A2SG):
-    """A2SG without its guard against starving, which compares each of its choices with brute force."""
+    """A2SG that compares each of its choices with brute force. It has no guard against widths that starve a layer.
 
-    def __init__(self, **kwargs):
+    Attributes:
+        gaps: what `check` found, see `search_gaps`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(min_inside=0, **kwargs)
         self.gaps = {'spatial': [], 'temporal': []}
 
-    def controller(self, neuron):
+    def controller(self, neuron: Neuron) -> CheckedController:
+        """Return a controller that checks its choices."""
         return CheckedController(self, neuron)
 
-    def check(self, neuron, gradient, width):
-        """Notes by how much the objective at this width exceeds the least one."""
+    def check(self, neuron: Neuron, gradient: LocalGradient, width: Tensor) -> None:
+        """Record by how much the objective at a width exceeds the least one.
+
+        Args:
+            neuron: the neuron.
+            gradient: its local gradient at one time step.
+            width: width that was chosen there.
+        """
         if width == self.surrogate.beta:  # no candidate had a value
             return
         fine = torch.linspace(float(self.grid[0]), float(self.grid[-1]), FINE, dtype=torch.float64)
@@ -74,7 +95,7 @@ class Checked(A2SG):
         value = values[(order == FINE).nonzero().item()]
         finite = values[values.isfinite()]
         gap = (value - finite.min()) / (finite.max() - finite.min())
-        # what the best point of a grid may cost: the worst value within one of its steps of the true optimum
+        # the best point of a grid may cost as much as the worst value within one of its steps of the true optimum
         step = (self.grid[1] - self.grid[0]) * neuron.v_threshold
         candidates = chosen.sort().values
         near = values[(candidates - candidates[values.argmin()]).abs() <= step]
@@ -82,7 +103,16 @@ class Checked(A2SG):
         self.gaps[kind].append((float(gap), float(value <= near.max() + 1e-12)))
 
 
-def search_gaps(**kwargs):
+def search_gaps(**kwargs: Any) -> dict[str, list[tuple[float, float]]]:
+    """Return how far the widths that A2SG chooses in a small Spikformer are from the best ones.
+
+    Args:
+        **kwargs: arguments of `A2SG`.
+
+    Returns:
+        {'spatial' or 'temporal': (gap, 1 if it is as small as within one step of the grid else 0) of each choice}. A
+        gap is a share of the objective's range.
+    """
     torch.manual_seed(0)
     network = MODELS.build(dict(type='Spikformer', embed_dims=128, depth=2, num_heads=8, T=4, out_indices=(0, 1, 2, 3)))
     policy = Checked(**kwargs)
@@ -98,8 +128,8 @@ def lines() -> Iterator[str]:
     yield 'Backward pass against autograd, float64, largest relative error'
     for name, make in NEURONS.items():
         yield f'    {name:20s} {gradient_error(make):.1e}'
-    yield f'\nObjective at the chosen window above the best of {FINE} windows, as a share of its range over the space,'
-    yield 'and how many choices are as good as the windows within one grid step of the best'
+    yield f'\nObjective at the chosen width above that at the best of {FINE} widths, as a share of its range over the'
+    yield 'space, and share of choices that are as good as the widths within one grid step of the best'
     yield f'    {"":34s}{"spatial":>28s}{"temporal":>28s}'
     yield f'    {"":34s}' + f'{"median":>9s}{"largest":>9s}{"in step":>10s}' * 2
     for name, kwargs in {

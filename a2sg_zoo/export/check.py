@@ -11,7 +11,8 @@ import torch
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from a2sg_zoo.apis.inference import fit, read_image
+from a2sg_zoo.apis.inference import fit
+from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.export.deployed import Deployed
 
@@ -42,7 +43,7 @@ def compare(contents: bytes, kind: str, network: Any, deployed: Deployed, source
         kind: 'onnx' (it runs in onnxruntime) or 'nir' (it runs in SpikingJelly).
         network: the network, a `SpikingClassifier` or a segmentor of MMSegmentation.
         deployed: the module that was exported.
-        sources: pictures, such as paths, see `a2sg_zoo.apis.inference.read_image`.
+        sources: pictures, such as paths, see `a2sg_zoo.apis.sources.read_image`.
 
     Returns:
         A `Row` for each picture.
@@ -63,14 +64,9 @@ def compare(contents: bytes, kind: str, network: Any, deployed: Deployed, source
         _require_finite(ours, CheckpointError, f'{source}: logits of the network', 'its weights are of no use')
         _require_finite(theirs, A2SGError, f'{source}: logits of the exported file', 'the file must not be used')
         labels, others = ours.argmax(0), theirs.argmax(0)
-        rows.append(
-            Row(
-                str(source),
-                *(classes[np.bincount(x.ravel()).argmax()] for x in (labels, others)),
-                float((labels == others).mean()),
-                float(np.abs(ours - theirs).max()),
-            )
-        )
+        found, expected = (classes[np.bincount(x.ravel()).argmax()] for x in (others, labels))
+        agreement, difference = float((labels == others).mean()), float(np.abs(ours - theirs).max())
+        rows.append(Row(str(source), expected, found, agreement, difference))
     return rows
 
 

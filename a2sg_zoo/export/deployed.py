@@ -1,7 +1,8 @@
 """The network as it is deployed: one module from pictures to logits, in operations that can be traced."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,54 +10,70 @@ from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.export.fold import fold_batch_norms
+from a2sg_zoo.hub.published import Description
 from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import compute_reference, use_backend
 
 
 class Deployed(nn.Module):
-    """Pictures to logits: normalisation, network with folded batch norms, mean over time.
+    """A network from pictures to logits: normalisation, the network with folded batch norms, mean over time.
 
-    It takes pictures (B, 3, H, W), red first, of values 0..255 in any type, or, of a network for event cameras, frames
-    (B, T, C, H, W). It returns, in the type of the network's weights,
+    The input is pictures (B, 3, H, W) with values 0..255 of any type and the red channel first, or, for a network for
+    event cameras, frames (B, T, C, H, W). The output has the type of the network's weights:
 
         classification    mean over time of the logits, (B, classes); their softmax is the probabilities
-        segmentation      logits enlarged to the size of the picture, (B, classes, H, W)
+        segmentation      logits, enlarged to the size of the picture, (B, classes, H, W)
 
     Args:
-        network: `SpikingClassifier` or a segmentor of MMSegmentation; it is not altered.
-        description: its `zoo.published.Description`.
-        size: (H, W); by default that which the description resizes pictures to.
+        network: a `SpikingClassifier`, or a segmentor of MMSegmentation; it is not changed.
+        description: the network's `a2sg_zoo.hub.published.Description`.
+        size: height and width of the input; by default the size to which the description resizes pictures.
 
     Attributes:
-        input_shape: of the input, without the batch.
-        T: time steps, those of the classifier's `test_cfg`.
+        network: copy of the network, with folded batch norms.
+        input_shape: shape of the input without the batch.
+        takes_pictures: whether the input is pictures, and not event frames.
+        T: number of time steps; that of the classifier's `test_cfg`.
 
     Raises:
         ConfigError: the size is not known, or the network cannot take it.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.export import Deployed
+        >>> from a2sg_zoo.hub.published import load
+        >>> from a2sg_zoo.hub.pretrained import locate
+        >>> network, description = load(locate('resnet_small_digits_tri'))
+        >>> deployed = Deployed(network, description)
+        >>> deployed(torch.zeros(2, *deployed.input_shape, dtype=torch.uint8)).shape
+        torch.Size([2, 10])
     """
 
-    def __init__(self, network, description, size=None):
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: Any, description: Description, size: Sequence[int] | None = None):
         super().__init__()
-        self.network = fold_batch_norms(network)
+        self.network: Any = fold_batch_norms(network)
         self.task, self.description = description.task, description
-        backbone = self.network.backbone
+        backbone: Any = self.network.backbone
         self.T = backbone.T = getattr(network, 'test_T', backbone.T)
         channels = next(m for m in backbone.modules() if isinstance(m, nn.Conv2d)).in_channels
         self.takes_pictures = channels == 3
         size = self._size(size)
         self.input_shape = (channels, *size) if self.takes_pictures else (self.T, channels, *size)
-        preprocessor = network.data_preprocessor
-        # pictures of a segmentation are loaded blue first
-        converted = getattr(preprocessor, '_channel_conversion', False)
+        preprocessor, config = network.data_preprocessor, description.model.get('data_preprocessor') or {}
+        # data sets for segmentation load pictures with the blue channel first
+        converted = bool(config.get('bgr_to_rgb') or config.get('rgb_to_bgr'))
         self.flip = self.takes_pictures and converted == (self.task == 'classification')
-        normalised = getattr(preprocessor, '_enable_normalize', False)
-        kind = dict(dtype=self.dtype)
-        self.register_buffer('mean', preprocessor.mean.to(**kind) if normalised else torch.zeros(1, 1, 1, **kind))
-        self.register_buffer('std', preprocessor.std.to(**kind) if normalised else torch.ones(1, 1, 1, **kind))
+        # a preprocessor that does not normalise has no mean
+        self.register_buffer('mean', getattr(preprocessor, 'mean', torch.zeros(1, 1, 1)).to(self.dtype))
+        self.register_buffer('std', getattr(preprocessor, 'std', torch.ones(1, 1, 1)).to(self.dtype))
         self.eval()
 
     @property
-    def dtype(self):
+    def dtype(self) -> torch.dtype:
+        """Type of the network's weights."""
         return next(self.network.parameters()).dtype
 
     def _size(self, size):
@@ -65,28 +82,29 @@ class Deployed(nn.Module):
             side = resize.get('size') or resize.get('crop')
             if self.task != 'classification' or side is None:
                 raise ConfigError(
-                    'the size of the input is not known: the weights resize pictures by '
-                    f'{resize or "nothing"}; give it (--size HEIGHT WIDTH)'
+                    'the size of the input is not known, because the weights resize pictures by '
+                    f'{resize or "nothing"}; set it with --size HEIGHT WIDTH'
                 )
             size = (side, side)
         if min(size) < 1:
-            raise ConfigError(f'the input must have a height and a width of at least 1; got {size[0]} x {size[1]}')
+            raise ConfigError(f'--size: height and width must be at least 1, got {size[0]} x {size[1]}')
         preprocessor = self.network.data_preprocessor
         test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
         divisor = test_cfg.get('size_divisor') or getattr(preprocessor, 'pad_size_divisor', None) or 1
         if any(n % divisor for n in size):
             raise ConfigError(
-                f'the network pads pictures to multiples of {divisor}, which an exported one does not; '
-                f'give a size of such multiples instead of {size[0]} x {size[1]}'
+                f'--size: the network pads pictures to multiples of {divisor}, and an exported network does not pad; '
+                f'use multiples of {divisor} instead of {size[0]} x {size[1]}'
             )
         return tuple(size)
 
-    def normalise(self, inputs):
-        """What the network itself takes."""
+    def normalise(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the input of `network`: pictures or frames with the channel order, mean and std of the training."""
         x = inputs.to(self.mean.dtype)
         return ((x.flip(1) if self.flip else x) - self.mean) / self.std
 
-    def forward(self, inputs):
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Map pictures (B, 3, H, W) or frames (B, T, C, H, W) to logits (B, classes) or (B, classes, H, W)."""
         logits = self.network(self.normalise(inputs))
         if self.task == 'classification':
             return logits.mean(0)
@@ -97,8 +115,14 @@ class Deployed(nn.Module):
 def exportable(network: nn.Module) -> Iterator[nn.Module]:
     """Within it, spiking neurons compute their spikes in plain operations, which a tracer can follow without gradients.
 
-    `AcrossBatch` takes each sample by itself, as it does in a batch of one. A neuron with a `forward` of its own keeps
-    it.
+    `AcrossBatch` treats each sample separately, as in a batch of one. Neurons of a class with its own `forward` keep
+    that.
+
+    Args:
+        network: a network; it is restored at the end.
+
+    Yields:
+        The network.
     """
     across = [module for module in network.modules() if isinstance(module, AcrossBatch)]
     before = [module.each_alone for module in across]

@@ -40,8 +40,8 @@ def load(model: str | Path, checkpoint: str | Path | None = None) -> tuple[nn.Mo
     if 'classes' not in known:
         number = (cfg.model.get('decode_head') or cfg.model.get('head'))['num_classes']
         known = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
-    description = published.describe(cfg, known, model)
-    network = published.construct(description.model, model)
+    description = published.describe(cfg, known, str(model))
+    network = published.construct(description.model, str(model))
     load_into(network, weights, checkpoint)
     return network.eval(), description, Path(model).stem
 

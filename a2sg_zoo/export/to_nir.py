@@ -1,31 +1,30 @@
-"""Networks as graphs of NIR, the neuromorphic intermediate representation.
+"""Export networks to NIR, the neuromorphic intermediate representation.
 
-NIR says what a neuron does in continuous time. Read with a time step dt by Euler's forward method, as simulators do,
+NIR describes neurons in continuous time. Simulators read it with a time step dt by Euler's forward method:
 
     tau dv/dt = (v_leak - v) + R I    gives    u[t] = v[t-1] + (dt / tau) (v_leak - v[t-1] + R I[t])
     dv/dt = R I                       gives    u[t] = v[t-1] + dt R I[t]
 
-then a spike, and v[t] = v_reset where there was one. Our neurons (see `neurons.dynamics`) are therefore, with their tau
-in time steps,
+Then the neuron fires, and v[t] = v_reset after a spike. So the neurons of this package (see `neurons.dynamics`), whose
+tau is in time steps, become
 
     IF                     nir.IF     R = 1 / dt
     LIF, decay_input       nir.LIF    tau dt in place of tau, R = 1,   v_leak = v_reset
     LIF, summed input      nir.LIF    tau dt in place of tau, R = tau, v_leak = 0
-    PLIF                   as LIF, with the tau that it has learned
+    PLIF                   as LIF, with the learned tau
 
-Two things NIR leaves open: it fires above the threshold where we fire at or above it, which readers decide as they like
-(and which hardly ever makes a difference for real weights), and it knows no initial state: ours is v_reset.
+NIR leaves two things open. A NIR neuron fires above the threshold, and ours fires at or above it; readers differ here,
+and it hardly ever matters for trained weights. NIR has no initial state; ours is v_reset.
 
-Max pooling of spikes, which NIR lacks, is an average pooling and an IF neuron whose threshold is half a spike in the
-window: it fires where there is one at least, and is then reset, so it carries nothing over to the next step.
+NIR has no max pooling. For spikes, it becomes an average pooling and an IF neuron with a threshold of half a spike in
+the pooling window. The neuron fires if there is at least one spike, and its reset leaves nothing for the next step.
 
-Soft resets, integer neurons, products of signals (attention), and batch norms before the convolution have no
-counterpart.
+Soft resets, integer neurons, products of signals (attention), and batch norms before a convolution cannot be expressed.
 
-The graph is traced here, and not by nirtorch's tracer, which gives the same for a chain of layers (a test compares
-them). That one follows modules and additions alone, and stops at what our networks do besides (the expansion over time,
-views, means over space), knows no shapes, which NIR's neurons have, gives one node to a layer, where max pooling takes
-two, and does not name the layer that has no counterpart.
+This module traces the graph itself. nirtorch's tracer gives the same graph for a chain of layers (a test compares
+them), but it follows only modules and additions. It stops at the expansion over time, at views and at means over space,
+it has no shapes, which NIR's neurons need, it makes one node for each layer, where max pooling needs two, and it does
+not name the layer that cannot be expressed.
 
 Source: Pedersen et al., Nature Communications 2024.
 """
@@ -33,20 +32,23 @@ Source: Pedersen et al., Nature Communications 2024.
 import io
 import json
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
 from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.export.deployed import Deployed
 from a2sg_zoo.export.to_onnx import facts
+from a2sg_zoo.models.layers.norms import BATCH_NORMS
 from a2sg_zoo.neurons import ILIF, Neuron
+from a2sg_zoo.utils.tensors import nested_tensors
 
+# functions that do not change the values of a signal
 _SAME = (
     'flatten',
     'unflatten',
@@ -66,27 +68,27 @@ _SAME = (
 _PRODUCTS = ('matmul', '__matmul__', 'mul', '__mul__', '__rmul__', 'bmm', 'einsum')
 
 
-def to_nir(deployed, name, dt=1e-4):
-    """A network that classifies as a `nir.NIRGraph`: one time step of it, which the reader runs T times.
+def to_nir(deployed: Deployed, name: str, dt: float = 1e-4) -> Any:
+    """Export a classifier to a `nir.NIRGraph` of one time step, which the reader runs T times.
 
-    Its input is the normalised picture (3, H, W), the same at every step, or one event frame; its output are the logits
-    of that step, whose mean over the steps the classifier takes. Sums are several edges into a node. The graph's
-    metadata hold what `Deployed` does and NIR does not: mean and std of the pictures, T, dt, classes, name, as JSON.
+    The input of the graph is the normalised picture (3, H, W), the same in every time step, or one event frame. The
+    output is the logits of that time step; the classifier takes their mean over time. A sum is several edges into one
+    node. The metadata have what NIR cannot express, as JSON: mean and std of the pictures, T, dt, classes, name.
 
     Args:
-        deployed: `Deployed`.
-        name: of the weights or the config, for the metadata.
-        dt: seconds that a time step stands for; most readers assume 1e-4.
+        deployed: the network.
+        name: name of the weights or the config, for the metadata.
+        dt: duration of a time step, in seconds; most readers assume 1e-4.
 
     Raises:
-        ConfigError: nir is not installed, or this is no classifier.
-        A2SGError: NIR cannot say what a layer does; the message names it.
+        ConfigError: nir is not installed, or the network is not a classifier.
+        A2SGError: NIR cannot express a layer, which the message names.
     """
     nir = _nir()
     if deployed.task != 'classification':
         raise ConfigError(
-            f'{name}: only networks that classify are exported to NIR, and this one does '
-            f'{deployed.task}; export it to ONNX'
+            f'{name}: only classifiers can be exported to NIR, and the task of this network is {deployed.task}; '
+            'export it to ONNX'
         )
     # one step of one sample
     shape = deployed.input_shape if deployed.takes_pictures else (1, *deployed.input_shape[1:])
@@ -99,17 +101,17 @@ def to_nir(deployed, name, dt=1e-4):
         facts(deployed, name),
         dt=dt,
         preprocessing=preprocessing,
-        output='logits, to be averaged over T',
-        input=f'({", ".join(map(str, shape[-3:]))}): normalised, at each of T steps',
+        output='logits of one time step; average them over T time steps',
+        input=f'({", ".join(map(str, shape[-3:]))}): normalised, in each of T time steps',
     )
     try:
         return nir.NIRGraph(tracer.nodes, tracer.edges, {key: json.dumps(value) for key, value in known.items()})
     except (ValueError, AssertionError) as error:
-        raise A2SGError(f'{name}: NIR does not take the graph: {error}; export it to ONNX') from error
+        raise A2SGError(f'{name}: NIR refuses the graph ({error}); export the network to ONNX') from error
 
 
-def to_bytes(graph):
-    """The contents of a file of NIR (HDF5)."""
+def to_bytes(graph: Any) -> bytes:
+    """Return the contents of a NIR file (HDF5) for a `nir.NIRGraph`."""
     file = io.BytesIO()
     _nir().write(file, graph)
     return file.getvalue()
@@ -119,13 +121,18 @@ def _nir():
     try:
         import nir
     except ImportError as error:
-        raise ConfigError(f'for NIR, {error.name} is needed: pip install "a2sg-zoo[export]"') from error
+        raise ConfigError(f'NIR needs the package {error.name}: pip install "a2sg-zoo[export]"') from error
     return nir
 
 
 class _Value(NamedTuple):
-    """What a tensor is in the graph: the sum of some nodes' outputs, its shape in one step of one sample, and whether
-    it is 0 or 1 throughout."""
+    """A tensor as a signal of the graph: a sum of nodes' outputs.
+
+    Attributes:
+        sources: names of the nodes.
+        shape: shape in one time step of one sample.
+        spikes: whether all values are 0 or 1.
+    """
 
     sources: tuple
     shape: tuple
@@ -133,22 +140,26 @@ class _Value(NamedTuple):
 
 
 class _Tracer(TorchFunctionMode):
-    """Runs a network once, and makes a node of every layer and an edge of every path between them."""
+    """Runs a network once, and makes a node for every layer and an edge for every path between layers."""
 
     def __init__(self, nir, dt):
         super().__init__()
         self.nir, self.dt = nir, dt
-        self.nodes, self.edges = {}, []
-        self._values, self._tensors, self._path, self._inside = {}, [], [], False
-        self._names = Counter()
-        self._makers = {
+        self.nodes: dict[str, Any] = {}
+        self.edges: list[tuple[str, str]] = []
+        self._values: dict[int, _Value] = {}  # by the id of the tensor
+        self._tensors: list[torch.Tensor] = []
+        self._path: list[tuple[str, nn.Module]] = []
+        self._inside = False
+        self._names: Counter[str] = Counter()
+        self._makers: dict[type | tuple[type, ...], Callable[..., _Value]] = {
             nn.Conv2d: self._conv,
             nn.Linear: self._linear,
             nn.AvgPool2d: self._avg_pool,
             nn.MaxPool2d: self._max_pool,
             Neuron: self._neuron,
             ILIF: self._refuse_integers,
-            _BatchNorm: self._refuse_batch_norm,
+            BATCH_NORMS: self._refuse_batch_norm,
         }
 
     def trace(self, network, x, shape, **kwargs):
@@ -193,8 +204,8 @@ class _Tracer(TorchFunctionMode):
         result = func(*args, **kwargs)
         if self._inside or not isinstance(result, (torch.Tensor, tuple, list)):
             return result
-        values = [self._values[id(x)] for x in tree_leaves((args, kwargs)) if id(x) in self._values]
-        results = [x for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        values = [self._values[id(x)] for x in nested_tensors((args, kwargs)) if id(x) in self._values]
+        results = list(nested_tensors(result))
         if values and results:
             self._set(results[0], self._operation(func.__name__, values, results, args, kwargs))
         return result
@@ -202,13 +213,13 @@ class _Tracer(TorchFunctionMode):
     def _operation(self, name, values, results, args, kwargs):
         value, shape = values[0], tuple(results[0].shape)
         if len(results) > 1:
-            raise self._error(f"'{name}' takes a signal apart")
+            raise self._error(f"'{name}' divides a signal into parts")
         if len(values) == 1 and (name in _SAME or name == 'transpose'):
             if shape[len(shape) - len(value.shape) :] == value.shape:
                 return value
             if shape[-1] == np.prod(shape) == np.prod(value.shape):
                 return self._flatten(self._new('flatten'), value)
-            raise self._error(f"'{name}' arranges the values of a signal anew, as the heads of an attention need it")
+            raise self._error(f"'{name}' rearranges the values of a signal, as the heads of an attention do")
         if (
             len(values) == 2
             and name in ('add', '__add__', '__radd__', 'add_', '__iadd__')
@@ -226,7 +237,7 @@ class _Tracer(TorchFunctionMode):
             cell = tuple(a // b for a, b in zip(value.shape[1:], shape[-2:]))
             return self._average(self._new('mean'), value, cell, cell, (0, 0))
         if name in _PRODUCTS:
-            raise self._error(f"'{name}' multiplies signals with one another or by a factor, as attention does")
+            raise self._error(f"'{name}' multiplies signals, as attention does")
         raise self._error(f"there is no node for '{name}'")
 
     @staticmethod
@@ -252,7 +263,7 @@ class _Tracer(TorchFunctionMode):
             conv.groups,
             _array(bias),
         )
-        # a grouped kernel has fewer channels than its input
+        # nir takes the channels from the kernel, and a grouped kernel has fewer channels than its input
         node.input_type = {'input': np.array(value.shape)}
         return self._add(name, node, value, shape)
 
@@ -267,15 +278,15 @@ class _Tracer(TorchFunctionMode):
     def _avg_pool(self, name, pool, value, shape):
         kernel, stride, padding = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
         if pool.ceil_mode or pool.divisor_override or any(padding) and not pool.count_include_pad:
-            raise self._error('its averages are taken over parts of the window, or divided otherwise')
+            raise self._error('it averages over incomplete windows, or divides by another number')
         return self._average(name, value, kernel, stride, padding)
 
     def _max_pool(self, name, pool, value, shape):
         if not value.spikes:
-            raise self._error('it takes the maximum of what are not single spikes')
+            raise self._error('its input is not binary spikes')
         kernel, stride, padding = map(_pair, (pool.kernel_size, pool.stride, pool.padding))
         if pool.ceil_mode or pool.return_indices or _pair(pool.dilation) != (1, 1):
-            raise self._error('its windows have gaps, or reach beyond the image')
+            raise self._error('its windows have gaps, or extend beyond the image')
         mean = self._average(f'{name}.mean', value, kernel, stride, padding)
         half = np.full(mean.shape, 0.5 / np.prod(kernel))
         node = self.nir.IF(np.full(mean.shape, 1 / self.dt), half, np.zeros(mean.shape))
@@ -283,9 +294,9 @@ class _Tracer(TorchFunctionMode):
 
     def _neuron(self, name, neuron, value, shape):
         if type(neuron).forward is not Neuron.forward:
-            raise self._error('it is a neuron with dynamics of its own')
+            raise self._error('its class computes its own dynamics')
         if not neuron.dynamics.hard_reset:
-            raise self._error("NIR resets to v_reset, and this neuron's reset is soft (reset='hard' would do)")
+            raise self._error("NIR has no soft reset; only reset='hard' can be exported")
         dynamics, rate = neuron.dynamics, float(neuron.rate)
         threshold, reset = (np.full(shape, float(x)) for x in (dynamics.v_threshold, dynamics.v_reset))
         if rate == 0:
@@ -296,10 +307,10 @@ class _Tracer(TorchFunctionMode):
         return self._add(name, node, value, shape, spikes=True)
 
     def _refuse_integers(self, name, *_):
-        raise self._error('an integer neuron sends counts, and NIR knows single spikes only')
+        raise self._error('an integer neuron sends counts, and NIR has binary spikes only')
 
     def _refuse_batch_norm(self, name, *_):
-        raise self._error('a batch norm that no convolution precedes cannot be merged into one')
+        raise self._error('a batch norm without a convolution before it cannot be merged')
 
     def _average(self, name, value, kernel, stride, padding):
         size = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(value.shape[1:], kernel, stride, padding))
@@ -311,7 +322,7 @@ class _Tracer(TorchFunctionMode):
         return self._add(name, node, value, (int(np.prod(value.shape)),))
 
     def _add(self, name, node, value, shape, spikes=False):
-        # a layer that is used twice is two nodes
+        # a layer that runs twice becomes two nodes
         self._names[name] += 1
         if self._names[name] > 1:
             name = f'{name}.{self._names[name]}'
@@ -327,18 +338,18 @@ class _Tracer(TorchFunctionMode):
 
     def _value(self, x):
         if id(x) not in self._values:
-            raise self._error('what it takes does not come from the input')
+            raise self._error('its input does not depend on the input of the network')
         return self._values[id(x)]
 
     def _set(self, x, value):
         self._values[id(x)] = value
-        self._tensors.append(x)  # kept, so that no other gets its id
+        self._tensors.append(x)  # a reference, so that no other tensor gets the same id
 
     def _error(self, reason):
         name, module = self._path[-1] if self._path else ('', None)
         return A2SGError(
-            f'layer {name or "the whole network"} ({type(module).__name__}) cannot be said in NIR: '
-            f'{reason}. Export this network to ONNX'
+            f'NIR cannot express {name or "the whole network"} ({type(module).__name__}): {reason}. '
+            'Export this network to ONNX'
         )
 
 

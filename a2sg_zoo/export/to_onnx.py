@@ -52,6 +52,7 @@ def to_onnx(deployed: Deployed, name: str) -> bytes:
             )
     except (torch.onnx.errors.OnnxExporterError, torch.onnx.OnnxExporterError) as error:
         raise A2SGError(f'{name}: torch cannot export this network to ONNX: {_cause(error)}') from error
+    assert program is not None  # as it is with dynamo=True
     model = program.model_proto
     model.producer_name, model.producer_version = 'a2sg_zoo', __version__
     onnx.helper.set_model_props(model, {key: json.dumps(value) for key, value in facts(deployed, name).items()})

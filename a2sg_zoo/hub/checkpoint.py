@@ -20,6 +20,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from a2sg_zoo.compat import checkpoint_schemes
 from a2sg_zoo.errors import CheckpointError, DataError, printable
 from a2sg_zoo.hub import web
 from a2sg_zoo.hub.description import network_named_in
@@ -296,7 +297,7 @@ def _load_from_elsewhere(path: str, map_location: Any = None) -> Checkpoint:
 
 def register_loaders() -> None:
     """Puts `read_checkpoint` in place of every loader of MMEngine: those fall back to running pickled code."""
-    for prefix in list(CheckpointLoader._schemes):
+    for prefix in checkpoint_schemes():
         CheckpointLoader.register_scheme(prefix, _load_from_elsewhere, force=True)
     CheckpointLoader.register_scheme('', _load_from_local, force=True)
     CheckpointLoader.register_scheme(['http://', 'https://'], _load_from_http, force=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from a2sg_zoo.compat import tensor_version
 from a2sg_zoo.neurons.dynamics import wide
 
 _tables = []
@@ -45,7 +46,7 @@ def remember(s: Tensor, u: Tensor, v_threshold: float) -> None:
     if _tables and _tables[-1] is not None:
         storage = s.untyped_storage()
         _tables[-1][storage.data_ptr()] = _Source(
-            StorageWeakRef(storage), s._version, s.storage_offset(), u.detach(), v_threshold
+            StorageWeakRef(storage), tensor_version(s), s.storage_offset(), u.detach(), v_threshold
         )
 
 
@@ -62,7 +63,7 @@ def _recording():
     def pack(x):
         source = table.get(x.untyped_storage().data_ptr()) if table and x.layout == torch.strided else None
         # the spikes may be deleted and their memory given to another tensor, or the memory may be written to
-        if source is None or source.storage.expired() or x._version != source.version:
+        if source is None or source.storage.expired() or tensor_version(x) != source.version:
             return x
         return _Spikes(source.u, source.v_threshold, x.shape, x.stride(), x.storage_offset() - source.offset)
 

@@ -19,6 +19,7 @@ def use_backend(model: nn.Module, backend: Callable[[Neuron, Tensor], Tensor]) -
         backend: `compute_fused`, `compute_reference`, or another function from (neuron, x) to spikes.
 
     >>> import torch
+    >>> from a2sg_zoo.neurons import LIF, compute_reference
     >>> neuron, x = LIF(), torch.rand(4, 2, 3)
     >>> with use_backend(neuron, compute_reference):
     ...     spikes = neuron(x)
@@ -43,6 +44,7 @@ def recorded_potentials(model: nn.Module) -> Iterator[list[tuple[Neuron, Tensor]
     u is part of the graph: a loss on it reaches the layer's input and everything below.
 
     >>> import torch
+    >>> from a2sg_zoo.neurons import LIF
     >>> neuron = LIF()
     >>> with recorded_potentials(neuron) as potentials:
     ...     spikes = neuron(torch.rand(4, 2, 3))

@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import NEURONS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import integer, number, positive
 
 
 class _Count(torch.autograd.Function):
@@ -62,11 +61,8 @@ class ILIF(nn.Module):
 
     def __init__(self, levels: int = 4, decay: float = 0.25, v_threshold: float = 1.0) -> None:
         super().__init__()
-        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 1:
-            raise ConfigError(f'ILIF: levels must be an integer >= 1, got {levels!r}')
-        if not 0 <= decay <= 1:
-            raise ConfigError(f'ILIF: decay must lie in [0, 1], got {decay!r}')
-        self.levels, self.decay, self.v_threshold = levels, float(decay), positive('v_threshold', v_threshold, self)
+        self.levels, self.decay = integer('levels', levels, self), number('decay', decay, self, 0, 1)
+        self.v_threshold = positive('v_threshold', v_threshold, self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Counts over `levels`, of the shape of x, (T, B, ...)."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from a2sg_zoo.neurons.neuron import Neuron
 from a2sg_zoo.registry import NEURONS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import positive
 
 
 @NEURONS.register_module()

@@ -13,7 +13,7 @@ from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
 from a2sg_zoo.neurons.dynamics import Dynamics
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import integer, number, positive
 
 if TYPE_CHECKING:
     from a2sg_zoo.adaptation import Policy
@@ -43,6 +43,7 @@ class Neuron(nn.Module):
         backend: how the neuron computes: `compute_fused` or `compute_reference`, see `use_backend`.
 
     >>> import torch
+    >>> from a2sg_zoo.neurons import LIF
     >>> neuron = LIF(tau=2.0, T=4)
     >>> spikes = neuron(torch.rand(4, 8, 16))  # 4 time steps, 8 samples, 16 features
     >>> spikes.shape
@@ -64,18 +65,17 @@ class Neuron(nn.Module):
         name = type(self).__name__
         if reset not in ('hard', 'soft'):
             raise ValueError(f"{name}: reset must be 'hard' or 'soft', got {reset!r}")
-        if isinstance(v_reset, bool) or not isinstance(v_reset, (int, float)):
-            raise TypeError(f'{name}: v_reset must be a number, got {v_reset!r}')
-        v_threshold = positive('v_threshold', v_threshold, self)
+        v_reset, v_threshold = number('v_reset', v_reset, self), positive('v_threshold', v_threshold, self)
         if v_reset >= v_threshold:
             raise ValueError(f'{name}: v_reset = {v_reset} must lie below v_threshold = {v_threshold}')
-        self.dynamics = Dynamics(v_threshold, float(v_reset), self.decay_input, reset == 'hard', bool(detach_reset))
+        self.dynamics = Dynamics(v_threshold, v_reset, self.decay_input, reset == 'hard', bool(detach_reset))
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
         self.policy: Policy | None = None
         self.backend = backends.compute_fused
         self.held, self.potentials, self.watcher = False, None, None
         self.time_steps, self.time_steps_vary = None, False
         self.register_buffer('beta', torch.tensor([self.surrogate.beta]))
+        self.register_load_state_dict_pre_hook(_fit_widths)
         if T is not None:
             self.set_time_steps(T)
 
@@ -109,9 +109,7 @@ class Neuron(nn.Module):
         Raises:
             ConfigError: T is no integer of at least 1.
         """
-        if isinstance(T, bool) or not isinstance(T, int) or T < 1:
-            raise ConfigError(f'{type(self).__name__}: T must be an integer >= 1, got {T!r}')
-        self.time_steps = T
+        self.time_steps = integer('T', T, self)
         if self.beta.numel() == 1:
             self.beta = self.beta.expand(T).clone()
 
@@ -168,22 +166,24 @@ class Neuron(nn.Module):
             raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
         return self.backend(self, x)
 
-    def _load_from_state_dict(self, state_dict, prefix, *args, **kwargs):
-        # a checkpoint may have one width for all time steps, or be of another number of time steps
-        beta = state_dict.get(f'{prefix}beta')
-        if beta is not None and beta.dim() == 1:
-            if beta.numel() == 1 and self.time_steps:
-                beta = state_dict[f'{prefix}beta'] = beta.expand(self.time_steps)
-            if beta.shape != self.beta.shape:
-                self.beta = self.beta.new_empty(beta.shape)
-        # what a policy keeps with the neuron means nothing without that policy
-        for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
-            if key[len(prefix) :] not in self._buffers:
-                del state_dict[key]
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
     def extra_repr(self) -> str:
         return f'{self.surrogate}, {self.dynamics}'
+
+
+def _fit_widths(neuron: Neuron, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
+    """Makes the widths of a checkpoint and of a neuron fit each other, before the neuron loads them."""
+    # a checkpoint may have one width for all time steps, or be of another number of time steps
+    beta = state_dict.get(f'{prefix}beta')
+    if beta is not None and beta.dim() == 1:
+        if beta.numel() == 1 and neuron.time_steps:
+            beta = state_dict[f'{prefix}beta'] = beta.expand(neuron.time_steps)
+        if beta.shape != neuron.beta.shape:
+            neuron.beta = neuron.beta.new_empty(beta.shape)
+    # what a policy keeps with the neuron means nothing without that policy
+    kept = dict(neuron.named_buffers(recurse=False))
+    for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
+        if key[len(prefix) :] not in kept:
+            del state_dict[key]
 
 
 def named_neurons(model: nn.Module) -> dict[str, Neuron]:

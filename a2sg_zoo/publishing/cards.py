@@ -13,6 +13,7 @@ from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.download import fault
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.published import load
+from a2sg_zoo.utils.markdown import markdown_table
 
 MEGABYTES_EACH, MEGABYTES_TOGETHER = 9, 24
 _INFERENCERS = dict(classification='ImageClassifierInferencer', segmentation='SegmentationInferencer')
@@ -81,7 +82,7 @@ def card(entry):
             'The environment variable `{}` names the folder of the data, for this command and that below.',
             recipe.get('variable'),
         ),
-        _table(
+        markdown_table(
             ['', ''],
             [
                 (key.replace('_', ' '), _shown(value))
@@ -96,7 +97,7 @@ def card(entry):
         _code(recipe['evaluation']),
         'in a checkout, or where the package alone is installed, with `python -m '
         'a2sg_zoo.cli.test` in place of `python tools/test.py`.',
-        _table(['metric', 'value'], [(k, f'{v:.2f}') for k, v in entry['metrics'].items()]),
+        markdown_table(['metric', 'value'], [(k, f'{v:.2f}') for k, v in entry['metrics'].items()]),
         *_per_class(entry),
         *_windows(entry),
         *_activity(entry),
@@ -158,15 +159,6 @@ def _code(*lines, language=''):
     return '\n'.join([f'```{language}', *lines, '```'])
 
 
-def _table(titles, rows):
-    return '\n'.join(
-        [
-            '| ' + ' | '.join(str(cell).replace('|', r'\|') for cell in row) + ' |'
-            for row in [titles, ['---'] * len(titles), *rows]
-        ]
-    )
-
-
 def _shown(value):
     if isinstance(value, float):
         return f'{value:.6g}'
@@ -182,7 +174,7 @@ def _per_class(entry):
     if not rows:
         return []
     return [
-        _table(
+        markdown_table(
             ['class', 'IoU', 'accuracy', 'pixels'],
             [
                 (
@@ -223,11 +215,14 @@ def _activity(entry):
         parts += [
             '## Firing rates',
             'Spikes a neuron and time step.',
-            _table(['layer', 'rate'], [(layer, f'{rate:.4f}') for layer, rate in rates.items()]),
+            markdown_table(['layer', 'rate'], [(layer, f'{rate:.4f}') for layer, rate in rates.items()]),
         ]
     for field, title in (('energy', '## Energy of an image, estimated'), ('flatness', '## Flatness of the loss')):
         if entry.get(field):
-            parts += [title, _table(['', ''], [(key.replace('_', ' '), _shown(x)) for key, x in entry[field].items()])]
+            parts += [
+                title,
+                markdown_table(['', ''], [(key.replace('_', ' '), _shown(x)) for key, x in entry[field].items()]),
+            ]
     return parts
 
 

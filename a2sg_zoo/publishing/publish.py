@@ -3,8 +3,6 @@
 import argparse
 import hashlib
 import json
-import os
-import re
 import shlex
 import tempfile
 from pathlib import Path
@@ -13,8 +11,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 import a2sg_zoo
+from a2sg_zoo.analysis.loading import load_batches
 from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
-from a2sg_zoo.analysis.report import load_batches
 from a2sg_zoo.engine.arguments import add_train_arguments
 from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.engine.run import prepare_config, test
@@ -121,7 +119,7 @@ def publish(
     args = _parse(command or notes['command'], folder)
     _require_repeatable(folder, notes, args, any_commit)
     with tempfile.TemporaryDirectory() as scratch:
-        cfg = prepare_config(args.config, args.cfg_options, args.demo, work_dir=scratch)
+        cfg = prepare_config(args.config, args.cfg_options, args.demo, work_dir=scratch, methods=args.method)
         if checkpoint.name.startswith('best_') and cfg.val_dataloader.dataset == cfg.test_dataloader.dataset:
             given['limits'] = [*given.get('limits', []), _CHOSEN]
         weights, description = read(checkpoint)
@@ -308,8 +306,9 @@ def _from_run(cfg, args, notes, meta, name):
         # from the newest checkpoint of the run itself the same comes out as without
         *([] if args.resume in (None, 'auto') else ['--resume', Path(args.resume).name]),
     ]
-    shared = [*(['--demo'] if args.demo else []), *(['--cfg-options', *options] if options else [])]
-    policy = next((hook['policy'] for hook in cfg.get('custom_hooks', []) if 'policy' in hook), None)
+    methods = [word for name in args.method for word in ('--method', name)]
+    shared = [*methods, *(['--demo'] if args.demo else []), *(['--cfg-options', *options] if options else [])]
+    policy = (cfg.get('adaptation') or {}).get('policy')
     dataset = cfg.test_dataloader.dataset
     kind = f'CIFAR{dataset.get("num_classes", 10)}' if dataset.type == 'CIFAR' else dataset.type
     return dict(
@@ -339,11 +338,7 @@ def _settings(cfg, processes):
     others = [f'{key.replace("_", " ")} {value}' for key, value in optimizer.items()]
     batch = cfg.train_dataloader.batch_size * wrapper.get('accumulative_counts', 1) * processes
     variable = next(
-        (
-            name
-            for name, default in re.findall(r'\{\{\s*\$(\w+):(.*?)\}\}', cfg.text)
-            if os.environ.get(name, default) == cfg.test_dataloader.dataset.get('data_root')
-        ),
+        (name for name, value in cfg.env_variables.items() if value == cfg.test_dataloader.dataset.get('data_root')),
         None,
     )
     return dict(

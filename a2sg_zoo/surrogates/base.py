@@ -1,9 +1,10 @@
 """The base class of all surrogate shapes."""
 
-import math
 from abc import ABC, abstractmethod
 
 from torch import Tensor
+
+from a2sg_zoo.utils.checks import positive
 
 
 class Surrogate(ABC):
@@ -40,26 +41,3 @@ class Surrogate(ABC):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({", ".join(f"{name}={value!r}" for name, value in vars(self).items())})'
-
-
-def positive(name: str, value: float, owner: object) -> float:
-    """`value` as a float.
-
-    Args:
-        name: of the parameter, for messages.
-        value: a number above 0.
-        owner: the object, or the name of the class, that has the parameter.
-
-    Raises:
-        TypeError: the value is no number.
-        ValueError: the value is not positive, or not finite.
-
-    >>> positive('tau', 2, 'LIF')
-    2.0
-    """
-    who = owner if isinstance(owner, str) else type(owner).__name__
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f'{who}: {name} must be a number, got {value!r}')
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f'{who}: {name} must be positive and finite, got {value!r}')
-    return float(value)

@@ -4,7 +4,6 @@ On |z| <= beta each is f = slope(beta) * w + offset(beta), where the coordinate 
 search for beta nearly free: see `a2sg_zoo.adaptation.MomentObjective`.
 """
 
-import math
 import warnings
 from abc import abstractmethod
 
@@ -12,7 +11,8 @@ import torch
 from torch import Tensor
 
 from a2sg_zoo.registry import SURROGATES
-from a2sg_zoo.surrogates.base import Surrogate, positive
+from a2sg_zoo.surrogates.base import Surrogate
+from a2sg_zoo.utils.checks import number, positive
 
 
 class PiecewiseLinear(Surrogate):
@@ -73,15 +73,13 @@ class ASY(PiecewiseLinear):
 
     def __init__(self, beta: float = 1.0, h: float = 0.5) -> None:
         super().__init__(beta)
-        if isinstance(h, bool) or not isinstance(h, (int, float)) or not math.isfinite(h):
-            raise TypeError(f'ASY: h must be a finite number, got {h!r}')
+        self.h = number('h', h, self)
         if h < 0.5:
             warnings.warn(
                 f'ASY with h = {h} < 1/2 is negative for z < {-2 * h:g} beta: it reverses the sign of the '
                 'gradient there',
                 stacklevel=2,
             )
-        self.h = float(h)
 
     @property
     def non_negative(self) -> bool:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from a2sg_zoo.registry import SURROGATES
-from a2sg_zoo.surrogates.base import Surrogate, positive
+from a2sg_zoo.surrogates.base import Surrogate
+from a2sg_zoo.utils.checks import positive
 
 
 @SURROGATES.register_module()

@@ -16,15 +16,15 @@ def is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def integer(value: Any, name: str, owner: object, least: int = 1) -> int:
+def integer(name: str, value: Any, owner: object, least: int = 1) -> int:
     """Return an integer that is not too small.
 
-    >>> integer(4, 'T', 'Spikformer')
+    >>> integer('T', 4, 'Spikformer')
     4
 
     Args:
-        value: what the user gave.
         name: key or argument, for the message.
+        value: what the user gave.
         owner: object or name of the class that takes the value, for the message.
         least: smallest allowed value.
 
@@ -36,15 +36,15 @@ def integer(value: Any, name: str, owner: object, least: int = 1) -> int:
     return value
 
 
-def positive(value: Any, name: str, owner: object) -> float:
+def positive(name: str, value: Any, owner: object) -> float:
     """Return a positive, finite number.
 
-    >>> positive(0.5, 'beta', 'TRI')
+    >>> positive('beta', 0.5, 'TRI')
     0.5
 
     Args:
-        value: what the user gave.
         name: key or argument, for the message.
+        value: what the user gave.
         owner: object or name of the class that takes the value, for the message.
 
     Raises:
@@ -52,29 +52,33 @@ def positive(value: Any, name: str, owner: object) -> float:
     """
     if not is_number(value) or not 0 < value < math.inf:
         _refuse(owner, name, 'a positive, finite number', value)
-    return value
+    return float(value)
 
 
-def number(value: Any, name: str, owner: object, low: float = -math.inf, high: float = math.inf) -> float:
+def number(
+    name: str, value: Any, owner: object, low: float = -math.inf, high: float = math.inf, *, below_high: bool = False
+) -> float:
     """Return a finite number from an interval.
 
-    >>> number(0.9, 'momentum', 'LSG', 0, 1)
+    >>> number('momentum', 0.9, 'LSG', 0, 1)
     0.9
 
     Args:
-        value: what the user gave.
         name: key or argument, for the message.
+        value: what the user gave.
         owner: object or name of the class that takes the value, for the message.
         low: smallest allowed value.
         high: largest allowed value.
+        below_high: whether the value must be smaller than `high`.
 
     Raises:
         ConfigError: the value is no number, not finite, or outside [low, high].
     """
-    if not is_number(value) or not math.isfinite(value) or not low <= value <= high:
-        bounds = '' if math.isinf(low) and math.isinf(high) else f' in [{low:g}, {high:g}]'
+    if not is_number(value) or not math.isfinite(value) or not low <= value <= high or below_high and value == high:
+        end = ')' if below_high else ']'
+        bounds = '' if math.isinf(low) and math.isinf(high) else f' in [{low:g}, {high:g}{end}'
         _refuse(owner, name, f'a finite number{bounds}', value)
-    return value
+    return float(value)
 
 
 def _refuse(owner: object, name: str, wanted: str, value: object) -> NoReturn:

@@ -1,3 +1,3 @@
-# Weights, gradients and optimiser state divided among the processes of a run (FSDP). One of a run's _base_ files, or
-# --cfg-options default_hooks.sharding.type=ShardingHook
-default_hooks = dict(sharding=dict(type='ShardingHook'))
+# Weights, gradients and the state of the optimiser are divided among the processes of a run (FSDP). One of a run's
+# _base_ files, or --cfg-options sharding=True
+sharding = dict()

@@ -3,19 +3,16 @@
 name = 'a2sg_choices'
 networks = dict(resnet=['../_base_/models/resnet_small.py'])
 datasets = dict(cifar10_subset=['../_base_/datasets/cifar10_subset.py'])
-_a2sg = ['../_base_/methods/a2sg.py']
-methods = dict(tri=['../_base_/methods/tri.py'], asy=['../_base_/methods/asy.py'])
-methods.update(
-    dict.fromkeys(('tpe_20', 'exact_1', 'narrow', 'wide', 'floor', 'cv', 'h_06', 'h_1', 'area', 'area_narrow'), _a2sg)
-)
-methods.update(tri_adamw=methods['tri'], asy_adamw=methods['asy'], a2sg_adamw=_a2sg, area_adamw=_a2sg)
+_choices = ('tpe_20', 'exact_1', 'narrow', 'wide', 'floor', 'cv', 'h_06', 'h_1', 'area', 'area_narrow')
+methods = dict(tri='tri', asy='asy', **dict.fromkeys(_choices, 'a2sg'))
+methods.update(tri_adamw='tri', asy_adamw='asy', a2sg_adamw='a2sg', area_adamw='a2sg')
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
 seeds = [0, 1]
 reference = 'tri'
 timeout = 900
 options = {'val_dataloader.dataset.train': True, 'val_dataloader.dataset.per_class': (500, 700)}
 
-_policy = 'custom_hooks.0.policy'
+_policy = 'adaptation.policy'
 _exact = {f'{_policy}.searcher': dict(_delete_=True, type='ExactSearcher'), f'{_policy}.interval': 4}
 _adamw = {'optim_wrapper.optimizer': dict(_delete_=True, type='AdamW', lr=3e-3, weight_decay=0.05)}
 method_options = dict(

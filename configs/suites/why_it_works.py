@@ -5,23 +5,19 @@
 name = 'why_it_works'
 networks = dict(resnet=['../_base_/models/resnet_small.py'])
 datasets = dict(cifar10_subset=['../_base_/datasets/cifar10_subset.py'], digits=['../_base_/datasets/digits.py'])
-methods = {name: [f'../_base_/methods/{name}.py'] for name in ('tri', 'box', 'asy', 'stasg', 'a2sg')}
-methods['a2sg_rarely'] = methods['a2sg']
+methods = {name: name for name in ('tri', 'box', 'asy', 'stasg', 'a2sg')}
+methods['a2sg_rarely'] = 'a2sg'
 common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
 seeds = [0, 1, 2]
 reference = 'tri'
 timeout = 3600
 options = {
-    'custom_hooks.0.log_interval': 10,
+    'adaptation.log_interval': 10,
     'train_cfg.max_iters': 400,
     'train_cfg.val_interval': 400,
-    'param_scheduler.1.end': 400,
     'default_hooks.checkpoint.interval': 400,
 }
 method_options = {
-    name: {
-        'custom_hooks.0.policy.interval': 1,
-        'custom_hooks.0.policy.searcher': dict(_delete_=True, type='ExactSearcher'),
-    }
+    name: {'adaptation.policy.interval': 1, 'adaptation.policy.searcher': dict(_delete_=True, type='ExactSearcher')}
     for name in ('stasg', 'a2sg')
 }

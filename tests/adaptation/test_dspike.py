@@ -292,7 +292,7 @@ def test_needs_a_first_layer_in_the_loss():
     [
         (dict(b=0), ValueError, 'b .*0'),
         (dict(b=0.1), ConfigError, 'step = 0.2 .*b = 0.1'),
-        (dict(step='small'), TypeError, "Dspike: step .*'small'"),
+        (dict(step='small'), ConfigError, "Dspike: step .*'small'"),
         (dict(eps=-1), ValueError, 'Dspike: eps .*-1'),
         (dict(interval=0), ConfigError, 'Dspike: interval .*0'),
         (dict(interval=None), ConfigError, 'Dspike: interval .*None'),
@@ -324,9 +324,9 @@ def test_trains_in_a_run(tmp_path):
         'train_cfg.max_iters=4',
         'train_cfg.val_interval=4',
         'default_hooks.logger.interval=1',
-        'custom_hooks.0.log_interval=1',
-        'custom_hooks.0.policy.interval=2',
-        'custom_hooks.0.policy.directions=4',
+        'adaptation.log_interval=1',
+        'adaptation.policy.interval=2',
+        'adaptation.policy.directions=4',
     ]
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
     environment.pop('CIFAR_ROOT', None)

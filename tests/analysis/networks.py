@@ -8,6 +8,18 @@ from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.neurons import LIF
 
 
+def save_run_checkpoint(weights, path, iteration):
+    """A checkpoint as a run saves it, of a run that never took a step."""
+    state = dict(
+        state_dict=weights,
+        optimizer=dict(state={}, param_groups=[]),
+        message_hub=dict(log_scalars={}, runtime_info={}, resumed_keys={}),
+        meta=dict(iter=iteration, epoch=0),
+    )
+    torch.save(state, path)
+    (path.parent / 'last_checkpoint').write_text(str(path))
+
+
 class Perceptron(nn.Module):
     """Two spiking layers and a linear readout of their mean over time; logits (B, classes)."""
 

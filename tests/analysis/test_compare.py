@@ -15,13 +15,15 @@ from a2sg_zoo.analysis.compare import Entry, Group, as_csv, as_json, cell_of, co
 from a2sg_zoo.analysis.compare import measurements as measures
 from a2sg_zoo.analysis.compare.measurements import measure_run, measure_training
 from a2sg_zoo.analysis.compare.report import write_comparison
+from a2sg_zoo.analysis.loading import load_batches, load_network
 from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import Objective
-from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import read_runs
 from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import CheckpointError, ConfigError
+
+from .networks import save_run_checkpoint
 
 BASE = Path('configs/_base_').resolve()
 QUICK = dict(samples=6, batch_size=4, vectors=2, steps=3, points=3, directions=2)
@@ -35,7 +37,7 @@ def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
         for name in (
             'models/resnet_small.py',
             'datasets/digits.py',
-            f'methods/{method}.py',
+            *(f'methods/{name}.py' for name in method.split('+')),
             'schedules/short_sgd.py',
             'default_runtime.py',
         )
@@ -52,8 +54,7 @@ def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
     weights = model.state_dict()
     if change:
         change(weights)
-    torch.save(dict(state_dict=weights, optimizer={}), folder / 'iter_2.pth')
-    (folder / 'last_checkpoint').write_text(str(folder / 'iter_2.pth'))
+    save_run_checkpoint(weights, folder / 'iter_2.pth', 2)
     if log:
         layer = dict(beta=[1.0, 1.0], sgv=2.0 + seed, tgc=[0.5], cv=[1.0, None], rate=0.1)
         records = [dict(iter=i, layers={'a': layer, 'b': dict(layer, sgv=None, cv=[None, 4.0])}) for i in (1, 2)]
@@ -71,15 +72,8 @@ def test_what_a_run_says_of_itself(folders, tmp_path):
     runs = read_runs(folders)
     assert [(run.method, run.seed) for run in runs] == [('fixed TRI', 0), ('fixed TRI', 1), ('A2SG', 0), ('A2SG', 1)]
     assert {run.title for run in runs} == {'SpikingResNet on Digits 8 x 8'}
-    sam = make_run(tmp_path / 'sam', 'sam')
-    other = make_run(
-        tmp_path / 'a2sg',
-        'a2sg',
-        5,
-        "custom_hooks = [dict(type='AdaptationHook', log_interval=3, policy="
-        "dict(type='A2SG', surrogate=dict(type='ASY'), searcher=dict(type='TPESearcher', trials=16), "
-        'interval=7))]',
-    )
+    sam = make_run(tmp_path / 'sam', 'tri+sam')
+    other = make_run(tmp_path / 'a2sg', 'a2sg', 5, 'adaptation = dict(log_interval=3, policy=dict(interval=7))')
     runs = read_runs([*folders, sam, other])
     assert [run.method for run in runs] == [
         'fixed TRI',

@@ -15,16 +15,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import a2sg_zoo
 from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.analysis import sections
+from a2sg_zoo.analysis.loading import find_run, load_batches, load_network
 from a2sg_zoo.analysis.measures.fisher import fisher_spectrum
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
-from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, find_run, load_batches, load_network, table
+from a2sg_zoo.analysis.report import SECTIONS, Report, analyse, table
 from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.pretrained import pretrained_file
 from a2sg_zoo.surrogates import ASY
 
-from .networks import classifier_objective
+from .networks import classifier_objective, save_run_checkpoint
 
 CONFIG = 'configs/spikformer_4_384_cifar10_a2sg.py'
 SMALL = {
@@ -54,8 +55,7 @@ def run(tmp_path_factory):
     weights = model.state_dict()
     name = 'backbone.blocks.0.mlp.neuron1'
     weights[f'{name}.beta'] = torch.tensor([0.5, 0.75])
-    torch.save(dict(state_dict=weights, optimizer={}), folder / 'iter_4.pth')
-    (folder / 'last_checkpoint').write_text(str(folder / 'iter_4.pth'))
+    save_run_checkpoint(weights, folder / 'iter_4.pth', 4)
     records = [
         dict(iter=i, layers={name: dict(beta=[0.1, i / 4], sgv=1.0, tgc=[None], cv=[1.0, 2.0], rate=0.1)})
         for i in (2, 4)

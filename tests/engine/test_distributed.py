@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from a2sg_zoo.adaptation import A2SG
 from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
 from a2sg_zoo.engine.run import prepare_config
+from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF
 from tests.engine import toy
@@ -50,7 +52,13 @@ class Net(BaseModel):
 
 
 class Parts(toy.Hook):
-    """Notes, after the training, how many numbers of weights and of the optimiser this process holds."""
+    """Notes how many numbers of weights and of the optimiser this process holds in the end, and the samples it saw."""
+
+    def before_train(self, runner):
+        self.samples = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.samples += [round(10 * float(target)) for target in data_batch['targets']]
 
     def after_train(self, runner):
         tensors = [
@@ -98,8 +106,9 @@ def pair(rank, port, folder):
     ):
         parts = train(folder / name, 2, **DDP, **kwargs)
         found[name] = parts.held, parts.whole
+    found['samples'] = train(folder / 'larger', 3, **DDP, resume=str(folder / 'alone' / 'iter_4.pth')).samples
     torch.save(found, folder / f'parts{rank}.pt')
-    with pytest.raises(ConfigError, match=r"units has 'block', but no module of Net has such a name"):
+    with pytest.raises(ConfigError, match=r"units has 'block'.*Net"):
         train(folder / 'mistake', 2, **DDP, **sharding(units=['block']))
     distributed.destroy_process_group()
 
@@ -148,6 +157,13 @@ def test_one_goes_on_where_two_stopped(runs, name, tmp_path):
     agree(last(tmp_path), last(runs / 'alone'))
 
 
+def test_more_processes_continue_with_the_next_sample(runs):
+    """One process saw 4 samples in each of 4 steps; two processes go on with 3 each."""
+    shares = [torch.load(runs / f'parts{rank}.pt')['samples'] for rank in range(2)]
+    stream = islice(ResumableSampler(toy.Points(), seed=7).indices(16), 4 * 2 * 3)
+    assert [sample for pair in zip(*shares) for sample in pair] == list(stream)
+
+
 def test_each_process_holds_its_part(runs):
     parts = [torch.load(runs / f'parts{rank}.pt') for rank in range(2)]
     for name in ('sharded', 'units', 'resumed'):
@@ -158,11 +174,11 @@ def test_each_process_holds_its_part(runs):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='what is said where there is no CUDA device')
-@pytest.mark.parametrize('launcher, message', [('slurm', 'use torchrun'), ('pytorch', 'torchrun --nproc-per-node 2')])
-def test_launchers_without_cuda(launcher, message, tmp_path, monkeypatch):
+@pytest.mark.parametrize('launcher, named', [('slurm', '--launcher slurm'), ('pytorch', '--nproc-per-node')])
+def test_launchers_without_cuda(launcher, named, tmp_path, monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
     cfg = prepare_config('configs/resnet_small_digits_tri.py', demo=True, work_dir=tmp_path, launcher=launcher)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=named):
         build_runner(cfg)
 
 
@@ -191,7 +207,7 @@ def test_without_cuda_batch_norms_are_not_synchronised(tmp_path, monkeypatch):
         distributed.destroy_process_group()
     norms = [module for module in runner.model.modules() if isinstance(module, _BatchNorm)]
     assert norms and not any(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
-    assert 'sync_bn is left out' in next(tmp_path.rglob('*.log')).read_text()
+    assert 'WARNING - sync_bn' in next(tmp_path.rglob('*.log')).read_text()
 
 
 @pytest.mark.slow
@@ -235,7 +251,7 @@ def test_command_line(hook, tmp_path):
         *options,
         *hook,
     )
-    assert torch.cuda.is_available() or output.count('sync_bn is left out') == 1
+    assert torch.cuda.is_available() or output.count('WARNING - sync_bn') == 1
     first, rest = losses(output), losses(run(*config, '--resume', '--cfg-options', 'train_cfg.max_iters=20', *options))
     assert list(first) == ['5', '10'] and list(rest) == ['15', '20']
     assert float(rest['20']) < float(first['5'])

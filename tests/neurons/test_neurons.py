@@ -204,7 +204,7 @@ def test_no_state_between_calls():
     'config, error, named',
     [
         (dict(type='LIFF'), ConfigError, "'LIFF'.*'LIF'"),
-        (dict(type='LIF', tau='two'), TypeError, "LIF: tau .*'two'"),
+        (dict(type='LIF', tau='two'), ConfigError, "LIF: tau .*'two'"),
         (dict(type='LIF', tau=0.5), ValueError, 'LIF: tau .*0.5'),
         (dict(type='PLIF', tau=1.0), ValueError, 'PLIF: tau'),
         (dict(type='LIF', reset='zero'), ValueError, "LIF: reset .*'zero'"),

@@ -152,13 +152,13 @@ def test_own_surrogate_needs_one_decorator():
     'config, error, named',
     [
         (dict(type='TRY'), ConfigError, "'TRY'.*'TRI'"),
-        (dict(type='TRI', beta='wide'), TypeError, "TRI: beta .*'wide'"),
+        (dict(type='TRI', beta='wide'), ConfigError, "TRI: beta .*'wide'"),
         (dict(type='TRI', beta=0.0), ValueError, 'TRI: beta .*0.0'),
         (dict(type='BOX', normalize='sum'), ValueError, "BOX: normalize .*'sum'"),
-        (dict(type='ASY', h=None), TypeError, 'ASY: h .*None'),
+        (dict(type='ASY', h=None), ConfigError, 'ASY: h .*None'),
         (dict(type='ATan', alpha=-1), ValueError, 'ATan: alpha .*-1'),
         (dict(type='Tanh', K=0), ValueError, 'Tanh: K .*0'),
-        (dict(type='DspikeShape', b='hot'), TypeError, "DspikeShape: b .*'hot'"),
+        (dict(type='DspikeShape', b='hot'), ConfigError, "DspikeShape: b .*'hot'"),
         (dict(type='DspikeShape', v_threshold=0), ValueError, 'DspikeShape: v_threshold .*0'),
     ],
 )

@@ -14,7 +14,8 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import Neuron, hold_widths, named_neurons
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import DspikeShape
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import integer, positive
+from a2sg_zoo.utils.randomness import random_state, random_state_restored, set_random_state
 
 
 @POLICIES.register_module()
@@ -66,11 +67,8 @@ class Dspike(Policy):
         self.b, self.step, self.eps = float(b), positive('step', step, self), positive('eps', eps, self)
         if self.step > self.b:
             raise ConfigError(f'Dspike: step = {step} must not exceed b = {b}, or there is no smaller b to try')
-        for key, value, optional in (('interval', interval, False), ('directions', directions, True)):
-            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-            if not whole and not (optional and value is None):
-                raise ConfigError(f'Dspike: {key} must be an integer >= 1{" or None" * optional}, got {value!r}')
-        self.interval, self.directions = interval, directions
+        self.interval = integer('interval', interval, self)
+        self.directions = None if directions is None else integer('directions', directions, self)
 
     def __repr__(self) -> str:
         return f'Dspike(b={self.b}, step={self.step}, interval={self.interval})'
@@ -104,11 +102,11 @@ class Dspike(Policy):
         neurons = [neuron for neuron in named_neurons(model).values() if neuron.policy is self]
         with hold_widths(model), _restored(model, weight):
             data = model.data_preprocessor(copy.deepcopy(data_batch), True)
-            rewind = _rewinder(weight.device)
+            start = random_state(weight.device)
 
             def loss():
                 # the same random numbers in every pass, so the difference comes from the weights alone
-                rewind()
+                set_random_state(start)
                 return model.parse_losses(model(**data, mode='loss'))[0]
 
             basis = self._basis(weight, iteration)
@@ -160,18 +158,6 @@ def _set_temperature(neurons, b):
         neuron.set_widths(2 * neuron.v_threshold / b)
 
 
-def _rewinder(device):
-    """A function that sets torch's generators back to where they are now. (`manual_seed` is slow without CUDA.)"""
-    here = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == 'cuda' else None
-
-    def rewind():
-        torch.set_rng_state(here[0])
-        if here[1] is not None:
-            torch.cuda.set_rng_state(here[1], device)
-
-    return rewind
-
-
 def _first_weight(model):
     """(name, weight) of the first convolution or linear layer that is trained, in the order of definition."""
     for name, module in model.named_modules():
@@ -193,7 +179,7 @@ def _restored(model, weight):
         for name, buffer in module.named_buffers(recurse=False)
     ]
     try:
-        with torch.random.fork_rng([weight.device] if weight.is_cuda else []):
+        with random_state_restored(weight.device):
             yield
     finally:
         with torch.no_grad():

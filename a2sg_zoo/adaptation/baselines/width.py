@@ -10,7 +10,7 @@ from a2sg_zoo.neurons import LocalGradient, Neuron
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import integer, number, positive
 
 
 @POLICIES.register_module()
@@ -119,12 +119,8 @@ class CPNG(Policy):
             )
         if target is not None and not 0 < positive('target', target, self) < 1:
             raise ConfigError(f'CPNG: target must lie between 0 and 1, or be None, got {target}')
-        for key, value in (('warm_up', warm_up), ('sample', sample)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f'CPNG: {key} must be an integer >= 1, got {value!r}')
-        if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
-            raise ConfigError(f'CPNG: momentum must lie in [0, 1), got {momentum!r}')
-        self.target, self.warm_up, self.momentum, self.sample = target, warm_up, momentum, sample
+        self.target, self.momentum = target, number('momentum', momentum, self, 0, 1, below_high=True)
+        self.warm_up, self.sample = integer('warm_up', warm_up, self), integer('sample', sample, self)
         self._seed = (0, 0)
 
     def adopt(self, neuron: Neuron) -> None:

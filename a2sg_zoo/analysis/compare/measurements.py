@@ -15,9 +15,9 @@ from mmengine.config import Config
 from torch import nn
 
 from a2sg_zoo.adaptation import Fixed, attach
+from a2sg_zoo.analysis.loading import load_batches, load_network
 from a2sg_zoo.analysis.measures import bridge, energy, fisher, hessian, landscape, theory, variation
 from a2sg_zoo.analysis.measures.objective import Objective
-from a2sg_zoo.analysis.report import load_batches, load_network
 from a2sg_zoo.analysis.runs import RunFolder
 from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS
 from a2sg_zoo.engine.run import prepare_config
@@ -61,8 +61,8 @@ def _mean(rows: Iterable[Mapping[str, Any]], key: str) -> float | None:
 
 
 def _variation(run: _Run) -> dict:
-    found = variation.measure(run.objective)
-    rows = [dict(layer=layer, t=t, **stats) for (layer, t), stats in found.items()]
+    found = variation.local_gradient_statistics(run.objective)
+    rows: list[dict[str, Any]] = [dict(layer=layer, t=t, **stats) for (layer, t), stats in found.items()]
     last = {row['layer']: row for row in rows}
     values = dict(cv=_mean(rows, 'cv'), sgv=_mean(last.values(), 'sgv'), tgc=_mean(rows, 'tgc'))
     silent = [layer for layer in last if not any(row['rate'] for row in rows if row['layer'] == layer)]

@@ -1,1 +1,1 @@
-"""What is measured on a network: curvature, variation of local gradients, energy, activity, theory."""
+"""Measures of a network: curvature, variation of local gradients, energy, spikes, and the paper's theorems."""

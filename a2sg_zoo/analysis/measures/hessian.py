@@ -1,66 +1,77 @@
 """The Hessian of a surrogate-gradient network: largest eigenvalues, trace, asymmetry; and SAM's sharpness.
 
-What training follows is no gradient: the derivative of the step s = [z >= 0] is replaced by f(z). So "the Hessian"
-needs a definition, and there are two.
+A surrogate gradient is not the gradient of a function, because the derivative of the step s = [z >= 0] is replaced by
+f(z). So "the Hessian" needs a definition, and there are two:
 
-- 'surrogate': differentiate twice by the chain rule, with s' = f and s'' = f' wherever a spike occurs. This is what
-  derivations with a second-order chain rule mean, and what the product rule makes of a spike in both factors of a
-  weight's gradient. Each spike then stands for the same triple (s, f, f'), and a composition of such triples has a
-  symmetric second derivative, detached resets included; the measured asymmetry is rounding.
-- 'field': the Jacobian of the surrogate gradient field w -> g(w) as it is. The spikes in g are piecewise constant,
-  so at almost every w their derivative is 0, and only z inside f is differentiated. It is what finite differences of
-  the gradient tend to while no spike flips, it is not symmetric in general, and it leaves out how spikes flip, which
-  is most of what a training step sees. Eigenvalues are those of its symmetric part (H + H^T) / 2, and its asymmetry
-  |H - H^T|_F / |H + H^T|_F says how much that leaves out.
+- 'surrogate': differentiate twice by the chain rule, with s' = f and s'' = f' for every spike. Derivations with a
+  second-order chain rule mean this Hessian. Each spike stands for the same triple (s, f, f'), and a composition of such
+  triples has a symmetric second derivative, also with detached resets. The measured asymmetry is rounding.
+- 'field': the Jacobian of the surrogate gradient as a function of the weights, w -> g(w). The spikes in g are piecewise
+  constant, so their derivative is 0 at almost every w, and only z inside f is differentiated. Finite differences of the
+  gradient converge to this Hessian as long as no spike flips. It is not symmetric in general, and it does not contain
+  the effect of flipping spikes, which dominates in a training step. Eigenvalues of this kind are those of the symmetric
+  part (H + H^T) / 2, and the asymmetry |H - H^T|_F / |H + H^T|_F says how much this leaves out.
 
-TRI and ASY have a derivative almost everywhere; the jumps and kinks at the edges of their windows neither kind sees.
-BOX has f' = 0, as has the identity that ILIF takes for its rounding: their 'field' does not depend on how potentials
-move at all, and their 'surrogate' has only products of first derivatives.
+TRI and ASY have a derivative almost everywhere. Neither kind contains the jumps and kinks at the edges of a window. BOX
+has f' = 0, and so has the identity that ILIF uses for its rounding. For them, the 'field' does not depend on how
+potentials move, and the 'surrogate' has only products of first derivatives.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from a2sg_zoo.analysis.measures.objective import flat
+from a2sg_zoo.analysis.measures.objective import Objective, flat
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import ILIF, compute_reference, use_backend
+from a2sg_zoo.neurons import ILIF, Neuron, compute_reference, use_backend
+from a2sg_zoo.utils.tensors import nested_tensors
 
 KINDS = ('surrogate', 'field')
-# peak of a product with the Hessian in units of what a forward pass writes: 2 to 3 as measured
+# peak memory of a product with the Hessian, as a multiple of what a forward pass writes; measured: 2 to 3
 _GRAPHS = 3
 
 
-class _Switched:
-    """Surrogates that may be made 0: then spikes pass no derivative on."""
+class SpikeSwitch:
+    """Switches the derivative of spikes off.
 
-    def __init__(self):
+    Attributes:
+        off: while it is True, no derivative passes through spikes in a backward pass.
+    """
+
+    def __init__(self) -> None:
         self.off = False
 
-    def spikes(self, neuron, x):
-        """A backend in plain autograd, under the switch."""
+    def spikes(self, neuron: Neuron, x: torch.Tensor) -> torch.Tensor:
+        """Compute spikes from currents x (T, B, ...) in plain autograd: a backend for `use_backend`."""
 
         def shape(z, beta):
             return torch.zeros_like(z) if self.off else neuron.surrogate(z, beta)
 
         return compute_reference(neuron, x, shape)
 
-    def gate(self, module, args, spikes):
-        """A forward hook that does the same for neurons without a surrogate."""
+    def gate(self, module: nn.Module, args: tuple, spikes: torch.Tensor) -> None:
+        """Apply the switch to the output of a neuron without a surrogate: a forward hook."""
         if spikes.requires_grad:
             spikes.register_hook(lambda grad: torch.zeros_like(grad) if self.off else grad)
 
 
 @contextmanager
-def twice_differentiable(model):
-    """Within it, the neurons of `model` run in plain autograd, which can be differentiated again; same spikes and
-    same gradients, for a fixed window. Gives a switch: while its `off` is True, backward passes stop at spikes."""
-    switch = _Switched()
-    # integer neurons have no window and are in plain autograd as they are
+def twice_differentiable(model: nn.Module) -> Iterator[SpikeSwitch]:
+    """Within it, the neurons of a network run in plain autograd, which can be differentiated twice.
+
+    Spikes and gradients are the same, for fixed widths.
+
+    Yields:
+        A switch for the derivative of spikes.
+    """
+    switch = SpikeSwitch()
+    # integer neurons have no surrogate and always run in plain autograd
     gates = [module.register_forward_hook(switch.gate) for module in model.modules() if isinstance(module, ILIF)]
     try:
         with use_backend(model, switch.spikes):
@@ -70,46 +81,57 @@ def twice_differentiable(model):
             gate.remove()
 
 
-class _Written(TorchDispatchMode):
-    """Counts the bytes that operations write."""
+class _WrittenBytes(TorchFunctionMode):
+    """Counts the bytes of the results of torch functions, without views of their arguments."""
 
-    bytes = 0
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        if not func.is_view:
-            self.bytes += sum(x.numel() * x.element_size() for x in tree_leaves(out) if isinstance(x, torch.Tensor))
+        memory = {x.untyped_storage().data_ptr() for x in nested_tensors((args, kwargs))}
+        for x in nested_tensors(out):
+            if x.untyped_storage().data_ptr() not in memory:
+                self.bytes += x.numel() * x.element_size()
         return out
 
 
-def in_bounded_batches(objective, memory):
-    """The objective in batches small enough for a product with the Hessian to take about `memory` bytes beyond what the
-    network takes; of one sample at least."""
+def in_bounded_batches(objective: Objective, memory: float) -> Objective:
+    """Return the same objective in batches so small that a product with the Hessian takes about `memory` bytes.
+
+    The memory of the network itself is not counted. A batch has at least one sample.
+    """
     inputs, targets = next(objective.single_samples())
-    with twice_differentiable(objective.model), _Written() as written:
+    with twice_differentiable(objective.model), _WrittenBytes() as written:
         objective.batch_loss(inputs, targets)
     return objective.in_batches_of(max(1, int(memory / (_GRAPHS * written.bytes))))
 
 
 class Hessian:
-    """Products with the Hessian of an objective, in passes over its batches; the matrix is never formed.
+    """Products of the Hessian H of an objective with vectors; the P x P matrix is never stored.
+
+    A product takes one pass over the batches.
 
     Args:
-        objective: an `Objective`.
-        kind: 'surrogate' or 'field'; see above.
+        objective: network and samples.
+        kind: 'surrogate' or 'field', see the head of this module.
+
+    Raises:
+        A2SGError: `kind` is unknown.
     """
 
-    def __init__(self, objective, kind='surrogate'):
+    def __init__(self, objective: Objective, kind: str = 'surrogate'):
         if kind not in KINDS:
             raise A2SGError(f'Hessian: kind must be one of {", ".join(KINDS)}, got {kind!r}')
         self.objective, self.kind = objective, kind
 
-    def transposed(self, v):
-        """H^T v."""
+    def transposed(self, v: torch.Tensor) -> torch.Tensor:
+        """Return H^T v for a vector v (P,)."""
         return self._pass(lambda first, switch: self._backward(first, v, switch))
 
-    def product(self, v):
-        """H v: H^T c is linear in c, and its derivative along v with respect to c is H v."""
+    def product(self, v: torch.Tensor) -> torch.Tensor:
+        """Return H v for a vector v (P,): the derivative of v^T (H^T c) with respect to c."""
 
         def one(first, switch):
             c = torch.zeros_like(v, requires_grad=True)
@@ -120,8 +142,8 @@ class Hessian:
 
         return self._pass(one)
 
-    def symmetric(self, v):
-        """(H + H^T) v / 2. For 'surrogate', H^T v, which is the same."""
+    def symmetric(self, v: torch.Tensor) -> torch.Tensor:
+        """Return (H + H^T) v / 2 for a vector v (P,); for 'surrogate' that is H^T v."""
         return self.transposed(v) if self.kind == 'surrogate' else (self.transposed(v) + self.product(v)) / 2
 
     def _pass(self, one_batch):
@@ -152,8 +174,16 @@ class Hessian:
         finally:
             switch.off = False
 
-    def asymmetry(self, vectors=4, seed=0):
-        """|H - H^T| / |H + H^T| in the Frobenius norm, estimated on random vectors; None for H = 0."""
+    def asymmetry(self, vectors: int = 4, seed: int = 0) -> float | None:
+        """Estimate |H - H^T| / |H + H^T| in the Frobenius norm.
+
+        Args:
+            vectors: number of random vectors.
+            seed: seed of the random vectors.
+
+        Returns:
+            The estimate; None for H = 0.
+        """
         differences = sums = 0.0
         for v in _signs(self.objective, vectors, seed):
             a, b = self.product(v), self.transposed(v)
@@ -164,11 +194,15 @@ class Hessian:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Attributes:
-    largest, smallest: eigenvalues.
-    residual_largest, residual_smallest: |H v - lambda v| for the unit vectors v that were found, divided by the
-        larger one of |lambda|; None for H = 0.
-    steps: products taken.
+    """Extreme eigenvalues of a symmetric matrix H.
+
+    Attributes:
+        largest: largest eigenvalue.
+        smallest: smallest eigenvalue.
+        residual_largest: |H v - lambda v| / max |lambda| for the unit vector v and lambda of the largest eigenvalue;
+            None for H = 0.
+        residual_smallest: the same of the smallest eigenvalue.
+        steps: number of products with H.
     """
 
     largest: float
@@ -178,31 +212,53 @@ class Spectrum:
     steps: int
 
 
-def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, both=True, **like):
-    """Largest and smallest eigenvalue of a symmetric matrix, by Lanczos with full reorthogonalisation.
+def extreme_eigenvalues(
+    product: Callable[[torch.Tensor], torch.Tensor],
+    size: int,
+    steps: int = 40,
+    tolerance: float = 1e-3,
+    seed: int = 0,
+    both: bool = True,
+    **like: Any,
+) -> Spectrum:
+    """Compute the largest and the smallest eigenvalue of a symmetric matrix A, by Lanczos' method.
+
+    New vectors are made orthogonal to all earlier ones.
 
     Args:
-        product: v -> A v.
-        size: of v.
-        steps: bound on the number of products; as many vectors of that size are kept.
-        tolerance: relative residual of both eigenvalues at which it stops.
-        seed: of the starting vector.
-        both: False to stop when the one of the largest eigenvalue is as small: sooner, and with a rough smallest one.
+        product: function from v (size,) to A v.
+        size: number of elements of v.
+        steps: largest number of products; as many vectors are stored.
+        tolerance: the method stops when the relative residuals of both eigenvalues are below this.
+        seed: seed of the first vector.
+        both: False to stop when the residual of the largest eigenvalue alone is below `tolerance`. This is sooner, and
+            the smallest eigenvalue is less accurate.
         **like: dtype and device of v.
 
-    Returns:
-        Spectrum.
+    Raises:
+        A2SGError: a product is NaN or infinite.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.analysis.measures.hessian import extreme_eigenvalues
+        >>> diagonal = torch.tensor([-1.0, 0.5, 3.0])
+        >>> found = extreme_eigenvalues(lambda v: diagonal * v, size=3)
+        >>> round(found.largest, 3), round(found.smallest, 3)
+        (3.0, -1.0)
     """
     v = torch.randn(size, generator=torch.Generator().manual_seed(seed)).to(**like)
-    basis, diagonal, off, best = [], [], [], None
+    basis: list[torch.Tensor] = []
+    diagonal: list[float] = []
+    off: list[float] = []
+    best = Spectrum(0.0, 0.0, None, None, 0)
     norm = float(v.norm())
     while len(basis) < min(steps, size):
         basis.append(v / norm)
         w = product(basis[-1])
         if not bool(w.isfinite().all()):
-            raise A2SGError('a product with the Hessian is NaN or infinite; is the loss finite at these weights?')
+            raise A2SGError('a product with the Hessian is NaN or infinite; check that the loss is finite')
         diagonal.append(float(w @ basis[-1]))
-        for _ in range(2):  # once leaves rounding errors that grow into copies of eigenvalues
+        for _ in range(2):  # the rounding errors of a single pass would grow into copies of eigenvalues
             for b in basis:
                 w = w - (w @ b) * b
         norm = float(w.norm())
@@ -212,8 +268,9 @@ def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, both=Tr
         values, rotations = torch.linalg.eigh(T)
         largest, smallest = float(values[-1]), float(values[0])
         scale = max(abs(largest), abs(smallest))
-        residuals = [norm * abs(float(rotations[-1, i])) / scale if scale else None for i in (-1, 0)]
-        best = Spectrum(largest, smallest, *residuals, len(basis))
+        residuals = [norm * abs(float(rotations[-1, i])) / scale if scale else 0.0 for i in (-1, 0)]
+        of_largest, of_smallest = residuals if scale else (None, None)
+        best = Spectrum(largest, smallest, of_largest, of_smallest, len(basis))
         if norm <= 1e-12 * scale or len(basis) > 2 and max(residuals if both else residuals[:1]) <= tolerance:
             break
         off.append(norm)
@@ -221,13 +278,42 @@ def extreme_eigenvalues(product, size, steps=40, tolerance=1e-3, seed=0, both=Tr
     return best
 
 
-def hessian_spectrum(objective, kind='surrogate', **kwargs):
-    """Extreme eigenvalues of the Hessian's symmetric part; `kwargs` as of `extreme_eigenvalues`."""
+def hessian_spectrum(objective: Objective, kind: str = 'surrogate', **kwargs: Any) -> Spectrum:
+    """Compute the extreme eigenvalues of the Hessian's symmetric part (H + H^T) / 2.
+
+    Args:
+        objective: network and samples.
+        kind: 'surrogate' or 'field', see the head of this module.
+        **kwargs: steps, tolerance, seed and both, see `extreme_eigenvalues`.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.analysis.measures.hessian import hessian_spectrum
+        >>> from a2sg_zoo.analysis.measures.objective import Objective
+        >>> def half_square(model, inputs, targets):
+        ...     return (model(inputs) - targets).square().mean() / 2
+        >>> model = torch.nn.Linear(1, 1, bias=False)
+        >>> objective = Objective(model, [(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1))], half_square)
+        >>> round(hessian_spectrum(objective).largest, 3)  # the mean of x^2: (1 + 9) / 2
+        5.0
+    """
     return extreme_eigenvalues(Hessian(objective, kind).symmetric, objective.size, **kwargs, **objective.like)
 
 
-def hessian_trace(objective, kind='surrogate', vectors=16, seed=0):
-    """Hutchinson's estimate tr H = E[v^T H v], v of random signs: (mean, its standard error; None for one vector)."""
+def hessian_trace(
+    objective: Objective, kind: str = 'surrogate', vectors: int = 16, seed: int = 0
+) -> tuple[float, float | None]:
+    """Estimate the trace of the Hessian by Hutchinson's method: tr H = E[v^T H v] for vectors v of random signs.
+
+    Args:
+        objective: network and samples.
+        kind: 'surrogate' or 'field', see the head of this module.
+        vectors: number of random vectors.
+        seed: seed of the random vectors.
+
+    Returns:
+        (estimate, its standard error). The error is None for one vector.
+    """
     hessian = Hessian(objective, kind)
     samples = torch.tensor(
         [float(v @ hessian.transposed(v)) for v in _signs(objective, vectors, seed)], dtype=torch.float64
@@ -241,11 +327,15 @@ def _signs(objective, vectors, seed):
         yield (torch.randint(2, (objective.size,), generator=generator) * 2 - 1).to(**objective.like)
 
 
-def sam_sharpness(objective, rho=0.05):
-    """L(w + rho g / |g|) - L(w): what SAM's ascent step finds within a ball of radius rho.
+def sam_sharpness(objective: Objective, rho: float = 0.05) -> float | None:
+    """Compute the rise of the loss in SAM's ascent step: L(w + rho g / |g|) - L(w), where g is the gradient.
+
+    Args:
+        objective: network and samples.
+        rho: length of the step.
 
     Returns:
-        A number; None where g = 0.
+        The rise; None for g = 0.
 
     Source: Foret et al., ICLR 2021.
     """
@@ -259,8 +349,8 @@ def sam_sharpness(objective, rho=0.05):
 
 
 @contextmanager
-def moved(objective, step):
-    """Within it, the weights are w + step; afterwards they are bit for bit what they were."""
+def moved(objective: Objective, step: torch.Tensor) -> Iterator[None]:
+    """Within it, the weights are w + step, for a vector step (P,); afterwards they are exactly w again."""
     saved = [p.detach().clone() for p in objective.parameters]
     try:
         with torch.no_grad():

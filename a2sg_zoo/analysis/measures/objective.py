@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from mmengine.structures import BaseDataElement
 from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, DataError
 from a2sg_zoo.models.classifiers import SpikingClassifier
+from a2sg_zoo.utils.tensors import nested_tensors
 
 
 class NotApplicable(A2SGError):
@@ -188,7 +188,7 @@ class Objective:
         digest.update(getattr(self._loss, '__qualname__', type(self._loss).__qualname__).encode())
         tensors: list[torch.Tensor] = [*self.model.state_dict().values()]
         for inputs, targets in self.single_samples():
-            tensors += [inputs, *_tensors(targets)]
+            tensors += [inputs, *nested_tensors(targets)]
         for x in tensors:
             digest.update(f'{x.dtype}{tuple(x.shape)}'.encode())
             digest.update(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
@@ -207,18 +207,6 @@ def _is_plain(value):
     if isinstance(value, (tuple, list)):
         return all(_is_plain(x) for x in value)
     return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _tensors(targets):
-    """All tensors in labels, or in a list of MMEngine's data samples."""
-    if isinstance(targets, torch.Tensor):
-        yield targets
-    elif isinstance(targets, BaseDataElement):
-        for _, value in targets.items():
-            yield from _tensors(value)
-    elif isinstance(targets, (list, tuple)):
-        for value in targets:
-            yield from _tensors(value)
 
 
 def check_finite(model: nn.Module) -> None:

@@ -1,12 +1,25 @@
-"""Variation of local gradients and consistency over time: on a data set after training, and over a training run."""
+"""Variation of local gradients and their consistency over time, on a data set after training and over a training run.
+
+The local gradient of a neuron at time step t is delta[t] = dL/du[t], where u is the membrane potential. Over all
+elements of a layer and all samples,
+
+    SGV    = Var(delta[t]) / Mean(|delta[t]|)         spatial gradient variation
+    CV     = Std(delta[t]) / Mean(|delta[t]|)         coefficient of variation
+    TGC[t] = cos(delta[t], delta[t + 1])              temporal gradient consistency
+
+Source: A2SG (ICML 2026, arXiv 2606.11236).
+"""
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from a2sg_zoo.analysis.measures.moments import ROUNDING, Moments
+from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.neurons import named_neurons, recorded_gradients
 from a2sg_zoo.surrogates import ASY, BOX, TRI
@@ -14,33 +27,47 @@ from a2sg_zoo.surrogates import ASY, BOX, TRI
 _SHAPES = {'cv_asy': ASY(), 'cv_tri': TRI(), 'cv_box': BOX()}
 
 
-def measure(objective):
-    """What the neurons of a network see on a data set, for each layer and time step.
+def local_gradient_statistics(objective: Objective) -> dict[tuple[str, int], dict[str, float | None]]:
+    """Compute statistics of potentials and local gradients on a data set, for each layer and time step.
 
-    delta[t] = dL/du[t] for the mean loss of a batch as large as the first; every statistic runs over all elements of
-    the layer and all samples. SGV has delta's unit, and so depends on that batch size as it does in training.
+    delta is the gradient of the mean loss of a batch as large as the first one. SGV has the unit of delta, so it
+    depends on the batch size, as it does in training.
 
     Args:
-        objective: an `Objective`.
+        objective: network and samples.
 
     Returns:
-        {(layer, t): statistics}, t from 1, in the network's order:
-            mean, std: of the membrane potential u; std is 0 where it is no more than rounding, below a millionth of u.
-            v_threshold, beta: of the neuron.
+        {(layer, t): statistics}, t from 1, in the network's order. The statistics are
+            mean, std: of the membrane potential u; std is 0 if it is below a millionth of u, which is rounding.
+            v_threshold, beta: threshold of the neuron and width of its surrogate.
             rate: share of elements that fire.
-            in_window: share of elements within the window |u - v_threshold| <= beta.
-            sgv, cv: Var(delta) / Mean(|delta|), Std(delta) / Mean(|delta|); None where no gradient arrives.
-            tgc: cos(delta[t], delta[t + 1]); None at the last step, and where either is 0.
-            cv_asy, cv_tri, cv_box: CV over the window of ASY with h = 1/2, TRI and BOX on the potentials as they are,
-                where `a2sg_zoo.analysis.measures.theory` has a Gaussian; None for an empty window.
+            in_window: share of elements in the window, |u - v_threshold| <= beta.
+            sgv, cv: see the head of this module; None where no gradient arrives.
+            tgc: see the head of this module; None at the last time step, and where one of the gradients is 0.
+            cv_asy, cv_tri, cv_box: CV over the window of the shapes ASY (h = 1/2), TRI and BOX at the measured
+                potentials, where `a2sg_zoo.analysis.measures.theory` assumes a Gaussian; None for an empty window.
 
     Raises:
-        A2SGError: the network has no spiking neurons with a window.
+        A2SGError: the network has no spiking neurons with a surrogate.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.analysis.measures.objective import Objective
+        >>> from a2sg_zoo.analysis.measures.variation import local_gradient_statistics
+        >>> from a2sg_zoo.models.classifiers import SpikingClassifier
+        >>> model = SpikingClassifier(
+        ...     backbone=dict(type='VGGSNN', widths=(4, 8), in_channels=3, T=2, time='keep'),
+        ...     head=dict(type='LinearHead', in_channels=8, num_classes=10),
+        ... )
+        >>> found = local_gradient_statistics(Objective(model, [(torch.rand(4, 3, 8, 8), torch.arange(4))]))
+        >>> list(found)[:2]
+        [('backbone.features.0.neuron', 1), ('backbone.features.0.neuron', 2)]
     """
     neurons = named_neurons(objective.model)
     if not neurons:
-        raise A2SGError(f'{type(objective.model).__name__} has no spiking neurons with a window to look at')
-    sums, first = {}, None
+        raise A2SGError(f'{type(objective.model).__name__} has no spiking neurons with a surrogate')
+    sums: dict[tuple[str, int], _Sums] = {}
+    first = None
     with recorded_gradients(
         objective.model, lambda layer, u, delta: _add(sums, layer, neurons[layer], u, delta * scale)
     ):
@@ -52,7 +79,7 @@ def measure(objective):
 
 
 class _Sums:
-    """What is summed over the batches, of one layer and time step."""
+    """Sums over the batches, for one layer and time step."""
 
     def __init__(self, v_threshold, beta):
         self.v_threshold, self.beta = v_threshold, beta
@@ -60,7 +87,7 @@ class _Sums:
         self.spikes = self.size = self.square = self.along = self.square_after = 0
 
     def add(self, u, delta, after):
-        """u, delta = dL/du, and that of the next time step or None."""
+        """Add u, delta, and delta of the next time step (None at the last one)."""
         z = u - self.v_threshold
         inside = z[z.abs() <= self.beta]
         self.u.add(u)
@@ -91,7 +118,7 @@ class _Sums:
             tgc=_ratio(self.along, norms),
             **{name: _ratio(f.std(abs(f.mean)), f.mean) if inside else None for name, f in self.shapes.items()},
         )
-        # what overflowed is undefined, too
+        # a value that overflows is undefined
         return {key: value if value is None or math.isfinite(value) else None for key, value in found.items()}
 
 
@@ -113,24 +140,25 @@ def _ratio(a, b):
     return a / b if b else None
 
 
-def read_adaptation_log(path):
-    """The records that `AdaptationHook` wrote in a run, in order.
+def read_adaptation_log(path: str | Path) -> list[dict[str, Any]]:
+    """Read the records that `AdaptationHook` wrote in a run, in order.
 
     Args:
         path: `adaptation.jsonl`, or the folder of the run.
 
     Returns:
-        [dict(iter, layers={name: dict(beta, sgv, tgc, cv, rate, u_mean, u_std)}, ...)]; a statistic without a value is
-        None, and older logs are without the moments of u. A last line that a kill cut short is left out.
+        Records dict(iter, layers={name: dict(beta, sgv, tgc, cv, rate, u_mean, u_std)}, ...). A statistic without a
+        value is None, and older logs do not have u_mean and u_std. An incomplete last line is left out.
 
     Raises:
-        DataError: there is no log, it is empty, or a line in its middle is damaged.
+        DataError: there is no log, it is empty, or a line before the last one is damaged.
     """
     path = Path(path)
     path = path / 'adaptation.jsonl' if path.is_dir() else path
     if not path.is_file():
-        raise DataError(f'{path} does not exist: the run had no AdaptationHook, or has not reached its log_interval')
-    lines, records = path.read_text(errors='replace').splitlines(), []
+        raise DataError(f'{path} does not exist: the run has no policy, or has not reached its log_interval')
+    lines = path.read_text(errors='replace').splitlines()
+    records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
@@ -140,12 +168,15 @@ def read_adaptation_log(path):
             if number < len(lines):
                 raise DataError(f'{path}, line {number} is damaged; remove it') from error
     if not records:
-        raise DataError(f'{path} holds no records yet; has the run reached its log_interval?')
+        raise DataError(f'{path} has no records yet; the run has not reached its log_interval')
     return records
 
 
-def with_variance(records):
-    """The records with `variance` of delta at the last time step, (SGV / CV)^2, for every layer."""
+def with_variance(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records with one more statistic of every layer: `variance` of delta at the last time step.
+
+    It is Var(delta) = (SGV / CV)^2.
+    """
     return [
         dict(record, layers={name: dict(stats, variance=_variance(stats)) for name, stats in record['layers'].items()})
         for record in records
@@ -157,16 +188,18 @@ def _variance(stats):
     return (sgv / cv) ** 2 if sgv is not None and cv else None
 
 
-def theorem_curve(records, thresholds):
-    """L kappa / sigma^2 of Theorem 4.2 over a run, of each record's potentials under its windows.
+def theorem_curve(
+    records: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
+) -> tuple[list[int], list[list[float]]]:
+    """Compute L kappa / sigma^2 of Theorem 4.2 over a run, from the potentials and widths of each record.
 
     Args:
-        records: of `read_adaptation_log`.
+        records: from `read_adaptation_log`.
         thresholds: {layer: v_threshold}.
 
     Returns:
-        ([iteration], [[ratio of every layer and time step whose potentials vary]]), empty for logs without the moments
-        of the potentials.
+        (iterations, ratios). The ratios of a record are those of every layer and time step where the potentials vary.
+        They are empty for logs without the moments of the potentials.
     """
     ratios = []
     for record in records:
@@ -179,9 +212,17 @@ def theorem_curve(records, thresholds):
     return [record['iter'] for record in records], ratios
 
 
-def curve(records, statistic):
-    """A statistic over a run, averaged over layers and time steps that have it: ([iteration], [value or None])."""
-    values = []
+def curve(records: Sequence[Mapping[str, Any]], statistic: str) -> tuple[list[int], list[float | None]]:
+    """Return a statistic over a run, averaged over the layers and time steps that have a value.
+
+    Args:
+        records: from `read_adaptation_log`.
+        statistic: a key of a layer's statistics, such as 'sgv'.
+
+    Returns:
+        (iterations, values). A value is None if no layer has one.
+    """
+    values: list[float | None] = []
     for record in records:
         found = [x for stats in record['layers'].values() for x in _numbers(stats.get(statistic))]
         values.append(sum(found) / len(found) if found else None)

@@ -104,7 +104,7 @@ def _scores(table: Table) -> Iterator[tuple[str, Figure]]:
         axis.tick_params(axis='y', length=0)
     scores.set_xlabel(f'{table.metric}, mean and 95 % interval')
     costs.set_xlabel(f'time of a step / {table.reference}')
-    costs.set_xlim(left=0)
+    costs.set_xlim(0, 1.1 * max(row['relative_cost'] or 1 for row in rows))
     yield f'{table.network} on {table.dataset}: {table.metric}, and what training costs', figure
 
 
@@ -206,7 +206,7 @@ def _widths(table: Table) -> Iterator[tuple[str, Figure]]:
                 axis.set_title(f't = {t + 1}')
         row[0].set_ylabel(method)
     figure.supxlabel('iteration')
-    figure.colorbar(image, ax=axes, label='width beta', shrink=min(1, 2 / figure.get_figheight()))
+    figure.colorbar(image, ax=axes, label='beta', shrink=min(1, 2 / figure.get_figheight()))
     yield (
         f'{table.network} on {table.dataset}: width beta of each layer (rows) and time step (columns) over training, '
         'mean over seeds',

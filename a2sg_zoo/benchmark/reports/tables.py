@@ -157,8 +157,8 @@ def footnotes(table: Table) -> list[str]:
     ]
     if tested:
         notes.append(
-            f'p values are two-sided. In brackets they are adjusted by Holm for the {len(tested)} comparisons of this '
-            f'table with {table.reference}, separately for each of the two tests.'
+            f'p values are two-sided. In brackets they are adjusted by Holm for the number of comparisons with '
+            f'{table.reference} in this table, {len(tested)}, separately for each of the two tests.'
         )
         for pairs in sorted({r['pairs'] for r in tested}):
             least = smallest_wilcoxon_p(pairs)

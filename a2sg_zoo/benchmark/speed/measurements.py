@@ -1,57 +1,44 @@
-"""What neurons, search and networks cost: the rows of `tools/benchmark_speed.py`.
+"""What neurons, search and networks cost.
 
-Every row is a ratio of medians of interleaved runs, with what it is compared with in the same run.
+Every row of the table is a ratio of medians. What is compared runs in turns, so that whatever slows the machine slows
+both.
 """
 
 import copy
 import math
-import statistics
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, Fixed, attach
 from a2sg_zoo.benchmark.speed import peers
+from a2sg_zoo.benchmark.speed.networks import (
+    NETWORKS,
+    RESNET19,
+    SPIKFORMER,
+    Setting,
+    Step,
+    build,
+    lif,
+    search_steps,
+    training_step,
+    with_relu,
+)
 from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
-from a2sg_zoo.neurons import LIF, Neuron
 from a2sg_zoo.neurons.fused import step_by_step
-from a2sg_zoo.registry import MODELS
 
-_LIF = dict(type='LIF', tau=2.0, decay_input=False)
-# configs/_base_/models/{resnet19,spikformer_4_384}_cifar.py: the package is to work without the configs beside it
-RESNET19 = dict(
-    type='SpikingClassifier',
-    backbone=dict(
-        type='SpikingResNet', depths=(3, 3, 2), widths=(128, 256, 512), tdbn=True, T=4, neuron=_LIF, time='keep'
-    ),
-    head=dict(type='LinearHead', in_channels=512, hidden=256, num_classes=10, neuron=_LIF),
-)
-SPIKFORMER = dict(
-    type='SpikingClassifier',
-    backbone=dict(
-        type='Spikformer',
-        form='cifar',
-        embed_dims=384,
-        depth=4,
-        num_heads=12,
-        T=4,
-        neuron=dict(type='LIF', tau=2.0),
-        time='keep',
-    ),
-    head=dict(type='LinearHead', in_channels=384, num_classes=10),
-)
+CHECKPOINTED = 'activation checkpointing'
 
 
 class Row(NamedTuple):
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        what, against: what is compared.
-        ratio: of the medians.
-        reach: what the ratio should be at most; None where nothing was set.
+        what: what was measured.
+        against: what it is compared with.
+        ratio: ratio of the medians.
+        reach: largest ratio that this project aims at, or None.
         medians: {name: seconds, or bytes} of all that took part.
         runs: {name: seconds of each round}; empty for memory.
     """
@@ -60,30 +47,15 @@ class Row(NamedTuple):
     against: str
     ratio: float
     reach: float | None
-    medians: dict
-    runs: dict = {}
+    medians: dict[str, float]
+    runs: dict[str, Sequence[float]] = {}
 
 
-class Setting(NamedTuple):
-    """Where and how rows are measured: device, dtype of autocast or None, images a batch, rounds, CPU threads, and
-    whether peers take part."""
-
-    device: torch.device
-    amp: torch.dtype | None
-    batch: int
-    rounds: int
-    threads: int
-    with_peers: bool
-
-    def images(self, batch=None):
-        return torch.randn(batch or self.batch, 3, 32, 32, device=self.device).to(memory_format=torch.channels_last)
-
-
-def neuron_rows(setting):
-    """A LIF layer over (4, 16, 64, 32, 32), forward and backward."""
+def neuron_rows(setting: Setting) -> list[Row]:
+    """Measure a LIF layer over (4, 16, 64, 32, 32), forward and backward."""
     x = (2 * torch.randn(4, 16, 64, 32, 32, device=setting.device)).requires_grad_()
     g = torch.randn_like(x)
-    layer = LIF(tau=2.0, decay_input=False).to(setting.device)
+    layer = lif(setting)
     sources, targets = (torch.randn(3, x.numel(), device=setting.device) for _ in range(2))
 
     def run(layer):
@@ -100,19 +72,17 @@ def neuron_rows(setting):
         'moving 6 tensors': lambda: targets.copy_(sources),
     }
     if setting.with_peers:
-        theirs, function = peers.spikingjelly_lif().to(setting.device), _reset_function()
+        theirs, reset = peers.spikingjelly_lif().to(setting.device), peers.spikingjelly_reset()
 
-        def jelly():
-            function(theirs)
+        def spikingjelly():
+            reset(theirs)
             run(theirs)
 
-        actions |= {'SpikingJelly': jelly, 'snnTorch': partial(run, peers.snntorch_lif())}
+        actions |= {'SpikingJelly': spikingjelly, 'snnTorch': partial(run, peers.snntorch_lif())}
     runs = interleaved(actions, setting.device, 5 * setting.rounds, label='neuron')
     found = medians(runs)
-    reach = {
-        'moving 6 tensors': 1.5 if setting.device.type == 'cuda' else 2.0,
-        'SpikingJelly': 1 / 1.3 if setting.device.type == 'cuda' else None,
-    }
+    on_gpu = setting.device.type == 'cuda'
+    reach = {'moving 6 tensors': 1.5 if on_gpu else 2.0, 'SpikingJelly': 1 / 1.3 if on_gpu else None}
     return [
         Row('LIF layer, T = 4, forward and backward', name, found['ours'] / found[name], reach.get(name), found, runs)
         for name in actions
@@ -120,74 +90,65 @@ def neuron_rows(setting):
     ]
 
 
-def resnet_rows(setting):
-    """A training step of ResNet-19: under the searches, compiled, with blocks that run again, beside its ReLU twin and
-    beside SpikingJelly's."""
-    network = _build(RESNET19, setting)
-    actions = _searches(network, setting)
-    relu, compiled, repeating = _with_relu(copy.deepcopy(network)), copy.deepcopy(network), copy.deepcopy(network)
+def resnet_rows(setting: Setting) -> list[Row]:
+    """Measure a training step of ResNet-19: with the searches, compiled as a whole, with activation checkpointing, with
+    ReLU in place of neurons, and in SpikingJelly."""
+    network = build(RESNET19, setting)
+    actions = search_steps(network, setting)
+    compiled, checkpointed = copy.deepcopy(network), copy.deepcopy(network)
     compiled.backbone.compile()
-    repeating.backbone.recompute = True
+    checkpointed.backbone.recompute = True
     actions |= {
-        'ReLU': _training_step(relu, setting),
-        'compiled as a whole': _training_step(compiled, setting),
-        'blocks run again': _training_step(repeating, setting),
+        'ReLU': training_step(with_relu(copy.deepcopy(network)), setting),
+        'compiled as a whole': training_step(compiled, setting),
+        CHECKPOINTED: training_step(checkpointed, setting),
     }
     if setting.with_peers:
-        actions['SpikingJelly'] = _training_step(peers.SpikingJellyResNet(copy.deepcopy(network)), setting)
-        packed = peers.SpikingJellyResNet(copy.deepcopy(network)).to(memory_format=torch.contiguous_format)
-        actions['SpikingJelly, not channels_last'] = _training_step(
-            packed, setting, images=setting.images().contiguous()
+        actions['SpikingJelly'] = training_step(peers.SpikingJellyResNet(copy.deepcopy(network)), setting)
+        contiguous = peers.SpikingJellyResNet(copy.deepcopy(network)).to(memory_format=torch.contiguous_format)
+        actions['SpikingJelly, not channels_last'] = training_step(
+            contiguous, setting, images=setting.images().contiguous()
         )
     runs = interleaved(actions, setting.device, setting.rounds, label='ResNet-19')
     found = medians(runs)
     rows = _search_rows('ResNet-19', found, runs)
     rows += [
         Row(f'ResNet-19, training step: {name}', 'fixed beta', found[name] / found['fixed'], None, found, runs)
-        for name in ('compiled as a whole', 'blocks run again')
+        for name in ('compiled as a whole', CHECKPOINTED)
     ]
-    what = 'ResNet-19, training step, fixed beta'
-    rows.append(
-        Row(
-            what,
-            'ReLU network, batch T * B',
-            found['fixed'] / found['ReLU'],
-            1.35 if setting.device.type == 'cuda' else 1.25,
-            found,
-            runs,
-        )
-    )
+    what, reach = 'ResNet-19, training step, fixed beta', 1.35 if setting.device.type == 'cuda' else 1.25
+    rows.append(Row(what, 'ReLU network, batch T * B', found['fixed'] / found['ReLU'], reach, found, runs))
     if setting.with_peers:
         best = min((name for name in found if name.startswith('SpikingJelly')), key=found.get)
         rows.append(Row(what, best, found['fixed'] / found[best], 0.85, found, runs))
     return rows
 
 
-def spikformer_rows(setting):
-    """A training step of Spikformer-4-384 under the searches."""
-    actions = _searches(_build(SPIKFORMER, setting), setting)
+def spikformer_rows(setting: Setting) -> list[Row]:
+    """Measure a training step of Spikformer-4-384 with the searches."""
+    actions = search_steps(build(SPIKFORMER, setting), setting)
     runs = interleaved(actions, setting.device, setting.rounds, label='Spikformer-4-384')
     return _search_rows('Spikformer-4-384', medians(runs), runs)
 
 
-def memory_rows(setting):
-    """Peak memory of a training step of ResNet-19."""
-    kinds = ['ours', 'ours, blocks run again'] + ['SpikingJelly'] * setting.with_peers
+def memory_rows(setting: Setting) -> list[Row]:
+    """Measure the peak memory of a training step of ResNet-19."""
+    kinds = ['ours', f'ours, {CHECKPOINTED}'] + ['SpikingJelly'] * setting.with_peers
     found = {
         kind: peak_memory(partial(_memory_action, setting, kind), setting.device, setting.threads) for kind in kinds
     }
     what = 'ResNet-19, training step: peak memory'
-    rows = [Row(f'{what}, blocks run again', 'ours', found[kinds[1]] / found['ours'], None, found)]
+    rows = [Row(f'{what}, {CHECKPOINTED}', 'ours', found[kinds[1]] / found['ours'], None, found)]
     if setting.with_peers:
         rows.append(Row(what, 'SpikingJelly', found['ours'] / found['SpikingJelly'], 0.7, found))
     return rows
 
 
-def time_rows(setting):
-    """How cost grows with T: what a further step costs, from doubling to doubling, and how far that is off the mean."""
+def time_rows(setting: Setting) -> list[Row]:
+    """Measure how cost grows with T: what a further time step costs, and how far that is from the mean."""
     rows = []
     steps = (1, 2, 4, 8, 16)
-    layer = LIF(tau=2.0, decay_input=False).to(setting.device)
+    layer = lif(setting)
     inputs = {T: (2 * torch.randn(T, 16, 64, 32, 32, device=setting.device)).requires_grad_() for T in steps}
     gradients = {T: torch.randn_like(x) for T, x in inputs.items()}
 
@@ -199,7 +160,7 @@ def time_rows(setting):
         config = copy.deepcopy(RESNET19)
         config['backbone'].update(T=T, widths=(32, 64, 128), stem=16)
         config['head']['in_channels'] = 128
-        return _training_step(_build(config, setting), setting)
+        return training_step(build(config, setting), setting)
 
     for what, actions, rounds in (
         ('LIF layer', {T: partial(neuron, T) for T in steps}, 5 * setting.rounds),
@@ -211,7 +172,7 @@ def time_rows(setting):
             Row(
                 f'{what}: cost of a further time step between T = 1, 2, 4, 8, 16, farthest from the mean',
                 'the mean',
-                _unevenness(found),
+                unevenness(found),
                 1.1,
                 {f'T = {T}': value for T, value in found.items()},
                 {f'T = {T}': values for T, values in runs.items()},
@@ -220,14 +181,17 @@ def time_rows(setting):
     return rows
 
 
-def _unevenness(seconds):
-    """The factor between what a further time step costs on average and where it is farthest from that.
+def unevenness(seconds: Mapping[int, float]) -> float:
+    """Return the factor between the mean cost of a further time step and the cost that is farthest from it.
 
     Args:
         seconds: {T: seconds}, T ascending.
 
     Returns:
-        At least 1; inf where a further step costs nothing, or less.
+        At least 1; infinity if a further step costs nothing or less.
+
+    >>> unevenness({1: 1.0, 2: 2.0, 4: 4.0})
+    1.0
     """
     points = list(seconds.items())
     slopes = [(y - x) / (b - a) for (a, x), (b, y) in zip(points, points[1:])]
@@ -237,17 +201,25 @@ def _unevenness(seconds):
     return max(max(slope / mean, mean / slope) for slope in slopes)
 
 
-def where_time_goes(setting, top=10):
-    """{step: [(operation, share of the time in it)]} of the training steps of both networks, the `top` longest."""
+def where_time_goes(setting: Setting, top: int = 10) -> dict[str, list[tuple[str, float]]]:
+    """Profile the training steps of both networks.
+
+    Args:
+        setting: device, autocast and batch size.
+        top: number of operations to list.
+
+    Returns:
+        {step: (operation, its share of the time of the step)} of the longest operations.
+    """
     found = {}
-    for network, config in (('ResNet-19', RESNET19), ('Spikformer-4-384', SPIKFORMER)):
-        for name, step in _searches(_build(config, setting), setting).items():
+    for network, config in NETWORKS.items():
+        for name, step in search_steps(build(config, setting), setting).items():
             step()
             with torch.profiler.profile() as profile:
                 step()
-            on_device = setting.device.type == 'cuda'
+            on_gpu = setting.device.type == 'cuda'
             times = {
-                event.key: event.self_device_time_total if on_device else event.self_cpu_time_total
+                event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total
                 for event in profile.key_averages()
             }
             total = sum(times.values())
@@ -256,97 +228,12 @@ def where_time_goes(setting, top=10):
     return found
 
 
-PARTS = dict(neuron=neuron_rows, resnet=resnet_rows, spikformer=spikformer_rows, memory=memory_rows, time=time_rows)
+PARTS: dict[str, Callable[[Setting], list[Row]]] = dict(
+    neuron=neuron_rows, resnet=resnet_rows, spikformer=spikformer_rows, memory=memory_rows, time=time_rows
+)
 
 
-def document(rows, facts, profiles=None):
-    """Rows, facts of the measurement, and what `where_time_goes` found, as Markdown."""
-    lines = [
-        '# Speed and memory',
-        '',
-        f'Measured on {facts["machine"]} by',
-        '',
-        f'    {facts["command"]}',
-        '',
-        'Ratios of medians of interleaved runs in one process; below 1 is faster, or less. "Reach" is what this '
-        'project aims at.',
-        '',
-        '| what | against | ratio | reach | |',
-        '|---|---|---|---|---|',
-    ]
-    for row in rows:
-        verdict = '' if row.reach is None else 'reached' if row.ratio <= row.reach else 'missed'
-        reach = '' if row.reach is None else f'{row.reach:.2f}'
-        lines.append(f'| {row.what} | {row.against} | {row.ratio:.2f} | {reach} | {verdict} |')
-    lines += ['', '## Medians', '']
-    seen = []
-    for row in rows:
-        if row.medians in seen:
-            continue
-        seen.append(row.medians)
-        lines += [f'{row.what.partition(",")[0].partition(":")[0]}:', '', '| | median | quartiles |', '|---|---|---|']
-        for name, value in row.medians.items():
-            spread = statistics.quantiles(row.runs[name], n=4)[::2] if len(row.runs.get(name, [])) > 1 else []
-            lines.append(f'| {name} | {_shown(value, row)} | {" to ".join(_shown(x, row) for x in spread)} |')
-        lines.append('')
-    if profiles:
-        lines += ['## Where the time goes', '']
-        for step, shares in profiles.items():
-            lines += [f'{step}: ' + ', '.join(f'`{key}` {share:.0%}' for key, share in shares if share >= 0.01), '']
-    lines += ['## Facts', '', '| | |', '|---|---|', *(f'| {key} | {value} |' for key, value in facts.items()), '']
-    return '\n'.join(lines)
-
-
-def _shown(value, row):
-    return f'{value * 1e3:,.1f} ms' if row.runs else f'{value / 2**20:,.0f} MiB'
-
-
-def _build(config, setting):
-    torch.manual_seed(0)
-    network = MODELS.build(copy.deepcopy(config)).train().to(setting.device)
-    # PyTorch's own initial weights of the linear layers are so small that no neuron after them fires
-    for module in network.head.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.2)
-    return network.to(memory_format=torch.channels_last)
-
-
-def _training_step(network, setting, policy=None, images=None, batch=None):
-    """A function that trains for one step: forward, loss, backward, SGD."""
-    images = setting.images(batch) if images is None else images
-    labels = torch.randint(10, images.shape[:1], device=setting.device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    done = 0
-
-    def step():
-        nonlocal done
-        if policy is not None:
-            policy.begin(done)
-        with torch.autocast(setting.device.type, setting.amp, enabled=setting.amp is not None):
-            loss = F.cross_entropy(network(images).mean(0), labels)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        done += 1
-
-    return step
-
-
-def _searches(network, setting):
-    policies = {
-        'fixed': Fixed(dict(type='ASY')),
-        'exact search': A2SG(searcher=dict(type='ExactSearcher')),
-        'TPE of 16 trials': A2SG(searcher=dict(type='TPESearcher', trials=16)),
-    }
-    actions = {}
-    for name, policy in policies.items():
-        twin = copy.deepcopy(network)
-        attach(twin, policy)
-        actions[name] = _training_step(twin, setting, policy)
-    return actions
-
-
-def _search_rows(network, found, runs):
+def _search_rows(network: str, found: dict[str, float], runs: dict[str, Any]) -> list[Row]:
     return [
         Row(
             f'{network}, training step: A2SG in every step, {name}',
@@ -360,23 +247,9 @@ def _search_rows(network, found, runs):
     ]
 
 
-def _with_relu(network):
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, Neuron):
-                setattr(module, name, nn.ReLU())
-    return network
-
-
-def _memory_action(setting, kind, device):
-    network = _build(RESNET19, setting)
-    network.backbone.recompute = kind == 'ours, blocks run again'
+def _memory_action(setting: Setting, kind: str, device: torch.device) -> tuple[Step, Step]:
+    network = build(RESNET19, setting)
+    network.backbone.recompute = CHECKPOINTED in kind
     if kind == 'SpikingJelly':
         network = peers.SpikingJellyResNet(network)
-    return _training_step(network, setting, batch=2), _training_step(network, setting)
-
-
-def _reset_function():
-    from spikingjelly.activation_based import functional
-
-    return functional.reset_net
+    return training_step(network, setting, batch=2), training_step(network, setting)

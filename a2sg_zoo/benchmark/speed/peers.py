@@ -1,16 +1,27 @@
-"""The same neurons and networks in other frameworks, to compare with: SpikingJelly and snnTorch, an extra, `peers`."""
+"""The same neurons and networks in other libraries, SpikingJelly and snnTorch, to compare with (the extra `peers`)."""
 
+from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
 
 
-def require(package):
-    """The module and its version, or a ConfigError that says how to get it."""
+def require(package: str) -> tuple[ModuleType, str]:
+    """Import a package of another library.
+
+    Returns:
+        The module and its version.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
-        module = __import__(package)
+        module = import_module(package)
     except ImportError as error:
         raise ConfigError(
             f'{package} is needed to compare with it: pip install "a2sg-zoo[peers]", or pass --no-peers'
@@ -18,16 +29,20 @@ def require(package):
     return module, version(package)
 
 
-def spikingjelly_lif(beta=1.0):
-    """SpikingJelly's `LIFNode` over (T, B, ...), of the mathematics of `LIF(decay_input=False, surrogate=TRI(beta))`.
+def spikingjelly_lif(beta: float = 1.0) -> nn.Module:
+    """Return SpikingJelly's `LIFNode` over (T, B, ...), which computes what `LIF(decay_input=False,
+    surrogate=TRI(beta))` computes.
 
-    SpikingJelly chooses the implementation that is best for device and type. Its state is to be reset by
-    `spikingjelly.activation_based.functional.reset_net` before each batch.
+    SpikingJelly chooses the best implementation for a device and type. `spikingjelly_reset` must reset its state before
+    each batch.
+
+    Args:
+        beta: width of the surrogate's window.
     """
     require('spikingjelly')
     from spikingjelly.activation_based import neuron, surrogate
 
-    # of slope 1 / beta^2 on both sides of the threshold: TRI of area 1
+    # its slope is 1 / beta^2 on both sides of the threshold, as that of TRI with area 1
     return neuron.LIFNode(
         tau=2.0,
         decay_input=False,
@@ -37,13 +52,20 @@ def spikingjelly_lif(beta=1.0):
     )
 
 
-def snntorch_lif():
-    """snnTorch's `Leaky`, stepped over (T, B, ...): membrane decay 1/2, input summed, hard reset.
+def spikingjelly_reset() -> Callable[[nn.Module], None]:
+    """Return SpikingJelly's function that resets the state of a network."""
+    require('spikingjelly')
+    from spikingjelly.activation_based import functional
 
-    Its reset reaches the membrane potential within the step, as ours does; its triangular surrogate is not ours.
+    return functional.reset_net
+
+
+def snntorch_lif() -> Callable[[Tensor], Tensor]:
+    """Return snnTorch's `Leaky`, stepped over (T, B, ...), with a membrane decay of 1/2, summed input and hard reset.
+
+    Its reset acts on the membrane potential within the step, as ours does. Its triangular surrogate differs from ours.
     """
     snntorch, _ = require('snntorch')
-    import torch
     from snntorch import surrogate
 
     leaky = snntorch.Leaky(beta=0.5, spike_grad=surrogate.triangular(), reset_mechanism='zero', reset_delay=False)
@@ -59,15 +81,15 @@ def snntorch_lif():
 
 
 class SpikingJellyResNet(nn.Module):
-    """A `SpikingClassifier` on a `SpikingResNet` in SpikingJelly's layers: the same weights, the same function.
+    """A `SpikingClassifier` with a `SpikingResNet`, in SpikingJelly's layers: the same weights and the same function.
 
-    As in ours, the stem runs once and its output is repeated by a view.
+    As in ours, the stem runs once, and a view repeats its output for each time step.
 
     Args:
-        ours: the classifier; its convolutions, norms and linear layers are used as they are, not copied.
+        ours: the classifier. Its convolutions, norms and linear layers are used themselves, not copied.
     """
 
-    def __init__(self, ours):
+    def __init__(self, ours: nn.Module) -> None:
         super().__init__()
         require('spikingjelly')
         from spikingjelly.activation_based import layer
@@ -82,22 +104,20 @@ class SpikingJellyResNet(nn.Module):
         for module in linear[1:]:
             self.head.extend([spikingjelly_lif(), module])
 
-    def forward(self, images):
-        """Images (B, C, H, W) -> logits (T, B, classes)."""
-        from spikingjelly.activation_based import functional
-
-        functional.reset_net(self)
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (T, B, classes) of images (B, C, H, W)."""
+        spikingjelly_reset()(self)
         x = self.stem(images)
         x = self.blocks(self.stem_neuron(x.unsqueeze(0).expand(self.T, *x.shape)))
         return self.head(x.mean((-2, -1)))
 
 
 class _Block(nn.Module):
-    def __init__(self, block, over_time):
+    def __init__(self, block: nn.Module, over_time: type[nn.Module]) -> None:
         super().__init__()
         self.conv1, self.neuron1 = over_time(*block.conv1), spikingjelly_lif()
         self.conv2, self.neuron2 = over_time(*block.conv2), spikingjelly_lif()
         self.shortcut = nn.Identity() if isinstance(block.shortcut, nn.Identity) else over_time(*block.shortcut)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.neuron2(self.conv2(self.neuron1(self.conv1(x))) + self.shortcut(x))

@@ -1,26 +1,38 @@
-"""Times and memory, measured so that a noisy machine changes ratios little."""
+"""Measurement of times and memory, such that a noisy machine changes ratios little."""
 
 import multiprocessing
 import statistics
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from tqdm import tqdm
 
 from a2sg_zoo.errors import A2SGError
 
+_Name = TypeVar('_Name')
+_MakeAction = Callable[[torch.device], tuple[Callable[[], object], Callable[[], object]]]
 
-def interleaved(actions, device, rounds=7, warmup=2, label=''):
-    """Run actions in turn, A B C A B C ..., so that whatever slows the machine slows all of them.
+
+def interleaved(
+    actions: Mapping[_Name, Callable[[], object]],
+    device: torch.device,
+    rounds: int = 7,
+    warmup: int = 2,
+    label: str = '',
+) -> dict[_Name, list[float]]:
+    """Run actions in turns, A B C A B C ..., so that whatever slows the machine slows all of them.
 
     Args:
         actions: {name: function without arguments}.
-        device: of the tensors; a CUDA device is waited for before the clock is read.
-        rounds: times that each action is measured.
-        warmup: times that each runs before: what is compiled or allocated once does not count.
-        label: of the progress bar.
+        device: device of the tensors. The clock is read when a CUDA device has finished its work.
+        rounds: number of measurements of each action.
+        warmup: number of runs of each action before them, in which things are compiled or allocated once.
+        label: label of the progress bar.
 
     Returns:
         {name: seconds of each round}.
@@ -28,7 +40,7 @@ def interleaved(actions, device, rounds=7, warmup=2, label=''):
     seconds = {name: [] for name in actions}
     names = list(actions)
     for i in tqdm(range(-warmup, rounds), desc=label, leave=False, disable=not sys.stderr.isatty()):
-        for name in names[i % len(names) :] + names[: i % len(names)]:  # none is always after the same other
+        for name in names[i % len(names) :] + names[: i % len(names)]:  # no action always follows the same one
             wait(device)
             start = time.perf_counter()
             actions[name]()
@@ -38,26 +50,33 @@ def interleaved(actions, device, rounds=7, warmup=2, label=''):
     return seconds
 
 
-def medians(seconds):
-    """{name: median} of what `interleaved` returns."""
+def medians(seconds: Mapping[_Name, Sequence[float]]) -> dict[_Name, float]:
+    """Return {name: median} of what `interleaved` returns.
+
+    >>> medians({'A': [1.0, 5.0, 2.0]})
+    {'A': 2.0}
+    """
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def wait(device):
-    """Until a CUDA device has done what it was asked for."""
+def wait(device: torch.device) -> None:
+    """Wait until a CUDA device has finished its work."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
 
 
-def peak_memory(make_action, device, threads):
-    """Bytes that an action needs beyond what was there before, at its peak.
+def peak_memory(make_action: _MakeAction, device: torch.device, threads: int) -> int:
+    """Return the bytes that an action needs at its peak, beyond those that were held before.
 
-    On a CPU it is measured in a process of its own, as the growth of the memory that the process holds.
+    On a CPU this is the growth of the memory that a process of its own holds.
 
     Args:
         make_action: function at the top level of a module: device -> (a smaller action that warms up, the action).
-        device: to run on.
-        threads: of the process.
+        device: device to run on.
+        threads: CPU threads of the process.
+
+    Raises:
+        A2SGError: the process died, or this is not Linux.
     """
     if device.type == 'cuda':
         small, action = make_action(device)
@@ -84,7 +103,7 @@ def peak_memory(make_action, device, threads):
         process.join()
 
 
-def _measure_memory(make_action, device, threads, connection):
+def _measure_memory(make_action: _MakeAction, device: torch.device, threads: int, connection: Connection) -> None:
     torch.set_num_threads(threads)
     small, action = make_action(device)
     small()
@@ -93,12 +112,12 @@ def _measure_memory(make_action, device, threads, connection):
     connection.send(_held('VmHWM') - before)
 
 
-def _held(field):
+def _held(field: str) -> int:
     try:
-        # not getrusage, whose peak a new process takes over from the one that started it
+        # not getrusage: a new process inherits its peak from the one that started it
         lines = Path('/proc/self/status').read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f'{field}:'))
     except OSError as error:
         raise A2SGError(
-            f'the memory of a process is read from /proc, which is not here ({error}); measure on Linux'
+            f'the memory of a process is read from /proc, which this system does not have ({error}); measure on Linux'
         ) from error

@@ -74,7 +74,7 @@ class BenchmarkRecorder(Hook):
     ) -> None:
         """Record the step that ended."""
         self.seconds.append(time.perf_counter() - self._start)
-        self.losses.append([runner.iter + 1, float(outputs['loss'])])
+        self.losses.append([runner.iter + 1, outputs['loss'].item()])
         self._start = time.perf_counter()
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:

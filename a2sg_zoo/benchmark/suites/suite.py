@@ -1,15 +1,18 @@
 """Suite files: which networks are trained on which data sets, with which methods and seeds.
 
     name = 'small'
-    networks = dict(resnet=['../_base_/models/resnet_small.py'])
-    datasets = dict(digits=['../_base_/datasets/digits.py'])
-    methods = dict(tri=['../_base_/methods/tri.py'], a2sg=['../_base_/methods/a2sg.py'])
-    common = ['../_base_/schedules/short_sgd.py', '../_base_/default_runtime.py']
+    networks = dict(resnet='a2sg_zoo::_base_/models/resnet_small.py')
+    datasets = dict(digits='a2sg_zoo::_base_/datasets/digits.py', mine=['base.py', 'my_data.py'])
+    methods = ['tri', 'a2sg', ['a2sg', 'sam']]
+    common = ['a2sg_zoo::_base_/schedules/short_sgd.py', 'a2sg_zoo::_base_/default_runtime.py']
     seeds = [0, 1, 2]
     reference = 'tri'
 
-Each network, data set and method is a list of config files, relative to the suite file. A run inherits from the files
-of its network, its data set and its method, and from those of `common`. All other keys are optional:
+A network and a data set is a config file or a list of them, relative to the suite file or below the shipped folder
+`configs` (`a2sg_zoo::`). A method is a name or a file that `--method` takes, or a list of them: the third one above is
+named `a2sg_sam`. Where methods need other names or options, they are a dictionary: methods = dict(often='a2sg', ...).
+A run is what the files of its network, its data set and its method and those of `common` set together. All other keys
+are optional:
 
     options         overrides {dotted key: value} for all runs
     network_options, dataset_options, method_options
@@ -27,7 +30,6 @@ Names that begin with an underscore belong to the file and are not read.
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +38,9 @@ from typing import Any
 from mmengine.config import Config
 
 from a2sg_zoo.benchmark.suites.checks import AXES, check_content, check_tuned
-from a2sg_zoo.engine.config import find_config, load_config, validate_config
+from a2sg_zoo.engine.config import compose_config
+from a2sg_zoo.engine.config_files import read_config, read_together
+from a2sg_zoo.engine.config_names import find_base, find_config, find_method
 from a2sg_zoo.errors import ConfigError
 
 
@@ -72,19 +76,17 @@ def read_suite(path: str | os.PathLike) -> Suite:
     Raises:
         ConfigError: the file has a mistake; the message names the file and the key.
     """
-    path = find_config(path)
-    try:
-        content = Config.fromfile(path, import_custom_modules=False).to_dict()
-    except Exception as error:  # a suite is a program, so anything may go wrong in it
-        raise ConfigError(f'{path}: {type(error).__name__}: {error}') from error
-    content = {key: value for key, value in content.items() if not key.startswith('_')}
+    path, _ = find_config(path)
+    content = Config(read_config(path).values).to_dict()
+    if isinstance(content.get('methods'), (list, tuple)):
+        content['methods'] = _named_methods(content['methods'], path)
     check_content(content, path)
     tuned = _tuned(content.pop('tuned', None), path)
     suite = Suite(**content, tuned=tuned)
     check_tuned(suite, path)
     for axis in AXES:
         files = {
-            name: [_found(file, path, f'{axis}.{name}') for file in _listed(files)]
+            name: [_found(file, path, f'{axis}.{name}', axis == 'methods') for file in _listed(files)]
             for name, files in getattr(suite, axis).items()
         }
         setattr(suite, axis, files)
@@ -114,11 +116,11 @@ def compose(suite: Suite, network: str, dataset: str, method: str, options: Mapp
         **suite.tuned.get(f'{network}-{dataset}-{method}', {}),
         **options,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f'{network}-{dataset}-{method}.py')
-        path.write_text(f'_base_ = {files!r}\n')
-        cfg = load_config(path, overrides)
-        validate_config(cfg)
+    name = f'{network}-{dataset}-{method}.py'
+    cfg = compose_config(read_together(files, name), name, overrides)
+    # they say nothing of what the run computes
+    for key in ('demo', 'search'):
+        cfg.pop(key, None)
     return cfg
 
 
@@ -137,11 +139,27 @@ def _listed(files: str | list[str]) -> list[str]:
     return [files] if isinstance(files, str) else files
 
 
-def _found(file: str, path: Path, key: str) -> str:
+def _named_methods(methods: list[str | list[str]], path: Path) -> dict[str, list[str]]:
+    """{name: methods} of a list of methods, each a name, a file or a list of them."""
+    named: dict[str, list[str]] = {}
+    for entry in methods:
+        parts = _listed(entry)
+        if not (isinstance(parts, (list, tuple)) and parts and all(isinstance(part, str) for part in parts)):
+            raise ConfigError(f'{path}: methods: each must be a name or a list of names, got {entry!r:.200}')
+        name = '_'.join(Path(part).stem for part in parts)
+        if name in named:
+            raise ConfigError(f'{path}: methods: {name} is there twice')
+        named[name] = list(parts)
+    return named
+
+
+def _found(file: str, path: Path, key: str, method: bool = False) -> str:
     try:
-        found = (path.parent / file).resolve()
-        if found.is_file():
-            return str(found)
-    except (OSError, ValueError) as error:  # a loop of links, or a name that cannot be one
-        raise ConfigError(f'{path}: {key}: {file!r}: {error}') from error
-    raise ConfigError(f'{path}: {key}: {found} does not exist')
+        if method and not file.endswith('.py'):
+            return str(find_method(file))
+        found, methods = find_base(file, path)
+    except ConfigError as error:
+        raise ConfigError(f'{path}: {key}: {error}') from error
+    if methods:
+        raise ConfigError(f'{path}: {key}: {file} is a config with a method; name the config alone')
+    return str(found)

@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from a2sg_zoo.adaptation import AdaptivePolicy, Policy, attach
+from a2sg_zoo.compat import accumulation_steps
 from a2sg_zoo.engine.hooks.adaptation_log import CHARTS, charts, summary_line
 from a2sg_zoo.engine.logs import append_record, drop_records_after, tolerated
 from a2sg_zoo.errors import ConfigError
@@ -79,7 +80,7 @@ class AdaptationHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Tells the policy that a training step begins."""
-        accumulation = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        accumulation = accumulation_steps(runner.optim_wrapper)
         iteration, micro_batch = divmod(runner.iter, accumulation)
         if micro_batch == 0:
             self.policy.prepare(self.model, data_batch, iteration)

@@ -19,6 +19,7 @@ from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
 from a2sg_zoo.hub.files import remove_leftovers, write_atomically
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.checks import integer
 
 # how names of scores tell whether more is better, as in MMEngine
 _MORE_IS_BETTER = ('acc', 'top', 'ar@', 'auc', 'precision', 'map', 'mdice', 'miou')
@@ -76,10 +77,9 @@ class AtomicCheckpointHook(Hook):
         save_begin: int = 0,
     ) -> None:
         for key, value in (('interval', interval), ('max_keep_ckpts', max_keep_ckpts)):
-            if isinstance(value, bool) or not isinstance(value, int) or value == 0 or value < -1:
-                raise ConfigError(f'AtomicCheckpointHook: {key} must be a positive integer or -1, got {value!r}')
-        if isinstance(save_begin, bool) or not isinstance(save_begin, int) or save_begin < 0:
-            raise ConfigError(f'AtomicCheckpointHook: save_begin must be an integer >= 0, got {save_begin!r}')
+            if value != -1:
+                integer(key, value, self)
+        integer('save_begin', save_begin, self, 0)
         if rule not in (None, 'greater', 'less'):
             raise ConfigError(f"AtomicCheckpointHook: rule must be 'greater' or 'less', got {rule!r}")
         names = [save_best] if isinstance(save_best, str) else [] if save_best is None else save_best

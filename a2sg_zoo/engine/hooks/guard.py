@@ -1,15 +1,16 @@
 """The hook that stops a run before NaN or infinity reaches the weights, and says where it came from."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.model import revert_sync_batchnorm
+from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
-from torch import distributed
+from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
@@ -17,6 +18,8 @@ from a2sg_zoo.engine.hooks.sharding import optimizers_of
 from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.errors import NonFiniteError
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
+from a2sg_zoo.utils.randomness import random_state, set_random_state
 
 _UNTOUCHED = 'The weights are those of the iteration before, and checkpoints are untouched'
 _ADVICE = f'{_UNTOUCHED}. A lower learning rate, a longer warm-up or optim_wrapper.clip_grad usually helps'
@@ -24,17 +27,27 @@ _ADVICE = f'{_UNTOUCHED}. A lower learning rate, a longer warm-up or optim_wrapp
 
 @HOOKS.register_module()
 class NonFiniteGuard(Hook):
-    """Raises NonFiniteError before the optimiser's step when a loss, or a gradient, is NaN or infinite.
+    """Stops a run before NaN or infinity reaches the weights or a checkpoint.
 
-    The error names the iteration and the loss, and the first cause of these that holds: a parameter that is not
-    finite; the input files of which that is true; the first layer that made it from finite inputs, found by running
-    the step's forward pass again. Gradients that a GradScaler rejects are its own business: it skips the step; so are
-    losses of the passes that another hook makes before the step, to try something out.
+    Before the optimiser's step it checks the losses, the gradients, and the learning rate and other numbers of the
+    optimiser; before a checkpoint is saved, the weights and the optimiser's state. The error names the iteration, what
+    was not finite, and the first of these causes that holds:
+
+    1. a parameter that is not finite,
+    2. the files, or items of the data set, of inputs that are not finite,
+    3. the first layer with finite inputs and an output that is not; the forward pass is run again to find it.
+
+    Gradients that a GradScaler rejects are not checked, because it skips such a step. Neither are forward passes of
+    other hooks before the step.
+
+    Raises:
+        NonFiniteError: see above.
     """
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
+        """Begins to watch the network and the optimiser."""
         self._runner, self._watching = runner, False
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             model.register_forward_hook(self._after_forward, with_kwargs=True),
@@ -42,29 +55,27 @@ class NonFiniteGuard(Hook):
         ]
         self._names = {parameter: name for name, parameter in model.named_parameters()}
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """From here on, a forward pass is that of the step."""
         self._watching = True
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """From here on, a forward pass is of another kind."""
         self._watching = False
 
-    def after_train(self, runner):
+    def after_train(self, runner: Runner) -> None:
+        """Stops watching."""
         self._remove_hooks()
 
-    def _remove_hooks(self):
+    def _remove_hooks(self) -> None:
         for handle in self._handles:
             handle.remove()
 
-    def _before_forward(self, model, args, kwargs):
+    def _before_forward(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         if self._watching and kwargs.get('mode') == 'loss':
-            device = next(model.parameters()).device
-            self._generators = (
-                torch.get_rng_state(),
-                device,
-                (torch.cuda.get_rng_state(device) if device.type == 'cuda' else None),
-            )
+            self._generators = random_state(next(model.parameters()).device)
 
-    def _after_forward(self, model, args, kwargs, losses):
+    def _after_forward(self, model: nn.Module, args: tuple, kwargs: dict, losses: dict) -> None:
         if not self._watching or kwargs.get('mode') != 'loss':
             return
         values = {name: value for name, value in losses.items() if 'loss' in name}
@@ -77,7 +88,7 @@ class NonFiniteGuard(Hook):
             f'iteration {self._runner.iter + 1}: {name} is {value}. {self._cause(model, args, kwargs)}. {_ADVICE}'
         )
 
-    def before_save_checkpoint(self, runner, checkpoint):
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuses to save weights that are not finite, or NaN in the state of the optimiser."""
         name = _first(lambda x: not _finite(x), checkpoint['state_dict'], '')
         if name is None:  # second moments may overflow where weights do not
@@ -89,7 +100,7 @@ class NonFiniteGuard(Hook):
                 'lower learning rate or optim_wrapper.clip_grad'
             )
 
-    def _before_step(self, optimizer, args, kwargs):
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: tuple, kwargs: dict) -> None:
         for i, group in enumerate(optimizer.param_groups):
             for key, value in group.items():
                 if isinstance(value, float) and not math.isfinite(value):
@@ -105,7 +116,7 @@ class NonFiniteGuard(Hook):
                 f'iteration {self._runner.iter + 1}: the loss is finite, but the gradient of {name} is not. {_ADVICE}'
             )
 
-    def _cause(self, model, args, kwargs):
+    def _cause(self, model: nn.Module, args: tuple, kwargs: dict) -> str:
         for name, parameter in model.named_parameters():
             if not _finite(parameter):
                 return f'The parameter {name} is not finite'
@@ -131,11 +142,11 @@ class NonFiniteGuard(Hook):
                 found.append(_source(loader.dataset, indices[row]) if row < len(indices) else f'row {row} of the batch')
         return found or ['no row of the batch by itself']
 
-    def _first_layer(self, model, args, kwargs):
+    def _first_layer(self, model: nn.Module, args: tuple, kwargs: dict) -> str:
         """Repeats the forward pass, with the same random numbers, and watches every module."""
         found = []
 
-        def watch(module, inputs, named_inputs, output, name, kind):
+        def watch(module: nn.Module, inputs: Any, named_inputs: Any, output: Any, name: str, kind: str) -> None:
             if not found and not _finite(output) and _finite([inputs, named_inputs]):
                 largest = max((float(x.abs().max()) for x in _tensors([inputs, named_inputs]) if x.numel()), default=0)
                 found.append(
@@ -149,16 +160,13 @@ class NonFiniteGuard(Hook):
             module.register_forward_hook(
                 lambda *call, name=name, kind=type(module).__name__: watch(*call, name, kind), with_kwargs=True
             )
-        host, device, accelerator = self._generators
-        torch.set_rng_state(host)
-        if accelerator is not None:
-            torch.cuda.set_rng_state(accelerator, device)
+        set_random_state(self._generators)
         with torch.no_grad():
             model(*args, **kwargs)
         return found[0] if found else 'All layers were finite when the step was repeated'
 
 
-def _tensors(value):
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
     """All floating-point tensors in nested containers."""
     if isinstance(value, torch.Tensor):
         if value.is_floating_point() or value.is_complex():
@@ -173,7 +181,7 @@ def _tensors(value):
         yield torch.tensor(value)
 
 
-def _finite(value):
+def _finite(value: Any) -> bool:
     """Whether all numbers in nested containers are finite; waits for the device once."""
     flags = [x.detach().isfinite().all() for x in _tensors(value)]
     if len({flag.device for flag in flags}) > 1:
@@ -190,7 +198,7 @@ def _first(is_bad: Callable, state: Any, path: str) -> str | None:
     return next((name for name in found if name is not None), None)
 
 
-def _all_finite(gradients):
+def _all_finite(gradients: list[torch.Tensor]) -> bool:
     """Whether gradients are finite, on all processes if they are divided among them; waits for the device once."""
     parts = [x.to_local() if isinstance(x, DTensor) else x for x in gradients]
     # the largest magnitude: unlike a sum of squares it cannot overflow
@@ -201,7 +209,7 @@ def _all_finite(gradients):
     return not bad
 
 
-def _is_samples(value):
+def _is_samples(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and all(isinstance(x, BaseDataElement) for x in value)
 
 

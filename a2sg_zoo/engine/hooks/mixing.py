@@ -1,9 +1,12 @@
 """The hook that ends the mixing of training images."""
 
+from typing import Any
+
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @HOOKS.register_module()
@@ -14,10 +17,10 @@ class StopMixing(Hook):
         at: the first iteration, counted from 0, that is trained on images as they are.
     """
 
-    def __init__(self, at):
+    def __init__(self, at: int) -> None:
         self.at = at
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Switches the mixing off once iteration `at` is reached."""
         if runner.iter >= self.at:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            model.mix = None
+            unwrap_model(runner.model).mix = None

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from a2sg_zoo.engine.resume import require_resumable
@@ -13,6 +12,7 @@ from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
 from a2sg_zoo.hub.description import parse_config
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 # parts of a config that a resumed run takes from the checkpoint, and those of them that have to be the same
 _RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
@@ -45,7 +45,8 @@ class ResumeHook(Hook):
             require_resumable(checkpoint, self._path)
             self._meta = checkpoint['meta']
             self._compare(runner, parse_config(self._meta.get('cfg')))
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            self._compare_seeds(runner)
+        model = unwrap_model(runner.model)
         weights = weights_of(checkpoint, self._path)
         checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
 
@@ -96,6 +97,14 @@ class ResumeHook(Hook):
             f'continues after the {seen:,} samples that it has seen; the schedule counts iterations, and continues at '
             f'{runner.iter}'
         )
+
+    def _compare_seeds(self, runner: Runner) -> None:
+        before, now = self._meta.get('seed'), (runner.cfg.get('randomness') or {}).get('seed')
+        if None not in (before, now) and before != now:
+            runner.logger.warning(
+                f'Not used: randomness.seed = {now}, for the run began with {before} and continues with it. A run with '
+                'a second seed needs a folder of its own (--work-dir)'
+            )
 
     def _compare(self, runner: Runner, before: Mapping) -> None:
         """Says which values of the config a resumed run does not take."""

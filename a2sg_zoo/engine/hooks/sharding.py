@@ -1,36 +1,43 @@
-"""Training whose weights, gradients and optimiser state are divided among the processes, by a line of the config."""
+"""Training with weights, gradients and optimiser state divided among the processes, by one line of the config."""
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.models import unwrap_model
 
 
 @HOOKS.register_module()
 class ShardingHook(Hook):
     """Fully sharded data parallel training: `default_hooks = dict(sharding=dict(type='ShardingHook'))`.
 
-    Without it, every process holds the whole state of the training (DistributedDataParallel). With it, each holds one
-    of N parts of weights, gradients and optimiser state, and weights are brought together for a forward or backward
-    pass. Losses and gradients are those of DistributedDataParallel.
+    Without this hook, every process holds the whole state of the training (DistributedDataParallel). With it, each of N
+    processes holds one N-th of the weights, gradients and optimiser state. Weights are gathered for each forward and
+    backward pass. Losses and gradients equal those of DistributedDataParallel.
 
-    The network is built, initialised and, on a resume, loaded whole, and then divided. A checkpoint holds everything
-    whole again, so that any number of processes, or one without this hook, can go on from it. Weights are packed, so
-    `channels_last` is without effect. With a single process there is nothing to divide.
+    The whole network is built, initialised and, in a resumed run, loaded; then it is divided. Checkpoints are whole, so
+    any number of processes, also without this hook, can resume from them. The weights are packed, so `channels_last`
+    has no effect. A single process divides nothing.
 
     Args:
-        units: regular expressions for names of modules, such as r'backbone\\.blocks\\.\\d+', whose weights are brought
-            together only while that module runs. By default those of the whole network are at once.
+        units: regular expressions for names of modules, such as r'backbone\\.blocks\\.\\d+'. The weights of such a
+            module are gathered only while it runs. By default all weights are gathered at once.
+
+    Raises:
+        ConfigError: `units` has a pattern that matches no module.
 
     Source: PyTorch's FSDP2 (`torch.distributed.fsdp.fully_shard`); Zhao et al., 2023 (arXiv 2304.11277).
     """
@@ -38,15 +45,16 @@ class ShardingHook(Hook):
     # before the hooks that look at parameters
     priority = 'VERY_HIGH'
 
-    def __init__(self, units=()):
+    def __init__(self, units: str | Sequence[str] = ()) -> None:
         self.units = [units] if isinstance(units, str) else list(units)
         self._whole = None
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
+        """Divides the network and the state of the optimiser."""
         if runner.world_size == 1:
             return
         # MMEngine has wrapped the network for the other kind of data parallel training
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner.model)
         model.to(memory_format=torch.contiguous_format)
         before = dict(model.named_parameters())
         mesh = init_device_mesh(next(model.parameters()).device.type, (runner.world_size,))
@@ -67,8 +75,8 @@ class ShardingHook(Hook):
         runner.model = model
         save = runner.save_checkpoint
 
-        def save_whole(*args, **kwargs):
-            # bringing together takes all processes, and MMEngine saves in the first alone
+        def save_whole(*args: Any, **kwargs: Any) -> None:
+            # all processes take part in gathering, and MMEngine saves in the first alone
             self._whole = dict(state_dict=_whole(model.state_dict()))
             if kwargs.get('save_optimizer', True):
                 self._whole['optimizer'] = _whole(runner.optim_wrapper.state_dict())
@@ -77,10 +85,11 @@ class ShardingHook(Hook):
 
         runner.save_checkpoint = save_whole
 
-    def before_save_checkpoint(self, runner, checkpoint):
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Puts the whole weights and state into a checkpoint."""
         checkpoint.update(self._whole or {})
 
-    def _units_of(self, model):
+    def _units_of(self, model: nn.Module) -> Iterator[nn.Module]:
         for pattern in self.units:
             found = [module for name, module in model.named_modules() if re.fullmatch(pattern, name)]
             if not found:
@@ -90,18 +99,22 @@ class ShardingHook(Hook):
             yield from found
 
 
-def optimizers_of(wrapper):
-    """The optimisers in MMEngine's wrapper, of one or of several."""
+def optimizers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[torch.optim.Optimizer]:
+    """The optimisers in MMEngine's wrapper.
+
+    Args:
+        wrapper: of one or of several optimisers.
+    """
     return [w.optimizer for w in wrapper.values()] if isinstance(wrapper, OptimWrapperDict) else [wrapper.optimizer]
 
 
-def _divided(x, p, part):
-    """This process' part of the optimiser's x for the parameter p, whose part is given."""
+def _divided(x: Any, p: torch.Tensor, part: DTensor) -> Any:
+    """This process' part of x, which the optimiser stores for the parameter p; `part` is the divided parameter."""
     return distribute_tensor(x, part.device_mesh, part.placements) if getattr(x, 'shape', None) == p.shape else x
 
 
-def _whole(state):
-    """A state dict with its parts brought together, on the CPU of the first process; the others get nothing of them."""
+def _whole(state: Any) -> Any:
+    """A state dict with its parts gathered on the CPU of the first process; other processes get None for each."""
     if isinstance(state, DTensor):
         state = state.full_tensor()
         return state.cpu() if is_main_process() else None

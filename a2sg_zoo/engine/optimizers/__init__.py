@@ -1,4 +1,4 @@
-"""Steps of the optimiser, as wrappers around any: those that seek flat minima, and mixed precision in bfloat16."""
+"""Wrappers around any optimiser: steps that seek flat minima, Fisher preconditioning, and mixed precision."""
 
 from .bfloat16 import BFloat16OptimWrapper
 from .fisher import FisherOptimWrapper

@@ -1,11 +1,13 @@
 """Steps preconditioned by the Fisher information."""
 
+from typing import Any
+
 import torch
 from mmengine.optim import OptimWrapper
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import OPTIM_WRAPPERS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import number, positive
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -15,36 +17,42 @@ class FisherOptimWrapper(OptimWrapper):
         F <- decay F + (1 - decay) g^2,    F' = F / (1 - decay^n) after n steps
         g <- c g / (F' + damping)
 
-    with c, one number for the network, such that |g| stays what it was: learning rates and clipping keep their meaning.
-    The running mean is saved with the optimiser.
+    c is one number for the network; it keeps |g| as it was, so learning rates and clipping keep their meaning. The
+    running mean F is saved with the optimiser.
 
-    A reconstruction: the A2SG paper names "FIM-aware updates" without a formula. F is made of gradients of whole
-    batches, not of single samples, and so too small by about the size of the batch: where F' is far below the damping,
-    the step is the plain one.
+    This is a reconstruction: the A2SG paper names "FIM-aware updates" without a formula. F is estimated from gradients
+    of whole batches, not of single samples, so it is too small by about the batch size. Where F' is far below the
+    damping, the step is the plain one.
 
     Args:
-        damping: added to F'.
+        damping: positive number that is added to F'.
         decay: of the running mean, in [0, 1).
         **kwargs: those of MMEngine's `OptimWrapper`.
+
+    Raises:
+        ConfigError: a value is out of its range, or a resumed checkpoint has no running mean.
     """
 
-    def __init__(self, *args, damping=1e-3, decay=0.95, **kwargs):
+    def __init__(self, *args: Any, damping: float = 1e-3, decay: float = 0.95, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.damping = positive('damping', damping, self)
-        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay < 1:
-            raise ConfigError(f'FisherOptimWrapper: decay must lie in [0, 1), got {decay!r}')
-        self.decay, self.steps, self.fisher = float(decay), 0, None
+        self.decay, self.steps, self.fisher = number('decay', decay, self, 0, 1, below_high=True), 0, None
 
-    def _parameters(self):
+    def _parameters(self) -> list[torch.nn.Parameter]:
         return [p for group in self.param_groups for p in group['params']]
 
-    def step(self, **kwargs):
+    def step(self, **kwargs: Any) -> None:
+        """Updates F, divides the gradients, and takes the optimiser's step.
+
+        Args:
+            **kwargs: those of the optimiser's `step`.
+        """
         if self.fisher is None:
             self.fisher = [torch.zeros_like(p) for p in self._parameters()]
         self.steps += 1
         correction = 1 - self.decay**self.steps
         pairs = [(p.grad, f) for p, f in zip(self._parameters(), self.fisher) if p.grad is not None]
-        # a gradient with NaN or infinity in it leaves no trace
+        # a gradient with NaN or infinity in it does not change F
         finite = torch.stack([g.isfinite().all() for g, _ in pairs]).all()
         before = torch.stack([g.norm() for g, _ in pairs]).norm()
         for g, f in pairs:
@@ -55,16 +63,23 @@ class FisherOptimWrapper(OptimWrapper):
             g.mul_(torch.where(after > 0, before / after, 1.0))
         super().step(**kwargs)
 
-    def state_dict(self):
+    def state_dict(self) -> dict:
+        """MMEngine's state with F."""
         return {**super().state_dict(), 'fisher': dict(steps=self.steps, mean=self.fisher)}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Restores a state of this wrapper.
+
+        Args:
+            state_dict: from `state_dict`.
+        """
         state_dict = dict(state_dict)
         fisher = state_dict.pop('fisher', None)
         if fisher is None:
             raise ConfigError(
-                'this checkpoint was trained without FisherOptimWrapper: there is no running mean to go '
-                'on from; start anew from its weights (load_from), or resume with its own optim_wrapper'
+                'optim_wrapper.type: this checkpoint was trained without FisherOptimWrapper, so it has no running mean '
+                'of the Fisher information; start a new run from its weights (load_from), or resume with its own '
+                'optim_wrapper'
             )
         super().load_state_dict(state_dict)
         self.steps, mean = fisher['steps'], fisher['mean']

@@ -18,6 +18,7 @@ from a2sg_zoo.models.layers import (
     encode,
     token_bn,
 )
+from a2sg_zoo.neurons import Neuron
 from a2sg_zoo.registry import MODELS
 
 
@@ -158,10 +159,10 @@ class AcrossBatch(nn.Module):
         neuron: layer of neurons.
 
     Attributes:
-        each_alone: whether each sample stands alone, as it does in a batch of one; an export sets it.
+        each_alone: whether each sample is treated separately, as in a batch of one; an export sets it.
     """
 
-    def __init__(self, neuron: nn.Module):
+    def __init__(self, neuron: Neuron):
         super().__init__()
         self.neuron = neuron
         neuron.time_steps_vary = True

@@ -1,6 +1,5 @@
 """An image classifier: a spiking backbone and a head, with the three modes that MMEngine's loops call."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torchvision.transforms import v2
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.time_folded import check_time_steps
 from a2sg_zoo.registry import MODELS, TRANSFORMS
+from a2sg_zoo.utils.checks import positive
 
 
 @MODELS.register_module()
@@ -123,6 +123,5 @@ class SpikingClassifier(BaseModel):
 def _build_mixing(step, num_classes):
     alpha = step.get('alpha', 1.0)
     # torch.distributions checks this too, but not after torch._dynamo is imported
-    if not (isinstance(alpha, (int, float)) and 0 < alpha < math.inf):
-        raise ValueError(f'alpha must be a positive number, got {alpha!r}')
+    positive('alpha', alpha, str(step.get('type')))
     return TRANSFORMS.build(dict(step, num_classes=num_classes))

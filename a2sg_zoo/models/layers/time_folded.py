@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.utils.checks import integer
 
 
 class TimeFolded(nn.Sequential):
@@ -107,6 +108,4 @@ def check_time_steps(T: int, owner: object) -> int:
     Raises:
         ConfigError: T is not an integer of at least 1.
     """
-    if isinstance(T, bool) or not isinstance(T, int) or T < 1:
-        raise ConfigError(f'{type(owner).__name__}: T, the number of time steps, must be an integer >= 1, got {T!r}')
-    return T
+    return integer('T', T, owner)

@@ -28,7 +28,7 @@ class MeanCrossEntropy(nn.Module):
 
     def __init__(self, label_smoothing: float = 0.0):
         super().__init__()
-        self.label_smoothing = number(label_smoothing, 'label_smoothing', self, 0, 1)
+        self.label_smoothing = number('label_smoothing', label_smoothing, self, 0, 1)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the loss.
@@ -70,8 +70,8 @@ class TET(nn.Module):
 
     def __init__(self, regularization: float = 0.05, v_threshold: float = 1.0, label_smoothing: float = 0.0):
         super().__init__()
-        self.regularization = number(regularization, 'regularization', self, 0, 1)
-        self.label_smoothing = number(label_smoothing, 'label_smoothing', self, 0, 1)
+        self.regularization = number('regularization', regularization, self, 0, 1)
+        self.label_smoothing = number('label_smoothing', label_smoothing, self, 0, 1)
         self.v_threshold = v_threshold
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

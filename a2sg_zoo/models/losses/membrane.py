@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import Neuron
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import MODELS
-from a2sg_zoo.surrogates.base import positive
+from a2sg_zoo.utils.checks import positive
 
-Potentials = Sequence[tuple[nn.Module, torch.Tensor]]
+Potentials = Sequence[tuple[Neuron, torch.Tensor]]
 
 
 @MODELS.register_module()

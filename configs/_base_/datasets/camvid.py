@@ -5,7 +5,6 @@ data_root = '{{$CAMVID_ROOT:data/camvid_as_ade20k}}'
 train_dataloader = dict(
     num_workers=1,
     dataset=dict(
-        data_root=data_root,
         pipeline=[
             dict(type='LoadImage'),
             dict(type='LoadSegAnnotations'),
@@ -14,21 +13,20 @@ train_dataloader = dict(
             dict(type='RandomFlip', prob=0.5),
             dict(type='PhotoMetricDistortion'),
             dict(type='PackSegInputs'),
-        ],
+        ]
     ),
 )
 val_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
-        data_root=data_root,
         pipeline=[
             dict(type='LoadImage'),
             # changes none of these images, but a photograph that is given to the trained network later
             dict(type='Resize', scale=(320, 240), keep_ratio=True),
             dict(type='LoadSegAnnotations'),
             dict(type='PackSegInputs'),
-        ],
+        ]
     ),
 )
 test_dataloader = val_dataloader

@@ -7,13 +7,10 @@ train_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='ImageFolder',
-        data_root=data_root,
         pipeline=[dict(type='BatchCrop', padding=4), dict(type='BatchFlip', prob=0.5)],
     ),
 )
 val_dataloader = dict(
-    num_workers=0,
-    persistent_workers=False,
-    dataset=dict(_delete_=True, type='ImageFolder', data_root=data_root, train=False),
+    num_workers=0, persistent_workers=False, dataset=dict(_delete_=True, type='ImageFolder', train=False)
 )
 test_dataloader = val_dataloader

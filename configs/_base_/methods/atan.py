@@ -1,2 +1,2 @@
 # STBP with a fixed arctangent (PLIF's).
-custom_hooks = [dict(type='AdaptationHook', policy=dict(type='Fixed', surrogate=dict(type='ATan', alpha=2.0)))]
+adaptation = dict(policy=dict(type='Fixed', surrogate=dict(type='ATan', alpha=2.0)))

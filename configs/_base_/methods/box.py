@@ -1,2 +1,2 @@
 # STBP with a fixed rectangle of area 1.
-custom_hooks = [dict(type='AdaptationHook', policy=dict(type='Fixed', surrogate=dict(type='BOX', beta=1.0)))]
+adaptation = dict(policy=dict(type='Fixed', surrogate=dict(type='BOX', beta=1.0)))

@@ -1,4 +1,2 @@
 # Dspike: a temperature chosen by finite differences. An epoch of CIFAR in batches of 128 has 391 steps.
-custom_hooks = [
-    dict(type='AdaptationHook', policy=dict(type='Dspike', b=3.0, step=0.2, interval=391, eps=0.3, directions=64))
-]
+adaptation = dict(policy=dict(type='Dspike', b=3.0, step=0.2, interval=391, eps=0.3, directions=64))

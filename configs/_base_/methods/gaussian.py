@@ -1,2 +1,2 @@
 # STBP with a fixed Gaussian.
-custom_hooks = [dict(type='AdaptationHook', policy=dict(type='Fixed', surrogate=dict(type='Gaussian', sigma=0.5)))]
+adaptation = dict(policy=dict(type='Fixed', surrogate=dict(type='Gaussian', sigma=0.5)))

@@ -1,5 +1,2 @@
-# IM-Loss: membrane potentials drawn to the threshold, and a surrogate that steepens over the training.
-custom_hooks = [
-    dict(type='AdaptationHook', policy=dict(type='EvolvingTanh', K_min=1.0, K_max=10.0)),
-    dict(type='MembraneLoss', loss=dict(type='IMLoss'), weight=0.1),
-]
+# IM-Loss: membrane potentials are drawn to the threshold. Its paper has a shape of its own beside it, im_loss_shape.
+membrane_loss = dict(type='IMLoss', weight=0.1)

@@ -1,2 +1,2 @@
 # MPD-AGL: widths that follow the spread of the membrane potentials, by layer and time step.
-custom_hooks = [dict(type='AdaptationHook', policy=dict(type='MPDAGL', surrogate=dict(type='BOX'), scale=1.0))]
+adaptation = dict(policy=dict(type='MPDAGL', surrogate=dict(type='BOX'), scale=1.0))

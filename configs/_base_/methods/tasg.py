@@ -1,12 +1,9 @@
-# T-ASG: the windows follow the temporal gradient consistency.
-custom_hooks = [
-    dict(
-        type='AdaptationHook',
-        policy=dict(
-            type='TASG',
-            surrogate=dict(type='TRI', normalize='peak'),
-            searcher=dict(type='TPESearcher', trials=16),
-            interval=20,
-        ),
+# T-ASG: the widths follow the temporal gradient consistency.
+adaptation = dict(
+    policy=dict(
+        type='TASG',
+        surrogate=dict(type='TRI', normalize='peak'),
+        searcher=dict(type='TPESearcher', trials=16),
+        interval=20,
     )
-]
+)

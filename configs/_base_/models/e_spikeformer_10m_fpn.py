@@ -13,13 +13,7 @@ model = dict(
         test_cfg=dict(size_divisor=16),
     ),
     backbone=dict(
-        type='ESpikeFormer',
-        embed_dims=[48, 96, 192, 240],
-        depths=[6, 2],
-        num_heads=8,
-        T=1,
-        neuron=dict(type='ILIF', levels=4),
-        out_indices=(0, 1, 2, 4),
+        type='ESpikeFormer', embed_dims=[48, 96, 192, 240], depths=[6, 2], num_heads=8, T=1, out_indices=(0, 1, 2, 4)
     ),
     neck=dict(type='FPN', in_channels=[24, 48, 96, 240], out_channels=128, num_outs=4),
     decode_head=dict(
@@ -29,7 +23,6 @@ model = dict(
         feature_strides=[2, 4, 8, 16],
         channels=128,
         dropout_ratio=0.1,
-        num_classes=150,
         norm_cfg=dict(type='BN', requires_grad=True),
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),

@@ -2,20 +2,11 @@
 model = dict(
     type='SpikingClassifier',
     backbone=dict(
-        type='QKFormer',
-        form='imagenet',
-        embed_dims=384,
-        depth=10,
-        num_heads=6,
-        carry_over=False,
-        T=4,
-        neuron=dict(type='LIF', tau=2.0),
-        time='keep',
+        type='QKFormer', form='imagenet', embed_dims=384, depth=10, num_heads=6, carry_over=False, T=4, time='keep'
     ),
     head=dict(
         type='LinearHead',
         in_channels=384,
-        num_classes=1000,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),

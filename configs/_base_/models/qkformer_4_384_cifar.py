@@ -3,20 +3,11 @@
 model = dict(
     type='SpikingClassifier',
     backbone=dict(
-        type='QKFormer',
-        form='cifar',
-        embed_dims=384,
-        depth=4,
-        num_heads=8,
-        carry_over=False,
-        T=4,
-        neuron=dict(type='LIF', tau=2.0),
-        time='keep',
+        type='QKFormer', form='cifar', embed_dims=384, depth=4, num_heads=8, carry_over=False, T=4, time='keep'
     ),
     head=dict(
         type='LinearHead',
         in_channels=384,
-        num_classes=10,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),

@@ -1,3 +1,5 @@
-# ResNet-19 with an eighth of its channels (0.20 M): what two CPU cores can train.
+# ResNet-19 with an eighth of its channels (0.20 M): what two CPU cores can train. Our pretrained weights were trained
+# without the gradient through the reset, so these neurons stop it (detach_reset=True). The forward pass is the same.
 _base_ = 'resnet19_cifar.py'
-model = dict(backbone=dict(stem=8, widths=(16, 32, 64)), head=dict(in_channels=64))
+_neuron = dict(type='LIF', tau=2.0, decay_input=False, detach_reset=True)
+model = dict(backbone=dict(stem=8, widths=(16, 32, 64), neuron=_neuron), head=dict(in_channels=64, neuron=_neuron))

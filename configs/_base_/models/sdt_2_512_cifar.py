@@ -1,19 +1,10 @@
 # Spike-driven Transformer 2-512 (10.3 M).
 model = dict(
     type='SpikingClassifier',
-    backbone=dict(
-        type='SpikeDrivenTransformer',
-        embed_dims=512,
-        depth=2,
-        pooling='0011',
-        T=4,
-        neuron=dict(type='LIF', tau=2.0),
-        time='keep',
-    ),
+    backbone=dict(type='SpikeDrivenTransformer', embed_dims=512, depth=2, pooling='0011', T=4, time='keep'),
     head=dict(
         type='LinearHead',
         in_channels=512,
-        num_classes=10,
         spiking=True,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),

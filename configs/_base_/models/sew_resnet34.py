@@ -7,10 +7,9 @@ model = dict(
         block='basic',
         connect='ADD',
         T=4,
-        neuron=dict(type='IF'),
         time='keep',
         init_cfg=dict(type='Kaiming', layer='Conv2d'),
     ),
-    head=dict(type='LinearHead', in_channels=512, num_classes=1000, loss=dict(type='MeanCrossEntropy')),
+    head=dict(type='LinearHead', in_channels=512, loss=dict(type='MeanCrossEntropy')),
 )
 channels_last = True

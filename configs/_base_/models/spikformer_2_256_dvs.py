@@ -2,20 +2,11 @@
 model = dict(
     type='SpikingClassifier',
     backbone=dict(
-        type='Spikformer',
-        form='dvs',
-        in_channels=2,
-        embed_dims=256,
-        depth=2,
-        num_heads=16,
-        T=16,
-        neuron=dict(type='LIF', tau=2.0),
-        time='keep',
+        type='Spikformer', form='dvs', in_channels=2, embed_dims=256, depth=2, num_heads=16, T=16, time='keep'
     ),
     head=dict(
         type='LinearHead',
         in_channels=256,
-        num_classes=10,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),

@@ -1,20 +1,10 @@
 # Spikformer-4-384 (9.3 M).
 model = dict(
     type='SpikingClassifier',
-    backbone=dict(
-        type='Spikformer',
-        form='cifar',
-        embed_dims=384,
-        depth=4,
-        num_heads=12,
-        T=4,
-        neuron=dict(type='LIF', tau=2.0),
-        time='keep',
-    ),
+    backbone=dict(type='Spikformer', form='cifar', embed_dims=384, depth=4, num_heads=12, T=4, time='keep'),
     head=dict(
         type='LinearHead',
         in_channels=384,
-        num_classes=10,
         loss=dict(type='MeanCrossEntropy', label_smoothing=0.1),
         init_cfg=dict(type='TruncNormal', layer='Linear', std=0.02),
     ),

@@ -12,14 +12,7 @@ model = dict(
         test_cfg=dict(size_divisor=16),
     ),
     backbone=dict(
-        type='Spikformer',
-        form='imagenet',
-        embed_dims=384,
-        depth=8,
-        num_heads=12,
-        T=4,
-        neuron=dict(type='LIF', tau=2.0),
-        out_indices=(0, 1, 2, 3),
+        type='Spikformer', form='imagenet', embed_dims=384, depth=8, num_heads=12, T=4, out_indices=(0, 1, 2, 3)
     ),
     neck=dict(type='FPN', in_channels=[48, 96, 192, 384], out_channels=128, num_outs=4),
     decode_head=dict(
@@ -29,7 +22,6 @@ model = dict(
         feature_strides=[2, 4, 8, 16],
         channels=128,
         dropout_ratio=0.1,
-        num_classes=150,
         norm_cfg=dict(type='BN', requires_grad=True),
         align_corners=False,
         loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),

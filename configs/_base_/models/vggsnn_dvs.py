@@ -1,9 +1,7 @@
 # VGGSNN (9.3 M) for 48x48 event frames, with the loss of TET.
 model = dict(
     type='SpikingClassifier',
-    backbone=dict(
-        type='VGGSNN', T=10, neuron=dict(type='LIF', tau=2.0, decay_input=False, detach_reset=False), time='keep'
-    ),
-    head=dict(type='LinearHead', in_channels=512, grid=3, num_classes=10, loss=dict(type='TET', regularization=0.001)),
+    backbone=dict(type='VGGSNN', T=10, time='keep'),
+    head=dict(type='LinearHead', in_channels=512, grid=3, loss=dict(type='TET', regularization=0.001)),
 )
 sync_bn = 'torch'

@@ -9,7 +9,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=200),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=200, end=3910),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=200),
 ]
 train_cfg = dict(max_iters=3910, val_interval=391)
 default_hooks = dict(checkpoint=dict(interval=391))

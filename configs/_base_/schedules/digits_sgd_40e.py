@@ -2,11 +2,7 @@
 _base_ = 'short_sgd.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=90),
-    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=90, end=1800),
+    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=90),
 ]
 train_cfg = dict(max_iters=1800, val_interval=450)
 default_hooks = dict(checkpoint=dict(interval=450))
-demo = dict(
-    train_cfg=dict(max_iters=90, val_interval=90),
-    param_scheduler=[dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=0, end=90)],
-)

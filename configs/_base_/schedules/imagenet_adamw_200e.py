@@ -10,7 +10,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=12510),
-    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=12510, end=500400),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=False, begin=12510),
 ]
 train_cfg = dict(max_iters=500400, val_interval=2502)
 default_hooks = dict(checkpoint=dict(interval=2502))

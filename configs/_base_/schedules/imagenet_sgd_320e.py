@@ -2,6 +2,5 @@
 # github.com/fangwei123456/Spike-Element-Wise-ResNet (8 devices with batches of 32).
 _base_ = 'cifar_sgd_300e.py'
 optim_wrapper = dict(optimizer=dict(weight_decay=0.0))
-param_scheduler = dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=0, end=1601280)
 train_cfg = dict(max_iters=1601280, val_interval=5004)
 default_hooks = dict(checkpoint=dict(interval=5004))

@@ -3,7 +3,7 @@ _base_ = 'classification.py'
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=40),
-    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=40, end=200),
+    dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=40),
 ]
 train_cfg = dict(max_iters=200, val_interval=200)
 default_hooks = dict(checkpoint=dict(interval=200))

@@ -9,7 +9,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=5620),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=5620, end=53952),
+    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=False, begin=5620),
 ]
 train_cfg = dict(max_iters=53952, val_interval=562)
 default_hooks = dict(checkpoint=dict(interval=562))

@@ -9,7 +9,7 @@ import torch
 from a2sg_zoo.analysis.measures.moments import Moments
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.measures.theory import layers_under_theory
-from a2sg_zoo.analysis.measures.variation import curve, measure, read_adaptation_log
+from a2sg_zoo.analysis.measures.variation import curve, local_gradient_statistics, read_adaptation_log
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.surrogates import ASY, TRI
 from tests.analysis.networks import Perceptron, cross_entropy, perceptron
@@ -44,7 +44,7 @@ def test_against_plain_autograd():
     objective = perceptron(ASY(), sizes=(6, 4))
     model = objective.model
     model.neuron1.beta = torch.tensor([0.5, 0.7, 0.9], dtype=torch.float64)
-    found = measure(objective)
+    found = local_gradient_statistics(objective)
     parts = [potentials_and_gradients(model, x, y) for x, y in objective.batches]
     assert list(found) == [(f'neuron{i}', t) for i in (1, 2) for t in (1, 2, 3)]
     assert model.neuron1.watcher is None
@@ -83,10 +83,14 @@ def test_a_silent_layer_is_undefined_not_nan():
     objective = perceptron(ASY(beta=0.1))
     with torch.no_grad():
         objective.model.fc2.bias.fill_(-100)
-    stats = measure(objective)['neuron2', 1]
+    stats = local_gradient_statistics(objective)['neuron2', 1]
     assert stats['rate'] == stats['in_window'] == 0 and stats['std'] > 0
     assert all(stats[key] is None for key in ('sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box'))
-    assert not any(isinstance(x, float) and math.isnan(x) for s in measure(objective).values() for x in s.values())
+    assert not any(
+        isinstance(x, float) and math.isnan(x)
+        for s in local_gradient_statistics(objective).values()
+        for x in s.values()
+    )
 
 
 @pytest.mark.parametrize('value', [0.1, 0.3, -7.7, 1e4])
@@ -98,7 +102,7 @@ def test_potentials_that_do_not_vary_are_no_gaussian(value):
     model.fc1.weight.data.zero_()
     for still in (torch.full((6,), value), value * (1 + 1.2e-7 * torch.randn(6))):
         model.fc1.bias.data.copy_(still)
-        found = measure(objective)
+        found = local_gradient_statistics(objective)
         assert all(found['neuron1', t]['std'] == 0 for t in (1, 2, 3))
         rows = layers_under_theory({key: stats for key, stats in found.items() if key[0] == 'neuron1'})
         assert all(row['ratio'] is row['holds'] is row['cv_tri'] is None for row in rows)
@@ -117,7 +121,7 @@ def test_small_spreads_of_large_numbers_keep_their_digits():
 def test_what_overflows_is_undefined():
     objective = perceptron(ASY())
     huge = Objective(objective.model, objective.batches, lambda m, x, y: cross_entropy(m, x, y) * 1e200)
-    found = measure(huge)
+    found = local_gradient_statistics(huge)
     assert found['neuron1', 1]['sgv'] is None
     assert not any(isinstance(x, float) and not math.isfinite(x) for s in found.values() for x in s.values())
 
@@ -125,14 +129,14 @@ def test_what_overflows_is_undefined():
 def test_a_network_without_neurons():
     model = torch.nn.Linear(5, 3)
     with pytest.raises(A2SGError, match='Linear'):
-        measure(Objective(model, [(torch.randn(2, 5), torch.tensor([0, 1]))], cross_entropy))
+        local_gradient_statistics(Objective(model, [(torch.randn(2, 5), torch.tensor([0, 1]))], cross_entropy))
 
 
 def test_prediction_with_fewer_time_steps():
     model = Perceptron(TRI()).double()
     model.neuron1.beta = torch.tensor([0.5, 0.7, 0.9], dtype=torch.float64)
     model.T = 2
-    found = measure(Objective(model, [(torch.randn(3, 5).double(), torch.arange(3))], cross_entropy))
+    found = local_gradient_statistics(Objective(model, [(torch.randn(3, 5).double(), torch.arange(3))], cross_entropy))
     assert [found['neuron1', t]['beta'] for t in (1, 2)] == [0.9, 0.9]
 
 

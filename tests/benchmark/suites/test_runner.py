@@ -27,7 +27,7 @@ SMALL = {
     'model.head.in_channels': 8,
     'train_cfg.max_iters': 4,
     'train_cfg.val_interval': 2,
-    'custom_hooks.0.log_interval': 2,
+    'adaptation.log_interval': 2,
 }
 HOOKS = """
 import os, signal, time
@@ -52,7 +52,7 @@ def write(folder, methods=('tri', 'a2sg'), **changes):
         name='tiny',
         networks=dict(small=[str(BASE / 'models' / 'resnet_small.py')]),
         datasets=dict(digits=[str(BASE / 'datasets' / 'digits.py')]),
-        methods={name: [str(BASE / 'methods' / f'{name}.py')] for name in methods},
+        methods={name: ['tri', name] if name in ('tet', 'sam') else name for name in methods},
         seeds=[0],
         reference='tri',
         common=[str(BASE / 'schedules' / 'short_sgd.py'), str(BASE / 'default_runtime.py')],

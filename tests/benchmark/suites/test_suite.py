@@ -59,7 +59,33 @@ def test_a_run_is_that_of_the_composed_config(tmp_path):
         f'_base_ = {[*PARTS["networks"]["small"], *PARTS["datasets"]["digits"]]}'
         f' + {[PARTS["methods"]["tri"], *PARTS["common"]]}\nrandomness = dict(seed=0)'
     )
-    assert runs(tmp_path)[0].config.to_dict() == load_config(by_hand).to_dict()
+    expected = load_config(by_hand).to_dict()
+    expected.pop('demo')
+    assert runs(tmp_path)[0].config.to_dict() == expected
+
+
+def test_methods_by_name(tmp_path):
+    mine = tmp_path / 'mine.py'
+    mine.write_text("_base_ = 'a2sg_zoo::_base_/methods/a2sg.py'\nadaptation = dict(policy=dict(interval=2))")
+    tri, both, own = runs(tmp_path, methods=['tri', ['a2sg', 'sam'], 'mine.py'], seeds=[0])
+    assert [run.method for run in (tri, both, own)] == ['tri', 'a2sg_sam', 'mine']
+    assert both.config.adaptation.policy.type == 'A2SG' and both.config.optim_wrapper.type == 'SAMOptimWrapper'
+    assert own.config.adaptation.policy.interval == 2 and tri.config.optim_wrapper.type == 'OptimWrapper'
+    often = runs(
+        tmp_path, methods=dict(tri='tri', often='a2sg'), method_options=dict(often={'adaptation.policy.interval': 1})
+    )
+    assert often[1].config.adaptation.policy.interval == 1
+
+
+def test_the_number_of_classes_follows_from_the_data(tmp_path, monkeypatch):
+    monkeypatch.setenv('CIFAR_ROOT', str(tmp_path))
+    digits, cifar = runs(
+        tmp_path,
+        datasets=dict(PARTS['datasets'], cifar='a2sg_zoo::_base_/datasets/cifar100.py'),
+        methods=['tri'],
+        seeds=[0],
+    )
+    assert (digits.config.model.head.num_classes, cifar.config.model.head.num_classes) == (10, 100)
 
 
 def test_tuned_values_come_last(tmp_path):
@@ -125,7 +151,12 @@ MISTAKES = [
     (dict(methods=dict(tri='\0')), r'methods\.tri'),
     (dict(common=['nothing.py']), r'common.*nothing\.py'),
     (dict(common=[3]), 'common'),
-    *((dict(methods=methods), 'methods') for methods in ({}, ['tri'], dict(tri=3), dict(tri=[None]))),
+    *((dict(methods=methods), 'methods') for methods in ({}, dict(tri=3), dict(tri=[None]), [3], [[]], [['tri', 3]])),
+    (dict(methods=['tri', 'tri']), 'methods.*tri'),
+    (dict(methods=['tri', 'a2sgg']), 'methods.*a2sgg.*a2sg'),
+    (dict(methods=['tri', ['tri', 'a2sg']]), 'adaptation.*tri.*a2sg'),
+    (dict(methods=dict(tri='tri', lsg='lsgg')), r'methods\.lsg.*lsgg.*lsg'),
+    (dict(networks=dict(small='resnet_small_digits_tri')), r'networks\.small'),
     (dict(networks=[PARTS['networks']['small']]), 'networks'),
     *(
         (dict(networks={name: PARTS['networks']['small']}), 'networks')

@@ -134,7 +134,7 @@ def test_command_line_on_a_suite(tmp_path):
         search=dict(
             space=SPACE,
             options=SMALL,
-            method_space=dict(atan={'custom_hooks.0.policy.surrogate.alpha': dict(type='uniform', low=1.0, high=4.0)}),
+            method_space=dict(atan={'adaptation.policy.surrogate.alpha': dict(type='uniform', low=1.0, high=4.0)}),
         ),
     )
     path = tmp_path / 'suite.py'
@@ -143,7 +143,7 @@ def test_command_line_on_a_suite(tmp_path):
     assert done.returncode == 0, done.stderr
     best = json.loads((tmp_path / 'found' / 'best.json').read_text())
     assert best.keys() == {'resnet-digits-tri', 'resnet-digits-atan'}
-    assert best['resnet-digits-atan']['options'].keys() == {*SPACE, 'custom_hooks.0.policy.surrogate.alpha'}
+    assert best['resnet-digits-atan']['options'].keys() == {*SPACE, 'adaptation.policy.surrogate.alpha'}
     for name, found in best.items():
         assert f'{name} best: {found["score"]:.2f}' in done.stdout
     assert 'gauss' in run_tool(path, tmp_path, '--trials', 1, '--only', 'gauss').stderr

@@ -96,8 +96,7 @@ def test_passes_before_the_step_are_not_the_runs(tmp_path):
 
 def test_the_first_bad_layer_is_named_and_nothing_is_spoilt(tmp_path):
     message, runner = failure(tmp_path, Net(Break()))
-    assert 'iteration 3: loss is nan' in message
-    assert 'is features.4 (Break)' in message and 'finite inputs' in message
+    assert all(part in message for part in ('iteration 3', 'loss', 'nan', 'features.4', 'Break'))
     assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
     saved = torch.load(tmp_path / 'iter_2.pth', weights_only=False)['state_dict']
     assert all(torch.equal(saved[name], p) for name, p in runner.model.named_parameters())
@@ -106,12 +105,12 @@ def test_the_first_bad_layer_is_named_and_nothing_is_spoilt(tmp_path):
 
 def test_a_bad_parameter_is_named_first(tmp_path):
     message, _ = failure(tmp_path, Net(), SpoilParameter())
-    assert 'iteration 3' in message and 'The parameter features.1.weight is not finite' in message
+    assert 'iteration 3' in message and 'features.1.weight' in message and 'Break' not in message
 
 
 def test_bad_input_names_its_files(tmp_path):
     message, _ = failure(tmp_path, Net(), SpoilInput())
-    assert 'The input is not finite: image_1.png' in message
+    assert 'image_1.png' in message and 'image_0' not in message and 'image_2' not in message
 
 
 def test_a_bad_loss_of_finite_layers(tmp_path):
@@ -121,15 +120,79 @@ def test_a_bad_loss_of_finite_layers(tmp_path):
             return dict(decode=[losses['loss']], aux_loss=[losses['loss'], losses['loss'] / 0])
 
     message, _ = failure(tmp_path, Bare())
-    assert 'iteration 1: aux_loss is inf' in message and 'the model itself (Bare)' in message
+    assert all(part in message for part in ('iteration 1', 'aux_loss', 'inf', 'Bare'))
 
 
 def test_a_bad_gradient_is_caught_before_the_step(tmp_path):
     model = Net(head='gradient')
     before = {name: p.clone() for name, p in model.named_parameters()}
     message, _ = failure(tmp_path, model)
-    assert 'iteration 1: the loss is finite, but the gradient of features.0.weight is not' in message
+    assert 'iteration 1' in message and 'features.0.weight' in message
     assert all(torch.equal(before[name], p) for name, p in model.named_parameters())
+
+
+@pytest.mark.parametrize('with_files', [True, False])
+def test_bad_pixels_name_their_files_without_help_of_the_batch(tmp_path, with_files):
+    """The items of a batch follow from the sampler's position."""
+
+    class Spoilt(toy.Points):
+        if with_files:
+            samples = [(f'folder/image_{i}.png', 0) for i in range(10)]
+
+        def __getitem__(self, index):
+            item = super().__getitem__(index)
+            return {**item, 'inputs': item['inputs'] / 0 * 0} if index == 7 else item
+
+    runner = toy.runner(tmp_path, model=Net(), hooks=[NonFiniteGuard()], checkpoint=dict(interval=1))
+    loader = {**runner._train_dataloader, 'dataset': Spoilt()}
+    runner._train_dataloader = runner.build_dataloader(loader, seed=runner.seed)
+    with pytest.raises(NonFiniteError) as error:
+        runner.train()
+    assert ('folder/image_7.png' if with_files else 'item 7 ') in str(error.value)
+
+
+@pytest.mark.parametrize('key', ['lr', 'weight_decay'])
+def test_a_learning_rate_that_is_not_finite_reaches_no_weight(tmp_path, key):
+    class Spoil(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if runner.iter == 2:
+                runner.optim_wrapper.param_groups[0][key] = float('nan')
+
+    message, runner = failure(tmp_path, Net(), Spoil())
+    assert 'iteration 3' in message and key in message and 'nan' in message
+    saved = torch.load(tmp_path / 'iter_2.pth', weights_only=False)['state_dict']
+    assert all(torch.equal(saved[name], p) for name, p in runner.model.named_parameters())
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
+
+
+class SpoilState(Hook):
+    """Makes something of the run NaN after the third step, and before it is saved."""
+
+    priority = 'LOW'
+
+    def __init__(self, spoil):
+        self.spoil = spoil
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 2:
+            with torch.no_grad():
+                self.spoil(runner)
+
+
+@pytest.mark.parametrize(
+    'spoil, name',
+    [
+        (lambda r: r.model.head.weight.fill_(float('nan')), 'head.weight'),
+        (lambda r: r.model.features[1].running_var.fill_(float('inf')), 'features.1.running_var'),
+        (lambda r: r.optim_wrapper.optimizer.state[r.model.head.bias]['exp_avg'].fill_(float('nan')), 'exp_avg'),
+        (lambda r: r.optim_wrapper.param_groups[0].update(lr=float('nan')), 'lr'),
+    ],
+)
+def test_nothing_that_is_not_finite_is_saved(tmp_path, spoil, name):
+    message, _ = failure(tmp_path, Net(), SpoilState(spoil))
+    assert 'iteration 3' in message and name in message
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['iter_1.pth', 'iter_2.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == 'iter_2.pth'
 
 
 def test_large_finite_gradients_pass(tmp_path):
@@ -166,7 +229,7 @@ def test_dropout_is_repeated_as_it_was(tmp_path):
     again = Masked()
     again.rare.key = seen[1]
     message, _ = failure(tmp_path / 'b', again)
-    assert 'iteration 2' in message and 'rare (Rare)' in message
+    assert 'iteration 2' in message and 'rare' in message
 
 
 @pytest.fixture
@@ -183,5 +246,5 @@ def test_inside_a_parallel_wrapper(tmp_path, process_group):
     net = nn.SyncBatchNorm.convert_sync_batchnorm(net)
     runner = toy.runner(tmp_path, model=net, hooks=[NonFiniteGuard()])
     runner.model = MMDistributedDataParallel(net)
-    with pytest.raises(NonFiniteError, match=r'iteration 3: loss is nan.*features\.4 \(Break\)'):
+    with pytest.raises(NonFiniteError, match=r'iteration 3.*features\.4'):
         runner.train()

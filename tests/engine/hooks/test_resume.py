@@ -172,3 +172,10 @@ def test_weights_alone_are_no_state_to_resume(tmp_path):
     with pytest.raises(CheckpointError, match=r'weights.pth .*load_from'):
         toy.runner(tmp_path, resume=True, load_from=str(tmp_path / 'weights.pth')).train()
     toy.runner(tmp_path / 'new', load_from=str(tmp_path / 'weights.pth'), max_iters=1).train()
+
+
+def test_another_seed_is_named(trained):
+    runner = with_config(trained, dict(randomness=dict(seed=8)), max_iters=5, resume=True, seed=8)
+    warnings = warnings_of(runner)
+    runner.train()
+    assert runner.seed == 7 and any('randomness.seed = 8' in text and '--work-dir' in text for text in warnings)

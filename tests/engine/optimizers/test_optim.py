@@ -123,9 +123,9 @@ def test_sam_leaves_windows_that_follow_from_the_pass(policy, neuron):
 
 
 def test_sam_does_not_accumulate():
-    with pytest.raises(ConfigError, match='cannot accumulate it over 2'):
+    with pytest.raises(ConfigError, match='accumulative_counts'):
         wrap(SAMOptimWrapper, Quadratic(), accumulative_counts=2)
-    with pytest.raises(ValueError, match='rho must be positive'):
+    with pytest.raises(ValueError, match='SAMOptimWrapper: rho '):
         wrap(SAMOptimWrapper, Quadratic(), rho=0)
 
 
@@ -170,5 +170,5 @@ def test_fisher_takes_no_note_of_a_gradient_that_is_not_finite():
 def test_registered():
     assert {'SAMOptimWrapper', 'FisherOptimWrapper'} <= {*OPTIM_WRAPPERS.names()}
     for decay in (1.0, -0.1, True):
-        with pytest.raises(ConfigError, match='decay must lie in'):
+        with pytest.raises(ConfigError, match='FisherOptimWrapper: decay '):
             wrap(FisherOptimWrapper, Quadratic(), decay=decay)

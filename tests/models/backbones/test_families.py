@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from a2sg_zoo.adaptation import attach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import ILIF
-from a2sg_zoo.registry import MODELS, NEURONS
+from a2sg_zoo.registry import MODELS, NEURONS, POLICIES
 
 TRANSFORMER = dict(embed_dims=32, depth=1, num_heads=4)
 CONV = dict(embed_dims=(8, 16, 16, 24), depths=(1, 1), num_heads=4, mlp_ratio=2)
@@ -118,6 +119,16 @@ def test_samples_are_independent_unless_carried_over(carry_over):
     x = torch.rand(2, 3, 16, 16)
     together, alone = backbone(x)[0][1:], backbone(x[1:])[0]
     assert torch.allclose(together, alone) != carry_over
+
+
+@pytest.mark.parametrize('policy', ['A2SG', 'TASG', 'MPDAGL'])
+def test_no_width_for_each_time_step_where_samples_carry_over(policy):
+    config = FAMILIES['qkformer_cifar'][0]
+    policy = POLICIES.build(dict(type=policy))
+    with pytest.raises(ConfigError, match=rf'{type(policy).__name__}.*stages\.2\.0\.attn\.proj_neuron.*carry_over'):
+        attach(MODELS.build({**config, 'carry_over': True}), policy)
+    attach(MODELS.build({**config, 'carry_over': False}), policy)
+    attach(MODELS.build({**config, 'carry_over': True}), POLICIES.build(dict(type='Fixed')))
 
 
 def test_integer_neuron():

@@ -1,0 +1,270 @@
+"""The names and keys of a config, checked before anything is built."""
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.config import Config
+from torch.utils.data import DataLoader
+
+from a2sg_zoo import registry
+from a2sg_zoo.engine.parts import HOOKS, LOADERS, MEMBRANE_LOSS_KEYS, PARTS
+from a2sg_zoo.engine.signatures import import_name, keys_of
+from a2sg_zoo.errors import ConfigError
+
+_MODEL_KEYS = (
+    'model',
+    'tta_model',
+    'backbone',
+    'neck',
+    'decode_head',
+    'auxiliary_head',
+    'head',
+    'data_preprocessor',
+    'loss',
+    'membrane_loss',
+    'loss_decode',
+    'norm_cfg',
+    'act_cfg',
+    'conv_cfg',
+)
+_TRANSFORM_KEYS = ('pipeline', 'transforms')
+_REGISTRIES = {
+    **dict.fromkeys(_MODEL_KEYS, [registry.MODELS]),
+    **dict.fromkeys(_TRANSFORM_KEYS, [registry.TRANSFORMS]),
+    'neuron': [registry.NEURONS],
+    'surrogate': [registry.SURROGATES],
+    'policy': [registry.POLICIES],
+    'searcher': [registry.SEARCHERS],
+    'dataset': [registry.DATASETS],
+    'datasets': [registry.DATASETS],
+    # a dataloader's, or a loss function's sampler of pixels
+    'sampler': [registry.DATA_SAMPLERS, registry.TASK_UTILS],
+    'batch_sampler': [registry.DATA_SAMPLERS],
+    'default_hooks': [registry.HOOKS],
+    'custom_hooks': [registry.HOOKS],
+    'optimizer': [registry.OPTIMIZERS],
+    'optim_wrapper': [registry.OPTIM_WRAPPERS],
+    'optim_method': [registry.OPTIM_WRAPPERS],
+    'param_scheduler': [registry.PARAM_SCHEDULERS],
+    'val_evaluator': [registry.METRICS, registry.EVALUATOR],
+    'test_evaluator': [registry.METRICS, registry.EVALUATOR],
+    'visualizer': [registry.VISUALIZERS],
+    'vis_backends': [registry.VISBACKENDS],
+    'log_processor': [registry.LOG_PROCESSORS],
+    'init_cfg': [registry.WEIGHT_INITIALIZERS],
+    'override': [registry.WEIGHT_INITIALIZERS],
+    'model_wrapper_cfg': [registry.MODEL_WRAPPERS],
+}
+_LOOPS = ('train_cfg', 'val_cfg', 'test_cfg')
+_ANY = list({id(r): r for group in _REGISTRIES.values() for r in group}.values())
+# keys that the builder takes out before the class sees the rest
+_TAKEN_BY_BUILDER = {
+    **dict.fromkeys(('default_hooks', 'custom_hooks'), {'priority'}),
+    'norm_cfg': {'requires_grad'},
+    'init_cfg': {'override'},
+    'override': {'name'},
+    'optim_wrapper': {'constructor', 'paramwise_cfg'},
+    'param_scheduler': {'convert_to_iter_based'},
+    'plugins': {'postfix'},
+    'membrane_loss': MEMBRANE_LOSS_KEYS,
+}
+# where the builder adds no arguments of its own
+_NOTHING_ADDED = {
+    'model',
+    'backbone',
+    'neck',
+    'decode_head',
+    'auxiliary_head',
+    'surrogate',
+    'policy',
+    'searcher',
+    'dataset',
+    'datasets',
+    'custom_hooks',
+    *_TRANSFORM_KEYS,
+}
+# free-form contents, and arguments that the enclosing class completes before it builds them
+_OPAQUE = {'metainfo', 'data_prefix', 'meta', 'dcn'}
+# classes whose parts are named in a library of their own
+_SELF_CONTAINED = {'Albu'}
+_LOADER_KEYS = set(inspect.signature(DataLoader.__init__).parameters) - {'self'} | {
+    'num_batch_per_epoch',
+    'disable_subprocess_warning',
+}
+# parts without a type, and the keys that they take
+_PLAIN = dict(
+    randomness={'seed', 'diff_rank_seed', 'deterministic'},
+    env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    auto_scale_lr={'enable', 'base_batch_size'},
+    custom_imports={'imports', 'allow_failed_imports'},
+    **{name: keys_of(HOOKS[name])[0] for name in ('adaptation', 'sharding')},
+)
+_REQUIRED = dict(adaptation={'policy'}, membrane_loss={'type', 'weight'}, loss={'type'}, optim_method={'type'})
+# they are checked when they are merged or used
+_UNCHECKED = {'demo', 'search', 'neuron', 'compile'}
+
+
+def validate_config(cfg: Config, where: str | None = None) -> None:
+    """Check every name and key of a config. Nothing is built.
+
+    Args:
+        cfg: a config.
+        where: begins the message; by default the file of the config.
+
+    Raises:
+        ConfigError: the message lists each name that is not registered, each key that its class does not take, and
+            each key that is certainly missing.
+    """
+    problems = []
+    for key, value in cfg.items():
+        if key in PARTS:
+            _check_part(key, value, problems)
+        else:
+            problems.append(f'{key}: {explain_unread(cfg, key)}')
+    _check_frames(cfg, problems)
+    if cfg.get('compile') and _get(cfg, 'model', 'backbone', 'recompute'):
+        problems.append(
+            'compile: a backbone under activation checkpointing (model.backbone.recompute) cannot be compiled as a '
+            'whole; leave out one of the two'
+        )
+    raise_problems(problems, where or getattr(cfg, 'filename', None))
+
+
+def raise_problems(problems: list[str], where: str | None) -> None:
+    """Raise one ConfigError with all the problems that were found, if there are any."""
+    if problems:
+        where = f'{where}: ' if where else ''
+        if len(problems) == 1:
+            raise ConfigError(where + problems[0])
+        raise ConfigError(f'{where}{len(problems)} mistakes in the config:' + ''.join(f'\n    {p}' for p in problems))
+
+
+def explain_unread(cfg: Mapping[str, Any], key: str) -> str:
+    """What to say of a top-level key that no part of a run has: where such a key or value stands.
+
+    Args:
+        cfg: a config with that key.
+        key: the key.
+    """
+    written = '.'.join([key, *_first_leaf(cfg[key])])
+    paths = ['.'.join(path) for path in _paths({k: v for k, v in cfg.items() if k in PARTS - {'demo', 'search'}})]
+    near = get_close_matches(key, PARTS, n=1, cutoff=0.88)
+    for ending in (written, written.partition('.')[2]):
+        near = near or [path for path in paths if ending and f'.{path}'.endswith(f'.{ending}')]
+    hint = f'did you mean {" or ".join(near[:4])}?' if near else 'a name of your own begins with an underscore'
+    return f'nothing reads this key; {hint}'
+
+
+def _first_leaf(value):
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        yield str(key)
+
+
+def _paths(node, path=()):
+    """The paths of all keys in a config."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        yield (*path, str(key))
+        if isinstance(value, (dict, list, tuple)):
+            yield from _paths(value, (*path, str(key)))
+
+
+def _check_part(key, value, problems):
+    if key in _UNCHECKED:
+        return
+    accepted = _ema_keys(value) if key == 'ema' else _PLAIN.get(key)
+    if accepted is not None and isinstance(value, dict):
+        _check_keys(value, key, key, accepted, problems)
+    for name in _REQUIRED.get(key, ()):
+        if isinstance(value, dict) and name not in value:
+            problems.append(f'{key}: it needs the key {name}')
+    _walk(value, key, key, problems)
+
+
+def _ema_keys(ema):
+    """The keys of MMEngine's hook and of the average that it makes; None where they are not known."""
+    kind = ema.get('ema_type', 'ExponentialMovingAverage') if isinstance(ema, dict) else None
+    average = registry.MODELS.get(kind) if isinstance(kind, str) else None
+    accepted = keys_of(average)[0] if average is not None else None
+    return accepted and accepted - {'model'} | set(inspect.signature(HOOKS['ema']).parameters) - {'kwargs'}
+
+
+def _check_frames(cfg, problems):
+    """Event frames are the time steps: a data set that says its T must say the backbone's."""
+    steps = _get(cfg, 'model', 'backbone', 'T')
+    for name in LOADERS:
+        frames = _get(cfg, name, 'dataset', 'T')
+        if None not in (steps, frames) and frames != steps:
+            problems.append(
+                f'{name}.dataset.T: a sample has {frames} frames, but the network runs model.backbone.T = '
+                f'{steps} time steps; give both the same number'
+            )
+
+
+def _get(node, *path):
+    """What stands at a path of keys, None if nothing does."""
+    for name in path:
+        node = node.get(name) if hasattr(node, 'get') else None
+    return node
+
+
+def _walk(node, path, key, problems):
+    """Checks a part of the config; `key` is the name that decides its registry."""
+    if isinstance(node, dict):
+        if path in LOADERS:
+            _check_keys(node, path, 'a dataloader', _LOADER_KEYS, problems)
+        if 'type' in node:
+            _check(node, path, key, problems)
+            if str(node['type']) in _SELF_CONTAINED:
+                return
+        for name, value in node.items():
+            if name not in _OPAQUE:
+                # default_hooks = dict(NAME=hook, ...)
+                _walk(value, f'{path}.{name}', key if path == 'default_hooks' else name, problems)
+    elif isinstance(node, (list, tuple)):
+        for i, value in enumerate(node):
+            _walk(value, f'{path}.{i}', key, problems)
+
+
+def _check(node, path, key, problems):
+    target = node['type']
+    if isinstance(target, str):
+        registries = [registry.LOOPS] if path in _LOOPS else _REGISTRIES.get(key)
+        target = _find(target, registries or _ANY)
+        if target is None:
+            problems.append(f'{path}.type: {_unknown(node["type"], registries)}')
+    if not (inspect.isclass(target) or inspect.isfunction(target)):
+        return
+    accepted, required = keys_of(target)
+    taken = _TAKEN_BY_BUILDER.get(key, set())
+    if accepted is not None:
+        _check_keys(node, path, target.__name__, accepted | taken, problems)
+    if key in _NOTHING_ADDED:
+        problems.extend(f'{path}: {target.__name__} needs the key {name}' for name in sorted(required - node.keys()))
+
+
+def _check_keys(node, path, owner, accepted, problems):
+    for name in node:
+        if name not in accepted | {'type', '_scope_'}:
+            near = get_close_matches(name, accepted, n=1)
+            hint = f'did you mean {near[0]}?' if near else f'it takes {", ".join(sorted(accepted)) or "none"}'
+            problems.append(f'{path}.{name}: {owner} takes no such key; {hint}')
+
+
+def _find(name, registries):
+    found = import_name(name) if '.' in name else None
+    if found is not None:
+        return found
+    return next((found for r in registries if (found := r.get(name)) is not None), None)
+
+
+def _unknown(name, registries):
+    named = [r for r in registries or [] if isinstance(r, registry.Registry)]
+    if named:
+        return named[0].unknown(name)
+    kind = f'registered {registries[0].name}' if registries else 'registered name'
+    known = {known for r in registries or _ANY for known in registry.Registry.names(r)}
+    near = get_close_matches(name, known, n=3)
+    return f'{name!r} is not a {kind}' + (f'; did you mean {" or ".join(map(repr, near))}?' if near else '')

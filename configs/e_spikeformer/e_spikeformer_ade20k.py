@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/e_spikeformer_10m_lif_fpn.py',
+    '../_base_/datasets/ade20k_e_spikeformer.py',
+    '../_base_/schedules/e_spikeformer_ade20k_160k.py',
+    '../_base_/default_runtime.py',
+]

@@ -1,8 +1,0 @@
-_base_ = [
-    '_base_/models/qkformer_4_384_cifar.py',
-    '_base_/datasets/cifar100_qkformer.py',
-    '_base_/schedules/qkformer_cifar_400e.py',
-    '_base_/methods/sasg.py',
-    '_base_/default_runtime.py',
-]
-model = dict(head=dict(num_classes=100))

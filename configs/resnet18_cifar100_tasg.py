@@ -1,8 +1,0 @@
-_base_ = [
-    '_base_/models/resnet18_cifar.py',
-    '_base_/datasets/cifar100.py',
-    '_base_/schedules/cifar_sgd_300e.py',
-    '_base_/methods/tasg.py',
-    '_base_/default_runtime.py',
-]
-model = dict(head=dict(num_classes=100))

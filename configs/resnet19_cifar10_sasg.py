@@ -1,7 +1,0 @@
-_base_ = [
-    '_base_/models/resnet19_cifar.py',
-    '_base_/datasets/cifar10.py',
-    '_base_/schedules/cifar_sgd_300e.py',
-    '_base_/methods/sasg.py',
-    '_base_/default_runtime.py',
-]

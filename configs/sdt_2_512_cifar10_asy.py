@@ -1,7 +1,0 @@
-_base_ = [
-    '_base_/models/sdt_2_512_cifar.py',
-    '_base_/datasets/cifar10_sdt.py',
-    '_base_/schedules/sdt_cifar_300e.py',
-    '_base_/methods/asy.py',
-    '_base_/default_runtime.py',
-]

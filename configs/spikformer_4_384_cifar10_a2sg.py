@@ -1,7 +1,0 @@
-_base_ = [
-    '_base_/models/spikformer_4_384_cifar.py',
-    '_base_/datasets/cifar10_randaugment.py',
-    '_base_/schedules/spikformer_cifar_300e.py',
-    '_base_/methods/a2sg.py',
-    '_base_/default_runtime.py',
-]

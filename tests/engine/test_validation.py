@@ -1,0 +1,137 @@
+"""Mistakes in the names and keys of a config are found before anything is built, and nothing else is."""
+
+from pathlib import Path
+
+import mmseg
+import pytest
+from mmengine.config import Config
+
+from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.engine.config_names import shipped_configs
+from a2sg_zoo.engine.validation import validate_config
+from a2sg_zoo.errors import ConfigError
+
+OURS = Path(__file__).parents[2] / 'configs' / 'spikformer_ade20k_a2sg.py'
+THEIRS = Path(mmseg.__file__).parent / '.mim' / 'configs'
+
+
+def problems(options):
+    with pytest.raises(ConfigError) as error:
+        load_config(OURS, options)
+    return str(error.value)
+
+
+# no false alarms
+
+
+@pytest.mark.parametrize('name', shipped_configs())
+@pytest.mark.parametrize('demo', [False, True])
+def test_our_configs_pass(name, demo):
+    load_config(name, demo=demo)
+
+
+@pytest.mark.skipif(not THEIRS.is_dir(), reason='this MMSegmentation comes without configs')
+@pytest.mark.parametrize(
+    'family',
+    [
+        'fcn',
+        'sem_fpn',
+        'segformer',
+        'upernet',
+        'deeplabv3',
+        'deeplabv3plus',
+        'ocrnet',
+        'pidnet',
+        'point_rend',
+        'knet',
+        'unet',
+        'vpd',
+        'beit',
+        'bisenetv1',
+    ],
+)
+def test_configs_of_mmsegmentation_pass(family):
+    paths = sorted((THEIRS / family).glob('*.py'))
+    for path in paths[:: max(1, len(paths) // 4)]:
+        load_config(path)
+
+
+# mistakes
+
+
+@pytest.mark.parametrize(
+    'key, value, hint',
+    [
+        ('model.backbone.type', 'Spikfrmer', 'Spikformer'),
+        ('model.backbone.neuron.tauu', 3.0, 'tau'),
+        ('model.backbone.neuron.surrogate', dict(type='TRI', betaa=1), 'surrogate.betaa'),
+        ('model.backbone.neuron.type', 'MODELS', 'neuron'),
+        ('model.decode_head.loss_decode.loss_wight', 1, 'loss_weight'),
+        ('model.decode_head.norm_cfg.epps', 1, ''),
+        ('model.decode_head.init_cfg', dict(type='Pretraind', checkpoint='x'), 'Pretraind'),
+        ('adaptation.policy.type', 'A2SGG', 'A2SG'),
+        ('adaptation.polcy', dict(), 'policy'),
+        ('adaptation.log_intervall', 1, 'log_interval'),
+        ('membrane_loss', dict(type='IMLoss', weight=1, grwth='linear'), 'membrane_loss.grwth'),
+        ('membrane_loss', dict(type='IMLos', weight=1), 'IMLoss'),
+        ('membrane_loss', dict(type='IMLoss'), 'weight'),
+        ('membrane_loss', dict(weight=1), 'type'),
+        ('optim_method', dict(type='SAMOptimWraper'), 'SAMOptimWrapper'),
+        ('optim_method', dict(type='SAMOptimWrapper', roh=1), 'rho'),
+        ('sharding', dict(unit=[]), 'units'),
+        ('ema', dict(momentm=0.1), 'momentum'),
+        ('neuron.tauu', 1, 'model.backbone.neuron.tauu'),
+        ('randomness.sed', 1, 'seed'),
+        ('env_cfg.cudnn_benchmrk', True, 'cudnn_benchmark'),
+        ('auto_scale_lr', dict(enabled=True), 'enable'),
+        ('default_hooks.guard.limit', 1, 'NonFiniteGuard'),
+        ('optim_wrapper.clip_gradd', 1, 'clip_grad'),
+        ('optim_wrapper.optimizer.lrr', 1, 'lr'),
+        ('param_scheduler.0.strt', 1, 'LinearLR'),
+        ('train_cfg.max_iter', 1, 'max_iters'),
+        ('train_dataloader.batch_sise', 1, 'batch_size'),
+        ('train_dataloader.sampler.shufle', 1, 'shuffle'),
+        ('train_dataloader.dataset.pipeline.0.x', 1, 'LoadImage'),
+        ('val_evaluator.iou_metric', 1, 'iou_metrics'),
+        ('visualizer.vis_backends.0.type', 'LocalBackend', 'LocalBackend'),
+        ('train_dataloder.batch_size', 1, 'train_dataloader'),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(key, value, hint):
+    message = problems({key: value})
+    assert (key in message or key.partition('.')[0] in message) and hint in message and str(OURS) in message
+
+
+def test_a_misspelt_part_of_the_run():
+    cfg = load_config(OURS)
+    cfg.train_dataloder = cfg.pop('train_dataloader')
+    with pytest.raises(ConfigError, match='train_dataloder.*train_dataloader'):
+        validate_config(cfg)
+
+
+def test_a_missing_argument():
+    cfg = Config(
+        dict(
+            model=dict(
+                type='EncoderDecoder',
+                decode_head=dict(type='FPNHead', in_channels=[1], channels=1, in_index=[0], num_classes=2),
+            )
+        )
+    )
+    with pytest.raises(ConfigError, match=r'(?s)model: .*backbone.*model\.decode_head: .*feature_strides'):
+        validate_config(cfg)
+
+
+def test_all_mistakes_are_listed_at_once():
+    message = problems({'model.backbone.tt': 1, 'optim_wrapper.optimizer.lrr': 1, 'train_cfg.max_iter': 1})
+    for key in ('3', str(OURS), 'model.backbone.tt', 'optim_wrapper.optimizer.lrr', 'train_cfg.max_iter'):
+        assert key in message
+
+
+@pytest.mark.parametrize('compiled', [True, dict(mode='default')], ids=['true', 'options'])
+def test_activation_checkpointing_is_not_compiled(compiled):
+    both = {'compile': compiled, 'model.backbone.recompute': True}
+    message = problems(both)
+    assert 'compile' in message and 'model.backbone.recompute' in message
+    for key in both:
+        load_config(OURS, {**both, key: False})
