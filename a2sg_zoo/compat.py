@@ -7,7 +7,7 @@ which moves one of these names is reported by the name of the function here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ def leave_uncompiled(function: _Function) -> _Function:
     `torch.compiler.disable` does the same and is public, but as a decorator it loads the compiler (about a second)
     when the module is imported. torch's own modules use this lazy form of it for the same reason.
     """
-    return torch._disable_dynamo(function)
+    return cast(_Function, torch._disable_dynamo(function))
 
 
 def backward_in_progress() -> int:

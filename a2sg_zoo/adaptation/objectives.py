@@ -115,7 +115,7 @@ class MomentObjective(Objective):
             scalars = [c * d, c * c, d * d]
         bins = _bins(z, grid)
         self.sums, self.scalars = self._reduce(bins, rows, scalars)
-        self._values = None
+        self._values: list[float] | None = None
 
     def _reduce(self, bins, rows, scalars):
         K = len(self.grid)

@@ -20,6 +20,7 @@ The methods of other groups are in `a2sg_zoo.adaptation.baselines`.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -128,7 +129,7 @@ class AdaptivePolicy(Policy):
         self.min_inside = number('min_inside', min_inside, name, 0, 1, below_high=True)
         self.searching = False
         self.searches = dict(spatial=0, temporal=0)
-        self.on_bound = dict(spatial=0, temporal=0)
+        self.on_bound: dict[str, int | Tensor] = dict(spatial=0, temporal=0)
         self._inside: dict[tuple[Neuron, int], tuple[Tensor, Tensor]] = {}
         self._searched = 0
         self._warned = False
@@ -157,7 +158,8 @@ class AdaptivePolicy(Policy):
             return in_force if last else later
         shape = self.searched if last else self.surrogate
         by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not last)
-        objective = (MomentObjective if by_moments else DirectObjective)(
+        kind_of_objective: Any = MomentObjective if by_moments else DirectObjective
+        objective = kind_of_objective(
             shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free, self.min_inside
         )
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))

@@ -94,7 +94,8 @@ class TPESearcher(Searcher):
         best = min(seen, key=seen.get)
         device = objective.grid.device
         # filled on the device, because a copy would wait for it once more
-        return tuple(torch.full((), x, device=device) for x in (best, bool(np.isfinite(seen[best]))))
+        found = bool(np.isfinite(seen[best]))
+        return torch.full((), best, device=device), torch.full((), found, device=device)
 
 
 def _estimators():

@@ -89,7 +89,7 @@ class Inferencer(BaseInferencer):
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f'batch_size must be a positive integer, got {batch_size!r}')
         sources = picture_list(inputs)
-        self._targets = repeat(None)
+        self._targets: Iterator[Path | None] = repeat(None)
         if out_dir is not None:
             self._targets = iter(result_paths(sources, check_output_folder(out_dir, _TOOL), self.endings, _TOOL))
         self._keep_going, self._errors = keep_going, []

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.request import url2pathname
 
 import numpy as np
@@ -61,21 +61,22 @@ def picture_list(inputs: Source | Sequence[Source]) -> list[Source]:
     """
     if isinstance(inputs, (list, tuple)):
         return [source for item in inputs for source in picture_list(item)]
-    path = local_path(inputs)
+    single: Any = inputs
+    path = local_path(single)
     try:
         if path is None or not path.is_dir():
-            return [inputs]
+            return [single]
         found = sorted(inner for inner in path.iterdir() if is_picture(inner) and not inner.name.startswith('.'))
     except OSError as error:
         raise DataError(f'{inputs} cannot be read: {error.strerror}') from error
     except ValueError:  # a name that no file can have, which is an error for one picture and not for all
-        return [inputs]
+        return [single]
     if not found:
         raise DataError(f'folder {inputs} holds no picture NAME{"|".join(SUFFIXES)}')
-    return found
+    return [*found]
 
 
-def local_path(source: Source) -> Path | None:
+def local_path(source: Any) -> Path | None:
     """The path of a picture or folder on a disk; None for anything else."""
     if not isinstance(source, (str, Path)) or str(source).lower().startswith(_WEB):
         return None

@@ -10,6 +10,7 @@ trials. Run the same command again to continue an interrupted search.
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any
                     description[key] = {**description.get(key, {}), **description.pop(more, {}).get(name, {})}
                 yield (
                     f'{network}-{dataset}-{method}',
-                    lambda options, names=(network, dataset, method): compose(suite, *names, options),
+                    partial(compose, suite, network, dataset, method),
                     description,
                     suite.timeout,
                 )

@@ -153,7 +153,7 @@ def classes_of_training(data_root: str | os.PathLike, owner: str) -> list[str]:
     )
 
 
-def _entries(folder: str | os.PathLike) -> list[os.DirEntry]:
+def _entries(folder: str | os.PathLike[str]) -> list[os.DirEntry]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)

@@ -69,7 +69,7 @@ MMENGINE_PARTS = set(inspect.signature(Runner.__init__).parameters) - {'self', '
 PARTS = OWN_PARTS | MMENGINE_PARTS
 
 
-def complete(cfg: Config, given: set[str] = frozenset()) -> None:
+def complete(cfg: Config, given: frozenset[str] | set[str] = frozenset()) -> None:
     """Put the parts that the network, the data and the optimiser take into their places, in `cfg` itself.
 
     Args:

@@ -138,6 +138,7 @@ def find_checkpoint(work_dir: str | os.PathLike, which: str) -> str:
     Raises:
         CheckpointError: there is none.
     """
+    found: Path | str | None
     if which == 'best':
         found = max(Path(work_dir).glob('best_*.pth'), key=lambda path: (_step_of(path), path.name), default=None)
     else:

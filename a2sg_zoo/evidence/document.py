@@ -103,9 +103,9 @@ def write_document(
                 if stem in figures:
                     parts.append(pictures.add(f'{_stem(name)}_{stem}', figures[stem], f'{stem}, {name}'))
         parts += _more(topic, groups, theorems, growths, pictures)
-    what, figures = shown
+    what, pictured = shown
     parts += ['## One network', what]
-    parts += [pictures.add(f'one_{stem}', figure, stem) for stem, figure in figures.items()]
+    parts += [pictures.add(f'one_{stem}', figure, stem) for stem, figure in pictured.items()]
     parts += ['## How exact the measures are', EXACT]
     parts += [text for title, rows in exact for text in (f'**{title}**', table(rows))]
     remarks = notes(list(groups.values()), failed)

@@ -132,13 +132,14 @@ def lines() -> Iterator[str]:
     yield 'space, and share of choices that are as good as the widths within one grid step of the best'
     yield f'    {"":34s}{"spatial":>28s}{"temporal":>28s}'
     yield f'    {"":34s}' + f'{"median":>9s}{"largest":>9s}{"in step":>10s}' * 2
-    for name, kwargs in {
+    settings: dict[str, dict[str, Any]] = {
         'exact, all elements': dict(searcher=dict(type='ExactSearcher'), sample=None),
         'exact, sample of 65,536': dict(searcher=dict(type='ExactSearcher')),
         'exact, sample of 8,192': dict(searcher=dict(type='ExactSearcher'), sample=8192),
         'TPE of 16 trials, all elements': dict(searcher=dict(type='TPESearcher', trials=16), sample=None),
         'TPE of 16 trials, sample of 65,536': dict(searcher=dict(type='TPESearcher', trials=16)),
-    }.items():
+    }
+    for name, kwargs in settings.items():
         gaps = map(torch.tensor, search_gaps(**kwargs).values())
         yield (
             f'    {name:34s}'

@@ -286,7 +286,7 @@ def _load_from_http(url: str, map_location: Any = None) -> Checkpoint:
             f'checkpoint {shown}: {path} cannot be reached: {error.strerror or error}; set A2SG_HOME to a folder that '
             'you may write'
         ) from error
-    return _in_layout_of_mmengine(contents, path)
+    return _in_layout_of_mmengine(contents, str(path))
 
 
 def _load_from_elsewhere(path: str, map_location: Any = None) -> Checkpoint:

@@ -153,7 +153,7 @@ def _require_small(path: str, key: Any, value: Any, where: str) -> None:
         raise CheckpointError(f'{where}: its config has a larger {path} than the {most:,} that are accepted')
 
 
-def _flat(value: Any) -> Sequence:
+def _flat(value: Any) -> list[Any]:
     """The numbers of a number, of a list, and of a list of lists."""
     if not isinstance(value, (list, tuple)):
         return [value]

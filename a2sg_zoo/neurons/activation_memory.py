@@ -23,7 +23,7 @@ _tables = []
 class _Source(NamedTuple):
     storage: StorageWeakRef
     version: int
-    offset: int
+    offset: int | torch.SymInt
     u: Tensor
     v_threshold: float
 

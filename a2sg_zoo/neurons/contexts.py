@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -67,7 +68,7 @@ def recorded_gradients(model: nn.Module, record: Callable[[str, Tensor, Tensor],
     neurons = named_neurons(model)
     before = {neuron: neuron.watcher for neuron in neurons.values()}
     for name, neuron in neurons.items():
-        neuron.watcher = lambda u, delta, name=name: record(name, u, delta)
+        neuron.watcher = partial(record, name)
     try:
         yield
     finally:

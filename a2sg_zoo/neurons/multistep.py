@@ -73,8 +73,9 @@ class LayerGradients:
 
     def sampled(self, runs: Tensor, length: int) -> 'LayerGradients':
         """The same for some of the N elements: runs of `length` neighbours in memory. runs: their indices, (n,)."""
-        chosen = (None if x is None else sampled_runs(x, runs, length) for x in (self.u, self.grad_s, self.grad_u))
-        return LayerGradients(*chosen, self.rate, self.dynamics)
+        u, grad_s = sampled_runs(self.u, runs, length), sampled_runs(self.grad_s, runs, length)
+        grad_u = None if self.grad_u is None else sampled_runs(self.grad_u, runs, length)
+        return LayerGradients(u, grad_s, grad_u, self.rate, self.dynamics)
 
     def scan(self, shape: Callable[[int, LocalGradient], Tensor]) -> list[Tensor]:
         """Goes from t = T - 1 down to 0 with `shape(t, LocalGradient)`, which answers with f(z; beta[t]).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,6 +52,11 @@ class Neuron(nn.Module):
     """
 
     decay_input = False
+    beta: Tensor
+    order: int
+    policy_target: Tensor
+    time_steps: int | None
+    watcher: Callable[[Tensor, Tensor], None] | None
 
     def __init__(
         self,

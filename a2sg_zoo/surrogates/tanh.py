@@ -50,6 +50,6 @@ class DspikeShape(Surrogate):
         super().__init__(2 * self.v_threshold / positive('b', b, self))
 
     def __call__(self, z: Tensor, beta: float | Tensor) -> Tensor:
-        tanh = torch.tanh if isinstance(beta, Tensor) else math.tanh
-        peak = 0.5 / (beta * tanh(self.v_threshold / beta))
+        ratio = self.v_threshold / beta
+        peak = 0.5 / (beta * (torch.tanh(ratio) if isinstance(ratio, Tensor) else math.tanh(ratio)))
         return (1 - torch.tanh(z / beta).square()) * peak * (z.detach().abs() <= self.v_threshold)

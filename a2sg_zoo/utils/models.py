@@ -1,9 +1,11 @@
 """Networks inside the wrappers of data-parallel training."""
 
+from typing import Any
+
 from torch import nn
 
 
-def unwrap_model(model: nn.Module) -> nn.Module:
+def unwrap_model(model: nn.Module) -> Any:
     """Return the network itself.
 
     Args:

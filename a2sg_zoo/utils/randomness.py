@@ -44,7 +44,7 @@ def set_random_state(state: RandomState) -> None:
     True
     """
     torch.set_rng_state(state.cpu)
-    if state.cuda is not None:
+    if state.cuda is not None and state.device is not None:
         torch.cuda.set_rng_state(state.cuda, state.device)
 
 

@@ -21,8 +21,8 @@ from a2sg_zoo.utils.palette import BLUE, VERMILION
 
 # stands for the page's colour of text until the SVG is written
 _INK = '#010203'
-_INKED = ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color')
-_LOOK = {
+_INKED: tuple[Any, ...] = ('text.color', 'axes.labelcolor', 'axes.edgecolor', 'xtick.color', 'ytick.color')
+_LOOK: dict[Any, Any] = {
     'font.size': 8,
     'font.family': 'sans-serif',
     'font.sans-serif': ['DejaVu Sans', 'Arial'],
@@ -220,7 +220,7 @@ def _panel_height(layers: Sequence[str]) -> float:
 
 def _width_grid(runs: Mapping[int, Any]) -> tuple[list[str], list[float], list[np.ndarray]] | None:
     """(layers, iterations, [width (layer, iteration) of each time step]), means over seeds; None if no width moves."""
-    curves = [_curve(run, 'beta') or {} for run in runs.values()]
+    curves: list[Any] = [_curve(run, 'beta') or {} for run in runs.values()]
     layers = [name for name in next(iter(curves), {}) if all(c.get(name) for c in curves)]
     if len({beta for c in curves for name in layers for _, betas in c[name] for beta in betas}) < 2:
         return None

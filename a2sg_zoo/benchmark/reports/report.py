@@ -171,7 +171,10 @@ def _table(
             cell = cells.get(run_name(network, dataset, method, seed), 'no result')
             if isinstance(cell, dict) and not is_finite(cell['metrics'].get(metric)):
                 cell = f'finished without a finite {metric}'
-            (sound if isinstance(cell, dict) else gaps)[method][seed] = cell
+            if isinstance(cell, dict):
+                sound[method][seed] = cell
+            else:
+                gaps[method][seed] = cell
     values = {method: {s: float(r['metrics'][metric]) for s, r in runs.items()} for method, runs in sound.items()}
     comparisons = {m: compare(values[m], values[reference]) for m in axes['method'] if m != reference}
     t_holm = holm({m: c.t_p for m, c in comparisons.items()})

@@ -47,8 +47,8 @@ class Row(NamedTuple):
     against: str
     ratio: float
     reach: float | None
-    medians: dict[str, float]
-    runs: dict[str, Sequence[float]] = {}
+    medians: Mapping[str, float]
+    runs: Mapping[str, Sequence[float]] = {}
 
 
 def neuron_rows(setting: Setting) -> list[Row]:
@@ -66,7 +66,7 @@ def neuron_rows(setting: Setting) -> list[Row]:
         with step_by_step():
             run(layer)
 
-    actions = {
+    actions: dict[str, Any] = {
         'ours': partial(run, layer),
         'ours, not compiled': not_compiled,
         'moving 6 tensors': lambda: targets.copy_(sources),

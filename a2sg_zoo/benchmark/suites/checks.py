@@ -126,7 +126,8 @@ def _check_names(content: Mapping[str, Any], path: Path) -> None:
     seeds = content['seeds']
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f'{path}: seeds: {seeds} has a seed twice, which would give two runs one name')
-    longest = run_name(*(max(content[axis], key=lambda name: len(name.encode())) for axis in AXES), max(seeds))
+    network, dataset, method = (max(content[axis], key=lambda name: len(name.encode())) for axis in AXES)
+    longest = run_name(network, dataset, method, max(seeds))
     if len(longest.encode()) > _LONGEST_NAME:
         raise ConfigError(f'{path}: the name of a run, {longest[:60]}..., is too long for a file; shorten its parts')
 

@@ -173,8 +173,8 @@ def slurm(
                 handle, job = entry
                 if handle.done():
                     submitted.remove(entry)
-                    error = handle.exception()
-                    yield job, '' if error is None else _last_words(error)
+                    failure = handle.exception()
+                    yield job, '' if failure is None else _last_words(failure)
             time.sleep(0.2)
     finally:
         for handle, _ in submitted:
@@ -189,8 +189,7 @@ def _last_words(error: Exception) -> str:
 
 def _remote(execute: _Execute, job: Job, timeout: float) -> str:
     """Run a job in a child of a Ray worker, so that a job that hangs can be killed."""
-    for _, reason in local([job], execute, timeout=timeout):
-        return reason
+    return next(reason for _, reason in local([job], execute, timeout=timeout))
 
 
 LAUNCHERS: dict[str, Callable[..., _Ended]] = dict(local=local, ray=ray, slurm=slurm)

@@ -11,7 +11,7 @@ from a2sg_zoo.hub.files import finite_json, write_atomically
 
 FORMAT = 2
 # what every result has, and of which type
-_TYPES = {
+_TYPES: dict[str, Any] = {
     'network': str,
     'dataset': str,
     'method': str,
@@ -24,7 +24,7 @@ _TYPES = {
     'curves': dict,
 }
 # what a result may lack
-_OPTIONAL_TYPES = {'versions': dict, 'activity': (dict, type(None)), 'suite': str}
+_OPTIONAL_TYPES: dict[str, Any] = {'versions': dict, 'activity': (dict, type(None)), 'suite': str}
 # the key that says which version of the code made a result, in each format
 _VERSION_KEYS = {1: 'code', FORMAT: 'version'}
 

@@ -76,7 +76,7 @@ def read_suite(path: str | os.PathLike) -> Suite:
     Raises:
         ConfigError: the file has a mistake; the message names the file and the key.
     """
-    path, _ = find_config(path)
+    path, _ = find_config(Path(path))
     content = Config(read_config(path).values).to_dict()
     if isinstance(content.get('methods'), (list, tuple)):
         content['methods'] = _named_methods(content['methods'], path)

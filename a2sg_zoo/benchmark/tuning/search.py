@@ -170,7 +170,7 @@ class Search:
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # it reports every study as new
         try:
-            study = optuna.create_study(sampler=sampler, direction=f'{self.mode}imize')
+            study = optuna.create_study(sampler=sampler, direction='maximize' if self.mode == 'max' else 'minimize')
         finally:
             optuna.logging.set_verbosity(before)
         study.add_trials(self._trials)

@@ -93,7 +93,7 @@ def _check_same(folder: Path, has_trials: bool, identity: dict[str, Any]) -> Non
 
 def _job(cfg: Config, number: int, seed: int, folder: Path) -> Job:
     cfg.setdefault('randomness', {})['seed'] = seed
-    names = dict(network='trial', dataset=f'{number:04d}', method='search', seed=seed)
+    names: dict[str, Any] = dict(network='trial', dataset=f'{number:04d}', method='search', seed=seed)
     work_dir = folder / 'work' / run_name(**names)
     shutil.rmtree(work_dir, ignore_errors=True)  # of a trial that was interrupted
     config = folder / 'configs' / f'{work_dir.name}.py'

@@ -106,7 +106,9 @@ class AtomicCheckpointHook(Hook):
         if not runner.iter:
             return
         # all processes do what the first one sees
-        found = [self._find_best(), self._evaluation_is_missing(runner)] if is_main_process() else [None, None]
+        found: list[Any] = [None, None]
+        if is_main_process():
+            found = [self._find_best(), self._evaluation_is_missing(runner)]
         broadcast_object_list(found)
         self._best, missing = found
         if missing:

@@ -28,7 +28,8 @@ class ProgressHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Begins to watch the first step."""
         self._seconds: deque[float] = deque(maxlen=_STEPS)
-        self._first, self._timer = True, None
+        self._first = True
+        self._timer: Timer | None = None
         if runner.iter >= runner.max_iters:
             runner.logger.info(
                 f'The run is complete: {runner.iter} of {runner.max_iters} iterations. To train longer, set '

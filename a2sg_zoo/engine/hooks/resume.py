@@ -36,7 +36,7 @@ class ResumeHook(Hook):
 
     def __init__(self) -> None:
         self._meta: Mapping | None = None
-        self._path = None
+        self._path = 'of this run'
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Checks a checkpoint before anything of it is used."""

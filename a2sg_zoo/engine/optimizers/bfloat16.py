@@ -60,7 +60,8 @@ class BFloat16OptimWrapper(OptimWrapper):
                 f"BFloat16OptimWrapper: enabled must be True or 'auto', got {enabled!r}; for float32, set "
                 'optim_wrapper.type=OptimWrapper'
             )
-        self.enabled, self.precision = enabled, None
+        self.enabled = enabled
+        self.precision: str | None = None
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
