@@ -14,7 +14,7 @@ The way of a width, from the training loop to the kernel:
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,52 @@ from a2sg_zoo.adaptation.observables import (
     temporal_gradient_consistency,
 )
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient, Neuron
+from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
+
+
+class Layer(Protocol):
+    """What a policy knows of a layer of neurons: a `Neuron`, or a `ForeignLayer` of another library.
+
+    Attributes:
+        beta: the widths in force, in the unit of the membrane potential; (T,), or (1,).
+        surrogate: the shape f(z; beta) that acts in the backward pass.
+        policy: the `Policy` that adapts the widths, or None.
+        policy_target: what a policy keeps with the layer by this name, see `keep`.
+        order: index of the layer in its network.
+        time_steps_vary: whether calls differ in their number of time steps.
+    """
+
+    beta: Tensor
+    surrogate: Surrogate
+    policy: Policy | None
+    policy_target: Tensor
+    order: int
+    time_steps_vary: bool
+
+    @property
+    def v_threshold(self) -> float:
+        """Membrane potential at which a neuron fires."""
+
+    @property
+    def rate(self) -> float | Tensor:
+        """The leak rate r = 1 / tau."""
+
+    @property
+    def decay_input(self) -> bool:
+        """Whether the input is averaged."""
+
+    @property
+    def bypasses_controller(self) -> bool:
+        """Whether the layer may compute its spikes without a controller."""
+
+    def set_widths(self, widths: float | Tensor) -> None:
+        """Stores the widths to use from now on."""
+
+    def keep(self, name: str, value: Tensor) -> None:
+        """Keeps a tensor of a policy with the layer; the name begins with 'policy_'."""
 
 
 class Policy:
@@ -56,15 +98,15 @@ class Policy:
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
         self.searching = self.adapts
         self.observing = False
-        self.records: dict[Neuron, dict[str, Tensor]] = {}
-        self.layers: dict[Neuron, str] = {}
-        self._asked: set[Neuron] | None = None
+        self.records: dict[Layer, dict[str, Tensor]] = {}
+        self.layers: dict[Layer, str] = {}
+        self._asked: set[Layer] | None = None
         self._begun = False
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({self.surrogate})'
 
-    def enlist(self, neurons: dict[str, Neuron]) -> None:
+    def enlist(self, neurons: dict[str, Layer]) -> None:
         """Notes which neurons the policy works on, {name: neuron}; `attach` calls it.
 
         Raises:
@@ -80,7 +122,7 @@ class Policy:
         self.layers = {neuron: name for name, neuron in neurons.items()}
         self._asked = set()
 
-    def adopt(self, neuron: Neuron) -> None:
+    def adopt(self, neuron: Layer) -> None:
         """Gives a neuron its surrogate, its initial widths, and whatever else the policy needs; `attach` calls it."""
         neuron.surrogate = self.surrogate
         neuron.set_widths(self.surrogate.beta)
@@ -146,11 +188,11 @@ class Policy:
         """Whether the backward passes of this iteration ask this policy; if not, widths stand still."""
         return self.observing or self.searching
 
-    def controller(self, neuron: Neuron) -> PolicyController:
+    def controller(self, neuron: Layer) -> PolicyController:
         """The controller for one backward pass of a neuron."""
         return PolicyController(self, neuron)
 
-    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+    def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         """The width of one layer at one time step. It stores nothing.
 
         A backward pass calls it in iterations where `searching` is true, from the last time step to the first.
@@ -174,7 +216,7 @@ class Policy:
         """
         return None
 
-    def after(self, neuron: Neuron, u: Tensor) -> Tensor | None:
+    def after(self, neuron: Layer, u: Tensor) -> Tensor | None:
         """Called at the end of a layer's backward pass in iterations where `searching` is true.
 
         Args:
@@ -186,7 +228,7 @@ class Policy:
         """
         return None
 
-    def observe(self, neuron: Neuron, u: Tensor, delta: Tensor) -> None:
+    def observe(self, neuron: Layer, u: Tensor, delta: Tensor) -> None:
         """Takes the statistics of one layer into `records`. u, delta: (T, N)."""
         T = len(delta)
         tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
@@ -226,7 +268,7 @@ class Policy:
                 'spike function that its adapter names), or give the network another neuron'
             )
 
-    def note_asked(self, neuron: Neuron) -> None:
+    def note_asked(self, neuron: Layer) -> None:
         """Notes that a backward pass of this neuron asked the policy."""
         if self._asked is not None:
             self._asked.add(neuron)
@@ -240,7 +282,7 @@ class PolicyController(Controller):
         neuron: the layer.
     """
 
-    def __init__(self, policy: Policy, neuron: Neuron) -> None:
+    def __init__(self, policy: Policy, neuron: Layer) -> None:
         self.policy, self.neuron, self.surrogate = policy, neuron, neuron.surrogate
         self.observing = policy.observing
         # a later forward pass may begin another iteration before this backward pass runs

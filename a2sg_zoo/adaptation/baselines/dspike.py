@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.base import Policy
+from a2sg_zoo.adaptation.base import Layer, Policy
 from a2sg_zoo.adaptation.objectives import summed_over_processes
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import Neuron, hold_widths, named_neurons
@@ -73,7 +73,7 @@ class Dspike(Policy):
     def __repr__(self) -> str:
         return f'Dspike(b={self.b}, step={self.step}, interval={self.interval})'
 
-    def adopt(self, neuron: Neuron) -> None:
+    def adopt(self, neuron: Layer) -> None:
         if not isinstance(neuron, Neuron):
             raise ConfigError(
                 f'Dspike runs the loss of a network of MMEngine again, and takes only neurons of this package, but '

@@ -71,10 +71,9 @@ class Trace:
         z, g, c = wide(z), wide(g), None if c is None else wide(c)
         width = layer.width_at(t, self.T)
         if controller.searches:
-            through_time = (None, None)
+            gradient = LocalGradient(z, g)
             if t < self.T - 1:
-                through_time = (torch.zeros_like(g) if x is None else x for x in (c, self._delta))
-            gradient = LocalGradient(z, g, *through_time)
+                gradient = LocalGradient(z, g, *(torch.zeros_like(g) if x is None else x for x in (c, self._delta)))
             runs = controller.policy.runs(z.numel(), z.device)
             width = controller.width(t, gradient if runs is None else gradient.sampled(*runs))
             self._finite = self._finite & g.sum(dtype=torch.float32).isfinite()

@@ -32,6 +32,9 @@ class ForeignLayer:
         v_threshold: the threshold when the network was attached to; the mean if there are several.
     """
 
+    time_steps_vary = False
+    policy_target: Tensor
+
     def __init__(self, name: str, module: nn.Module, adapter: Adapter) -> None:
         self.name, self.module, self.adapter = name, module, adapter
         self.surrogate: Surrogate = TRI()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -45,19 +46,19 @@ class _Step:
 class Cell(Adapter):
     """LIF with synaptic current (feed-forward and recurrent, with and without time), LIF without it, IAF."""
 
-    def refuse(self, module: nn.Module) -> str | None:
+    def refuse(self, module: Any) -> str | None:
         if getattr(module.p, 'method', None) == 'adjoint':
             return "the method 'adjoint' has no potential that autograd knows; take 'super'"
         return None
 
-    def threshold(self, module: nn.Module) -> float | Tensor:
+    def threshold(self, module: Any) -> float | Tensor:
         return module.p.v_th
 
     def continues(self, module: nn.Module, args: tuple) -> bool | None:
         # without a state, it may be given by keyword
         return requires_grad(*args[1]) if len(args) > 1 and args[1] is not None else None
 
-    def install(self, module: nn.Module, wrap: Callable[[Callable[[Tensor], Tensor]], Callable]) -> Callable[[], None]:
+    def install(self, module: Any, wrap: Callable[[Callable[[Tensor], Tensor]], Callable]) -> Callable[[], None]:
         own = module.activation
         threshold = getattr(own, '__globals__', {}).get('threshold')
         if threshold is None:

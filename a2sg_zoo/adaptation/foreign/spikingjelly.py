@@ -6,6 +6,8 @@ requested for them, SpikingJelly itself raises an error.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.foreign.adapter import Adapter, adapter, requires_grad
@@ -35,7 +37,7 @@ class Node(Adapter):
             return 'an explicit neuron precision runs in a Triton kernel, which hides the surrogate from autograd'
         return None
 
-    def continues(self, module: nn.Module, args: tuple) -> bool:
+    def continues(self, module: Any, args: tuple) -> bool:
         return requires_grad(*module.memories())
 
 
@@ -43,7 +45,7 @@ class Node(Adapter):
 class ParametricLIF(Node):
     """The LIF node that learns its time constant."""
 
-    def leak(self, module: nn.Module) -> tuple[Tensor, bool]:
+    def leak(self, module: Any) -> tuple[Tensor, bool]:
         return module.w.sigmoid(), module.decay_input
 
 
@@ -51,7 +53,7 @@ class ParametricLIF(Node):
 class GatedLIF(Node):
     """The gated LIF node; its threshold is learned, one a channel, as a sigmoid."""
 
-    def threshold(self, module: nn.Module) -> Tensor:
+    def threshold(self, module: Any) -> Tensor:
         return module.v_threshold.view(1, -1, 1, 1).sigmoid()
 
 
