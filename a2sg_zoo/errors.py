@@ -1,8 +1,6 @@
 """Errors that are meant to be read by a person."""
 
-import re
 import unicodedata
-from pathlib import Path
 
 # characters that change the order of the text around them
 _BIDIRECTIONAL = frozenset('\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069')
@@ -29,7 +27,7 @@ class CheckpointError(A2SGError):
 
 
 class NonFiniteError(A2SGError, ArithmeticError):
-    """Training met NaN or infinity."""
+    """Training, or the answer of a network, met NaN or infinity."""
 
 
 class MachineError(A2SGError):
@@ -56,8 +54,3 @@ def printable(text: object, keep: str = '') -> str:
         else c.encode('unicode_escape').decode()
         for c in str(text)
     )
-
-
-def with_commands_of_here(text):
-    """The text, with `python tools/NAME.py` where the working folder is a checkout's, and `a2sg-zoo NAME` elsewhere."""
-    return text if Path('tools').is_dir() else re.sub(r'python tools/(\w+)\.py', r'a2sg-zoo \1', text)

@@ -24,7 +24,7 @@ with contextlib.redirect_stdout(None):  # it prints that an optional package is 
 IGNORED = 255
 
 _HOW_TO_GET = """Get the data set (1 GB) with
-    python tools/download_dataset.py ade20k
+    a2sg-zoo download_dataset ade20k
 or say where it lies: set the environment variable ADE20K_ROOT, or pass --cfg-options data_root=PATH, to the folder
 that holds images/ and annotations/. To try things without it, pass --demo: that takes the embedded miniature set."""
 

@@ -112,7 +112,7 @@ class CIFAR(ImagesInMemory):
 
     def _how_to_get(self, num_classes):
         return f"""Get the data set (170 MB) with
-    python tools/download_dataset.py cifar{num_classes} --root {self.data_root}
+    a2sg-zoo download_dataset cifar{num_classes} --root {self.data_root}
 or say where it lies: set the environment variable CIFAR_ROOT, or pass --cfg-options data_root=PATH, to the folder that
 holds {getattr(torchvision, f'CIFAR{num_classes}').base_folder}. To try things without it, pass --demo: that takes \
 the digits embedded in scikit-learn."""

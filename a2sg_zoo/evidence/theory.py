@@ -123,7 +123,7 @@ def condition_curves(group: Group, method: str) -> list[tuple[list[int], list[li
     """Return L kappa / sigma^2 during the training of each run of a method.
 
     Returns:
-        (iterations, [values of all layers and time steps]) of each run whose log has them.
+        (iterations, [values of all layers and time steps]) of each run with a log that has them.
     """
     curves = []
     for entry in group.methods.get(method, []):

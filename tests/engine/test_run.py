@@ -12,7 +12,7 @@ from torch import nn
 from a2sg_zoo.engine.build import build_runner, check_channels
 from a2sg_zoo.engine.optimizers import BFloat16OptimWrapper
 from a2sg_zoo.engine.run import prepare_config, train
-from a2sg_zoo.errors import ConfigError, with_commands_of_here
+from a2sg_zoo.errors import ConfigError
 
 CONFIG = 'configs/spikformer_ade20k_a2sg.py'
 
@@ -66,14 +66,6 @@ def test_nothing_to_resume_is_said(tmp_path, monkeypatch):
         with pytest.raises(Built):
             train(prepare_config(CONFIG, demo=True, work_dir=tmp_path / 'typo'), resume)
     assert len(said) == 1 and str(tmp_path / 'typo') in said[0]
-
-
-def test_commands_in_messages_are_those_of_the_place(tmp_path, monkeypatch):
-    text = 'get it with\n    python tools/download_dataset.py ade20k'
-    monkeypatch.chdir(tmp_path)
-    assert with_commands_of_here(text) == 'get it with\n    a2sg-zoo download_dataset ade20k'
-    (tmp_path / 'tools').mkdir()
-    assert with_commands_of_here(text) == text
 
 
 def test_importing_the_registries_prints_nothing():

@@ -131,7 +131,7 @@ def make_document(folder, seeds, monkeypatch):
 
 
 def rows_after(text, head):
-    """The cells of the table whose first line begins with a head."""
+    """The cells of the table that begins with a head."""
     lines = text[text.index(f'| {head} |') :].split('\n\n')[0].splitlines()[2:]
     return [[cell.strip().replace(r'\|', '|') for cell in re.split(r'(?<!\\)\|', line)[1:-1]] for line in lines]
 

@@ -53,7 +53,7 @@ class LSG(Policy):
             raise ConfigError(
                 f'LSG sets the width by the decay that a layer learns, but the decay of '
                 f'{self.layers.get(neuron, "this layer")} ({type(neuron).__name__}) is fixed; use PLIF (in a config: '
-                "method = dict(neuron=dict(type='PLIF')))"
+                "neuron = dict(type='PLIF'))"
             )
         super().adopt(neuron)
 

@@ -1,4 +1,4 @@
-"""The networks and training steps whose speed is measured."""
+"""The networks and training steps of the speed measurements."""
 
 import copy
 from collections.abc import Callable

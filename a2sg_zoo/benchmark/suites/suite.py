@@ -17,12 +17,12 @@ are optional:
     options         overrides {dotted key: value} for all runs
     network_options, dataset_options, method_options
                     overrides by name, for example method_options = dict(a2sg={...})
-    tuned           a best.json that `tools/search.py` wrote, relative to the suite file: overrides for each network,
+    tuned           a best.json that `a2sg-zoo search` wrote, relative to the suite file: overrides for each network,
                     data set and method, which come after those above
     metric          the metric that the report compares; default 'top1'
     timeout         seconds after which a run counts as hung; default 3600
     published       [dict(network=, dataset=, method=, value=, source=)]: figures of other publications, for the report
-    search          what `tools/search.py` varies, see `a2sg_zoo.benchmark.tuning.search`. Besides, `method_space` has
+    search          what `a2sg-zoo search` varies, see `a2sg_zoo.benchmark.tuning.search`. Besides, `method_space` has
                     {method: more of space} and `dataset_options` has {data set: more of options}
 
 Names that begin with an underscore belong to the file and are not read.
@@ -132,7 +132,7 @@ def _tuned(file: str | None, path: Path) -> dict[str, dict[str, Any]]:
         found = json.loads((path.parent / file).read_text())
         return {name: dict(entry['options']) for name, entry in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f'{path}: tuned: {file} is not a best.json of tools/search.py ({error})') from error
+        raise ConfigError(f'{path}: tuned: {file} is not a best.json of `a2sg-zoo search` ({error})') from error
 
 
 def _listed(files: str | list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -157,9 +158,7 @@ class NonFiniteGuard(Hook):
         # the other processes do not repeat their pass, so none of them would answer a SyncBatchNorm
         model = revert_sync_batchnorm(model)
         for name, module in model.named_modules():
-            module.register_forward_hook(
-                lambda *call, name=name, kind=type(module).__name__: watch(*call, name, kind), with_kwargs=True
-            )
+            module.register_forward_hook(partial(watch, name=name, kind=type(module).__name__), with_kwargs=True)
         set_random_state(self._generators)
         with torch.no_grad():
             model(*args, **kwargs)

@@ -42,7 +42,8 @@ class MembraneLoss(Hook):
             raise ConfigError(
                 f'MembraneLoss: {type(model).__name__} has no spiking neurons, so there are no membrane potentials'
             )
-        self.progress, self._recording = 0.0, None
+        self.progress = 0.0
+        self._recording: Any = None
         self._handles = [
             model.register_forward_pre_hook(self._begin, with_kwargs=True),
             model.register_forward_hook(self._end, with_kwargs=True, always_call=True),

@@ -47,7 +47,7 @@ class ShardingHook(Hook):
 
     def __init__(self, units: str | Sequence[str] = ()) -> None:
         self.units = [units] if isinstance(units, str) else list(units)
-        self._whole = None
+        self._whole: dict[str, Any] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Divides the network and the state of the optimiser."""

@@ -36,7 +36,8 @@ class FisherOptimWrapper(OptimWrapper):
     def __init__(self, *args: Any, damping: float = 1e-3, decay: float = 0.95, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.damping = positive('damping', damping, self)
-        self.decay, self.steps, self.fisher = number('decay', decay, self, 0, 1, below_high=True), 0, None
+        self.decay, self.steps = number('decay', decay, self, 0, 1, below_high=True), 0
+        self.fisher: list[torch.Tensor] | None = None
 
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [p for group in self.param_groups for p in group['params']]

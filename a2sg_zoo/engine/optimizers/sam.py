@@ -41,6 +41,7 @@ class SAMOptimWrapper(OptimWrapper):
     def __init__(self, *args: Any, rho: float = 0.05, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.rho = positive('rho', rho, self)
+        self._forward: Any = None
         if accumulation_steps(self) != 1:
             raise ConfigError(
                 'SAMOptimWrapper climbs along the gradient of a batch, and cannot accumulate it over '

@@ -215,7 +215,7 @@ def test_a_file_in_place_of_a_folder_on_the_command_line(tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_the_middle(tmp_path):
-    """The command dies by SIGKILL: its runs die with it, and the next command goes on."""
+    """The command dies by SIGKILL: its runs die with it, and the next command does the rest."""
     path = write(tmp_path, seeds=[0, 1, 2], options={**SMALL, 'train_cfg.max_iters': 60, 'train_cfg.val_interval': 60})
     command = [sys.executable, ROOT / 'tools' / 'benchmark.py', path, '--out', tmp_path / 'out']
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
