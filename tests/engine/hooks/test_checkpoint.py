@@ -241,6 +241,12 @@ def test_checkpoints_by_epochs(tmp_path):
     assert all(torch.equal(found[name], x) for name, x in final.items())
 
 
+def test_a_loop_over_epochs_saves_at_the_end_of_one(tmp_path):
+    loop = dict(type='EpochBasedTrainLoop', max_epochs=3)
+    with pytest.raises(ConfigError, match='default_hooks.checkpoint.by_epoch'):
+        toy.runner(tmp_path, loop=loop, sampler='ResumableEpochSampler', batch_size=5).train()
+
+
 def test_a_folder_that_vanished_is_said_and_made_again(tmp_path):
     class Remove(Hook):
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
