@@ -27,7 +27,7 @@ class CheckpointError(A2SGError):
 
 
 class NonFiniteError(A2SGError, ArithmeticError):
-    """Training met NaN or infinity."""
+    """Training, or the answer of a network, met NaN or infinity."""
 
 
 class MachineError(A2SGError):

@@ -13,11 +13,12 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from a2sg_zoo.adaptation import attach
-from a2sg_zoo.engine.build import check_channels, check_classes
+from a2sg_zoo.engine.build import check_channels
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.config_files import read_config
 from a2sg_zoo.engine.config_names import SHIPPED as ROOT
 from a2sg_zoo.engine.config_names import find_config, find_method, shipped_configs, shipped_methods
+from a2sg_zoo.engine.loaders import check_classes
 from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.index import SHIPPED, read_index

@@ -97,7 +97,7 @@ def test_from_the_list_to_the_accuracy_on_the_card(installed):
 def test_configs_and_suites(installed):
     command, _ = installed
     assert 'digits-tri-s0' in command('a2sg-zoo', 'benchmark', 'configs/suites/small_cpu.py', '--dry-run')
-    assert f'configs{os.sep}resnet18_cifar10_a2sg.py' in command(
+    assert f'configs{os.sep}resnet{os.sep}resnet18_cifar10' in command(
         'python',
         '-c',
         'from a2sg_zoo.engine.run import prepare_config; '
@@ -107,7 +107,7 @@ def test_configs_and_suites(installed):
 
 def test_the_tools_are_listed(installed):
     command, _ = installed
-    names = {path.stem for path in (ROOT / 'tools').glob('*.py')} - {'__init__'}
+    names = {path.stem for path in (ROOT / 'tools').glob('*.py')}
     said = command('a2sg-zoo', '--help')
     assert all(name in said for name in names)
     said = command('a2sg-zoo', 'predict', '--help')
@@ -118,7 +118,10 @@ def test_all_of_it_is_in_the_wheel(wheel):
     found = set(zipfile.ZipFile(wheel).namelist())
     expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / 'a2sg_zoo').rglob('*.py')}
     expected |= {
-        f'a2sg_zoo/{path.relative_to(ROOT).as_posix()}' for name in ('configs',) for path in (ROOT / name).rglob('*.py')
+        f'a2sg_zoo/{path.relative_to(ROOT).as_posix()}'
+        for kind in ('*.py', '*.yml')
+        for path in (ROOT / 'configs').rglob(kind)
     }
-    assert expected <= found
+    expected |= {path.relative_to(ROOT).as_posix() for path in (ROOT / 'a2sg_zoo').rglob('*.j2')}
+    assert expected | {'a2sg_zoo/py.typed', 'a2sg_zoo/hub/weights.json'} <= found
     assert {name.partition('/')[0].partition('-')[0] for name in found} == {'a2sg_zoo'}

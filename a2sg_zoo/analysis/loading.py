@@ -10,8 +10,9 @@ from torch import nn
 
 from a2sg_zoo.adaptation import attach
 from a2sg_zoo.analysis.measures.objective import check_finite
-from a2sg_zoo.engine.build import build_runner, check_classes
+from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
+from a2sg_zoo.engine.loaders import check_classes
 from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of

@@ -2,9 +2,11 @@
 
     a2sg-zoo publish work_dirs/run --name spikformer_digits --summary 'A small Spikformer for digits.'
     a2sg-zoo publish --check
+    a2sg-zoo publish --update
 
 The file holds the weights in half precision. It is evaluated on the test data of the run; index and card report these
-results. --check compares every card with a newly made one and every shipped file with the index, and changes nothing.
+results. --check compares every card and metafile with a newly made one and every shipped file with the index, and
+changes nothing. --update makes cards and metafiles again from the index.
 A2SG_ZOO_INDEX names another index; weights and cards then lie beside it, and the first publication creates it.
 """
 
@@ -43,18 +45,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--any-commit', action='store_true', help='publish weights that were trained by code with uncommitted changes'
     )
     parser.add_argument('--check', action='store_true', help='compare cards and shipped files with the index')
+    parser.add_argument('--update', action='store_true', help='make cards and metafiles again from the index')
     args = parser.parse_args(argv)
-    if not args.check and not (args.run and args.name and args.summary):
-        parser.error('name a run, --name and --summary; or pass --check')
+    if not (args.check or args.update) and not (args.run and args.name and args.summary):
+        parser.error('name a run, --name and --summary; or pass --check or --update')
     with errors_for_people():
         from a2sg_zoo.hub.index import cards_path, read_index
 
         cards = args.cards or cards_path()
-        if args.check:
-            from a2sg_zoo.publishing.cards import check
+        if args.check or args.update:
+            from a2sg_zoo.publishing.generated import check, checkout, update
 
             entries = read_index()
-            problems = check(entries, cards)
+            for path in update(entries, cards, checkout()) if args.update else ():
+                print(path)
+            problems = check(entries, cards, checkout())
             if problems:
                 raise ConfigError('the zoo is not in order:' + ''.join(f'\n    {problem}' for problem in problems))
             print(f'{len(entries)} weights, all in order' + ('' if cards else '; their cards are not installed'))

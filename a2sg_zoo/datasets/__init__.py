@@ -5,6 +5,7 @@ from importlib import import_module
 
 from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchErasing, BatchFlip, Draws
 from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
+from a2sg_zoo.datasets.checked import CheckedDataset, checked_dataset
 from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
 from a2sg_zoo.datasets.event_augment import BatchEventAugment
 from a2sg_zoo.datasets.events import CIFAR10DVS
@@ -32,6 +33,7 @@ __all__ = [
     'BatchRandAugment',
     'CIFAR',
     'CIFAR10DVS',
+    'CheckedDataset',
     'Digits',
     'Draws',
     'EventDigits',
@@ -42,6 +44,7 @@ __all__ = [
     'MiniatureADE20K',
     'SeededIndex',
     'SeededItems',
+    'checked_dataset',
     'draw_scene',
     'seeded',
     'write_scenes',

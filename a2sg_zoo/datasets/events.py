@@ -5,6 +5,7 @@ dict(inputs=float32 (T, 2, H, W), data_samples=label); channel 0 counts OFF even
 """
 
 import io
+import logging
 import os
 import re
 import zipfile
@@ -127,7 +128,7 @@ class FrameCache:
                     except DataError as error:
                         if on_error == 'raise':
                             raise
-                        print_log(f'left out: {error}', logger='current', level='WARNING')
+                        print_log(f'left out: {error}', logger='current', level=logging.WARNING)
                         left_out.add(i)
         return [i for i in range(len(self.paths)) if i not in left_out]
 
@@ -137,10 +138,15 @@ class FrameCache:
     def _read(self, path):
         try:
             with np.load(self._file(path), allow_pickle=False) as archive:
-                return archive['frames']
+                frames = archive['frames']
+            if not np.isfinite(frames).all():
+                raise ValueError('it has NaN or infinity')
+            return frames
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
             if not isinstance(error, FileNotFoundError):
-                print_log(f'{self._file(path)} is damaged ({error}) and made anew', logger='current', level='WARNING')
+                print_log(
+                    f'{self._file(path)} is damaged ({error}) and made anew', logger='current', level=logging.WARNING
+                )
             return self._make(path)
 
     def _make(self, path):
@@ -231,7 +237,7 @@ class CIFAR10DVS(ImagesInMemory):
                 raise DataError(
                     f"{problem}; unpack it again, or take what there is with on_error='skip'\n{self._how_to_get()}"
                 )
-            print_log(problem, logger='current', level='WARNING')
+            print_log(problem, logger='current', level=logging.WARNING)
         first_test = self.per_class * 9 // 10
         chosen = [
             (path, label)

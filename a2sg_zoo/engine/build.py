@@ -7,7 +7,7 @@ from collections.abc import Sized
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from mmengine.config import Config
@@ -15,23 +15,25 @@ from mmengine.runner import Runner
 from torch import distributed, nn
 from torch.utils.data import DataLoader
 
+from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.runner import ZooRunner
-from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.engine.values import refused_by_network
+from a2sg_zoo.errors import A2SGError, ConfigError, DataError
 from a2sg_zoo.utils.models import unwrap_model
 
 _runs = count(1)
 
 
 def build_runner(cfg: Config) -> ZooRunner:
-    """The runner for a config, with the parts of the network checked against each other.
+    """Build the runner of a config, and check its parts against each other. No data is read.
 
     Args:
         cfg: from `prepare_config`.
 
     Raises:
-        ConfigError: a part cannot be built, or does not fit the next one.
+        ConfigError: a part cannot be built, or two parts do not fit; the message names the key.
     """
     # MMEngine stores logs and visualizers under a name and the second of the start: two runs would share theirs
     cfg.setdefault('experiment_name', f'{Path(cfg.filename or "run").stem}_{next(_runs)}')
@@ -43,15 +45,21 @@ def build_runner(cfg: Config) -> ZooRunner:
     parts['param_scheduler'] = schedules_of(cfg)
     try:
         runner = ZooRunner(**parts, cfg=cfg)
-    except A2SGError:
+    except (A2SGError, OSError, MemoryError, torch.OutOfMemoryError):
         raise
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
-        raise ConfigError(f'{cfg.filename}: the network cannot be built: {error}') from error
-    check_channels(unwrap_model(runner.model))
+    except Exception as error:  # of any constructor
+        refused = next(refused_by_network(cfg.get('model')), None) or f'{type(error).__name__}: {error}'
+        raise ConfigError(f'{cfg.filename}: the network cannot be built: {refused}') from error
+    model = unwrap_model(runner.model)
+    check_channels(model)
+    frozen = [hook for hook in runner.hooks if isinstance(hook, FrozenHook)]
+    for hook in frozen:
+        hook.freeze(model)
     if cfg.get('channels_last'):
-        model = unwrap_model(runner.model).to(memory_format=torch.channels_last)
-        if model is not runner.model:  # a wrapper gives its buffers the layout of the weights that it finds
-            runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)
+        model.to(memory_format=torch.channels_last)
+    if model is not runner.model and (frozen or cfg.get('channels_last')):
+        # a wrapper gives its buffers the layout of the weights that it finds
+        runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)
     if compiled := runner.cfg.pop('compile', None):
         # MMEngine would compile the whole training step, which takes minutes at each change of the learning rate
         unwrap_model(runner.model).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
@@ -96,6 +104,36 @@ def _join_without_cuda(cfg: Config) -> bool:
     return unsynchronised
 
 
+def read_loader(runner: Runner, name: str) -> DataLoader:
+    """A data loader of a run, with its data set, which is built here.
+
+    Args:
+        runner: from `build_runner`.
+        name: its part of the config, such as 'train_dataloader'.
+
+    Raises:
+        ConfigError: the data set cannot be built, or there is no batch; the message names the key.
+        DataError: the data is missing or damaged.
+    """
+    part = runner.cfg[name]
+    try:
+        loader = getattr(runner, name)
+    except (A2SGError, OSError, MemoryError):
+        raise
+    except Exception as error:  # of any data set
+        kind = (part.get('dataset') or {}).get('type', 'the data set')
+        raise ConfigError(f'{name}.dataset: {kind} cannot be built: {type(error).__name__}: {error}') from error
+    samples = len(loader.dataset)
+    if not samples:
+        raise DataError(f'{name}.dataset has no samples')
+    if part.get('drop_last') and samples < part.get('batch_size', 1) * runner.world_size:
+        raise ConfigError(
+            f'{name}.drop_last: no batch is left, because the data set has {samples} samples and '
+            f'{name}.batch_size = {part.batch_size}; leave out drop_last, or take smaller batches'
+        )
+    return loader
+
+
 def check_channels(model: nn.Module) -> None:
     """Checks that each part of a network gives the channels that the next part takes.
 
@@ -115,26 +153,11 @@ def check_channels(model: nn.Module) -> None:
         takes = list(b.in_channels) if isinstance(b.in_channels, (list, tuple)) else [b.in_channels]
         if isinstance(gives, int):  # all outputs of a neck of MMSegmentation have the same number
             gives = [gives] * len(takes)
+        outputs, read = getattr(a, 'num_outs', None) or (gives and len(gives)), getattr(b, 'in_index', None)
+        if outputs and read is not None and max(read if isinstance(read, (list, tuple)) else [read]) >= outputs:
+            raise ConfigError(f'model.{taker}.in_index = {read}, but model.{giver} has {outputs} outputs, from 0 on')
         if gives is not None and list(gives) != takes:
             raise ConfigError(f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels')
-
-
-def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
-    """Checks that the head has as many classes as the data.
-
-    Args:
-        model: with decode_head or head.
-        dataset: with metainfo.
-        where: the data in words, for the message.
-
-    Raises:
-        ConfigError: the numbers differ.
-    """
-    classes = dataset.metainfo.get('classes')
-    for name in ('decode_head', 'head'):
-        head = getattr(model, name, None)
-        if head is not None and classes is not None and head.num_classes != len(classes):
-            raise ConfigError(f'model.{name}.num_classes = {head.num_classes}, but {where} has {len(classes)} classes')
 
 
 def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:

@@ -14,7 +14,8 @@ from a2sg_zoo.engine.config_files import Contents, move_data_root, read_config
 from a2sg_zoo.engine.config_names import find_config
 from a2sg_zoo.engine.parts import PARTS, complete
 from a2sg_zoo.engine.signatures import import_name
-from a2sg_zoo.engine.validation import explain_unread, validate_config
+from a2sg_zoo.engine.validation import check_kinds, explain_unread, validate_config
+from a2sg_zoo.engine.values import check_values
 from a2sg_zoo.errors import ConfigError
 
 # what earlier versions wrote, and what stands for it now
@@ -90,10 +91,12 @@ def compose_config(
         _merge(cfg, cfg.demo.to_dict(), f'{file}: demo')
     _merge(cfg, options or {}, 'override')
     import_modules(cfg.get('custom_imports'), file)
+    check_kinds(cfg, str(file))
     _name_classes(cfg)
     complete(cfg, set(options or ()))
     _drop_delete_keys({key: value for key, value in cfg.items() if key != 'demo'})
     validate_config(cfg, str(file))
+    check_values(cfg, str(file))
     return cfg
 
 

@@ -37,6 +37,18 @@ def tolerated(log: str | Path) -> Iterator[None]:
             )
 
 
+def drop_cut_lines(folder: Path) -> None:
+    """Removes the last line of JSON files if it has no end, so that the next record begins a line.
+
+    Args:
+        folder: with files, or folders of them, of a JSON object a line.
+    """
+    for path in folder.rglob('*.json'):
+        with tolerated(path), open(path, 'rb+') as file:
+            contents = file.read()
+            file.truncate(contents.rfind(b'\n') + 1)
+
+
 def append_record(path: Path, record: dict) -> None:
     """Appends a record to a file of records, whole or not at all; a file that cannot be written is only warned of.
 

@@ -9,6 +9,7 @@
     data_root = 'data/cifar'                                             for every data set without one of its own
     sharding = dict(units=[])                                            weights divided among processes
     ema = dict(momentum=0.0002)                                          an averaged copy of the weights
+    frozen = ['backbone']                                                parts of the network that are not trained
 
 Each part has a key of its own, so a policy, a loss and an optimiser from three files go together, and each value has a
 dotted name: `adaptation.policy.interval`.
@@ -23,7 +24,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from a2sg_zoo import registry
-from a2sg_zoo.engine.hooks import AdaptationHook, MembraneLoss, ShardingHook
+from a2sg_zoo.engine.hooks import AdaptationHook, FrozenHook, MembraneLoss, ShardingHook
 from a2sg_zoo.engine.signatures import default_of, keys_of
 from a2sg_zoo.errors import ConfigError
 
@@ -31,7 +32,9 @@ LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # keys of the hook; the others are those of the loss
 MEMBRANE_LOSS_KEYS = {'weight', 'growth'}
 # {part: the hook that it becomes}
-HOOKS = dict(adaptation=AdaptationHook, membrane_loss=MembraneLoss, sharding=ShardingHook, ema=EMAHook)
+HOOKS = dict(
+    adaptation=AdaptationHook, membrane_loss=MembraneLoss, sharding=ShardingHook, ema=EMAHook, frozen=FrozenHook
+)
 OWN_PARTS = {
     *HOOKS,
     'loss',
@@ -56,7 +59,7 @@ _NO_MODULES = {
     'data_preprocessor',
     'mixing',
 }
-_HEADS = ('head', 'decode_head', 'auxiliary_head')
+HEADS = ('head', 'decode_head', 'auxiliary_head')
 MMENGINE_PARTS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | {
     'model_wrapper_cfg',
     'find_unused_parameters',
@@ -88,6 +91,11 @@ def complete(cfg: Config, given: frozenset[str] | set[str] = frozenset()) -> Non
         _complete_loss(cfg, given)
     if 'optim_method' in cfg:
         _complete_optim_wrapper(cfg, given)
+    for name in LOADERS:
+        loader = cfg.get(name) or {}
+        if loader.get('num_workers') == 0:  # PyTorch refuses what only workers have
+            loader.pop('persistent_workers', None)
+            loader.pop('prefetch_factor', None)
 
 
 def _complete_data_root(cfg, given):
@@ -119,7 +127,7 @@ def _data_sets(cfg):
 
 
 def _complete_num_classes(cfg):
-    heads = [(path, node) for path, node in _modules(cfg.get('model')) if path.split('.')[0] in _HEADS]
+    heads = [(path, node) for path, node in _modules(cfg.get('model')) if path.split('.')[0] in HEADS]
     taken = [(f'model.{path}', node) for path, node in heads if _takes(registry.MODELS, node, 'num_classes')]
     taken += [('dataset', data) for data in _data_sets(cfg) if _takes(registry.DATASETS, data, 'num_classes')]
     for path, node in taken:
@@ -196,7 +204,7 @@ def _takes(parts, node, key):
 
 
 def hooks_of(cfg: Config) -> list[Hook]:
-    """The hooks that the parts `adaptation`, `membrane_loss`, `sharding` and `ema` become.
+    """The hooks that the parts `adaptation`, `membrane_loss`, `sharding`, `ema` and `frozen` become.
 
     Raises:
         ConfigError: a value that a hook refuses; the message names the part.
@@ -206,6 +214,8 @@ def hooks_of(cfg: Config) -> list[Hook]:
         arguments = cfg.get(name)
         if arguments is None or arguments is False:
             continue
+        if name == 'frozen':
+            arguments = dict(modules=arguments)
         arguments = {} if arguments is True else dict(arguments)
         if name == 'membrane_loss':
             loss = {key: value for key, value in arguments.items() if key not in MEMBRANE_LOSS_KEYS}

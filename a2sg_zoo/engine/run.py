@@ -10,15 +10,17 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from a2sg_zoo.engine.build import build_runner, check_classes, summary
+from a2sg_zoo.engine.build import build_runner, read_loader, summary
 from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.engine.loaders import set_classes
 from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.work_folder import held
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.checkpoint import read_checkpoint
 from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.pretrained import locate
-from a2sg_zoo.utils.models import unwrap_model
+from a2sg_zoo.hub.published import class_names
 
 
 def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
@@ -36,13 +38,13 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
     Raises:
         ConfigError: the config has a mistake; the message names the file or the key.
     """
+    if seed is not None:
+        options = {**(options or {}), 'randomness.seed': seed}
     cfg = load_config(path, options, demo, methods)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / (Path(cfg.filename).stem + ('_demo' if demo else '')))
-    if seed is not None:
-        cfg.setdefault('randomness', {})['seed'] = seed
     cfg.launcher = launcher
     return cfg
 
@@ -80,8 +82,7 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
     own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
     with held(cfg.work_dir, own, cfg.get('launcher', 'none')), machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        loader = runner.train_dataloader
-        check_classes(unwrap_model(runner.model), loader.dataset, 'the training data')
+        loader = read_loader(runner, 'train_dataloader')
         runner.logger.info(summary(runner, ('training', loader)))
         runner.logger.info(f'Run in {runner.work_dir}; environment, config and hooks are in {runner.logger.log_file}')
         runner.train()
@@ -90,13 +91,12 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
 
 def _use_mixed_precision(cfg: Config) -> None:
     mixed = 'AmpOptimWrapper' if torch.cuda.is_available() else 'BFloat16OptimWrapper'
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', mixed):
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AutoPrecisionOptimWrapper', mixed):
         raise ConfigError(
             f'--amp would replace optim_wrapper.type = {cfg.optim_wrapper.type}, which has no mixed precision; leave '
             'it out'
         )
     cfg.optim_wrapper.type = mixed
-    cfg.optim_wrapper.pop('enabled', None)
 
 
 def test(
@@ -125,13 +125,14 @@ def test(
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
+    if classes := class_names(read_checkpoint(cfg.load_from), cfg.load_from):
+        set_classes(cfg, 'test_dataloader', classes)
     if show_dir is not None:
         if 'decode_head' not in cfg.model:
             raise ConfigError('--show-dir draws segmentations, and this network gives none; leave it out')
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
     with machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
-        check_classes(unwrap_model(runner.model), runner.test_dataloader.dataset, 'the test data')
         runner.logger.info(summary(runner, ('test', runner.test_dataloader)))
         metrics = runner.test()
     if out is not None and is_main_process():

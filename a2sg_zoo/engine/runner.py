@@ -3,15 +3,20 @@
 import logging
 import sys
 import warnings
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
-from a2sg_zoo.engine.logs import tolerated
+from a2sg_zoo.datasets.classes import classes_of
+from a2sg_zoo.engine.loaders import LOADERS, ClassNames, check_classes, checked_loader
+from a2sg_zoo.engine.logs import drop_cut_lines, tolerated
 from a2sg_zoo.errors import A2SGError, CheckpointError
+from a2sg_zoo.utils.models import unwrap_model
 
 # beginnings of records that tell a person nothing to act on; the log file has them
 _FOR_THE_FILE = (
@@ -49,16 +54,19 @@ class ZooRunner(Runner):
     - A log that cannot be written is a warning; see `tolerated`.
     - A checkpoint with state of the wrong kind is a CheckpointError that names the file.
     - `DEFAULT_HOOKS` are among the default hooks.
+    - Data loaders check their items, and the classes of data sets, weights and network are compared.
 
     Args:
         **kwargs: those of `mmengine.runner.Runner`.
 
     Attributes:
         resuming: whether the run continues from a checkpoint's state, known from `before_train` on.
+        class_names: the classes of the run, by name.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         self.resuming, self._starting = False, True
+        self.class_names = ClassNames()
         super().__init__(**kwargs)
         self._starting = False
 
@@ -89,6 +97,29 @@ class ZooRunner(Runner):
         # MMEngine knows how to leave out only its own
         super().register_default_hooks({k: x for k, x in hooks.items() if x is not None or k in _THEIR_HOOKS})
 
+    def build_dataloader(
+        self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> DataLoader:
+        """MMEngine's data loader with items that are checked.
+
+        Args:
+            dataloader: its settings, or a finished one.
+            seed: of its sampler.
+            diff_rank_seed: whether each process draws a seed of its own.
+
+        Raises:
+            DataError: the data set cannot be built or is empty.
+            ConfigError: its classes are not those of the network, of the weights or of another data set of the run.
+        """
+        if isinstance(dataloader, DataLoader):
+            return dataloader
+        model = unwrap_model(self.model)
+        name = next((key for key in LOADERS if getattr(self, f'_{key}', None) is dataloader), 'dataloader')
+        loader = Runner.build_dataloader(checked_loader(dataloader, name, model), seed, diff_rank_seed)
+        check_classes(model, loader.dataset, f'{name}.dataset')
+        self.class_names.add(classes_of(loader.dataset), f'{name}.dataset')
+        return loader
+
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Calls a method of all hooks that have it. A hook that only writes logs may fail to write.
 
@@ -97,9 +128,18 @@ class ZooRunner(Runner):
             **kwargs: for the method.
         """
         for hook in self.hooks:
-            if (method := getattr(hook, fn_name, None)) is not None:
-                with tolerated(self.log_dir) if isinstance(hook, LoggerHook) else nullcontext():
+            method = getattr(hook, fn_name, None)
+            if method is None:
+                continue
+            if not isinstance(hook, LoggerHook):
+                method(self, **kwargs)
+                continue
+            with tolerated(self.log_dir):
+                try:
                     method(self, **kwargs)
+                except OSError:
+                    drop_cut_lines(Path(self.log_dir, 'vis_data'))
+                    raise
 
     def load_checkpoint(self, filename: str, *args: Any, **kwargs: Any) -> dict:
         """Loads the weights of a checkpoint; MMEngine's, without a line that it prints beside the log.

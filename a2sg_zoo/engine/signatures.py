@@ -3,6 +3,7 @@
 import ast
 import inspect
 import textwrap
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -59,13 +60,20 @@ def import_name(name: str) -> Any:
         return None
 
 
-def default_of(target, key):
-    """The default of an argument of a class or function; None where it has none."""
-    for function in _constructors(target):
-        parameter = inspect.signature(function).parameters.get(key)
-        if parameter is not None:
-            return None if parameter.default is parameter.empty else parameter.default
+def parameter_of(target: Any, key: str) -> inspect.Parameter | None:
+    """An argument of a class or function, found through its constructors; None where there is none."""
+    for function in _constructors(target) if callable(target) else ():
+        with suppress(TypeError, ValueError):  # written in C
+            parameter = inspect.signature(function).parameters.get(key)
+            if parameter is not None:
+                return parameter
     return None
+
+
+def default_of(target: Any, key: str) -> Any:
+    """The default of an argument of a class or function; None where it has none."""
+    parameter = parameter_of(target, key)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
 def _constructors(target):

@@ -1,8 +1,10 @@
 """The names and keys of a config, checked before anything is built."""
 
 import inspect
+import logging
 from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import Any
 
 from mmengine.config import Config
@@ -93,6 +95,31 @@ _LOADER_KEYS = set(inspect.signature(DataLoader.__init__).parameters) - {'self'}
     'num_batch_per_epoch',
     'disable_subprocess_warning',
 }
+# kinds of the parts that are not dictionaries
+_KINDS = {
+    **dict.fromkeys(('param_scheduler', 'val_evaluator', 'test_evaluator'), (dict, list, tuple)),
+    **dict.fromkeys(('custom_hooks', 'tta_pipeline'), (list, tuple)),
+    **dict.fromkeys(('work_dir', 'load_from', 'launcher', 'default_scope', 'experiment_name', 'data_root'), (str,)),
+    **dict.fromkeys(('runner_type', 'sync_bn'), (str,)),
+    **dict.fromkeys(('resume', 'channels_last', 'find_unused_parameters'), (bool,)),
+    **dict.fromkeys(('compile', 'sharding', 'ema'), (bool, dict)),
+    'log_level': (str, int),
+    'num_classes': (int,),
+    'frozen': (str, list, tuple),
+}
+_WORDS = {
+    dict: 'a dictionary',
+    list: 'a list',
+    tuple: 'a tuple',
+    str: 'a text',
+    bool: 'True or False',
+    int: 'an integer',
+}
+# parts within others that must be dictionaries
+_DICTIONARIES = {
+    *('backbone', 'neck', 'decode_head', 'head', 'neuron', 'surrogate', 'policy', 'searcher', 'dataset', 'optimizer'),
+    *('default_hooks', 'custom_hooks', 'pipeline', 'vis_backends', 'param_scheduler', 'sampler'),
+}
 # parts without a type, and the keys that they take
 _PLAIN = dict(
     randomness={'seed', 'diff_rank_seed', 'deterministic'},
@@ -130,6 +157,26 @@ def validate_config(cfg: Config, where: str | None = None) -> None:
             'whole; leave out one of the two'
         )
     raise_problems(problems, where or getattr(cfg, 'filename', None))
+
+
+def check_kinds(cfg: Mapping[str, Any], where: str | None = None) -> None:
+    """Check that every part of a config is of the kind that it must be: a dictionary, a list, a text.
+
+    Raises:
+        ConfigError: the message lists the parts that are not.
+    """
+    problems = []
+    for key, value in cfg.items():
+        kinds = _KINDS.get(key, (dict,)) if key in PARTS else (object,)
+        if value is not None and not isinstance(value, kinds) or isinstance(value, bool) and bool not in kinds:
+            wanted = ' or '.join(_WORDS[kind] for kind in kinds)
+            problems.append(f'{key} must be {wanted}, got {value!r:.200}')
+    if isinstance(cfg.get('default_scope'), str) and find_spec(cfg['default_scope'].partition('.')[0] or '_') is None:
+        problems.append(f'default_scope = {cfg["default_scope"]!r} is no package')
+    level = cfg.get('log_level')
+    if isinstance(level, str) and not isinstance(logging.getLevelName(level), int):
+        problems.append(f'log_level must be DEBUG, INFO, WARNING or ERROR, got {level!r}')
+    raise_problems(problems, where)
 
 
 def raise_problems(problems: list[str], where: str | None) -> None:
@@ -226,6 +273,8 @@ def _walk(node, path, key, problems):
     elif isinstance(node, (list, tuple)):
         for i, value in enumerate(node):
             _walk(value, f'{path}.{i}', key, problems)
+    elif key in _DICTIONARIES and isinstance(node, (int, float, str)):
+        problems.append(f'{path} must be a dictionary with a type, got {node!r:.200}')
 
 
 def _check(node, path, key, problems):

@@ -5,8 +5,8 @@ NIR describes neurons in continuous time. Simulators read it with a time step dt
     tau dv/dt = (v_leak - v) + R I    gives    u[t] = v[t-1] + (dt / tau) (v_leak - v[t-1] + R I[t])
     dv/dt = R I                       gives    u[t] = v[t-1] + dt R I[t]
 
-Then the neuron fires, and v[t] = v_reset after a spike. So the neurons of this package (see `neurons.dynamics`), whose
-tau is in time steps, become
+Then the neuron fires, and v[t] = v_reset after a spike. The neurons of this package (see `neurons.dynamics`) have tau
+in time steps. They become
 
     IF                     nir.IF     R = 1 / dt
     LIF, decay_input       nir.LIF    tau dt in place of tau, R = 1,   v_leak = v_reset

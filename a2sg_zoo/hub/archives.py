@@ -1,4 +1,4 @@
-"""Archives that are unpacked whole, or say why not."""
+"""Archives that are unpacked completely, or not at all with the reason."""
 
 import lzma
 import os
@@ -7,9 +7,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -17,17 +18,22 @@ from a2sg_zoo.errors import DataError
 from a2sg_zoo.hub.download import lock, require_space
 
 _CHUNK = 1 << 20
-# RuntimeError: an encrypted zip
+# RuntimeError is that of an encrypted zip
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 
-def extract(archive, into):
-    """Unpacks a zip or tar file as the folder `into`, which appears only whole; if it exists, it is kept.
+def extract(archive: str | os.PathLike, into: str | os.PathLike) -> Path:
+    """Unpacks a zip or tar file as a folder, which appears only when it is complete.
 
-    An archive that holds nothing but one folder of the name of `into` is not nested in a second one.
+    An existing folder is kept as it is. An archive that holds nothing but one folder of the same name is not nested in
+    a second one.
+
+    Args:
+        archive: file to unpack.
+        into: folder to make.
 
     Returns:
-        into, a Path.
+        The path of the folder.
 
     Raises:
         DataError: the archive is damaged, does not fit on the disk, or has members that would land elsewhere.
@@ -39,10 +45,10 @@ def extract(archive, into):
             if not into.exists():
                 _unpack(archive, into, into.with_name(f'{into.name}.part'))
     except _DAMAGE as error:
-        raise DataError(f'{archive} cannot be unpacked ({error}); remove it and fetch it again') from error
+        raise DataError(f'{archive} cannot be unpacked ({error}); remove it and download it again') from error
     except OSError as error:
-        if error.errno is None:  # as bz2 and gzip say that a file is damaged
-            raise DataError(f'{archive} cannot be unpacked ({error}); remove it and fetch it again') from error
+        if error.errno is None:  # bz2 and gzip say in this way that a file is damaged
+            raise DataError(f'{archive} cannot be unpacked ({error}); remove it and download it again') from error
         raise DataError(
             f'{archive} cannot be unpacked to {into}: {error.strerror}; make space or get access there, '
             'and run the same again'
@@ -50,8 +56,8 @@ def extract(archive, into):
     return into
 
 
-def _unpack(archive, into, part):
-    if part.exists():  # of a process that was killed: whoever is alive and unpacks holds the lock
+def _unpack(archive: str | os.PathLike, into: Path, part: Path) -> None:
+    if part.exists():  # left by a killed process: a live one holds the lock
         shutil.rmtree(part)
     try:
         with _opened(archive) as (members, extract_member):
@@ -74,8 +80,8 @@ class _Member(NamedTuple):
 
 
 @contextmanager
-def _opened(archive):
-    """(members, extract(name, folder)) of a zip or tar file; both formats check their sums in reading."""
+def _opened(archive: str | os.PathLike) -> Iterator[tuple[list[_Member], Callable[[str, Path], Any]]]:
+    """(members, extract(name, folder)) of a zip or tar file. Reading checks the sums of both formats."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             yield (
@@ -87,11 +93,11 @@ def _opened(archive):
             if hasattr(tarfile, 'data_filter'):  # from Python 3.10.12 and 3.11.4 on
                 file.extraction_filter = tarfile.data_filter
             yield [_Member(m.name, m.size, m.isfile() or m.isdir()) for m in file.getmembers()], file.extract
-            while file.fileobj.read(_CHUNK):  # to the end, where the sum of the compressed stream is
+            while file.fileobj.read(_CHUNK):  # the sum of the compressed stream is at its end
                 pass
 
 
-def _refuse_stray(archive, member):
+def _refuse_stray(archive: str | os.PathLike, member: _Member) -> None:
     name = member.name
     if name.startswith('/') or '\\' in name or ':' in name or '..' in PurePosixPath(name).parts:
         raise DataError(f'{archive} is not safe to unpack: its member {name!r} would land outside the folder')

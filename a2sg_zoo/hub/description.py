@@ -238,7 +238,7 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CheckpointError(
             f'{where}: it does not name its network or its classes ({type(error).__name__}: {printable(error)[:80]}); '
-            'checkpoints of tools/train.py and files of tools/publish.py do'
+            'checkpoints of `a2sg-zoo train` and files of `a2sg-zoo publish` do'
         ) from error
     require_bounded(model, where)
     require_bounded(pipeline, where, 'pipeline')

@@ -1,26 +1,31 @@
-"""The index of weights: one JSON file that says, for every name, what the weights are and where they lie.
+"""The index of pretrained weights: one JSON file that says for every name what the weights are and where they lie.
 
     {"schema": 1, "models": {NAME: {...}}}
 
-What an entry holds is listed in `FIELDS`. Nothing here imports PyTorch, so that listing is quick.
+`FIELDS` lists what an entry holds. Nothing here imports PyTorch, so listing is quick.
 """
 
 import json
+import math
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
-from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.errors import ConfigError, printable
+from a2sg_zoo.hub.files import expanded, write_atomically
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
-# begins the address of weights by name: in configs, and wherever a checkpoint is asked for
+# starts the address of weights by name: in configs, and wherever a tool takes a checkpoint
 ZOO = 'zoo:'
+# answers None for a good value, or says what is expected
+Check = Callable[[Any], str | None]
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.-]*')
 
 
@@ -30,53 +35,56 @@ class Entry:
 
     Attributes:
         name: of the weights.
-        facts: {field: value}, as in `FIELDS`.
-        index: path of the index file, beside which a relative location is looked up.
+        facts: {field: value}, see `FIELDS`.
+        index: path of the index file. A relative location starts at its folder.
     """
 
     name: str
     facts: dict
     index: Path
 
-    def __getitem__(self, field):
+    def __getitem__(self, field: str) -> Any:
         return self.facts[field]
 
-    def get(self, field, default=None):
+    def get(self, field: str, default: Any = None) -> Any:
+        """The value of a field, or a default if the entry does not have it."""
         return self.facts.get(field, default)
 
     @property
-    def shipped(self):
-        """The file beside the index, or None where it is fetched from elsewhere."""
+    def shipped(self) -> Path | None:
+        """The file beside the index, or None if it has to be downloaded."""
         return None if urlsplit(self['location']).scheme else self.index.parent / self['location']
 
     @property
-    def filename(self):
+    def filename(self) -> str:
         """The last part of the location: the name under which a mirror has the file."""
         return _file(self['location']).name
 
 
-def _text(value):
-    return None if isinstance(value, str) and value.strip() else 'a text'
+def _text(value: Any) -> str | None:
+    sound = isinstance(value, str) and value.strip() and printable(value, keep='\n') == value
+    return None if sound else 'a text without control characters'
 
 
-def _count(value):
+def _count(value: Any) -> str | None:
     return None if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 'a positive integer'
 
 
-def _number(value):
-    return None if isinstance(value, (int, float)) and not isinstance(value, bool) else 'a number'
+def _number(value: Any) -> str | None:
+    finite = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return None if finite else 'a finite number'
 
 
-def _one_of(*choices):
+def _one_of(*choices: str) -> Check:
     return lambda value: None if value in choices else f'one of {", ".join(map(repr, choices))}'
 
 
-def _hash(value):
+def _hash(value: Any) -> str | None:
     return None if isinstance(value, str) and re.fullmatch('[0-9a-f]{64}', value) else '64 hexadecimal digits'
 
 
-def _list_of(check):
-    def all_are(value):
+def _list_of(check: Check) -> Check:
+    def all_are(value: Any) -> str | None:
         if isinstance(value, list) and value:
             return next((f'a list in which each is {fault}' for fault in map(check, value) if fault), None)
         return 'a list that is not empty'
@@ -84,10 +92,10 @@ def _list_of(check):
     return all_are
 
 
-def _mapping(check=None, **required):
-    """A dictionary that has the required keys; what their values and all others must be."""
+def _mapping(check: Check | None = None, **required: Check) -> Check:
+    """A check of a dictionary: the keys that it must have with the checks of their values, and of all others."""
 
-    def is_mapping(value):
+    def is_mapping(value: Any) -> str | None:
         if not isinstance(value, dict) or not value:
             return 'a dictionary that is not empty'
         missing = [key for key in required if key not in value]
@@ -102,15 +110,15 @@ def _mapping(check=None, **required):
     return is_mapping
 
 
-def _file(location):
-    """The path in a location, without the query of a web address and the revision of one of the Hub."""
+def _file(location: str) -> PurePosixPath:
+    """The path in a location, without the query of a web address and the revision of one of the Hugging Face Hub."""
     parts = urlsplit(location)
     if parts.scheme == 'hf':
         return PurePosixPath(re.sub(r'(\.safetensors)@[\w.-]+$', r'\1', parts.path))
     return PurePosixPath(parts.path if parts.scheme in ('http', 'https') else location)
 
 
-def _location(value):
+def _location(value: Any) -> str | None:
     what = 'a path beside the index, or an address file:, http:, https: or hf:OWNER/REPOSITORY/FILE[@REVISION]'
     try:
         named = _file(value).suffix == '.safetensors'
@@ -126,53 +134,59 @@ def _location(value):
     return None if parts.scheme in ('', 'file', 'http', 'https', 'hf') else what
 
 
-# field: (what its value must be, as a check that answers None or what is expected; whether it is required; meaning)
-FIELDS = {
-    'task': (_one_of('classification', 'segmentation'), True, 'what the network does'),
-    'summary': (_text, True, 'one sentence'),
-    'config': (_text, True, 'the config file of its training'),
-    'model': (_mapping(type=_text), True, 'the part `model` of that config'),
-    'location': (_location, True, 'where the file lies'),
-    'size': (_count, True, 'of the file, in bytes'),
-    'sha256': (_hash, True, 'of the file'),
+# field: (check of its value, whether it is required, meaning)
+FIELDS: dict[str, tuple[Check, bool, str]] = {
+    'task': (_one_of('classification', 'segmentation'), True, 'task of the network'),
+    'summary': (_text, True, 'one sentence on the weights'),
+    'config': (_text, True, 'config file of the training'),
+    'model': (_mapping(type=_text), True, 'part `model` of that config'),
+    'location': (_location, True, 'where the weight file is'),
+    'size': (_count, True, 'size of the file in bytes'),
+    'sha256': (_hash, True, 'SHA-256 of the file'),
     'parameters': (_count, True, 'number of trained parameters'),
     'T': (_count, True, 'number of time steps'),
-    'data': (_mapping(name=_text), True, 'the data it was trained and tested on: name, about, licence, url'),
-    'recipe': (_mapping(command=_text, evaluation=_text), True, 'command of the training, of the evaluation, seed...'),
-    'metrics': (_mapping(_number), True, 'measured by this project on the test data, with this file'),
-    'licence': (_text, True, 'SPDX identifier, of the weights'),
+    'data': (_mapping(name=_text), True, 'data of training and test: name, about, licence, url'),
+    'recipe': (_mapping(command=_text, evaluation=_text), True, 'commands of training and evaluation, settings'),
+    'metrics': (_mapping(_number), True, 'measured by this project on the test data with this file'),
+    'licence': (_text, True, 'SPDX identifier of the licence of the weights'),
     'code_version': (_text, True, 'version of a2sg_zoo that made the file'),
-    'converted_from': (_mapping(url=_text, licence=_text), False, 'the published file that was converted'),
-    'per_class': (_list_of(_mapping(**{'class': _text, 'IoU': _number})), False, 'scores of every class'),
-    'beta': (_mapping(_list_of(_number)), False, 'window of the surrogate, for each layer and time step'),
-    'firing_rates': (_mapping(_number), False, 'spikes a neuron and time step, for each layer'),
-    'energy': (_mapping(), False, 'estimate of the energy of an image, with its assumptions'),
-    'flatness': (_mapping(_number), False, 'measures of the curvature of the loss at these weights'),
-    'uses': (_text, False, 'what it is for'),
-    'not_for': (_text, False, 'what it is not for'),
-    'limits': (_list_of(_text), False, 'what is known to be wrong or missing'),
+    'converted_from': (_mapping(url=_text, licence=_text), False, 'published file that was converted'),
+    'per_class': (_list_of(_mapping(**{'class': _text, 'IoU': _number})), False, 'scores of each class'),
+    'beta': (_mapping(_list_of(_number)), False, 'width beta of the surrogate for each layer and time step'),
+    'firing_rates': (_mapping(_number), False, 'spikes per neuron and time step for each layer'),
+    'energy': (_mapping(), False, 'estimated energy per image, with its assumptions'),
+    'flatness': (_mapping(_number), False, 'curvature of the loss at these weights'),
+    'uses': (_text, False, 'intended use'),
+    'not_for': (_text, False, 'uses that are not intended'),
+    'limits': (_list_of(_text), False, 'known limitations'),
 }
 
 
-def index_path():
-    """The index in use: that in the environment variable A2SG_ZOO_INDEX, or else the one that the package ships."""
-    return Path(os.environ.get('A2SG_ZOO_INDEX') or SHIPPED).expanduser()
+def index_path() -> Path:
+    """The index in use: the file in the environment variable A2SG_ZOO_INDEX, or the one that the package ships."""
+    return expanded(os.environ.get('A2SG_ZOO_INDEX') or SHIPPED)
 
 
-def cards_path():
-    """Folder of the cards of the index in use: `model_cards` beside an index of one's own, and in the checkout for the
-    one that the package ships. None for that where there is no checkout."""
+def cards_path() -> Path | None:
+    """The folder of the model cards of the index in use.
+
+    For the index that the package ships it is `model_cards` in the checkout, or None if there is no checkout. For any
+    other index it is `model_cards` beside it.
+    """
     if index_path() != SHIPPED:
         return index_path().parent / 'model_cards'
     folder = SHIPPED.parents[2] / 'model_cards'
     return folder if folder.is_dir() else None
 
 
-def read_index(path=None):
-    """{name: Entry} of an index file, all of it checked.
+def read_index(path: str | os.PathLike | None = None) -> dict[str, Entry]:
+    """Reads and checks a whole index file.
 
     Args:
         path: of the index; by default `index_path()`.
+
+    Returns:
+        {name: entry}.
 
     Raises:
         ConfigError: there is no such file, or it is no index; the message names the entry and the field.
@@ -183,32 +197,36 @@ def read_index(path=None):
     except OSError as error:
         raise ConfigError(
             f'index of weights {path} cannot be read: {error.strerror}; set A2SG_ZOO_INDEX to another, '
-            'or unset it for the one that the package ships'
+            'or unset it to use the one that the package ships'
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f'index of weights {path}: {error}') from error
     if (
         not isinstance(contents, dict)
         or contents.get('schema') != SCHEMA
         or not isinstance(contents.get('models'), dict)
     ):
-        raise ConfigError(f'index of weights {path}: expected is {{"schema": {SCHEMA}, "models": {{...}}}}')
+        raise ConfigError(f'index of weights {path}: it must be {{"schema": {SCHEMA}, "models": {{...}}}}')
     for name, facts in contents['models'].items():
         check_entry(name, facts, f'index of weights {path}')
     return {name: Entry(name, facts, path) for name, facts in contents['models'].items()}
 
 
-def check_entry(name, facts, where, complete=True):
-    """Raises ConfigError where an entry of an index is not as `FIELDS` says.
+def check_entry(name: str, facts: Any, where: str, complete: bool = True) -> None:
+    """Checks an entry of an index against `FIELDS`.
 
     Args:
-        name, facts: of the entry.
+        name: of the weights.
+        facts: {field: value}.
         where: begins the message.
         complete: whether all required fields must be there.
+
+    Raises:
+        ConfigError: the message names the entry and the field.
     """
     if not _NAME.fullmatch(name) or '..' in name:
         raise ConfigError(
-            f'{where}: {name!r} cannot be a name; it takes lower-case letters, digits, and single _ - . after the first'
+            f'{where}: {name!r} cannot be a name; names consist of lower-case letters, digits, and single _ - .'
         )
     if not isinstance(facts, dict):
         raise ConfigError(f'{where}: {name} must be a dictionary, got {facts!r:.60}')
@@ -227,7 +245,7 @@ def check_entry(name, facts, where, complete=True):
             raise ConfigError(f'{where}: {name}.{field} must be {expected}; got {value!r:.100}')
 
 
-def _without_repeats(pairs):
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict:
     seen = dict(pairs)
     if len(seen) < len(pairs):
         names = [name for name, _ in pairs]
@@ -235,27 +253,40 @@ def _without_repeats(pairs):
     return seen
 
 
-def write_index(entries, path):
-    """Writes {name: facts} as an index file, by name, after checking it; a list of numbers takes one line."""
+def write_index(entries: Mapping[str, dict], path: str | os.PathLike) -> None:
+    """Checks entries and writes them as an index file, ordered by name. A list of numbers takes one line.
+
+    Args:
+        entries: {name: facts}.
+        path: of the index.
+
+    Raises:
+        ConfigError: an entry is faulty.
+        CheckpointError: the file cannot be written.
+    """
     for name, facts in entries.items():
         check_entry(name, facts, f'index of weights {path}')
     contents = dict(schema=SCHEMA, models={name: entries[name] for name in sorted(entries)})
     text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False)
-    # no string holds a line feed as it is, so this is about the lists alone
+    # JSON strings hold no line feeds, so this pattern matches lists alone
     text = re.sub(r'\[\n\s*([^][{}"]*?)\n\s*\]', lambda found: '[' + ' '.join(found[1].split()) + ']', text)
     write_atomically((text + '\n').encode(), path)
 
 
-def names(pattern='*'):
-    """The names that match a pattern of `fnmatch`, whatever the case, in alphabetical order."""
+def names(pattern: str = '*') -> list[str]:
+    """The names in the index that match a pattern, in alphabetical order.
+
+    Args:
+        pattern: of `fnmatch`, such as '*cifar10*'. Upper and lower case are the same.
+    """
     return sorted(name for name in read_index() if fnmatchcase(name, pattern.lower()))
 
 
-def find(name):
-    """The entry of a name.
+def find(name: str) -> Entry:
+    """The entry of a name in the index.
 
     Raises:
-        ConfigError: there is none; the message suggests the nearest.
+        ConfigError: there is none; the message suggests the nearest names.
     """
     entries = read_index()
     if name in entries:

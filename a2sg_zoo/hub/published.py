@@ -88,7 +88,7 @@ def _entries(node: Any, path: str) -> list[tuple[str, Any, Any]]:
 
 
 def read(path: str | Path) -> tuple[dict[str, torch.Tensor], Description]:
-    """(weights, description) of a published file, or of a checkpoint of `tools/train.py`. No code in it is run.
+    """(weights, description) of a published file, or of a checkpoint of `a2sg-zoo train`. No code in it is run.
 
     Raises:
         CheckpointError: the file cannot be read, does not say which network it is for, or asks for too much.
@@ -103,6 +103,26 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], Description]:
     return weights, describe(parse_config(meta.get('cfg')), meta.get('dataset_meta'), where)
 
 
+def class_names(contents: Any, path: str | Path) -> list[str] | None:
+    """The names of the classes in a weight file, in the order of their labels; None where it names none.
+
+    Args:
+        contents: what `read_checkpoint` returned for the file.
+        path: of the file, whose metadata are read if it is a published file.
+    """
+    if Path(path).suffix == '.safetensors':
+        try:
+            return _read_metadata(path, f'checkpoint {path}').classes
+        except CheckpointError:  # weights of another package
+            return None
+    names = contents if isinstance(contents, Mapping) else {}
+    for key in ('meta', 'dataset_meta', 'classes'):
+        names = names.get(key) if isinstance(names, Mapping) else None
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        return None
+    return list(names) or None
+
+
 def _read_metadata(path: str | Path, where: str) -> Description:
     with safetensors.safe_open(path, 'pt') as file:
         text = (file.metadata() or {}).get(_KEY)
@@ -111,13 +131,13 @@ def _read_metadata(path: str | Path, where: str) -> Description:
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f'{where}: it does not say which network it is for: its metadata have no {_KEY} with '
-            f'{", ".join(field.name for field in fields(Description))}. Files of tools/publish.py do'
+            f'{", ".join(field.name for field in fields(Description))}. Files of `a2sg-zoo publish` do'
         ) from error
     return checked(description, where)
 
 
 def load(path: str | Path, device: str | torch.device = 'cpu') -> tuple[nn.Module, Description]:
-    """The network of a published file or of a checkpoint of `tools/train.py`.
+    """The network of a published file or of a checkpoint of `a2sg-zoo train`.
 
     Args:
         path: file.

@@ -1,27 +1,25 @@
-"""Model cards: Markdown with metadata for the Hugging Face Hub, made of nothing but the entry in the index.
+"""Model cards: Markdown with metadata for the Hugging Face Hub, made from the entry in the index alone.
 
-So a card never says anything else than the index; `check` regenerates all of them and compares.
+So a card always says what the index says.
 """
 
-from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import yaml
 
-from a2sg_zoo.errors import CheckpointError, ConfigError
-from a2sg_zoo.hub.download import fault
-from a2sg_zoo.hub.files import write_atomically
-from a2sg_zoo.hub.published import load
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.index import Entry
 from a2sg_zoo.utils.markdown import markdown_table
 
-MEGABYTES_EACH, MEGABYTES_TOGETHER = 9, 24
 _INFERENCERS = dict(classification='ImageClassifierInferencer', segmentation='SegmentationInferencer')
 _RESULTS = dict(
     classification="print(infer('picture.jpg')['predictions'][0]['name'])",
     segmentation="print(infer('picture.jpg', out_dir='out')['predictions'][0]['shares'])",
 )
-# what the Hub calls these metrics
+# names of these metrics on the Hugging Face Hub
 _METRICS = dict(top1='accuracy', mIoU='mean_iou', aAcc='accuracy')
 _CITATION = (
     '@misc{a2sg,',
@@ -30,27 +28,28 @@ _CITATION = (
 )
 
 
-def write(files, folder):
-    """Writes {file name: text}, see `files_of`, to `folder`."""
-    for name, text in files.items():
-        write_atomically(text.encode(), Path(folder) / name)
+def log_name(entry: Entry) -> str:
+    """The name of the file of a run's training curves, beside its card."""
+    stem = entry.name if entry.shipped is None else Path(entry['location']).stem
+    return f'{stem}.log.jsonl'
 
 
-def files_of(entry):
-    """{file name: text} of the card of an entry: NAME.md, and NAME.svg where there are windows to show."""
+def files_of(entry: Entry) -> dict[str, str]:
+    """{file name: text} of a card: NAME.md, and NAME.svg if the widths differ between layers or time steps."""
     files = {f'{entry.name}.md': card(entry)}
-    if _adapted(entry):
+    if _is_adapted(entry):
         files[f'{entry.name}.svg'] = beta_picture(entry['beta'])
     return files
 
 
-def card(entry):
-    """The card of an entry, Markdown with metadata in front.
+def card(entry: Entry) -> str:
+    """The card of an entry: Markdown with metadata in front.
 
     Raises:
-        ConfigError: huggingface_hub is not installed, whose metadata these are.
+        ConfigError: huggingface_hub is not installed.
     """
     recipe, data = entry['recipe'], entry['data']
+    settings = {key: value for key, value in recipe.items() if key not in ('command', 'evaluation', 'variable')}
     parts = [
         f'---\n{yaml.safe_dump(_metadata(entry), allow_unicode=True, width=1000)}---',
         f'# {entry.name}',
@@ -66,12 +65,13 @@ def card(entry):
         ),
         f"As a PyTorch module: `a2sg_zoo.get_model('{entry.name}')`. As the backbone of another network: "
         f"`init_cfg=dict(type='Pretrained', checkpoint='zoo:{entry.name}')`.",
-        '## What it is for',
+        '## Intended use',
         entry.get('uses')
-        or 'To compare methods of training spiking neural networks on this data, and as a start for networks of yours.',
+        or 'Comparisons of training methods for spiking neural networks on this data, and initial weights for your own '
+        'networks.',
         entry.get('not_for')
-        or 'It is not for decisions about people, nor for pictures unlike those it was trained '
-        'on: it knows no class but its own, and always names one.',
+        or 'Do not use it for decisions about people, or for pictures that differ from its training data: it always '
+        'answers with one of its own classes.',
         '## Data',
         '. '.join(filter(None, [data['name'], data.get('about')])) + '.',
         *_optional('Licence: {}.', data.get('licence')),
@@ -79,60 +79,35 @@ def card(entry):
         '## Training',
         _code(recipe['command']),
         *_optional(
-            'The environment variable `{}` names the folder of the data, for this command and that below.',
+            'The environment variable `{}` names the folder of the data, here and in the command under Results.',
             recipe.get('variable'),
         ),
-        markdown_table(
-            ['', ''],
-            [
-                (key.replace('_', ' '), _shown(value))
-                for key, value in recipe.items()
-                if key not in ('command', 'evaluation', 'variable')
-            ]
-            + [('config', entry['config'])],
-        ),
-        f'The curves of the run are in [{entry.name}.log.jsonl]({entry.name}.log.jsonl).',
+        _pairs({**settings, 'config': entry['config']}),
+        f'The training curves are in [{log_name(entry)}]({log_name(entry)}).',
         '## Results',
-        'Measured with the published file, whose matrices are in half precision, by',
+        'Measured with the published file, which stores matrices in half precision, by this command in a checkout. '
+        'With the installed package alone, write `a2sg-zoo test` in place of `python tools/test.py`.',
         _code(recipe['evaluation']),
-        'in a checkout, or where the package alone is installed, with `python -m '
-        'a2sg_zoo.cli.test` in place of `python tools/test.py`.',
         markdown_table(['metric', 'value'], [(k, f'{v:.2f}') for k, v in entry['metrics'].items()]),
         *_per_class(entry),
-        *_windows(entry),
+        *_widths(entry),
         *_activity(entry),
         '## Limits',
-        '\n'.join(
-            f'- {limit}'
-            for limit in [
-                *entry.get('limits', []),
-                *_optional(
-                    'The licence of the data restricts their use, and so that of these weights: {}.',
-                    data.get('licence') if 'research' in data.get('licence', '') else None,
-                ),
-                'One run with one seed; others will differ.',
-                'Not tested on other data.',
-            ]
-        ),
+        '\n'.join(f'- {limit}' for limit in _limits(entry)),
         '## Licence',
-        f'{entry["licence"]}.'
-        + (
-            ' Converted from <{url}>, which is under {licence}.'.format(**entry['converted_from'])
-            if entry.get('converted_from')
-            else ''
-        ),
+        f'{entry["licence"]}.' + _source(entry),
         '## Citation',
         _code(*_CITATION, language='bibtex'),
-        f'Made by a2sg_zoo {entry["code_version"]}; SHA-256 of the file: `{entry["sha256"]}`.',
+        f'Made by a2sg_zoo {entry["code_version"]}. SHA-256 of the file: `{entry["sha256"]}`.',
     ]
     return '\n\n'.join(parts) + '\n'
 
 
-def _metadata(entry):
+def _metadata(entry: Entry) -> dict[str, Any]:
     try:
         from huggingface_hub import EvalResult, ModelCardData
     except ImportError as error:
-        raise ConfigError(f'for model cards, {error.name} is needed: pip install "a2sg-zoo[hub]"') from error
+        raise ConfigError(f'model cards need {error.name}: pip install "a2sg-zoo[hub]"') from error
     task, data = f'image-{entry["task"]}', entry['data']
     results = [
         EvalResult(
@@ -155,82 +130,85 @@ def _metadata(entry):
     ).to_dict()
 
 
-def _code(*lines, language=''):
+def _code(*lines: str, language: str = '') -> str:
     return '\n'.join([f'```{language}', *lines, '```'])
 
 
-def _shown(value):
+def _pairs(values: Mapping[str, Any]) -> str:
+    return markdown_table(['', ''], [(key.replace('_', ' '), _shown(value)) for key, value in values.items()])
+
+
+def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f'{value:.6g}'
     return f'{value:,}' if isinstance(value, int) else str(value)
 
 
-def _optional(text, value):
+def _optional(text: str, value: Any) -> list[str]:
     return [text.format(value)] if value else []
 
 
-def _per_class(entry):
-    rows = entry.get('per_class')
-    if not rows:
-        return []
-    return [
-        markdown_table(
-            ['class', 'IoU', 'accuracy', 'pixels'],
-            [
-                (
-                    row['class'],
-                    f'{row["IoU"]:.2f}',
-                    f'{row["Acc"]:.2f}' if 'Acc' in row else '',
-                    _shown(row.get('pixels', '')),
-                )
-                for row in rows
-            ],
-        )
+def _per_class(entry: Entry) -> list[str]:
+    rows = [
+        (row['class'], f'{row["IoU"]:.2f}', f'{row["Acc"]:.2f}' if 'Acc' in row else '', _shown(row.get('pixels', '')))
+        for row in entry.get('per_class') or ()
     ]
+    return [markdown_table(['class', 'IoU', 'accuracy', 'pixels'], rows)] if rows else []
 
 
-def _adapted(entry):
-    """Whether the windows differ from one another."""
+def _is_adapted(entry: Entry) -> bool:
+    """Whether the widths differ between layers or time steps."""
     return len({value for values in entry.get('beta', {}).values() for value in values}) > 1
 
 
-def _windows(entry):
+def _widths(entry: Entry) -> list[str]:
     if not entry.get('beta'):
         return []
-    if _adapted(entry):
+    if _is_adapted(entry):
         return [
-            '## Windows of the surrogate',
-            'beta at the end of the training, for each layer (rows) and time step '
-            '(columns), in units of the membrane potential:',
-            f'![beta by layer and step]({entry.name}.svg)',
+            '## Widths of the surrogate gradient',
+            'The width beta at the end of the training, for each layer (rows) and time step (columns), in units of the '
+            'membrane potential:',
+            f'![beta for each layer and time step]({entry.name}.svg)',
         ]
     value = next(iter(entry['beta'].values()))[0]
-    return ['## Windows of the surrogate', f'beta = {value:g} in every layer and time step.']
+    return ['## Widths of the surrogate gradient', f'beta = {value:g} in every layer and time step.']
 
 
-def _activity(entry):
+def _activity(entry: Entry) -> list[str]:
     parts = []
     if entry.get('firing_rates'):
-        rates = entry['firing_rates']
-        parts += [
-            '## Firing rates',
-            'Spikes a neuron and time step.',
-            markdown_table(['layer', 'rate'], [(layer, f'{rate:.4f}') for layer, rate in rates.items()]),
-        ]
-    for field, title in (('energy', '## Energy of an image, estimated'), ('flatness', '## Flatness of the loss')):
+        rates = [(layer, f'{rate:.4f}') for layer, rate in entry['firing_rates'].items()]
+        parts += ['## Firing rates', 'Spikes per neuron and time step.', markdown_table(['layer', 'rate'], rates)]
+    for field, title in (('energy', '## Estimated energy per image'), ('flatness', '## Flatness of the loss')):
         if entry.get(field):
-            parts += [
-                title,
-                markdown_table(['', ''], [(key.replace('_', ' '), _shown(x)) for key, x in entry[field].items()]),
-            ]
+            parts += [title, _pairs(entry[field])]
     return parts
 
 
-def beta_picture(beta):
-    """{layer: windows} as an SVG, the same to the byte for the same windows, on whatever machine."""
+def _limits(entry: Entry) -> Iterable[str]:
+    yield from entry.get('limits', [])
+    licence = entry['data'].get('licence', '')
+    if 'research' in licence:
+        yield f'The licence of the data restricts their use, and therefore the use of these weights: {licence}.'
+    yield 'One run with one seed. Other seeds give other results.'
+    yield 'Not tested on other data.'
+
+
+def _source(entry: Entry) -> str:
+    source = entry.get('converted_from')
+    return ' Converted from <{url}>, which is under {licence}.'.format(**source) if source else ''
+
+
+def beta_picture(beta: Mapping[str, Sequence[float]]) -> str:
+    """The widths of all layers and time steps as an SVG, byte for byte the same on every machine.
+
+    Args:
+        beta: {layer: widths, one for each time step}.
+    """
     row, column, margin = 16, 44, 8
     left = margin + 7 * max(map(len, beta))
-    values = [value for windows in beta.values() for value in windows]
+    values = [value for widths in beta.values() for value in widths]
     low, span = min(values), max(max(values) - min(values), 1e-9)
     width = left + column * max(map(len, beta.values())) + margin
     lines = [
@@ -238,10 +216,10 @@ def beta_picture(beta):
         'font-family="monospace" font-size="11">',
         '<rect width="100%" height="100%" fill="white"/>',
     ]
-    for i, (layer, windows) in enumerate(beta.items()):
+    for i, (layer, widths) in enumerate(beta.items()):
         y = margin + row * i
         lines.append(f'<text x="{left - 6}" y="{y + 12}" text-anchor="end">{escape(layer)}</text>')
-        for t, value in enumerate(windows):
+        for t, value in enumerate(widths):
             share = (value - low) / span
             colour = '#' + ''.join(f'{round(a + (b - a) * share):02x}' for a, b in ((247, 33), (251, 113), (255, 181)))
             x = left + column * t
@@ -251,64 +229,3 @@ def beta_picture(beta):
                 f'fill="{"white" if share > 0.5 else "black"}">{value:.2f}</text>'
             )
     return '\n'.join([*lines, '</svg>', ''])
-
-
-def check(entries, folder):
-    """What is wrong with cards, logs and shipped weights: a list of sentences, empty where all is right.
-
-    Every card is made anew and compared; every shipped file is compared with its entry in hash, network, number of
-    parameters and time steps. Files that lie elsewhere are not fetched.
-
-    Args:
-        entries: of `read_index`.
-        folder: of the cards; None where they are not at hand, and so not looked at.
-    """
-    problems = [problem for entry in entries.values() if entry.shipped is not None for problem in _check_weights(entry)]
-    sizes = [entry['size'] for entry in entries.values() if entry.shipped is not None]
-    if sum(sizes) > MEGABYTES_TOGETHER * 10**6:
-        problems.append(f'the shipped weights take {sum(sizes) / 1e6:.1f} MB; at most {MEGABYTES_TOGETHER} are to be')
-    problems += [
-        f'{location} is the location of {count} entries'
-        for location, count in Counter(entry['location'] for entry in entries.values()).items()
-        if count > 1
-    ]
-    return problems if folder is None else problems + _check_cards(entries, Path(folder))
-
-
-def _check_cards(entries, folder):
-    expected = {}
-    for entry in entries.values():
-        expected.update(files_of(entry), **{f'{entry.name}.log.jsonl': None})
-    found = {path.name for path in folder.glob('*')} if folder.is_dir() else set()
-    problems = [f'{Path(folder, name)} belongs to no entry of the index' for name in sorted(found - expected.keys())]
-    for name, text in expected.items():
-        path = Path(folder, name)
-        if name not in found:
-            problems.append(f'{path} is missing')
-        elif text is not None and path.read_text(encoding='utf-8') != text:
-            problems.append(f'{path} is not what the index gives')
-    return problems
-
-
-def _check_weights(entry):
-    try:
-        wrong = fault(entry.shipped, f'sha256:{entry["sha256"]}', entry['size'])
-        if wrong:
-            return [f'{entry.name}: {entry.shipped} is not the file that {entry.index} tells of: {wrong}']
-        model, description = load(entry.shipped)
-    except OSError as error:
-        return [f'{entry.name}: {entry.shipped} cannot be read: {error.strerror}']
-    except CheckpointError as error:
-        return [str(error)]
-    problems = []
-    if entry['size'] > MEGABYTES_EACH * 10**6:
-        problems.append(f'{entry.name}: {entry.shipped} is larger than {MEGABYTES_EACH} MB')
-    for field, value in (
-        ('model', description.model),
-        ('task', description.task),
-        ('T', model.backbone.T),
-        ('parameters', sum(p.numel() for p in model.parameters())),
-    ):
-        if entry[field] != value:
-            problems.append(f'{entry.name}: the index gives {field} = {entry[field]!r:.80}, but its file {value!r:.80}')
-    return problems

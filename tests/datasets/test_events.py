@@ -86,13 +86,6 @@ def write(root):
             (folder / f'cifar10_{name}_{i}.aedat4').write_bytes(aedat(recording(seed=100 * label + int(i))))
 
 
-@pytest.fixture
-def warnings(monkeypatch):
-    found = []
-    monkeypatch.setattr(events, 'print_log', lambda text, **kwargs: found.append(text))
-    return found
-
-
 def counted(slices):
     """Frames by a loop over events."""
     frames = np.zeros((len(slices), 2, 128, 128), int)
@@ -190,17 +183,18 @@ def test_events_are_counted_once(root, monkeypatch):
         lambda data: data[:200] + bytes(9) + data[209:],
         lambda data: pickled(),
         lambda data: zipped(other=np.zeros(3)),
+        lambda data: zipped(frames=np.full((2, 2, 128, 128), np.nan, np.float16)),
     ],
-    ids=['empty', 'half', 'first byte', 'middle', 'pickle', 'other array'],
+    ids=['empty', 'half', 'first byte', 'middle', 'pickle', 'other array', 'nan'],
 )
-def test_damaged_cache_is_made_anew(root, spoil, warnings):
+def test_damaged_cache_is_made_anew(root, spoil, logged):
     data = CIFAR10DVS(root, T=2)
     path = next(root.rglob('cifar10_bird_3.*.npz'))
     whole = path.read_bytes()
     path.write_bytes(spoil(whole))
     assert np.array_equal(data[21]['inputs'], counted(np.split(recording(seed=203), 2)))
-    assert len(warnings) == 1 and f'{path} is damaged' in warnings[0]
-    assert np.array_equal(np.load(path)['frames'], data[21]['inputs']) and data[21] and len(warnings) == 1
+    assert len(logged) == 1 and str(path) in logged[0]
+    assert np.array_equal(np.load(path)['frames'], data[21]['inputs']) and data[21] and len(logged) == 1
 
 
 def zipped(**arrays):
@@ -232,7 +226,7 @@ def test_no_space_for_the_cache(root, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(events.os, 'fsync', full)
-    with pytest.raises(DataError, match=r'frames could not be kept in .*airplane \(No space left.*cache_root'):
+    with pytest.raises(DataError, match='airplane.*cache_root'):
         CIFAR10DVS(root, T=2)
     assert not list(root.rglob('*.npz*'))
 
@@ -265,23 +259,23 @@ CUTS = dict(
 
 @pytest.mark.parametrize('table', [True, False])
 @pytest.mark.parametrize('cut', CUTS)
-def test_recording_cut_short(root, cut, table, warnings):
+def test_recording_cut_short(root, cut, table, logged):
     victim = next(root.rglob('cifar10_cat_4.aedat4'))
     victim.write_bytes(aedat(recording(), table)[: CUTS[cut]])
-    with pytest.raises(DataError, match=f"recording {victim} is cut short or damaged .*on_error='skip'"):
+    with pytest.raises(DataError, match=f'{victim}.*on_error'):
         CIFAR10DVS(root, T=2)
     for _ in range(2):
         data = CIFAR10DVS(root, T=2, on_error='skip')
         assert len(data) == 35 and data.labels.count(3) == 8
         assert np.array_equal(data[31]['inputs'], counted(np.split(recording(seed=305), 2)))
-    assert len(warnings) == 2 and all(str(victim) in text for text in warnings)
+    assert len(logged) == 2 and all(str(victim) in text for text in logged)
 
 
 def test_recording_cut_between_packets(root):
     """Where the file says how long it is."""
     victim = next(root.rglob('cifar10_cat_4.aedat4'))
     victim.write_bytes(aedat(recording())[: HEADER + len(packet(recording(200)))])
-    with pytest.raises(DataError, match=f'recording {victim} is cut short'):
+    with pytest.raises(DataError, match=str(victim)):
         CIFAR10DVS(root, T=2)
 
 
@@ -297,7 +291,7 @@ def test_recording_cut_between_packets(root):
 def test_recording_of_something_else(root, contents, why, capfd):
     victim = next(root.rglob('cifar10_cat_4.aedat4'))
     victim.write_bytes(contents)
-    with pytest.raises(DataError, match=f'recording {victim} is cut short or damaged .*{why}'):
+    with pytest.raises(DataError, match=f'{victim}.*{why}'):
         CIFAR10DVS(root, T=4)
 
 
@@ -310,25 +304,25 @@ def test_missing(tmp_path, monkeypatch):
         f'a2sg-zoo download_dataset cifar10dvs --root {tmp_path}',
         'pip install "a2sg-zoo[events]"',
         'CIFAR10DVS_ROOT',
-        '--cfg-options data_root=PATH',
+        'data_root=',
         '--demo',
     ):
         assert part in str(error.value)
 
 
-def test_incomplete(root, warnings):
+def test_incomplete(root, logged):
     next(root.rglob('cifar10_cat_4.aedat4')).unlink()
-    with pytest.raises(DataError, match=r"has 39 of 40 recordings; unpack it again, .*on_error='skip'"):
+    with pytest.raises(DataError, match=r'39 .*40 .*on_error'):
         CIFAR10DVS(root, T=2)
     data = CIFAR10DVS(root, T=2, on_error='skip')
-    assert len(data) == 35 and 'has 39 of 40 recordings' in warnings[0]
+    assert len(data) == 35 and '39' in logged[0] and '40' in logged[0]
     assert len(CIFAR10DVS(root, train=False, T=2, on_error='skip')) == 4
 
 
 def test_name_without_a_number(root):
     path = next(root.rglob('cifar10_cat_4.aedat4'))
     path.rename(path.with_name('a cat.aedat4'))
-    with pytest.raises(DataError, match='recording .*a cat.aedat4 has no number in its name'):
+    with pytest.raises(DataError, match='a cat.aedat4'):
         CIFAR10DVS(root, T=2)
 
 
@@ -338,7 +332,7 @@ def test_without_the_extra(root, module, monkeypatch):
     for name in [name for name in sys.modules if name.split('.')[0] == module]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigError, match=rf'needs the package {module}; pip install "a2sg-zoo\[events\]"'):
+    with pytest.raises(ConfigError, match=rf'{module}.*a2sg-zoo\[events\]'):
         CIFAR10DVS(root, T=3)
     assert CIFAR10DVS(root, T=2)[7]['inputs'].equal(first)  # once there are frames, nobody needs it
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from a2sg_zoo.engine import logs
-from a2sg_zoo.engine.logs import append_record, drop_records_after, read_records
+from a2sg_zoo.engine.logs import append_record, drop_cut_lines, drop_records_after, read_records
 
 
 def record(iteration):
@@ -108,3 +108,11 @@ def test_records_are_in_the_order_of_iterations_and_the_last_of_each_counts(tmp_
         append_record(path, dict(iter=iteration, layers=dict(rate=rate)))
     assert [(r['iter'], r['layers']['rate']) for r in read_records(path, 'layers')] == [(2, 0.2), (4, 0.3)]
     assert read_records(tmp_path / 'none.jsonl', 'layers') == []
+
+
+def test_a_line_without_its_end_is_removed(tmp_path):
+    (tmp_path / 'scalars.json').write_text('{"step": 1}\n{"st')
+    (tmp_path / 'whole.json').write_text('{"step": 1}\n')
+    (tmp_path / 'only.json').write_text('{"st')
+    drop_cut_lines(tmp_path)
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ['', '{"step": 1}\n', '{"step": 1}\n']

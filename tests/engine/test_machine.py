@@ -110,6 +110,9 @@ def test_logs_that_find_no_space_end_nothing_and_are_named_once(tmp_path):
     warnings = re.findall(r'WARNING - (\S+) cannot be written', everything)
     assert warnings and len(warnings) == len(set(warnings)) and all(str(tmp_path) in path for path in warnings)
     assert re.search(r'Iter\(train\) \[9/9\]', everything)
+    # what was written is whole
+    for path in tmp_path.rglob('scalars.json'):
+        assert path.read_text().endswith('\n') and [json.loads(line)['step'] for line in path.read_text().splitlines()]
 
 
 def test_a_folder_of_logs_that_vanished_ends_nothing(tmp_path):

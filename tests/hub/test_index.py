@@ -1,4 +1,7 @@
+"""The index of pretrained weights: what it takes, and how faults in it are named."""
+
 import json
+import re
 import subprocess
 import sys
 
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.errors import ConfigError, printable
 from a2sg_zoo.hub import index as module
 from a2sg_zoo.hub.index import FIELDS, SHIPPED, Entry, check_entry, find, names, read_index, write_index
 from tests.hub.tiny import publish
@@ -37,14 +40,21 @@ def test_reads_what_was_written(index):
     assert list(json.loads(index.read_text())['models']) == ['a-1.x', 'b']
 
 
-@settings(max_examples=30)
+@pytest.fixture(scope='module')
+def made(tmp_path_factory):
+    """(facts of an entry, a folder)"""
+    folder = tmp_path_factory.mktemp('index')
+    return facts_of(publish(folder)[2]), folder
+
+
+@settings(max_examples=100, deadline=None)
 @given(
     numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4),
-    text=st.text(min_size=1).filter(str.strip),
+    text=st.text(min_size=1).filter(lambda text: text.strip() and printable(text) == text),
 )
-def test_the_short_form_of_lists_changes_nothing(tmp_path_factory, numbers, text):
-    folder = tmp_path_factory.mktemp('index')
-    facts = dict(facts_of(publish(folder)[2]), beta={'[layer': numbers}, limits=[text], summary=text)
+def test_the_short_form_of_lists_changes_nothing(made, numbers, text):
+    facts, folder = made
+    facts = dict(facts, beta={'[layer': numbers}, limits=[text], summary=text)
     write_index({'x': facts}, folder / 'index.json')
     assert read_index(folder / 'index.json')['x'].facts == facts
 
@@ -54,9 +64,9 @@ def test_patterns(index):
     write_index(dict.fromkeys(['spikformer_cifar10', 'spikformer_digits', 'resnet_cifar10'], facts), index)
     assert names() == ['resnet_cifar10', 'spikformer_cifar10', 'spikformer_digits']
     assert names('*CIFAR10*') == ['resnet_cifar10', 'spikformer_cifar10'] and names('spik*_d*') == ['spikformer_digits']
-    with pytest.raises(ConfigError, match='no weights named .spikformr_digit.; did you mean spikformer_digits'):
+    with pytest.raises(ConfigError, match='spikformr_digit.*spikformer_digits'):
         find('spikformr_digit')
-    with pytest.raises(ConfigError, match='known: resnet_cifar10, spikformer_cifar10, spikformer_digits'):
+    with pytest.raises(ConfigError, match='42.*resnet_cifar10, spikformer_cifar10, spikformer_digits'):
         find('42')
 
 
@@ -87,72 +97,77 @@ def test_addresses_that_are_taken(index, location):
 
 
 @pytest.mark.parametrize(
-    'field, value, message',
+    'field, value, key',
     [
-        ('task', 'detection', "must be one of 'classification', 'segmentation'; got 'detection'"),
-        ('summary', ' ', 'must be a text'),
-        ('size', 0, 'must be a positive integer'),
-        ('size', True, 'must be a positive integer'),
-        ('T', 2.5, 'must be a positive integer'),
-        ('sha256', 'ab', 'must be 64 hexadecimal digits'),
-        ('model', {}, 'must be a dictionary that is not empty'),
-        ('model', {'backbone': 1}, "must be a dictionary with the key 'type'"),
-        ('recipe', {'command': 'x', 'evaluation': 3}, "a dictionary in which 'evaluation' is a text"),
-        ('metrics', {'top1': '93'}, "must be a dictionary in which 'top1' is a number"),
-        ('per_class', [{'class': 'a'}], "must be a list in which each is a dictionary with the key 'IoU'"),
-        ('beta', {'a': []}, "a dictionary in which 'a' is a list that is not empty"),
-        ('location', '../evil.safetensors', 'climbs out'),
-        ('location', '/evil.safetensors', 'climbs out'),
-        ('location', 'a\\..\\evil.safetensors', 'climbs out'),
-        ('location', 'weights.pth', r'of a \.safetensors file'),
-        ('location', 'ftp://x/a.safetensors', 'must be a path beside'),
+        ('task', 'detection', "'classification', 'segmentation'"),
+        ('summary', ' ', ''),
+        ('summary', 'Good \x1b[2J weights.', ''),
+        ('limits', ['One seed.', 'Only \u202ered pixels.'], ''),
+        ('size', 0, ''),
+        ('size', True, ''),
+        ('T', 2.5, ''),
+        ('sha256', 'ab', ''),
+        ('model', {}, ''),
+        ('model', {'backbone': 1}, "'type'"),
+        ('recipe', {'command': 'x', 'evaluation': 3}, "'evaluation'"),
+        ('metrics', {'top1': '93'}, "'top1'"),
+        ('metrics', {'top1': float('nan')}, "'top1'"),
+        ('flatness', {'sharpness': float('inf')}, "'sharpness'"),
+        ('per_class', [{'class': 'a'}], "'IoU'"),
+        ('beta', {'a': []}, "'a'"),
+        ('beta', {'a': [float('nan')]}, "'a'"),
+        ('location', '../evil.safetensors', ''),
+        ('location', '/evil.safetensors', ''),
+        ('location', 'a\\..\\evil.safetensors', ''),
+        ('location', 'weights.pth', r'\.safetensors'),
+        ('location', 'ftp://x/a.safetensors', ''),
         ('location', 'hf:a.safetensors', 'hf:OWNER'),
         ('location', 'hf:a/b/../../x.safetensors', 'hf:OWNER'),
-        ('location', 3, r'of a \.safetensors file'),
-        ('location', 'https://h/a.pth?x=.safetensors', r'of a \.safetensors file'),
-        ('location', 'https://[h/a.safetensors', r'of a \.safetensors file'),
-        ('location', 'a.safetensors?download=1', r'of a \.safetensors file'),
-        ('sise', 3, 'unknown field sise; did you mean size'),
-        ('xyz', 3, 'unknown field xyz; known: task'),
+        ('location', 3, ''),
+        ('location', 'https://h/a.pth?x=.safetensors', ''),
+        ('location', 'https://[h/a.safetensors', ''),
+        ('location', 'a.safetensors?download=1', ''),
+        ('sise', 3, 'size'),
+        ('xyz', 3, 'task'),
     ],
 )
-def test_faults_are_named(index, field, value, message):
+def test_faults_are_named(index, field, value, key):
     contents = json.loads(index.read_text())
     contents['models']['tiny'][field] = value
     index.write_text(json.dumps(contents))
-    with pytest.raises(ConfigError, match=message) as error:
+    with pytest.raises(ConfigError, match=f'{index}.*tiny.*{field}.*{key}'):
         read_index()
-    assert str(index) in str(error.value) and 'tiny' in str(error.value)
 
 
 @pytest.mark.parametrize('field', [field for field, (_, required, _) in FIELDS.items() if required])
 def test_missing_fields_are_named(index, field):
     facts = facts_of(index)
     del facts[field]
-    with pytest.raises(ConfigError, match=f'tiny lacks the field {field} '):
+    with pytest.raises(ConfigError, match=f'tiny.*{field}'):
         check_entry('tiny', facts, 'index')
 
 
 @pytest.mark.parametrize('name', ['../up', 'a/b', 'A', '', '.x', 'a..b', 'a b', 'a\\b', 'c:x'])
 def test_names_stay_in_the_cache_folder(index, name):
-    with pytest.raises(ConfigError, match='cannot be a name'):
+    with pytest.raises(ConfigError, match=re.escape(repr(name))):
         write_index({name: facts_of(index)}, index)
 
 
 def test_broken_files(index, monkeypatch):
     text = index.read_text()
-    for broken, message in (
-        (text[:-20], 'index.json'),
-        ('[]', 'expected is'),
-        ('{"schema": 2, "models": {}}', 'expected is'),
-        ('{"schema": 1, "models": {"tiny": 3}}', 'tiny must be a dictionary'),
-        ('{"schema": 1, "models": {"a": {}, "a": {}}}', "'a' occurs twice"),
+    for broken, key in (
+        (text[:-20], ''),
+        ('[]', '"schema"'),
+        ('[' * 100_000, ''),
+        ('{"schema": 2, "models": {}}', '"schema": 1'),
+        ('{"schema": 1, "models": {"tiny": 3}}', 'tiny'),
+        ('{"schema": 1, "models": {"a": {}, "a": {}}}', "'a'"),
     ):
         index.write_text(broken)
-        with pytest.raises(ConfigError, match=message):
+        with pytest.raises(ConfigError, match=f'index.json.*{key}'):
             read_index()
     monkeypatch.setenv('A2SG_ZOO_INDEX', str(index) + '.none')
-    with pytest.raises(ConfigError, match='No such file.*A2SG_ZOO_INDEX'):
+    with pytest.raises(ConfigError, match='index.json.none.*A2SG_ZOO_INDEX'):
         names()
 
 

@@ -131,6 +131,7 @@ class Unlaunched:
         return lambda *args, **options: self.calls.append(args)
 
 
+@pytest.mark.skipif(torch.__version__.startswith('2.6.'), reason='fake tensors in a custom function abort torch 2.6')
 @pytest.mark.parametrize('kind', [LIF, PLIF])
 @pytest.mark.parametrize('decay_input', [True, False])
 @pytest.mark.parametrize('shape', [*SHAPES, BOX(normalize='peak'), ATan()], ids=repr)
@@ -165,7 +166,7 @@ def test_what_there_is_no_kernel_for(monkeypatch):
     from a2sg_zoo.neurons.triton_kernels import MAX_STEPS, supports
 
     assert not supports(torch.zeros(4, 5))  # a CPU
-    monkeypatch.setattr('triton.knobs.runtime.interpret', True)
+    monkeypatch.setenv('TRITON_INTERPRET', '1')
     assert supports(torch.zeros(4, 5)) and supports(torch.zeros(4, 5), ASY())
     assert not supports(torch.zeros(4, 5), ATan()) and not supports(torch.zeros(4, 5, dtype=torch.float64))
     assert not supports(torch.zeros(MAX_STEPS + 1, 5))

@@ -3,11 +3,11 @@
 import importlib.util
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import huggingface_hub
@@ -21,12 +21,14 @@ from a2sg_zoo.datasets import Digits, write_scenes
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
-from a2sg_zoo.hub.index import SHIPPED, Entry, read_index, write_index
+from a2sg_zoo.hub.index import SHIPPED, read_index, write_index
 from a2sg_zoo.hub.published import build, describe, read
 from a2sg_zoo.neurons import named_neurons
-from a2sg_zoo.publishing import cards
-from a2sg_zoo.publishing.cards import beta_picture, card, check
-from a2sg_zoo.publishing.publish import _parse, publish
+from a2sg_zoo.publishing import generated
+from a2sg_zoo.publishing.cards import card
+from a2sg_zoo.publishing.entries import parse_command
+from a2sg_zoo.publishing.generated import check
+from a2sg_zoo.publishing.publish import publish
 from tests.cli import test_classification as classification
 from tests.cli import test_train_and_test as segmentation
 from tests.hub.tiny import facts as tiny_facts
@@ -41,6 +43,11 @@ def tool():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def log_of(folder, name):
+    (found,) = folder.glob(f'{name}*.log.jsonl')
+    return found
 
 
 def note(run, **changes):
@@ -114,7 +121,8 @@ def published(digits, zoo, tool, capsys):
             str(zoo / 'cards'),
         ]
     )
-    assert str(zoo / 'weights' / 'small_digits.safetensors') in capsys.readouterr().out
+    (file,) = (zoo / 'weights').iterdir()
+    assert str(file) in capsys.readouterr().out and file.name.startswith('small_digits-')
     return zoo
 
 
@@ -132,7 +140,7 @@ def test_the_entry_of_a_classifier(published, digits):
     command = shlex.split(found['recipe']['command'])
     assert command[:3] == ['python', 'tools/train.py', classification.CONFIG] and '--work-dir' not in command
     assert command[3:6] == ['--seed', '3', '--demo'] and command[7:] == classification.SMALL
-    log = [json.loads(line) for line in (published / 'cards' / 'small_digits.log.jsonl').read_text().splitlines()]
+    log = [json.loads(line) for line in log_of(published / 'cards', 'small_digits').read_text().splitlines()]
     assert {record['iter']: record['loss'] for record in log if 'loss' in record} == classification.losses(digits)
     assert check(read_index(), published / 'cards') == []
 
@@ -192,7 +200,7 @@ def test_a_checkpoint_that_was_chosen_on_the_test_images(digits, zoo, tmp_path):
     assert last['recipe']['iterations'] == 4 and last['limits'] == ['Too short.']
     chosen = publish(best, 'best', **arguments)[1]
     assert chosen['recipe']['iterations'] == 2 and chosen['limits'][0] == 'Too short.'
-    assert 'chosen among those of the run by its score on the test images' in chosen['limits'][1]
+    assert len(chosen['limits']) == 2
     assert f'- {chosen["limits"][1]}\n' in (zoo / 'cards' / 'best.md').read_text()
     command = [*json.loads((run / 'run.json').read_text())['command'], 'val_dataloader.dataset.train=True']
     elsewhere = publish(best, 'elsewhere', command=command, **arguments)[1]
@@ -277,13 +285,13 @@ def test_the_shipped_recipes_are_those_of_their_configs(entry):
 
 def test_cards_are_the_hubs(published, monkeypatch):
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
-    with pytest.raises(ConfigError, match=r'huggingface_hub is needed: pip install "a2sg-zoo\[hub\]"'):
+    with pytest.raises(ConfigError, match=r'huggingface_hub.*a2sg-zoo\[hub\]'):
         check(read_index(), published / 'cards')
 
 
 def test_a_name_is_taken_once(published, digits):
     again = dict(run=digits, name='small_digits', summary='Again.', cards_folder=published / 'cards')
-    with pytest.raises(ConfigError, match='has weights named small_digits already.*--replace'):
+    with pytest.raises(ConfigError, match='index.json.*small_digits.*--replace'):
         publish(**again)
     assert a2sg_zoo.info('small_digits')['summary'] == 'Small.'
     publish(**again, replace=True)
@@ -294,35 +302,35 @@ def test_what_others_publish_meanwhile_stays(digits, zoo, tmp_path_factory, monk
     """The index is read again when it is written; and a name that was taken meanwhile is refused."""
     from a2sg_zoo.publishing import publish as module
 
-    evaluate = module._evaluate
+    evaluate = module.entries.scores
     theirs = tiny_facts(publish_tiny(tmp_path_factory.mktemp('theirs'))[1], 'weights/theirs.safetensors')
 
     def slow(*args):
         write_index({'theirs': theirs}, zoo / 'index.json')
         return evaluate(*args)
 
-    monkeypatch.setattr(module, '_evaluate', slow)
+    monkeypatch.setattr(module.entries, 'scores', slow)
     publish(digits, 'mine', 'Mine.', cards_folder=zoo / 'cards')
     assert a2sg_zoo.list_models() == ['mine', 'theirs']
-    with pytest.raises(ConfigError, match='has weights named theirs already'):
+    with pytest.raises(ConfigError, match='index.json.*theirs.*--replace'):
         write_index({}, zoo / 'index.json')
         publish(digits, 'theirs', 'Mine.', cards_folder=zoo / 'cards')
     assert a2sg_zoo.info('theirs')['summary'] == 'A tiny network.'
 
 
 @pytest.mark.parametrize(
-    'changes, arguments, message',
+    'changes, key',
     [
-        (dict(commit=None), {}, 'by code at an unknown commit, .* --any-commit'),
-        (dict(commit='12ab+changes'), {}, 'by code that differs from commit 12ab, '),
-        (dict(start_iter=2), {}, 'began at iteration 2, from another checkpoint, .* --resume CHECKPOINT'),
+        (dict(commit=None), '--any-commit'),
+        (dict(commit='12ab+changes'), '12ab.*--any-commit'),
+        (dict(start_iter=2), ' 2.*--resume'),
     ],
 )
-def test_what_nobody_can_repeat(digits, zoo, tmp_path, changes, arguments, message):
+def test_what_nobody_can_repeat(digits, zoo, tmp_path, changes, key):
     run = tmp_path / 'run'
     shutil.copytree(digits, run)
     note(run, **changes)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=f'{run}.*{key}'):
         publish(run, 'x', 'X.', cards_folder=zoo / 'cards')
     assert not read_index()
 
@@ -354,7 +362,7 @@ ARGUMENTS = '--seed 0 --amp --launcher pytorch --local_rank 1 x.py --cfg-options
     ids=str,
 )
 def test_spellings_of_the_command(command):
-    found = _parse(command, 'x')
+    found = parse_command(command, 'x')
     assert (found.config, found.seed, found.amp, found.launcher) == ('x.py', 0, True, 'pytorch')
     assert found.cfg_options == {'a.b': 1, 'c': [2, 3], 'd': 'e'} and not found.demo and found.resume is None
     assert found.written_options == ['a.b=1', 'c=[2,3]', 'd=e']
@@ -380,89 +388,44 @@ def test_the_command_of_several_processes(digits, zoo, tmp_path):
     ]
 
 
-def logged(run, zoo):
-    """{iteration: loss}, and the iterations of evaluations, as they are published."""
-    publish(run, 'x', 'X.', cards_folder=zoo / 'cards')
-    log = [json.loads(line) for line in (zoo / 'cards' / 'x.log.jsonl').read_text().splitlines()]
-    return (
-        {line['iter']: line['loss'] for line in log if 'iter' in line},
-        [line['step'] for line in log if 'top1' in line],
-    )
-
-
-@pytest.fixture
-def again(digits, tmp_path):
-    """`again(before, start_iter)`: the run, in a folder where another left a log of the iterations `before`; its own
-    log begins after `start_iter`."""
-    run = tmp_path / 'run'
-    shutil.copytree(digits, run)
-    (own,) = run.glob('*/vis_data/scalars.json')
-
-    def make(before, start_iter):
-        log = run / '00000000_000000' / 'vis_data' / 'scalars.json'
-        log.parent.mkdir(parents=True)
-        log.write_text(
-            ''.join(f'{{"loss": {99 - i}.0, "iter": {i}, "step": {i}}}\n{{"top1": 1.0, "step": {i}}}\n' for i in before)
-            + '{"loss": 90.0, "iter": 4, "st'
-        )
-        own.write_text(
-            ''.join(line for line in own.read_text().splitlines(keepends=True) if json.loads(line)['step'] > start_iter)
-        )
-        command = json.loads((run / 'run.json').read_text())['command']
-        note(run, start_iter=start_iter, command=[*command, '--resume'] if start_iter else command)
-        return run
-
-    return make
-
-
-def test_the_log_of_a_run_that_was_killed_and_resumed(digits, again, zoo):
-    losses, evaluations = logged(again(before=[1, 2, 3], start_iter=2), zoo)
-    assert losses == {1: 98.0, 2: 97.0, **{i: x for i, x in classification.losses(digits).items() if i > 2}}
-    assert evaluations == [1, 2, 4]
-
-
-def test_the_log_of_a_run_after_another_in_the_same_folder(digits, again, zoo):
-    losses, evaluations = logged(again(before=[1, 3, 5], start_iter=0), zoo)
-    assert losses == classification.losses(digits) and evaluations == [2, 4]
-
-
-def test_a_run_after_another_that_was_itself_resumed(digits, again, zoo):
-    run = again(before=[1, 2, 3], start_iter=2)
-    oldest = run / '00000000' / 'vis_data' / 'scalars.json'
-    oldest.parent.mkdir(parents=True)
-    oldest.write_text('{"loss": 1.0, "iter": 1, "step": 1}\n{"loss": 1.0, "iter": 5, "step": 5}\n')
-    losses, _ = logged(run, zoo)
-    assert list(losses) == [1, 2, 3, 4] and losses[1] == 98.0
-
-
 def test_check_finds_what_is_not_in_order(published, tool, capsys):
     folder = published / 'cards'
     tool.main(['--check', '--cards', str(folder)])
-    assert '1 weights, all in order' in capsys.readouterr().out
+    assert '1 weights' in capsys.readouterr().out
     page = folder / 'small_digits.md'
     page.write_text(page.read_text().replace('Small.', 'The best.'))
-    (folder / 'small_digits.log.jsonl').unlink()
+    log_of(folder, 'small_digits').unlink()
     (folder / 'older.md').write_text('')
     entry = read_index()['small_digits'].facts
     write_index({'small_digits': {**entry, 'parameters': 7, 'T': 3}}, published / 'index.json')
     with pytest.raises(SystemExit):
         tool.main(['--check', '--cards', str(folder)])
     problems = capsys.readouterr().err
-    for expected in (
-        'small_digits.md is not what the index gives',
-        'small_digits.log.jsonl is missing',
-        'older.md belongs to no entry',
-        'the index gives parameters = 7, but its file',
-        'the index gives T = 3, but its file 2',
-    ):
-        assert expected in problems
+    for named in (r'small_digits\.md', r'small_digits-\w+\.log', r'older\.md', r'parameters = 7\b', r'T = 3\b.*\b2'):
+        assert re.search(named, problems)
     entries = read_index()
-    (published / 'weights' / 'small_digits.safetensors').write_bytes(b'x')
-    assert any('is not the file that' in problem for problem in check(entries, folder))
-    (published / 'weights' / 'small_digits.safetensors').unlink()
+    (file,) = (published / 'weights').iterdir()
+    file.write_bytes(b'x')
+    assert any(str(file) in problem for problem in check(entries, folder))
+    file.unlink()
     # the entries are those that are given, whatever index is in use
     write_index({}, published / 'index.json')
-    assert any('small_digits.safetensors cannot be read: No such file' in problem for problem in check(entries, folder))
+    assert any(str(file) in problem for problem in check(entries, folder))
+
+
+def test_update_makes_cards_again(published, tool, capsys):
+    folder = published / 'cards'
+    page = folder / 'small_digits.md'
+    right = page.read_text()
+    page.write_text('An older version.')
+    (folder / 'small_digits.svg').unlink()
+    arguments = ['--cards', str(folder)]
+    with pytest.raises(SystemExit):
+        tool.main(['--check', *arguments])
+    capsys.readouterr()
+    tool.main(['--update', *arguments])
+    assert str(page) in capsys.readouterr().out and page.read_text() == right
+    tool.main(['--check', *arguments])
 
 
 def test_an_index_of_ones_own_begins_with_its_first_weights(digits, zoo, tool, monkeypatch, capsys):
@@ -472,11 +435,11 @@ def test_an_index_of_ones_own_begins_with_its_first_weights(digits, zoo, tool, m
     shipped = sorted((ROOT / 'model_cards').iterdir())
     with pytest.raises(SystemExit):  # what is not there cannot be read
         tool.main(['--check'])
-    assert f'index of weights {index} cannot be read: No such file' in capsys.readouterr().err
+    assert str(index) in capsys.readouterr().err
     tool.main(arguments)
     assert f'card: {zoo / "deep" / "model_cards" / "mine.md"}' in capsys.readouterr().out
-    assert sorted(path.name for path in (zoo / 'deep' / 'model_cards').iterdir()) == [
-        'mine.log.jsonl',
+    assert sorted(path.name.partition('-')[0] for path in (zoo / 'deep' / 'model_cards').iterdir()) == [
+        'mine',
         'mine.md',
         'mine.svg',
     ]
@@ -486,7 +449,7 @@ def test_an_index_of_ones_own_begins_with_its_first_weights(digits, zoo, tool, m
     monkeypatch.setenv('A2SG_ZOO_INDEX', str(zoo / 'file' / 'mine.json'))
     with pytest.raises(SystemExit):
         tool.main(arguments)
-    assert f'{zoo / "file" / "mine.json"} cannot be' in capsys.readouterr().err
+    assert str(zoo / 'file' / 'mine.json') in capsys.readouterr().err
 
 
 def test_an_installed_package_is_checked_but_not_published_to(digits, tmp_path):
@@ -507,11 +470,10 @@ def test_an_installed_package_is_checked_but_not_published_to(digits, tmp_path):
         )
 
     done = run('--check')
-    assert '4 weights, all in order; their cards are not installed' in done.stdout, done.stderr
+    assert done.returncode == 0 and '4 weights' in done.stdout, done.stderr
     for more in ([], ['--cards', str(tmp_path / 'cards')]):
         done = run(str(digits), '--name', 'mine', '--summary', 'Mine.', *more)
-        assert done.returncode == 2 and 'belongs to the installed package' in done.stderr
-        assert 'set A2SG_ZOO_INDEX to a file of yours' in done.stderr
+        assert done.returncode == 2 and 'A2SG_ZOO_INDEX' in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ['site']
 
 
@@ -523,31 +485,31 @@ def test_weights_that_lie_elsewhere(digits, zoo):
         location='https://example.org/last.safetensors',
         cards_folder=zoo / 'cards',
     )
-    assert path == digits / 'last.safetensors' and not (zoo / 'weights').exists()
+    assert path.parent == digits and path.name.startswith('last-') and not (zoo / 'weights').exists()
+    assert (zoo / 'cards' / 'last.log.jsonl').is_file()
     assert entry['recipe']['iterations'] == 2 and entry['location'].startswith('https:')
     path.unlink()
 
 
 @pytest.mark.parametrize(
-    'arguments, message',
+    'arguments, key',
     [
-        (dict(name='../up'), 'cannot be a name'),
-        (dict(facts=dict(metrics=dict(top1=100))), 'metrics cannot be given'),
-        (dict(facts=dict(limits='x')), r'limits must be a list'),
-        (dict(location='x.pth'), r'of a \.safetensors file'),
-        (
-            dict(command='python train.py configs/resnet19_cifar10_tri.py'),
-            'was not trained with the network or the data',
-        ),
-        (dict(run='work_dirs/none'), 'work_dirs/none does not exist; name the folder of a run'),
-        (dict(command='make'), 'is none of tools/train.py'),
-        (dict(command='a2sg-zoo test x.py'), 'is none of'),
-        (dict(command='python tools/train.py x.py --sed 3'), 'unrecognized arguments: --sed 3'),
-        (dict(command='python tools/train.py'), 'is none of'),
+        (dict(name='../up'), '../up'),
+        (dict(facts=dict(metrics=dict(top1=100))), 'facts: metrics'),
+        (dict(facts=dict(limits='x')), 'x.limits'),
+        (dict(summary='\x1b[2J'), 'x.summary'),
+        (dict(location='x.pth'), 'x.location'),
+        (dict(location='https://me:hunter2@host/x.safetensors'), 'x.location = https://host/x'),
+        (dict(command='python train.py configs/resnet19_cifar10_tri.py'), 'resnet19_cifar10_tri.*--command'),
+        (dict(run='work_dirs/none'), 'work_dirs/none'),
+        (dict(command='make'), 'make.*--command'),
+        (dict(command='a2sg-zoo test x.py'), 'a2sg-zoo test x.py.*--command'),
+        (dict(command='python tools/train.py x.py --sed 3'), '--sed 3'),
+        (dict(command='python tools/train.py'), '--command'),
     ],
 )
-def test_mistakes_leave_nothing_behind(digits, zoo, arguments, message):
-    with pytest.raises(ConfigError, match=message):
+def test_mistakes_leave_nothing_behind(digits, zoo, arguments, key):
+    with pytest.raises(ConfigError, match=key):
         publish(**{**dict(run=digits, name='x', summary='X.', cards_folder=zoo / 'cards'), **arguments})
     assert sorted(path.name for path in zoo.iterdir()) == ['index.json'] and not read_index()
 
@@ -557,69 +519,22 @@ def test_no_weights_without_their_log(digits, zoo, tmp_path):
     shutil.copytree(digits, run)
     for log in run.glob('*/vis_data/scalars.json'):
         log.unlink()
-    with pytest.raises(ConfigError, match='only with the log of their run'):
+    with pytest.raises(ConfigError, match='scalars.json'):
         publish(run, 'x', 'X.', cards_folder=zoo)
     (run / 'run.json').unlink()
-    with pytest.raises(ConfigError, match='run.json cannot be read'):
+    with pytest.raises(ConfigError, match='run.json'):
         publish(run, 'x', 'X.', cards_folder=zoo)
 
 
 def test_too_large_to_ship(digits, zoo, monkeypatch):
-    monkeypatch.setattr(cards, 'MEGABYTES_EACH', 0.01)
-    with pytest.raises(ConfigError, match='x takes 0.1 MB.* --location'):
+    monkeypatch.setattr(generated, 'MEGABYTES_EACH', 0.01)
+    with pytest.raises(ConfigError, match='x.* 0.1 MB.* --location'):
         publish(digits, 'x', 'X.', cards_folder=zoo / 'cards')
-
-
-def test_picture_of_windows():
-    beta = {'blocks.0.neuron': [0.25, 1.5], '<a&b>': [2.0]}
-    texts = [node.text for node in ET.fromstring(beta_picture(beta)).iter('{http://www.w3.org/2000/svg}text')]
-    assert texts == ['blocks.0.neuron', '0.25', '1.50', '<a&b>', '2.00']
-    assert beta_picture(beta) == beta_picture(dict(beta))
-
-
-def test_a_window_that_never_moved_takes_a_line(tmp_path):
-    path = publish_tiny(tmp_path)[1]
-    entry = Entry('tiny', tiny_facts(path, path.name, beta={'a': [1.0], 'b': [1.0]}), tmp_path)
-    assert 'beta = 1 in every layer' in card(entry) and list(cards.files_of(entry)) == ['tiny.md']
-    assert 'Windows' not in card(Entry('tiny', tiny_facts(path, path.name), tmp_path))
-
-
-def test_a_card_shows_all_that_is_known(tmp_path):
-    path = publish_tiny(tmp_path)[1]
-    entry = Entry(
-        'tiny',
-        tiny_facts(
-            path,
-            path.name,
-            firing_rates={'a': 0.125},
-            flatness=dict(largest_eigenvalue=12.5),
-            uses='Ants.',
-            not_for='Wasps.',
-            data=dict(name='Insects', licence='for research; see the source'),
-            converted_from=dict(url='https://example.org/x.pth', licence='MIT'),
-        ),
-        tmp_path,
-    )
-    for expected in (
-        '| a | 0.1250 |',
-        '| largest eigenvalue | 12.5 |',
-        'Ants.',
-        'Wasps.',
-        'restricts their use, and so that of these weights: for research; see the source.',
-        'Converted from <https://example.org/x.pth>, which is under MIT.',
-    ):
-        assert expected in card(entry)
-
-
-def test_a_bar_does_not_split_a_cell(tmp_path):
-    path = publish_tiny(tmp_path)[1]
-    entry = Entry('tiny', tiny_facts(path, path.name, firing_rates={'a|b': 0.5}), tmp_path)
-    assert r'| a\|b | 0.5000 |' in card(entry)
 
 
 def test_the_shipped_zoo_is_in_order(monkeypatch):
     monkeypatch.delenv('A2SG_ZOO_INDEX', raising=False)
-    assert check(read_index(SHIPPED), ROOT / 'model_cards') == []
+    assert check(read_index(SHIPPED), ROOT / 'model_cards', ROOT) == []
 
 
 def _shipped():

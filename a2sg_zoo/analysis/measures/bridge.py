@@ -15,7 +15,7 @@ constant is the triangle inequality,
     lambda_max(F) <= (|mu| sqrt(Lambda) + sqrt(lambda_eps))^2,    lambda_eps = lambda_max(E[(a x eps)(a x eps)^T])
 
 lambda_eps grows with mu^2 CV^2, which is quadratic in CV. The linear growth of the claim is that of the cross term, so
-it describes gradients whose mean dominates (CV < 1). Where mu is very small compared with Std, both sides divided by
+it describes gradients with a dominant mean (CV < 1). Where mu is very small compared with Std, both sides divided by
 mu^2 grow because mu is small. A fit of one side to the other then finds this, and not a law of the network.
 
 Source of the claim: A2SG (ICML 2026, arXiv 2606.11236), for fully connected layers.

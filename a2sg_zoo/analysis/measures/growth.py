@@ -1,7 +1,7 @@
 """How the Hessian of a spiking network grows when the surrogate's window becomes narrow, compared with a ReLU network.
 
-The claim: for a symmetric window of fixed area, whose height grows as 1 / beta and whose slope grows as 1 / beta^2, the
-Hessian grows as 1 / beta^2. The Hessian of a ReLU network does not depend on beta.
+The claim: a symmetric window of fixed area has a height of 1 / beta and a slope of 1 / beta^2, so the Hessian grows as
+1 / beta^2. The Hessian of a ReLU network does not depend on beta.
 
 Here both networks are one multilayer perceptron with the same weights and samples, and only beta changes. The Hessian
 is with respect to the parameters of the hidden layers, because the block of the last layer does not depend on beta. The

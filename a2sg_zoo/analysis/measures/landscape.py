@@ -2,9 +2,9 @@
 
     L(w + x d1 + y d2),    d[i] = |w[i]| r[i] / |r[i]|,  r normal,  for every filter i of every layer
 
-A filter is the weights of one output channel. The normalisation makes pictures comparable between networks with batch
-norms, whose function does not change when the weights of a layer are scaled. Parameters with one dimension or none
-(biases, batch norms, time constants) do not move. Batch norms use their running statistics.
+A filter is the weights of one output channel. With batch norms, a network's function does not change when the weights
+of a layer are scaled; the normalisation makes the pictures of such networks comparable. Parameters with one dimension
+or none (biases, batch norms, time constants) do not move. Batch norms use their running statistics.
 
 Source: Li et al., NeurIPS 2018.
 """

@@ -2,6 +2,7 @@
 
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
 from a2sg_zoo.engine.hooks.checkpoint import AtomicCheckpointHook, AtomicLocalBackend
+from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
 from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
 from a2sg_zoo.engine.hooks.mixing import StopMixing
@@ -15,6 +16,7 @@ __all__ = [
     'AdaptationHook',
     'AtomicCheckpointHook',
     'AtomicLocalBackend',
+    'FrozenHook',
     'MembraneLoss',
     'NonFiniteGuard',
     'ProgressHook',

@@ -11,6 +11,9 @@ from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
 from a2sg_zoo.hub.description import parse_config
+from a2sg_zoo.hub.index import ZOO
+from a2sg_zoo.hub.pretrained import locate
+from a2sg_zoo.hub.published import class_names
 from a2sg_zoo.registry import HOOKS
 from a2sg_zoo.utils.models import unwrap_model
 
@@ -18,6 +21,10 @@ from a2sg_zoo.utils.models import unwrap_model
 _RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
 _NEW_RUN = 'start a new run from its weights, in another folder and without --resume: --cfg-options load_from='
 _SHOWN = 5
+_OTHER_CLASSES = (
+    'Give the data the same classes in the same order. To train other classes on what the network has learnt, load its '
+    "backbone alone: model.backbone.init_cfg=dict(type='Pretrained', checkpoint=PATH, prefix='backbone.')"
+)
 
 
 @HOOKS.register_module()
@@ -49,6 +56,9 @@ class ResumeHook(Hook):
         model = unwrap_model(runner.model)
         weights = weights_of(checkpoint, self._path)
         checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
+        if names := getattr(runner, 'class_names', None):
+            path = locate(self._path) if str(self._path).startswith(ZOO) else self._path
+            names.add(class_names(checkpoint, path), f'checkpoint {self._path}', _OTHER_CLASSES)
 
     def before_train(self, runner: Runner) -> None:
         """Sets the position in the stream of training samples."""
@@ -114,7 +124,8 @@ class ResumeHook(Hook):
         changed, types = [], []
         for part in _RESTORED:
             old, new = dict(_flat(_get(before, part), part)), dict(_flat(_get(now, part), part))
-            for key in {**old, **new} if new else ():
+            # a part that the checkpoint's config has not, is not restored
+            for key in {**old, **new} if new and part.partition('.')[0] in before else ():
                 if old.get(key) != new.get(key):
                     words = f'{key} = {new.get(key, "unset")} here, {old.get(key, "unset")} in the checkpoint'
                     (types if key.endswith('.type') else changed).append(words)

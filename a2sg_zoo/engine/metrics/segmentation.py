@@ -1,6 +1,7 @@
 """Scores of a segmentation."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.evaluation.metrics import IoUMetric
 from prettytable import PrettyTable
 
+from a2sg_zoo.errors import DataError, NonFiniteError, printable
 from a2sg_zoo.registry import METRICS
 
 
@@ -35,7 +37,7 @@ class SegmentationMetric(IoUMetric):
             `class` (its name), `IoU`, `Acc` (both in percent) and `pixels` (of the ground truth).
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.per_class = []
 
@@ -46,9 +48,40 @@ class SegmentationMetric(IoUMetric):
         found = [name for metric in iou_metrics for name in names.get(metric, ())]
         return list(dict.fromkeys(('aAcc', *found, 'mIoU_present', 'mIoU_constant')))
 
-    def compute_metrics(self, results):
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Compares the predictions of a batch with the ground truth.
+
+        Args:
+            data_batch: not used.
+            data_samples: `SegDataSample` as dictionaries.
+
+        Raises:
+            NonFiniteError: logits are NaN or infinite, of which an argmax would make a class.
+        """
+        for sample in data_samples:
+            if 'seg_logits' in sample:
+                logits = sample['seg_logits']['data']
+                # one pass without a copy: both are NaN if any element is
+                if logits.numel() and not torch.stack(torch.aminmax(logits)).isfinite().all():
+                    raise NonFiniteError(
+                        f'the network answers with NaN or infinity for {printable(sample.get("img_path", "a picture"))}'
+                        '; its weights or this picture are not usable'
+                    )
+        super().process(data_batch, data_samples)
+
+    def compute_metrics(self, results: Sequence) -> dict[str, float]:
+        """The scores of all pictures.
+
+        Raises:
+            DataError: no pixel of the ground truth has a class.
+        """
         if self.format_only:
             return super().compute_metrics(results)
+        if not results or not any(areas[3].any() for areas in results):
+            raise DataError(
+                f'nothing was evaluated: no pixel of the {len(results)} segmentation masks has a class, all are '
+                'ignored; check the masks, reduce_zero_label and metainfo of the data set'
+            )
         intersect, union, predicted, label = (torch.stack(areas).double().sum(0) for areas in zip(*results))
         scores = self.total_area_to_metrics(
             intersect, union, predicted, label, self.metrics, self.nan_to_num, self.beta
@@ -68,8 +101,8 @@ class SegmentationMetric(IoUMetric):
             }
             for i in present
         ]
-        metrics['mIoU_present'] = sum(row['IoU'] for row in self.per_class) / len(present) if present else float('nan')
-        metrics['mIoU_constant'] = 100 * float(label.max() / label.sum()) / len(present) if present else float('nan')
+        metrics['mIoU_present'] = sum(row['IoU'] for row in self.per_class) / len(present)
+        metrics['mIoU_constant'] = 100 * float(label.max() / label.sum()) / len(present)
 
         table = PrettyTable(['class', 'IoU', 'Acc', 'pixels'], align='r')
         for row in self.per_class:

@@ -12,10 +12,10 @@ from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.activation_checkpointing import checkpointed
-from a2sg_zoo.models.layers.time_folded import check_time_steps
 from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.neurons.activation_memory import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
+from a2sg_zoo.utils.checks import integer
 
 
 class SpikingBackbone(nn.Module):
@@ -30,7 +30,7 @@ class SpikingBackbone(nn.Module):
     Args:
         T: number of time steps.
         neuron: config of the neurons of all layers.
-        out_indices: numbers of the stages whose outputs are returned; negative numbers count from the last stage.
+        out_indices: numbers of the stages to return; negative numbers count from the last stage.
         time: 'mean' returns outputs averaged over time, (B, C, H, W), for a neck or head without time;
             'keep' returns (T, B, C, H, W), for spiking ones.
         recompute: whether to use activation checkpointing: blocks keep only their input for the backward pass, which
@@ -65,7 +65,7 @@ class SpikingBackbone(nn.Module):
         super().__init__()
         self.init_cfg = deepcopy(init_cfg)
         self.is_init = False  # MMEngine asks whether the weights have their initial values
-        self.T = check_time_steps(T, self)
+        self.T = integer('T', T, self)
         if time not in ('mean', 'keep'):
             raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
         self.time, self.recompute, self.save_spikes = time, recompute, save_spikes
@@ -132,7 +132,7 @@ class SpikingBackbone(nn.Module):
         Raises:
             ConfigError: T is no integer of at least 1, or there are more or fewer frames.
         """
-        T = self.T if T is None else check_time_steps(T, self)
+        T = self.T if T is None else integer('T', T, self)
         outputs = []
         with nullcontext() if self.save_spikes or not torch.is_grad_enabled() else spikes_from_potentials():
             for i, y in enumerate(self.forward_stages(x, T)):

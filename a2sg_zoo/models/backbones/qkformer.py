@@ -181,7 +181,7 @@ class QKFormer(SpikingBackbone):
 
     A 3x3 convolution (the stem) and two or three stages. Each stage is a `PatchEmbedding`, which halves height and
     width in most of them, and transformer blocks on its pixels as tokens. The early stages have many tokens, so their
-    blocks use `QKAttention`, whose cost is linear in the number of tokens. The last stage uses the spiking
+    blocks use `QKAttention`, with a cost that is linear in the number of tokens. The last stage uses the spiking
     self-attention of Spikformer. Shortcuts add spikes to spikes. Images of any size can be used.
 
     All stages can be returned (`out_indices`), as sums of spikes. The CIFAR form has three, with embed_dims / 4, / 2,

@@ -83,7 +83,7 @@ class SEWBlock(nn.Module):
 
 @MODELS.register_module()
 class SEWResNet(SpikingBackbone):
-    """Spike-element-wise ResNet: a residual network whose blocks fire before the addition, not after it.
+    """Spike-element-wise ResNet: a residual network with neurons before the addition of a block, not after it.
 
     The stem is a 7x7 convolution of stride 2, a neuron and a max pooling of stride 2. Four stages of `SEWBlock`s
     follow. Every layer of a block fires, and a function g joins the spikes s of the block with its shortcut x:

@@ -8,9 +8,8 @@ from mmengine.model import BaseModel
 from torchvision.transforms import v2
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.models.layers.time_folded import check_time_steps
 from a2sg_zoo.registry import MODELS, TRANSFORMS
-from a2sg_zoo.utils.checks import positive
+from a2sg_zoo.utils.checks import integer, positive
 
 
 @MODELS.register_module()
@@ -71,7 +70,7 @@ class SpikingClassifier(BaseModel):
             raise ConfigError(
                 f'SpikingClassifier: test_cfg has the unknown key {", ".join(sorted(unknown))}; its only key is T'
             )
-        self.test_T = check_time_steps((test_cfg or {}).get('T', self.backbone.T), self)
+        self.test_T = integer('test_cfg.T', (test_cfg or {}).get('T', self.backbone.T), self)
         try:
             choices = [_build_mixing(step, self.head.num_classes) for step in mixing]
         except (TypeError, ValueError, KeyError) as error:

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.utils.checks import integer
 
 
 class TimeFolded(nn.Sequential):
@@ -100,12 +99,3 @@ def encode(layer: TimeFolded, x: torch.Tensor, T: int) -> torch.Tensor:
         return layer(x)
     y = layer.image(x)
     return y.unsqueeze(0).expand(T, *y.shape)
-
-
-def check_time_steps(T: int, owner: object) -> int:
-    """Return T, the number of time steps that `owner` was given.
-
-    Raises:
-        ConfigError: T is not an integer of at least 1.
-    """
-    return integer('T', T, owner)

@@ -105,6 +105,6 @@ class MembraneKL(nn.Module):
 
     def _layer(self, u):
         variance, mean = torch.var_mean(u, correction=0)
-        variance = variance.clamp(min=torch.finfo(u.dtype).tiny)  # a layer whose potentials are all the same
+        variance = variance.clamp(min=torch.finfo(u.dtype).tiny)  # all potentials of the layer may be the same
         ratio = variance / self.std**2
         return (ratio + ((mean - self.mean) / self.std).square() - 1 - ratio.log()) / 2

@@ -105,7 +105,7 @@ def test_head_by_hand():
     [
         (lambda: classifier(backbone=dict(time='mean')), 'model.backbone.time'),
         (lambda: classifier(test_cfg=dict(t=2)), r'test_cfg.*\bt\b.*\bT\b'),
-        (lambda: classifier(test_cfg=dict(T=0)), r'\bT\b.*\b0'),
+        (lambda: classifier(test_cfg=dict(T=0)), r'test_cfg.T\b.*\b0'),
         (lambda: classifier(mixing=[dict(type='torchvision/MixUp', alpha=0.0)]), 'mixing.*alpha'),
         (lambda: classifier(mixing=[dict(type='torchvision/MixUpp')]), 'mixing.*MixUpp'),
     ],

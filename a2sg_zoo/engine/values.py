@@ -1,0 +1,359 @@
+"""The values of a config, tried on the classes that will get them, before data is read.
+
+A class knows best what it takes. So the small parts of a run (optimizer, schedules, hooks, transforms, loaders)
+are built once with the values of the config, and what a class refuses is told with the key of the value. A table of
+ranges holds what no class checks, and bounds of what would take all memory or time.
+"""
+
+import inspect
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from fnmatch import fnmatch
+from typing import Any, get_args
+
+import torch
+from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.runner import EpochBasedTrainLoop
+from torch.utils.data import DataLoader
+
+from a2sg_zoo import registry
+from a2sg_zoo.engine.metrics.score_names import score_names
+from a2sg_zoo.engine.parts import HEADS, LOADERS, hooks_of, schedules_of
+from a2sg_zoo.engine.samplers import ResumableSampler
+from a2sg_zoo.engine.signatures import import_name, parameter_of
+from a2sg_zoo.engine.validation import raise_problems
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
+from a2sg_zoo.hub.description import require_bounded
+from a2sg_zoo.utils.checks import is_integer, is_number
+
+# Classes of these packages are built to try them. Others may do more in a constructor than to keep their arguments.
+_TRIED = ('a2sg_zoo', 'mmengine', 'mmcv', 'mmseg', 'torchvision', 'torch.optim')
+_LOADER_KEYS = (
+    'batch_size',
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'drop_last',
+    'timeout',
+    'prefetch_factor',
+)
+_SEEDS = 2**32 - 1
+_IOU_METRICS = {'mIoU', 'mDice', 'mFscore'}
+# (pattern of the dotted key, least and largest integer, None for no largest); None is a value where a class takes it
+_INTEGERS = [
+    (r'\w+_dataloader\.batch_size', 1, 65_536),
+    (r'\w+_dataloader\.num_workers', 0, 1_024),
+    (r'\w+_dataloader\.(.*\.)?dataset\.size', 1, 8_192),
+    (r'\w+_dataloader\.(.*\.)?dataset\.T', 1, 1_000),
+    (r'\w+_dataloader\.(.*\.)?dataset\.times', 1, 1_000_000),
+    (r'train_cfg\.(max_iters|max_epochs|val_interval)', 1, None),
+    (r'train_cfg\.val_begin', 0, None),
+    (r'optim_wrapper\.accumulative_counts', 1, 1_000_000),
+    (r'randomness\.seed', 0, _SEEDS),
+    (r'adaptation\.log_interval', 1, None),
+    (r'default_hooks\.(timer|logger|param_scheduler|progress)\.interval', 1, None),
+    (r'num_classes', 1, 65_536),
+    (r'.*\.pipeline\.\d+\.padding', 0, 8_192),
+]
+# integers of this project's networks, alone or in lists
+_NETWORK = re.compile(
+    r'model\.(backbone|neck|head|decode_head)\.'
+    r'(T|depths?|widths|stem|embed_dims|num_heads|in_channels|out_channels|channels|hidden|grid|num_classes|neuron\.levels)'
+)
+# (pattern of the dotted key, whether a number is in range, what it must be)
+_NUMBERS: list[tuple[str, Callable[[float], bool], str]] = [
+    (r'optim_wrapper\.clip_grad\.(max_norm|clip_value)', lambda x: x > 0, 'above 0'),
+    (r'optim_wrapper\.paramwise_cfg\.(.*\.)?\w+_mult', lambda x: x >= 0, 'at least 0'),
+    (r'membrane_loss\.weight', lambda x: x >= 0, 'at least 0'),
+    (r'ema\.momentum', lambda x: 0 < x < 1, 'between 0 and 1'),
+    (r'(model\.head\.)?loss\.(label_smoothing|regularization)', lambda x: 0 <= x <= 1, 'from 0 to 1'),
+]
+
+
+def check_values(cfg: Config, where: str | None = None) -> None:
+    """Check the values of a config. No network is built, and no data is read.
+
+    Args:
+        cfg: a config that `validate_config` accepts.
+        where: begins the message.
+
+    Raises:
+        ConfigError: the message lists each value that is refused, with its key.
+    """
+    problems = [*_out_of_range(cfg), *_network_out_of_bounds(cfg), *_misfits(cfg)]
+    if not problems:
+        problems = [*_refused(cfg)]
+    raise_problems(problems, where)
+
+
+def _leaves(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every value in a config; a list of plain values is one."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for key, value in items:
+        below = f'{path}.{key}' if path else str(key)
+        if (
+            isinstance(value, Mapping)
+            or isinstance(value, (list, tuple))
+            and any(isinstance(x, Mapping) for x in value)
+        ):
+            yield from _leaves(value, below)
+        else:
+            yield below, value
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
+
+
+def _out_of_range(cfg):
+    for key, value in _leaves({key: value for key, value in cfg.items() if key not in ('demo', 'search')}):
+        if any(isinstance(x, float) and not math.isfinite(x) for x in _flat(value)):
+            yield f'{key} = {value!r} is not a finite number'
+            continue
+        for pattern, least, most in _INTEGERS:
+            if re.fullmatch(pattern, key) and value is not None:
+                if not all(is_integer(x) and least <= x <= (most or x) for x in _flat(value)):
+                    wanted = f'from {least:,} to {most:,}' if most else f'of at least {least}'
+                    yield f'{key} must be an integer {wanted}, got {value!r}'
+        for pattern, fits, wanted in _NUMBERS:
+            if re.fullmatch(pattern, key) and value is not None:
+                if not is_number(value) or not fits(value):
+                    yield f'{key} must be a number {wanted}, got {value!r}'
+
+
+def _network_out_of_bounds(cfg):
+    model = cfg.get('model')
+    if not isinstance(model, Mapping):
+        return
+    try:
+        require_bounded(model, 'model')
+    except CheckpointError as error:
+        yield str(error)
+    for name, part in model.items():
+        if isinstance(part, Mapping) and _tried(registry.MODELS, part, 'a2sg_zoo'):
+            for key, value in _leaves(part, f'model.{name}'):
+                if _NETWORK.fullmatch(key) and value is not None:
+                    if not all(is_integer(x) and x >= 1 for x in _flat(value)):
+                        yield f'{key} must be made of integers above 0, got {value!r}'
+
+
+def _tried(parts: Any, node: Any, packages: str | tuple[str, ...] = _TRIED) -> bool:
+    """Whether a config is of a class that may be built to try it."""
+    kind = node.get('type') if isinstance(node, Mapping) else None
+    if not isinstance(kind, str):
+        return False
+    target = (import_name(kind) if '.' in kind else None) or parts.get(kind)
+    return inspect.isclass(target) and f'{target.__module__}.'.startswith(_prefixes(packages))
+
+
+def _prefixes(packages):
+    return tuple(f'{name}.' for name in ([packages] if isinstance(packages, str) else packages))
+
+
+# values that do not fit each other
+
+
+def _misfits(cfg):
+    yield from _frozen_by_rate(cfg)
+    yield from _endless(cfg)
+    yield from _class_weights(cfg)
+    yield from _unknown_scores(cfg)
+
+
+def _frozen_by_rate(cfg):
+    keys = ((cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}).get('custom_keys') or {}
+    for name, options in keys.items() if isinstance(keys, Mapping) else ():
+        if isinstance(options, Mapping) and options.get('lr_mult') == 0:
+            yield (
+                f'optim_wrapper.paramwise_cfg.custom_keys.{name}.lr_mult = 0 does not freeze: schedules lift the rate, '
+                f'and norms go on counting. Set frozen = [{name!r}] instead'
+            )
+
+
+def _endless(cfg):
+    loop, sampler = cfg.get('train_cfg') or {}, (cfg.get('train_dataloader') or {}).get('sampler') or {}
+    by_epoch = loop.get('by_epoch') or _is_a(registry.LOOPS, loop, EpochBasedTrainLoop)
+    if by_epoch and _is_a(registry.DATA_SAMPLERS, sampler, (InfiniteSampler, ResumableSampler)):
+        yield (
+            f'train_cfg: an epoch never ends with train_dataloader.sampler.type = {sampler["type"]!r}; set that to '
+            "'ResumableEpochSampler'"
+        )
+
+
+def _is_a(parts, node, kind):
+    target = parts.get(node['type']) if isinstance(node, Mapping) and isinstance(node.get('type'), str) else None
+    return inspect.isclass(target) and issubclass(target, kind)
+
+
+def _class_weights(cfg):
+    for name in HEADS:
+        for path, head in _listed((cfg.get('model') or {}).get(name), f'model.{name}'):
+            number = head.get('num_classes') if isinstance(head, Mapping) else None
+            for key, value in _leaves(head, path) if number is not None else ():
+                if key.endswith('.class_weight') and isinstance(value, (list, tuple)) and len(value) != number:
+                    yield f'{key} has {len(value)} numbers for {number} classes'
+
+
+def _unknown_scores(cfg):
+    names = score_names(cfg.get('val_evaluator'))
+    best = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best')
+    for name in [best] if isinstance(best, str) else best or ():
+        if names is not None and not any(fnmatch(str(name), pattern) for pattern in names):
+            yield (
+                f'default_hooks.checkpoint.save_best = {name!r}: an evaluation does not give it; it gives '
+                f'{", ".join(names)}'
+            )
+
+
+# what classes refuse
+
+
+def _refused(cfg):
+    for name in LOADERS:
+        yield from _refused_by_loader(cfg.get(name), name)
+    yield from _refused_by_optimizer(cfg)
+    for key, node in _hooks(cfg):
+        yield from _try(key, node, lambda arguments: registry.HOOKS.build(arguments), registry.HOOKS, {'priority'})
+    try:
+        hooks_of(cfg)
+    except ConfigError as error:
+        yield str(error)
+    for name in ('val_evaluator', 'test_evaluator'):
+        for key, node in _listed(cfg.get(name), name):
+            scores = node.get('iou_metrics') if isinstance(node, Mapping) else None
+            if unknown := {*([scores] if isinstance(scores, str) else scores or ())} - _IOU_METRICS:
+                yield f'{key}.iou_metrics has {", ".join(map(repr, unknown))}; it takes {", ".join(_IOU_METRICS)}'
+
+
+def refused_by_network(model: Any) -> Iterator[str]:
+    """What the parts of a network that cannot be built refuse, with their keys.
+
+    Args:
+        model: the config of the network.
+    """
+    for name, part in model.items() if isinstance(model, Mapping) else ():
+        for key, node in _listed(part, f'model.{name}'):
+            if isinstance(node, Mapping) and 'type' in node:
+                yield from _blame(key, node, registry.MODELS.build)
+
+
+def _listed(node, key):
+    if isinstance(node, (list, tuple)):
+        for i, item in enumerate(node):
+            yield f'{key}.{i}', item
+    elif node is not None:
+        yield key, node
+
+
+def _hooks(cfg):
+    for name, node in (cfg.get('default_hooks') or {}).items():
+        yield f'default_hooks.{name}', node
+    yield from _listed(cfg.get('custom_hooks'), 'custom_hooks')
+
+
+def _refused_by_loader(loader, name):
+    if not isinstance(loader, Mapping):
+        return
+    arguments = {key: loader[key] for key in _LOADER_KEYS if key in loader}
+    yield from _blame(name, arguments, lambda arguments: DataLoader([0], **arguments))
+    dataset = loader.get('dataset')
+    while isinstance(dataset, Mapping):
+        for key, step in _listed(dataset.get('pipeline'), f'{name}.dataset.pipeline'):
+            yield from _try(key, step, registry.TRANSFORMS.build, registry.TRANSFORMS)
+        dataset = dataset.get('dataset')
+
+
+def _refused_by_optimizer(cfg):
+    wrapper = cfg.get('optim_wrapper')
+    if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get('optimizer'), Mapping):
+        return
+    key = 'optim_wrapper.optimizer'
+    if not _tried(registry.OPTIMIZERS, wrapper['optimizer'], ('torch.optim', 'a2sg_zoo')):
+        return
+    optimizers = []
+
+    def build(arguments):
+        parameters = [torch.nn.Parameter(torch.zeros(1))]
+        optimizers.append(registry.OPTIMIZERS.build(dict(arguments, params=parameters)))
+
+    refusals = [*_blame(key, wrapper['optimizer'], build)]
+    yield from refusals
+    if refusals:
+        return
+    rest = {name: x for name, x in wrapper.items() if name not in ('optimizer', 'constructor', 'paramwise_cfg')}
+    rest.setdefault('type', 'OptimWrapper')
+    if 'constructor' not in wrapper:
+        yield from _try(
+            'optim_wrapper',
+            rest,
+            lambda arguments: registry.OPTIM_WRAPPERS.build(dict(arguments, optimizer=optimizers[0])),
+            registry.OPTIM_WRAPPERS,
+        )
+    for key, node in _listed(schedules_of(cfg), 'param_scheduler'):
+        yield from _try(
+            key,
+            node,
+            lambda arguments: registry.PARAM_SCHEDULERS.build(dict(arguments, optimizer=optimizers[0])),
+            registry.PARAM_SCHEDULERS,
+            {'convert_to_iter_based'},
+        )
+
+
+def _try(key, node, build, parts, taken=()):
+    if _tried(parts, node):
+        arguments = {name: value for name, value in node.items() if name not in taken}
+        yield from _blame(key, arguments, build, parts.get(node['type']))
+
+
+def _blame(
+    key: str, arguments: Mapping[str, Any], build: Callable[[dict], Any], build_target: Any = None
+) -> Iterator[str]:
+    """Build an object; where that fails, say what was refused and which argument is to blame."""
+    for name, value in _texts_for_numbers(build_target, arguments):
+        yield f'{key}.{name} must be a number, got {value!r}'
+        return
+    error = _failure(build, arguments)
+    if error is None:
+        return
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    said = str(said).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, A2SGError):
+        yield f'{key}: {error}'
+        return
+    names = [name for name in arguments if name != 'type']
+    guilty = [name for name in names if re.search(rf'\b{name}\b', said[0])]
+    if len(guilty) != 1:
+        guilty = [n for n in names if _failure(build, {k: v for k, v in arguments.items() if k != n}) is None] or guilty
+    guilty = guilty or [n for n in names if any(isinstance(x, (int, float)) and x < 0 for x in _flat(arguments[n]))]
+    if len(guilty or names) == 1:
+        (name,) = guilty or names
+        yield f'{key}.{name} = {arguments[name]!r}: {said[0][:300]}'
+    else:
+        yield f'{key} ({", ".join(f"{name}={arguments[name]!r:.60}" for name in guilty or names)}): {said[0][:300]}'
+
+
+def _texts_for_numbers(target, arguments):
+    """(argument, value) of the texts that a class was given in place of numbers, by its annotations."""
+    for name, value in arguments.items():
+        annotation = getattr(parameter_of(target, name), 'annotation', None)
+        kinds = {*get_args(annotation)} or {annotation}
+        if isinstance(value, str) and kinds <= {int, float, type(None), 'int', 'float', 'int | None', 'float | None'}:
+            yield name, value
+
+
+def _failure(build, arguments):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # they are said again when the part is built
+            build(deepcopy(dict(arguments)))
+    except Exception as error:  # a constructor that was given anything
+        return error
+    return None
