@@ -13,6 +13,23 @@ _LAZY = {
     'get_model': 'a2sg_zoo.apis.models',
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
+    **dict.fromkeys(
+        (
+            'attach',
+            'detach',
+            'A2SG',
+            'STASG',
+            'SASG',
+            'TASG',
+            'Fixed',
+            'LSG',
+            'CPNG',
+            'MPDAGL',
+            'Dspike',
+            'EvolvingTanh',
+        ),
+        'a2sg_zoo.adaptation',
+    ),
 }
 
 

@@ -28,6 +28,22 @@ def leave_uncompiled(function: _Function) -> _Function:
     return cast(_Function, torch._disable_dynamo(function))
 
 
+def backward_in_progress() -> int:
+    """Return the number of the backward pass that this thread is in, -1 outside of one.
+
+    torch has no public way to tell; its own activation checkpointing uses this one.
+    """
+    return torch._C._current_graph_task_id()
+
+
+def queue_after_backward(function: Callable[[], None]) -> None:
+    """Call a function at the end of the backward pass that this thread is in.
+
+    torch has no public way to do so; its own data-parallel wrappers use this one.
+    """
+    torch.autograd.Variable._execution_engine.queue_callback(function)
+
+
 def tensor_version(x: Tensor) -> int:
     """Return how often a tensor was written to. Two equal numbers mean that its values stayed the same in between."""
     return x._version

@@ -60,3 +60,15 @@ def test_randomness(tmp_path):
 def test_checkpoint_schemes():
     """mmengine.runner.CheckpointLoader._schemes"""
     assert {'', 'https://', 'modelzoo://', 'torchvision://'} <= {*compat.checkpoint_schemes()}
+
+
+def test_the_backward_pass_in_progress():
+    """torch._C._current_graph_task_id, and queue_callback of torch.autograd.Variable._execution_engine"""
+    seen = []
+    x = torch.ones(1, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda grad: seen.append(compat.backward_in_progress()))
+    y.register_hook(lambda grad: compat.queue_after_backward(lambda: seen.append(x.grad.tolist())))
+    assert compat.backward_in_progress() == -1
+    y.backward()
+    assert seen[0] >= 0 and seen[1] == [2.0] and compat.backward_in_progress() == -1

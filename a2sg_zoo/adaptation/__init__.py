@@ -1,7 +1,9 @@
 """Adapting the surrogate while training: observables, objectives, searchers, policies and baselines."""
 
-from .base import Policy, PolicyController, attach
+from .attachment import Layers, attach, detach
+from .base import Policy, PolicyController
 from .baselines import CPNG, LSG, MPDAGL, Dspike, EvolvingTanh
+from .foreign import Adapter, adapter
 from .objectives import DirectObjective, MomentObjective, Objective
 from .observables import coefficient_of_variation, spatial_gradient_variation, temporal_gradient_consistency
 from .policies import A2SG, SASG, STASG, TASG, AdaptivePolicy, Fixed
@@ -17,6 +19,10 @@ __all__ = [
     'STASG',
     'A2SG',
     'attach',
+    'detach',
+    'Layers',
+    'Adapter',
+    'adapter',
     'Dspike',
     'LSG',
     'CPNG',

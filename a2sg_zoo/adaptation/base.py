@@ -14,7 +14,7 @@ The way of a width, from the training loop to the kernel:
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +26,52 @@ from a2sg_zoo.adaptation.observables import (
     temporal_gradient_consistency,
 )
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient, Neuron, named_neurons, set_time_steps
+from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
+
+
+class Layer(Protocol):
+    """What a policy knows of a layer of neurons: a `Neuron`, or a `ForeignLayer` of another library.
+
+    Attributes:
+        beta: the widths in force, in the unit of the membrane potential; (T,), or (1,).
+        surrogate: the shape f(z; beta) that acts in the backward pass.
+        policy: the `Policy` that adapts the widths, or None.
+        policy_target: what a policy keeps with the layer by this name, see `keep`.
+        order: index of the layer in its network.
+        time_steps_vary: whether calls differ in their number of time steps.
+    """
+
+    beta: Tensor
+    surrogate: Surrogate
+    policy: Policy | None
+    policy_target: Tensor
+    order: int
+    time_steps_vary: bool
+
+    @property
+    def v_threshold(self) -> float:
+        """Membrane potential at which a neuron fires."""
+
+    @property
+    def rate(self) -> float | Tensor:
+        """The leak rate r = 1 / tau."""
+
+    @property
+    def decay_input(self) -> bool:
+        """Whether the input is averaged."""
+
+    @property
+    def bypasses_controller(self) -> bool:
+        """Whether the layer may compute its spikes without a controller."""
+
+    def set_widths(self, widths: float | Tensor) -> None:
+        """Stores the widths to use from now on."""
+
+    def keep(self, name: str, value: Tensor) -> None:
+        """Keeps a tensor of a policy with the layer; the name begins with 'policy_'."""
 
 
 class Policy:
@@ -49,19 +91,22 @@ class Policy:
 
     # whether `width` looks at the gradient, and not only at the membrane potential
     needs_gradient = True
+    # whether a forward pass may begin a step by itself, see `begin_by_itself`
+    automatic = True
 
     def __init__(self, surrogate: Surrogate | dict) -> None:
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
-        self.searching = self._adapts
+        self.searching = self.adapts
         self.observing = False
-        self.records: dict[Neuron, dict[str, Tensor]] = {}
-        self.layers: dict[Neuron, str] = {}
-        self._asked: set[Neuron] | None = None
+        self.records: dict[Layer, dict[str, Tensor]] = {}
+        self.layers: dict[Layer, str] = {}
+        self._asked: set[Layer] | None = None
+        self._begun = False
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({self.surrogate})'
 
-    def enlist(self, neurons: dict[str, Neuron]) -> None:
+    def enlist(self, neurons: dict[str, Layer]) -> None:
         """Notes which neurons the policy works on, {name: neuron}; `attach` calls it.
 
         Raises:
@@ -77,7 +122,7 @@ class Policy:
         self.layers = {neuron: name for name, neuron in neurons.items()}
         self._asked = set()
 
-    def adopt(self, neuron: Neuron) -> None:
+    def adopt(self, neuron: Layer) -> None:
         """Gives a neuron its surrogate, its initial widths, and whatever else the policy needs; `attach` calls it."""
         neuron.surrogate = self.surrogate
         neuron.set_widths(self.surrogate.beta)
@@ -108,13 +153,34 @@ class Policy:
                 because their class has a `forward` of its own. The message names these neurons.
         """
         self.check_asked()
+        self._begun = True
         self.observing = observe
-        self.searching = self._adapts
+        self.searching = self.adapts
         if observe:
             self.records = {}
 
+    def begin_by_itself(self, forward_pass: int) -> None:
+        """Starts a training step if the training loop does not: `attach` has each forward pass of a network call it.
+
+        Args:
+            forward_pass: number of forward passes done so far.
+
+        Raises:
+            ConfigError: this policy needs `prepare`, or the progress of the training.
+        """
+        if self._begun:
+            return
+        if not self.automatic:
+            raise ConfigError(
+                f'{type(self).__name__} needs to know more of the training: call its prepare(model, data_batch, '
+                'iteration) and begin(iteration, progress=...) before each forward pass'
+            )
+        self.begin(forward_pass)
+        self._begun = False
+
     @property
-    def _adapts(self):
+    def adapts(self) -> bool:
+        """Whether this policy may change widths at all."""
         return type(self).width is not Policy.width or type(self).after is not Policy.after
 
     @property
@@ -122,11 +188,11 @@ class Policy:
         """Whether the backward passes of this iteration ask this policy; if not, widths stand still."""
         return self.observing or self.searching
 
-    def controller(self, neuron: Neuron) -> PolicyController:
+    def controller(self, neuron: Layer) -> PolicyController:
         """The controller for one backward pass of a neuron."""
         return PolicyController(self, neuron)
 
-    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+    def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         """The width of one layer at one time step. It stores nothing.
 
         A backward pass calls it in iterations where `searching` is true, from the last time step to the first.
@@ -150,7 +216,7 @@ class Policy:
         """
         return None
 
-    def after(self, neuron: Neuron, u: Tensor) -> Tensor | None:
+    def after(self, neuron: Layer, u: Tensor) -> Tensor | None:
         """Called at the end of a layer's backward pass in iterations where `searching` is true.
 
         Args:
@@ -162,7 +228,7 @@ class Policy:
         """
         return None
 
-    def observe(self, neuron: Neuron, u: Tensor, delta: Tensor) -> None:
+    def observe(self, neuron: Layer, u: Tensor, delta: Tensor) -> None:
         """Takes the statistics of one layer into `records`. u, delta: (T, N)."""
         T = len(delta)
         tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
@@ -190,18 +256,19 @@ class Policy:
         if self._asked is None or not self.searching or not (self._asked or trained):
             return
         left_out = [
-            f'{name} ({type(neuron).__name__})'
+            f'{name} ({type(getattr(neuron, "module", neuron)).__name__})'
             for neuron, name in self.layers.items()
-            if neuron not in self._asked and type(neuron).forward is not Neuron.forward
+            if neuron not in self._asked and neuron.bypasses_controller
         ]
         self._asked = None
         if left_out:
             raise ConfigError(
                 f'{type(self).__name__} has no influence on {", ".join(left_out)}: the forward method of this class '
-                'asks no controller for the widths. Call super().forward(x) in it, or give the network another neuron'
+                'asks no controller for the widths. Call super().forward(x) in it (for neurons of other libraries, the '
+                'spike function that its adapter names), or give the network another neuron'
             )
 
-    def note_asked(self, neuron: Neuron) -> None:
+    def note_asked(self, neuron: Layer) -> None:
         """Notes that a backward pass of this neuron asked the policy."""
         if self._asked is not None:
             self._asked.add(neuron)
@@ -215,7 +282,7 @@ class PolicyController(Controller):
         neuron: the layer.
     """
 
-    def __init__(self, policy: Policy, neuron: Neuron) -> None:
+    def __init__(self, policy: Policy, neuron: Layer) -> None:
         self.policy, self.neuron, self.surrogate = policy, neuron, neuron.surrogate
         self.observing = policy.observing
         # a later forward pass may begin another iteration before this backward pass runs
@@ -223,6 +290,11 @@ class PolicyController(Controller):
         if not (policy.observing or self.searching and type(policy).after is not Policy.after):
             self.finish = None
         self._later: Tensor | None = None
+
+    @property
+    def searches(self) -> bool:
+        """Whether the policy is asked for a width at each time step."""
+        return self.searching and type(self.policy).width is not Policy.width
 
     def width(self, t: int, gradient: LocalGradient) -> Tensor:
         """The width at time step t, a scalar tensor; to be called from the last time step to the first."""
@@ -233,7 +305,7 @@ class PolicyController(Controller):
         """The widths of all time steps, (T,) or one; stored in the neuron before the answer."""
         policy, neuron = self.policy, self.neuron
         policy.note_asked(neuron)
-        if not self.searching or type(policy).width is Policy.width:
+        if not self.searches:
             return neuron.beta
         T, N = gradients.u.shape
         finite = torch.ones((), dtype=torch.bool, device=gradients.u.device)
@@ -283,30 +355,3 @@ def generator(device: torch.device, *numbers: int) -> torch.Generator:
     """A random generator that depends on the given integers alone, in every version of Python and on every machine."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest, 'little') >> 1)
-
-
-def attach(model: nn.Module, policy: Policy, T: int | None = None) -> dict[str, Neuron]:
-    """Puts all neurons of a network under a policy: its surrogate, its initial widths, its search.
-
-    Args:
-        model: a network.
-        policy: the policy.
-        T: number of time steps, for neurons that do not know it.
-
-    Returns:
-        {qualified name: neuron}.
-
-    Raises:
-        ConfigError: the network has no spiking neurons.
-    """
-    neurons = named_neurons(model)
-    if not neurons:
-        raise ConfigError(f'{type(model).__name__} has no spiking neurons for {type(policy).__name__} to work on')
-    if T is not None:
-        set_time_steps(model, T)
-    policy.enlist(neurons)
-    for order, neuron in enumerate(neurons.values()):
-        neuron.policy = policy
-        neuron.order = order
-        policy.adopt(neuron)
-    return neurons

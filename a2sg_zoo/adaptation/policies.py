@@ -26,11 +26,11 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from a2sg_zoo.adaptation.base import Policy, generator
+from a2sg_zoo.adaptation.base import Layer, Policy, generator
 from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective
 from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LocalGradient, Neuron
+from a2sg_zoo.neurons import LocalGradient
 from a2sg_zoo.registry import POLICIES, SEARCHERS
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
 from a2sg_zoo.utils.checks import integer, number, positive
@@ -130,7 +130,7 @@ class AdaptivePolicy(Policy):
         self.searching = False
         self.searches = dict(spatial=0, temporal=0)
         self.on_bound: dict[str, int | Tensor] = dict(spatial=0, temporal=0)
-        self._inside: dict[tuple[Neuron, int], tuple[Tensor, Tensor]] = {}
+        self._inside: dict[tuple[Layer, int], tuple[Tensor, Tensor]] = {}
         self._searched = 0
         self._warned = False
         self._seed = (0, 0)
@@ -151,7 +151,7 @@ class AdaptivePolicy(Policy):
         self._seed = (seed, iteration)
         self._runs = {}
 
-    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+    def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         in_force = super().width(neuron, t, gradient, later)
         last = later is None
         if not (self.spatial if last else self.temporal):

@@ -17,6 +17,10 @@ class ConfigOptions(DictAction):
             super().__call__(parser, namespace, values, option_string)
         except (ValueError, AssertionError, IndexError) as error:
             parser.error(f'{option_string} {" ".join(values)}: {error}')
+        for word in values:
+            key, _, text = word.partition('=')
+            if ' ' in text and not text.startswith(('[', '(')):  # MMEngine would take the spaces out of a path
+                getattr(namespace, self.dest)[key] = text
         namespace.written_options = [*namespace.written_options, *values]
 
 

@@ -91,13 +91,12 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
 
 def _use_mixed_precision(cfg: Config) -> None:
     mixed = 'AmpOptimWrapper' if torch.cuda.is_available() else 'BFloat16OptimWrapper'
-    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', mixed):
+    if cfg.optim_wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AutoPrecisionOptimWrapper', mixed):
         raise ConfigError(
             f'--amp would replace optim_wrapper.type = {cfg.optim_wrapper.type}, which has no mixed precision; leave '
             'it out'
         )
     cfg.optim_wrapper.type = mixed
-    cfg.optim_wrapper.pop('enabled', None)
 
 
 def test(

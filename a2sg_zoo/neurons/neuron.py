@@ -95,6 +95,20 @@ class Neuron(nn.Module):
         """The leak rate r = 1 / tau; 0 without a leak."""
         return 0.0
 
+    @property
+    def bypasses_controller(self) -> bool:
+        """Whether the class has a `forward` of its own, which may ask no controller."""
+        return type(self).forward is not Neuron.forward
+
+    def keep(self, name: str, value: Tensor) -> None:
+        """Keeps a tensor of a policy with the neuron, as a buffer that is saved with the weights.
+
+        Args:
+            name: begins with 'policy_', so a network without that policy can load the weights.
+            value: the tensor.
+        """
+        self.register_buffer(name, value)
+
     def set_time_steps(self, T: int) -> None:
         """Gives the widths one element a time step.
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.base import Policy
+from a2sg_zoo.adaptation.base import Layer, Policy
 from a2sg_zoo.adaptation.objectives import summed_over_processes
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import Neuron, hold_widths, named_neurons
@@ -58,6 +58,8 @@ class Dspike(Policy):
     Source: Li et al., NeurIPS 2021, Algorithm 1.
     """
 
+    automatic = False
+
     def __init__(
         self, b: float = 3.0, step: float = 0.2, interval: int = 391, eps: float = 0.3, directions: int | None = 64
     ) -> None:
@@ -71,12 +73,18 @@ class Dspike(Policy):
     def __repr__(self) -> str:
         return f'Dspike(b={self.b}, step={self.step}, interval={self.interval})'
 
-    def adopt(self, neuron: Neuron) -> None:
+    def adopt(self, neuron: Layer) -> None:
+        if not isinstance(neuron, Neuron):
+            raise ConfigError(
+                f'Dspike runs the loss of a network of MMEngine again, and takes only neurons of this package, but '
+                f'{self.layers[neuron]} is one of another library'
+            )
         super().adopt(neuron)
         neuron.surrogate = DspikeShape(self.b, neuron.v_threshold)
         neuron.set_widths(neuron.surrogate.beta)
 
     def prepare(self, model: nn.Module, data_batch: Any, iteration: int) -> None:
+        self._begun = True  # `begin` follows
         if iteration % self.interval or not model.training:
             return
         neurons = [neuron for neuron in named_neurons(model).values() if neuron.policy is self]
@@ -89,6 +97,7 @@ class Dspike(Policy):
 
     def cosines(self, model: nn.Module, data_batch: Any, iteration: int, candidates: Sequence[float]) -> Tensor:
         """cos(n, s(b)) for each temperature of `candidates`, as one tensor; it leaves the model as it was."""
+        self._begun = True  # these passes are no training steps
         name, weight = _first_weight(model)
         neurons = [neuron for neuron in named_neurons(model).values() if neuron.policy is self]
         with hold_widths(model), _restored(model, weight):

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from a2sg_zoo.adaptation.base import Policy
+from a2sg_zoo.adaptation.base import Layer, Policy
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LocalGradient, Neuron
+from a2sg_zoo.neurons import LocalGradient
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import Tanh
 
@@ -32,6 +32,7 @@ class EvolvingTanh(Policy):
     """
 
     needs_gradient = False
+    automatic = False
 
     def __init__(self, K_min: float = 1.0, K_max: float = 10.0) -> None:
         super().__init__(Tanh(K_min))
@@ -46,5 +47,5 @@ class EvolvingTanh(Policy):
         super().begin(iteration, micro_batch, observe, seed, progress)
         self.K = ((10**progress - 1) * self.K_max + (10 - 10**progress) * self.K_min) / 9
 
-    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+    def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         return neuron.beta.new_full((), 1 / self.K)

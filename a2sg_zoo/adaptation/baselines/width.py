@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, distributed
 
-from a2sg_zoo.adaptation.base import Policy, generator
+from a2sg_zoo.adaptation.base import Layer, Policy, generator
 from a2sg_zoo.adaptation.objectives import summed_over_processes
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LocalGradient, Neuron
+from a2sg_zoo.neurons import LocalGradient
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
@@ -48,7 +48,7 @@ class LSG(Policy):
         if self.tau < 1:
             raise ConfigError(f'LSG: tau must be at least 1 time step, got {tau}')
 
-    def adopt(self, neuron: Neuron) -> None:
+    def adopt(self, neuron: Layer) -> None:
         if not (isinstance(neuron.rate, Tensor) and neuron.rate.requires_grad):
             raise ConfigError(
                 f'LSG sets the width by the decay that a layer learns, but the decay of '
@@ -57,12 +57,12 @@ class LSG(Policy):
             )
         super().adopt(neuron)
 
-    def width_of_decay(self, neuron: Neuron) -> Tensor:
+    def width_of_decay(self, neuron: Layer) -> Tensor:
         """The width of a layer as a function of its decay: a scalar tensor with a graph."""
-        spread = _averaged_spread if neuron.dynamics.decay_input else _summed_spread
+        spread = _averaged_spread if neuron.decay_input else _summed_spread
         return self.surrogate.beta * spread(neuron.rate) / spread(1 / self.tau)
 
-    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+    def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         return self.width_of_decay(neuron).detach() if later is None else later
 
 
@@ -123,10 +123,10 @@ class CPNG(Policy):
         self.warm_up, self.sample = integer('warm_up', warm_up, self), integer('sample', sample, self)
         self._seed = (0, 0)
 
-    def adopt(self, neuron: Neuron) -> None:
+    def adopt(self, neuron: Layer) -> None:
         super().adopt(neuron)
         if self.target is None:
-            neuron.register_buffer('policy_target', torch.zeros_like(neuron.beta[0]))
+            neuron.keep('policy_target', torch.zeros_like(neuron.beta[0]))
 
     def begin(
         self, iteration: int, micro_batch: int = 0, observe: bool = False, seed: int = 0, progress: float = 0.0
@@ -135,7 +135,7 @@ class CPNG(Policy):
         self.searching = micro_batch == 0
         self._seed = (seed, iteration)
 
-    def after(self, neuron: Neuron, u: Tensor) -> Tensor | None:
+    def after(self, neuron: Layer, u: Tensor) -> Tensor | None:
         distance = (self._sampled(u) - neuron.v_threshold).abs()
         usable = summed_over_processes(distance.sum()).isfinite()
         iteration = self._seed[1]
@@ -186,7 +186,7 @@ class MPDAGL(Policy):
         super().__init__(surrogate)
         self.scale = positive('scale', scale, self)
 
-    def width(self, neuron: Neuron, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
+    def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         variance, mean = torch.var_mean(gradient.z, correction=0)
         if _processes() > 1:
             mean, square = _mean_over_processes(torch.stack([mean, variance + mean.square()]))

@@ -1,7 +1,10 @@
-"""The hook that puts a policy to work in a training run, and writes down what it does."""
+"""The hook that trains a network under a policy, and writes a log of what the policy does."""
+
+from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.dist import is_main_process
@@ -14,6 +17,9 @@ from a2sg_zoo.engine.logs import append_record, drop_records_after, tolerated
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS, POLICIES
 from a2sg_zoo.utils.models import unwrap_model
+
+if TYPE_CHECKING:
+    from mmengine.runner import Runner
 
 
 @HOOKS.register_module()
@@ -28,25 +34,28 @@ class AdaptationHook(Hook):
                                         "u_mean": [T], "u_std": [T]}},
          "on_bound": {"spatial": share, "temporal": share}}
 
-    where a statistic without a value (no gradient reached the layer) is null, and on_bound is the share of all
-    searches since the last line that ended on a bound of their space. The hook warns when that is most of them:
-    then the bounds decide, not the objective. SGV is that of the loss itself, whatever factor a gradient scaler or
-    the accumulation over micro-batches puts before it.
+    where a statistic without a value (no gradient reached the layer) is null, and on_bound is the share of all searches
+    since the last line that ended on a bound of their space. If more than half of the searches do, the hook warns that
+    the bounds decide, and not the objective. SGV is that of the loss itself, without the factors of a gradient scaler
+    and of gradient accumulation.
 
-    A resumed run goes on with the windows of its checkpoint. One that begins, if with the weights of another network
-    (`load_from`, `init_cfg`), begins with those of its policy.
+    A resumed run continues with the widths of its checkpoint. A new run starts with the widths of its policy, also if
+    it loads the weights of another network (`load_from`, `init_cfg`).
 
     Args:
         policy: a `Policy` or its config.
-        log_interval: iterations between two lines of the log. Where windows are not searched in every step, a line is
-            that of the last search up to there: later steps would be judged under windows chosen for that one.
+        log_interval: number of iterations between two lines of the log. Where widths are not searched in every step, a
+            line describes the latest search before it, because widths and gradients of different batches are no pair.
         charts: detail of the charts in TensorBoard: 'network' for means over all layers, 'layers' for one chart a
-            statistic and layer, 'steps' for one a time step of these. The file has all of it.
+            statistic and layer, 'steps' for one a time step of these. The file holds all of them.
+
+    Raises:
+        ConfigError: an argument has a value that it cannot have; in the first iteration, if neurons ask no controller.
     """
 
     priority = 'ABOVE_NORMAL'
 
-    def __init__(self, policy, log_interval=50, charts='network'):
+    def __init__(self, policy: Policy | dict, log_interval: int = 50, charts: str = 'network') -> None:
         self.policy = policy if isinstance(policy, Policy) else POLICIES.build(policy)
         self.log_interval = log_interval
         if charts not in CHARTS:
@@ -54,21 +63,23 @@ class AdaptationHook(Hook):
         self.charts = charts
         self._warned = False
 
-    def before_run(self, runner):
-        # before weights are loaded, so that the windows of a run that is resumed land where they belong
+    def before_run(self, runner: Runner) -> None:
+        """Puts the network under the policy, before a resumed run loads its widths."""
         self.model = unwrap_model(runner.model)
         backbone = getattr(self.model, 'backbone', self.model)
         self.neurons = attach(self.model, self.policy, getattr(backbone, 'T', None))
         self.log = Path(runner.work_dir) / 'adaptation.jsonl'
 
-    def before_train(self, runner):
+    def before_train(self, runner: Runner) -> None:
+        """Starts a new run with the widths of the policy; removes later records from the log of a resumed run."""
         if runner.iter == 0:
             for neuron in self.neurons.values():
                 self.policy.adopt(neuron)
         if is_main_process():
             drop_records_after(self.log, runner.iter, 'layers')
 
-    def before_train_iter(self, runner, batch_idx, data_batch=None):
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Tells the policy that a training step begins."""
         accumulation = accumulation_steps(runner.optim_wrapper)
         iteration, micro_batch = divmod(runner.iter, accumulation)
         if micro_batch == 0:
@@ -81,10 +92,13 @@ class AdaptationHook(Hook):
             observe=self._due(runner.iter, accumulation) and is_main_process(),
         )
         if self.policy.observing:
-            # now, for the step may change it
+            # read now, because the step may change it
             self._scale = _loss_scale(runner.optim_wrapper) / accumulation
 
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        """Writes the log, if a line is due."""
         self.policy.check_asked(trained=True)
         if self.policy.observing:
             record = dict(iter=runner.iter + 1, layers=self._layers())
@@ -96,15 +110,15 @@ class AdaptationHook(Hook):
             runner.logger.info(summary_line(type(self.policy).__name__, record))
 
     def _due(self, iteration, accumulation):
-        """Whether a log point comes at this iteration or, where windows are searched, before the next search.
+        """Whether a line is due in this iteration or, where widths are searched, before the next search.
 
-        It depends on the iteration alone, so that a resumed run writes the same lines.
+        It depends on the iteration alone, so a resumed run writes the same lines.
         """
         period = self.policy.interval * accumulation if isinstance(self.policy, AdaptivePolicy) else 1
         return iteration % period == 0 and (iteration + period) // self.log_interval > iteration // self.log_interval
 
     def _layers(self):
-        """The policy's records as plain data, with a single copy to the host."""
+        """The records of the policy as plain data, with a single copy to the host."""
         records = {
             name: self.policy.records[neuron] for name, neuron in self.neurons.items() if neuron in self.policy.records
         }

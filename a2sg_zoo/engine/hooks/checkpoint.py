@@ -12,7 +12,7 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from a2sg_zoo.engine.logs import append_record, drop_records_after, read_records
 from a2sg_zoo.errors import CheckpointError, ConfigError
@@ -94,6 +94,11 @@ class AtomicCheckpointHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Reads what is in the folder, and runs an evaluation that a kill has prevented."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop) and not self.by_epoch:
+            raise ConfigError(
+                'default_hooks.checkpoint.by_epoch: a loop over epochs resumes at the beginning of an epoch, so its '
+                'checkpoints must be saved at the end of one; set it to True'
+            )
         self.folder, self._due = Path(runner.work_dir), False
         self._evaluations = self.folder / 'evaluations.jsonl'
         kept = runner.message_hub.runtime_info.get('keep_ckpt_ids')
@@ -229,7 +234,7 @@ class AtomicCheckpointHook(Hook):
         loop = runner.train_loop
         if runner.val_loop is None:
             return False
-        by_epoch = not hasattr(loop, 'dataloader_iterator')
+        by_epoch = isinstance(loop, EpochBasedTrainLoop)
         step, last = (runner.epoch, runner.max_epochs) if by_epoch else (runner.iter, runner.max_iters)
         interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, step + 1) - 1]
         due = step >= loop.val_begin and (step % interval == 0 or step == last)

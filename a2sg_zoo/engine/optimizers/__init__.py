@@ -1,7 +1,7 @@
 """Wrappers around any optimiser: steps that seek flat minima, Fisher preconditioning, and mixed precision."""
 
-from .bfloat16 import BFloat16OptimWrapper
+from .bfloat16 import AutoPrecisionOptimWrapper, BFloat16OptimWrapper
 from .fisher import FisherOptimWrapper
 from .sam import SAMOptimWrapper
 
-__all__ = ['BFloat16OptimWrapper', 'SAMOptimWrapper', 'FisherOptimWrapper']
+__all__ = ['AutoPrecisionOptimWrapper', 'BFloat16OptimWrapper', 'SAMOptimWrapper', 'FisherOptimWrapper']

@@ -2,8 +2,7 @@
 # batches of 128 a pass.
 _base_ = 'classification.py'
 optim_wrapper = dict(
-    type='BFloat16OptimWrapper',
-    enabled='auto',
+    type='AutoPrecisionOptimWrapper',
     optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.06),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )

@@ -262,10 +262,12 @@ def test_neurons_that_ask_no_controller_end_the_first_iteration(tmp_path, x):
         def forward(self, x):
             return multistep_reference(x, self.rate, self.dynamics, self.surrogate, 1.0)
 
-    model = nn.Sequential(nn.Linear(6, 40), OwnForward(), nn.Linear(40, 30), OwnForward())
+    def network():
+        return nn.Sequential(nn.Linear(6, 40), OwnForward(), nn.Linear(40, 30), OwnForward())
+
     with pytest.raises(ConfigError, match=r'1 \(OwnForward\), 3 \(OwnForward\)'):
-        Runner(tmp_path, model).run(AdaptationHook(A2SG(), log_interval=1), 2, x)
-    Runner(tmp_path, model).run(AdaptationHook(Fixed(), log_interval=1), 2, x)  # there is nothing to ask
+        Runner(tmp_path, network()).run(AdaptationHook(A2SG(), log_interval=1), 2, x)
+    Runner(tmp_path, network()).run(AdaptationHook(Fixed(), log_interval=1), 2, x)  # there is nothing to ask
 
 
 def test_a_starving_layer_is_named(tmp_path, x, monkeypatch):

@@ -153,7 +153,7 @@ def test_fisher_goes_on_from_its_state():
         for model, wrapper in zip((whole, parts), wrappers):
             model.train_step(dict(inputs=[torch.zeros(1)]), wrapper)
     assert whole.w.equal(parts.w)
-    with pytest.raises(ConfigError, match='trained without FisherOptimWrapper'):
+    with pytest.raises(ConfigError, match='optim_wrapper.type'):
         wrappers[0].load_state_dict(torch.optim.SGD(whole.parameters(), lr=0.1).state_dict())
 
 

@@ -1,0 +1,247 @@
+"""Putting a network under a policy: networks of ours, of other libraries, and mixed ones."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from a2sg_zoo.adaptation.base import Policy
+from a2sg_zoo.adaptation.foreign import ForeignLayer, find_adapter
+from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate, Trace, _Gate, refusal
+from a2sg_zoo.compat import backward_in_progress
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import Neuron, set_time_steps
+
+_attachments: weakref.WeakKeyDictionary[nn.Module, Attachment] = weakref.WeakKeyDictionary()
+_SHOWN = 8
+
+
+class Layers(dict):
+    """{qualified name: layer} of an attached network; a layer is a `Neuron`, or a `ForeignLayer` of another library.
+
+    Widths of our neurons are saved with the network. Those of other libraries' neurons are saved with this object, so
+    the state dict of the network itself stays as it was.
+    """
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """{name: tensor} of the widths of all neurons of other libraries, and of what a policy keeps with them."""
+        foreign = {name: layer for name, layer in self.items() if isinstance(layer, ForeignLayer)}
+        return {f'{name}.{key}': x.clone() for name, layer in foreign.items() for key, x in layer.kept().items()}
+
+    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
+        """Restores what `state_dict` gave.
+
+        Raises:
+            ConfigError: names are missing or unknown.
+        """
+        own = self.state_dict()
+        wrong = sorted(own.keys() ^ state_dict.keys())
+        if wrong:
+            raise ConfigError(f'the saved widths do not belong to this network and policy: {", ".join(wrong[:_SHOWN])}')
+        for name, value in state_dict.items():
+            layer, _, key = name.rpartition('.')
+            setattr(self[layer], key, value.to(own[name]).clone())
+
+
+def attach(network: nn.Module, policy: Policy, T: int | None = None) -> Layers:
+    """Puts all spiking neurons of a network under a policy: its surrogate, its initial widths, its search.
+
+    Afterwards, train as before. A forward pass in training mode begins a step of the policy by itself. Call
+    `policy.begin(iteration, ...)` before each forward pass to have resumed runs repeat their random numbers, to
+    accumulate gradients over several forward passes, or to take statistics.
+
+    Neurons of SpikingJelly, snnTorch and norse are known; see `adapter` for neurons of other libraries and your own.
+
+    Args:
+        network: a network with neurons of this package or of another library.
+        policy: the policy.
+        T: number of time steps, for neurons of this package that do not know it.
+
+    Returns:
+        {qualified name: layer}.
+
+    Raises:
+        ConfigError: the network has no spiking neurons, is under another policy already, or has a neuron that the
+            policy cannot work on. The message names the layers.
+
+    >>> import torch
+    >>> from a2sg_zoo.adaptation import A2SG, attach, detach
+    >>> from a2sg_zoo.neurons import LIF
+    >>> network = torch.nn.Sequential(torch.nn.Linear(3, 20), LIF(T=4), torch.nn.Linear(20, 2))
+    >>> layers = attach(network, A2SG(beta_min=0.2))
+    >>> network(torch.randn(4, 8, 3)).square().mean().backward()  # searches in here
+    >>> layers['1'].beta.shape  # one width a time step
+    torch.Size([4])
+    >>> detach(network)
+    """
+    if network in _attachments:
+        if _attachments[network].policy is policy:
+            return _attachments[network].layers
+        raise ConfigError(
+            f'{type(network).__name__} is under {_attachments[network].policy!r} already; call detach(network) first'
+        )
+    attachment = Attachment(network, policy, T)
+    _attachments[network] = attachment
+    return attachment.layers
+
+
+def detach(network: nn.Module) -> None:
+    """Takes a network from its policy: its neurons have their own surrogates and widths again.
+
+    Raises:
+        ConfigError: the network is under no policy.
+    """
+    if network not in _attachments:
+        raise ConfigError(f'{type(network).__name__} is under no policy')
+    _attachments.pop(network).undo()
+
+
+class Attachment:
+    """A network under a policy: its layers, and the way back.
+
+    Args:
+        network: the network.
+        policy: the policy.
+        T: see `attach`.
+    """
+
+    def __init__(self, network: nn.Module, policy: Policy, T: int | None) -> None:
+        self.policy, self.layers = policy, Layers(_layers_of(network, policy))
+        self._undo: list[Callable[[], object]] = []
+        self._foreign_only = not any(isinstance(layer, Neuron) for layer in self.layers.values())
+        self._forward_pass, self._pending = 0, False
+        if T is not None:
+            set_time_steps(network, T)
+        policy.enlist(self.layers)
+        try:
+            for order, layer in enumerate(self.layers.values()):
+                self._take(layer, order)
+        except BaseException:
+            self.undo()
+            raise
+        self._undo.append(network.register_forward_pre_hook(_Hook(self._before_network)).remove)
+
+    def _take(self, layer, order):
+        if isinstance(layer, Neuron):
+            surrogate, widths = layer.surrogate, layer.beta.clone()
+            self._undo.append(lambda: _restore(layer, surrogate, widths))
+        else:
+            self._undo.append(layer.adapter.install(layer.module, lambda fire: _deferred(layer, fire)))
+            hook = layer.module.register_forward_pre_hook(_Hook(lambda _, args: self._before_layer(layer, args)))
+            self._undo.append(hook.remove)
+        layer.policy, layer.order = self.policy, order
+        self.policy.adopt(layer)
+
+    def undo(self) -> None:
+        """Puts everything back."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _before_network(self, network, args):
+        if not network.training:
+            return
+        # the forward pass that records gradients may come within the backward pass, for activation checkpointing
+        self._pending = self._pending or backward_in_progress() < 0
+        if self._pending and torch.is_grad_enabled() and not self._foreign_only:
+            self._begin_pass()
+
+    def _before_layer(self, layer, args):
+        """Opens a trace for the call, unless the call continues the time steps of the one before it."""
+        layer.calls = 0
+        if not torch.is_grad_enabled():
+            return None
+        layer.called = True
+        trace, now = layer.trace, backward_in_progress()
+        continues = layer.adapter.continues(layer.module, args)
+        same_pass = trace is not None and trace.forward_pass == self._forward_pass and not self._pending
+        if (
+            trace is None
+            or trace.ended
+            or trace.backward_pass != now
+            or not (same_pass if continues is None else continues)
+        ):
+            again = now < 0 and (same_pass or not self._forward_pass)
+            if layer.module.training and (self._pending or again):
+                self._begin_pass()
+            layer.trace = trace = self._open(layer)
+        self._pending = False
+        trace.gate = None
+        if trace.controller is not None and layer.adapter.through_time:
+            threshold = layer.adapter.threshold(layer.module)
+            if isinstance(threshold, Tensor) and threshold.requires_grad:
+                trace.gate = _Gate(threshold)
+                return (trace.gate.through(args[0]), *args[1:])
+        return None
+
+    def _open(self, layer):
+        adapts = self.policy.active and layer.module.training
+        return Trace(layer, self._forward_pass, self.policy.controller(layer) if adapts else None)
+
+    def _begin_pass(self):
+        self._pending = False
+        self._forward_pass += 1
+        self.policy.begin_by_itself(self._forward_pass - 1)
+
+
+class _Hook:
+    """A forward pre-hook that a copy or a pickled file of the module holds as a function that changes nothing."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, module, args):
+        return self.function(module, args)
+
+    def __reduce_ex__(self, protocol):
+        return getattr, ({}, 'get')  # {}.get(module, args) answers with args
+
+
+def _restore(neuron, surrogate, widths):
+    neuron.policy, neuron.surrogate = None, surrogate
+    neuron.set_widths(surrogate.beta)
+    if widths.shape == neuron.beta.shape:
+        neuron.set_widths(widths)
+
+
+def _deferred(layer, fire):
+    if isinstance(fire, (DeferredSurrogate, DeferredModule)):
+        raise refusal(
+            layer, 'the neuron is part of another network that is under a policy; detach that one', ConfigError
+        )
+    if not isinstance(fire, nn.Module):
+        return DeferredSurrogate(layer, fire)
+    if any(True for _ in (*fire.parameters(), *fire.buffers())):
+        raise refusal(layer, f'its spike function, {type(fire).__name__}, has parameters of its own', ConfigError)
+    return DeferredModule(layer, fire)
+
+
+def _layers_of(network, policy):
+    """{qualified name: layer} of all neurons, in the order of definition."""
+    layers, names, refused = {}, {}, []
+    for name, module in network.named_modules(remove_duplicate=False):
+        adapter = find_adapter(module)
+        if isinstance(module, Neuron):
+            layers.setdefault(names.setdefault(id(module), name), module)
+        elif adapter is not None:
+            reason = adapter.refuse(module) if policy.adapts else None
+            if id(module) in names:
+                reason = f'it is the same neuron as {names[id(module)]}; give each place a neuron of its own'
+            names.setdefault(id(module), name)
+            if reason is None:
+                layers[name] = ForeignLayer(name, module, adapter)
+            else:
+                refused.append(f'{name or "the network itself"} ({type(module).__name__}): {reason}')
+    if refused:
+        raise ConfigError(f'{type(policy).__name__} cannot work on {"; ".join(refused[:_SHOWN])}')
+    if not layers:
+        seen = Counter(type(module).__name__ for module in network.modules() if module is not network)
+        shown = ', '.join(f'{name} ({n})' for name, n in seen.most_common(20)) or 'none'
+        raise ConfigError(
+            f'{type(network).__name__} has no spiking neurons for {type(policy).__name__} to work on. Classes of its '
+            f'modules: {shown}. For a neuron of your own, write an adapter: see a2sg_zoo.adaptation.adapter'
+        )
+    return layers

@@ -1,0 +1,144 @@
+"""Adapters: how to reach the spike function and the threshold of a neuron that another library defines.
+
+An adapter is one class with one decorator. For a neuron of your own it takes three lines:
+
+    @adapter(MyNeuron)
+    class MyAdapter(Adapter):
+        spike_attribute, threshold_attribute = 'act', 'theta'
+
+where `my_neuron.act` is called with u - threshold at each time step and answers with the spikes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from a2sg_zoo.errors import ConfigError
+
+
+class Adapter:
+    """Tells `attach` how one kind of neuron works. Subclass it and decorate the subclass with `adapter`.
+
+    Attributes:
+        spike_attribute: name of the attribute of the neuron that holds its spike function. The neuron calls it with
+            u - threshold, at each time step once.
+        threshold_attribute: name of the attribute that holds the threshold, a number or a tensor.
+        calls_before: number of calls of the spike function in a call of the neuron that come before the spikes, such as
+            one for a reset that no gradient passes.
+        through_time: whether a search sees the gradient that reaches u through time. False for a neuron with a
+            threshold that depends on earlier time steps: then c is taken for 0, and the policy sees g f alone.
+    """
+
+    spike_attribute = 'surrogate_function'
+    threshold_attribute = 'v_threshold'
+    calls_before = 0
+    through_time = True
+
+    def __repr__(self) -> str:
+        return type(self).__name__
+
+    def refuse(self, module: nn.Module) -> str | None:
+        """The reason why this neuron cannot be attached to; None if it can."""
+        return None
+
+    def threshold(self, module: nn.Module) -> float | Tensor:
+        """The threshold as the neuron subtracts it; with a graph if it is learned."""
+        return getattr(module, self.threshold_attribute)
+
+    def continues(self, module: nn.Module, args: tuple) -> bool | None:
+        """Whether a call of the neuron continues the time steps of the call before it.
+
+        It does if the state that the call starts from depends on earlier time steps: gradients pass through it.
+
+        Args:
+            module: the neuron.
+            args: positional arguments of the call.
+
+        Returns:
+            True or False; None if it cannot be told. Then all calls within one forward pass of the network belong
+            together.
+        """
+        return None
+
+    def leak(self, module: nn.Module) -> tuple[Tensor, bool] | None:
+        """(r, decay_input) of a neuron that learns its leak rate r = 1 / tau, see `Dynamics`; None for others."""
+        return None
+
+    def install(self, module: nn.Module, wrap: Callable[[Callable[[Tensor], Tensor]], Callable]) -> Callable[[], None]:
+        """Replaces the spike function of a neuron.
+
+        Args:
+            module: the neuron.
+            wrap: makes the new spike function of the old one.
+
+        Returns:
+            a function that puts the old one back.
+
+        Raises:
+            ConfigError: the neuron has no such attribute, or it is no function.
+        """
+        name = self.spike_attribute
+        old = getattr(module, name, None)
+        if not callable(old):
+            raise ConfigError(
+                f'{type(self).__name__}: {type(module).__name__} has no function {name!r}; set spike_attribute to the '
+                'name of the attribute that holds its spike function'
+            )
+        set_attribute(module, name, wrap(old))
+        return lambda: set_attribute(module, name, old)
+
+
+def set_attribute(module: nn.Module, name: str, value: object) -> None:
+    """Sets an attribute of a module that may hold a submodule or a plain object, whichever it held before."""
+    if isinstance(value, nn.Module) != (name in module._modules):
+        delattr(module, name)
+    setattr(module, name, value)
+
+
+_adapters: dict[str, Adapter] = {}
+_Class = TypeVar('_Class', bound=type[Adapter])
+
+
+def adapter(*neurons: type | str) -> Callable[[_Class], _Class]:
+    """A class decorator that makes an adapter known for some classes of neurons and their subclasses.
+
+    Args:
+        *neurons: classes, or their full names such as 'package.module.Neuron', so the library need not be imported.
+
+    >>> import torch
+    >>> class Perfect(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.act, self.theta = lambda z: (z >= 0).to(z.dtype), 1.0
+    ...     def forward(self, x):
+    ...         return self.act(x - self.theta)
+    >>> @adapter(Perfect)
+    ... class PerfectAdapter(Adapter):
+    ...     spike_attribute, threshold_attribute = 'act', 'theta'
+    >>> find_adapter(Perfect())
+    PerfectAdapter
+    """
+
+    def register(cls):
+        for neuron in neurons:
+            _adapters[neuron if isinstance(neuron, str) else _full_name(neuron)] = cls()
+        return cls
+
+    return register
+
+
+def find_adapter(module: nn.Module) -> Adapter | None:
+    """The adapter of a module's class, or of the nearest base class that has one; None if there is none."""
+    return next((_adapters[name] for name in map(_full_name, type(module).__mro__) if name in _adapters), None)
+
+
+def _full_name(cls):
+    return f'{cls.__module__}.{cls.__qualname__}'
+
+
+def requires_grad(*states: object) -> bool:
+    """Whether gradients pass through any of the given states; those that are no tensors have none."""
+    return any(isinstance(x, Tensor) and x.requires_grad for x in states)
