@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import nn
 from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
 
-from a2sg_zoo.apis.sources import Source, picture_list, read_image, result_paths
+from a2sg_zoo.apis.sources import Source, picture_list, read_image, result_paths, source_name
 from a2sg_zoo.datasets.classes import checked_names
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from a2sg_zoo.hub.files import check_output_folder, write_output
@@ -177,12 +177,11 @@ class Inferencer(BaseInferencer):
         images, sources, targets = data.pop('image'), data.pop('source'), data.pop('target')
         predictions = []
         for output, image, source, target in zip(self.model.test_step(data), images, sources, targets):
-            given = isinstance(source, (str, Path))
             if not self.logits(output).isfinite().all():
                 raise NonFiniteError(
                     f'{_name(source)}: the network answers with NaN or infinity; its weights are not usable'
                 )
-            prediction = dict(input=str(source) if given else None, **self.predict(output, image))
+            prediction = dict(input=source_name(source), **self.predict(output, image))
             if target is not None:
                 prediction['picture'] = self.draw(image, prediction, target)
             predictions.append(prediction)
@@ -330,7 +329,8 @@ def inferencer(model: str | Path, device: str | torch.device | None = None, show
 
 
 def _name(source: Source) -> str:
-    return f'picture {source}' if isinstance(source, (str, Path)) else 'a picture'
+    name = source_name(source)
+    return 'a picture' if name is None else f'picture {name}'
 
 
 def _finite_input(where: str):

@@ -179,6 +179,21 @@ def test_addresses_of_nobody(url, monkeypatch):
         read_image(url)
 
 
+@task('classification')
+def test_a_password_in_an_address_is_not_shown(weights, folder, server):  # noqa: F811
+    infer = ImageClassifierInferencer('tiny', 'cpu')
+    server.content = (folder / '0.png').read_bytes()
+    url = server.url.replace('http://', 'http://me:secret@').replace('data.zip', '0.png?token=hidden')
+    (found,) = infer(url)['predictions']
+    assert same(found, infer(folder / '0.png')['predictions'][0])
+    server.content = b'no picture'
+    errors = [found['input'], *infer([url], keep_going=True)['errors']]
+    server.acts += [404]
+    errors += infer([url], keep_going=True)['errors']
+    assert len(errors) == 3 and all('0.png' in text for text in errors)
+    assert not any(word in text for text in errors for word in ('secret', 'hidden'))
+
+
 def test_a_flood(server, monkeypatch):  # noqa: F811
     monkeypatch.setattr('a2sg_zoo.apis.sources._LARGEST', 1000)
     with pytest.raises(DataError, match=server.url):
