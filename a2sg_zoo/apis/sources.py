@@ -63,14 +63,12 @@ def picture_list(inputs: Source | Sequence[Source]) -> list[Source]:
         return [source for item in inputs for source in picture_list(item)]
     single: Any = inputs
     path = local_path(single)
+    if path is None or not os.path.isdir(path):  # False for a name that no file can have: an error of this one picture
+        return [single]
     try:
-        if path is None or not path.is_dir():
-            return [single]
         found = sorted(inner for inner in path.iterdir() if is_picture(inner) and not inner.name.startswith('.'))
     except OSError as error:
         raise DataError(f'{inputs} cannot be read: {error.strerror}') from error
-    except ValueError:  # a name that no file can have, which is an error for one picture and not for all
-        return [single]
     if not found:
         raise DataError(f'folder {inputs} holds no picture NAME{"|".join(SUFFIXES)}')
     return [*found]

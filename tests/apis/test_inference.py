@@ -295,11 +295,13 @@ def test_bad_pictures_are_left_out_when_asked(weights, folder, tmp_path):
     with pytest.raises(DataError, match='0b.png'):
         infer(folder)
     for size in (1, 8):
-        found = infer([folder, 'absent.png'], size, tmp_path / f'out{size}', keep_going=True)
+        found = infer(
+            [folder, 'absent.png', 'x' * 300 + '.png', 'a\0.png'], size, tmp_path / f'out{size}', keep_going=True
+        )
         assert [Path(prediction['input']).name for prediction in found['predictions']] == ['0.png', '1.png', '2.png']
         assert all(map(same, found['predictions'], good['predictions']))
         assert [path.name for path in found['visualization']] == ['0.png', '1.png', '2.png']
-        assert len(found['errors']) == 2 and '0b.png' in found['errors'][0] and 'absent.png' in found['errors'][1]
+        assert len(found['errors']) == 4 and '0b.png' in found['errors'][0] and 'absent.png' in found['errors'][1]
 
 
 @task('classification')
