@@ -47,7 +47,7 @@ def read_image(source: Source, max_pixels: int | None = None) -> np.ndarray:
     path = local_path(source)
     if path is not None:
         return read_picture(path, max_pixels)
-    return decode_picture(io.BytesIO(_fetch(str(source))), f'picture {source}', max_pixels)[0]
+    return decode_picture(io.BytesIO(_fetch(str(source))), f'picture {source_name(source)}', max_pixels)[0]
 
 
 def picture_list(inputs: Source | Sequence[Source]) -> list[Source]:
@@ -63,17 +63,23 @@ def picture_list(inputs: Source | Sequence[Source]) -> list[Source]:
         return [source for item in inputs for source in picture_list(item)]
     single: Any = inputs
     path = local_path(single)
+    if path is None or not os.path.isdir(path):  # False for a name that no file can have: an error of this one picture
+        return [single]
     try:
-        if path is None or not path.is_dir():
-            return [single]
         found = sorted(inner for inner in path.iterdir() if is_picture(inner) and not inner.name.startswith('.'))
     except OSError as error:
         raise DataError(f'{inputs} cannot be read: {error.strerror}') from error
-    except ValueError:  # a name that no file can have, which is an error for one picture and not for all
-        return [single]
     if not found:
         raise DataError(f'folder {inputs} holds no picture NAME{"|".join(SUFFIXES)}')
     return [*found]
+
+
+def source_name(source: Source) -> str | None:
+    """A path, or an address without user, password and query, as messages and results show it; None of an array or PIL
+    image."""
+    if not isinstance(source, (str, Path)):
+        return None
+    return str(source) if local_path(source) is not None else web.shown(str(source))
 
 
 def local_path(source: Any) -> Path | None:
@@ -147,5 +153,5 @@ def _fetch(url: str) -> bytes:
                 if time.monotonic() > end:
                     raise web.WebError(f'it is not there after {_SECONDS:g} s; fetch it yourself')
     except web.WebError as error:
-        raise DataError(f'picture {url} cannot be fetched: {error}') from error
+        raise DataError(f'picture {web.shown(url)} cannot be fetched: {error}') from error
     return bytes(data)
