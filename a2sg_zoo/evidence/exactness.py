@@ -41,8 +41,8 @@ def curvature_rows(samples: int = 40, widths: Sequence[int] = (8, 16, 12, 4), se
         x = torch.randn(samples, widths[0], dtype=torch.float64)
         model = Perceptron(widths, lambda: LIF(surrogate=TRI(), decay_input=False), _T).double()
     with torch.no_grad():
-        for layer in model.layers[:-1]:
-            layer.weight.mul_(3)
+        for layer in list(model.layers)[:-1]:
+            layer.get_parameter('weight').mul_(3)
     y = torch.arange(samples) % widths[-1]
     objective = Objective(model, [(x, y)], lambda model, x, y: F.cross_entropy(model(x), y))
 
@@ -110,7 +110,8 @@ class _Chain(nn.Module):
         self.T, self.layers = _T, nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = encode(self.layers[0], x, self.T)
+        first: Any = self.layers[0]
+        x = encode(first, x, self.T)
         for layer in self.layers[1:]:
             x = layer(x)
         return x.mean((-2, -1))
@@ -141,7 +142,8 @@ def operation_rows(seed: int = 0) -> list[Row] | None:
     for name, kernel, widths in (('1x1 convolutions', 1, (8, 6, 4)), ('2x2 convolutions, stride 2', 2, (12, 16, 8))):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layers, channels = [], 3
+            layers: list[Any] = []
+            channels = 3
             for width in widths:
                 layers += [TimeFolded(nn.Conv2d(channels, width, kernel, kernel)), IF()]
                 channels = width

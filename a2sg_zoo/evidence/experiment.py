@@ -137,7 +137,7 @@ def _shown(groups: Mapping[str, Group], work: Path) -> tuple[str, dict[str, Figu
     """What the pictures of one network show, and {name: figure}."""
     name, group = next(iter(groups.items()))
     run = group.methods[A2SG][0].run
-    report = Report(_objective(run.path, work, SETTINGS['samples']), work / 'measures' / 'shown', settings=_SHOWN)
+    report = Report(_objective(run.path, work, int(SETTINGS['samples'])), work / 'measures' / 'shown', settings=_SHOWN)
     figures = {
         stem: figure
         for section in ('landscape', 'energy', 'rasters')

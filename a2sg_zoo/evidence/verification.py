@@ -25,7 +25,7 @@ SHAPES = [ASY(0.7, 0.6), TRI(0.9), BOX(1.1), ATan()]
 FINE = 1024
 
 
-def gradient_error(make: Callable[..., Neuron], T: int = 8) -> float:
+def gradient_error(make: Callable[..., Any], T: int = 8) -> float:
     """Return the largest relative error (max norm) of dL/dx and of the parameters' gradients.
 
     The hand-written backward pass is compared with plain autograd over resets, reset potentials and shapes.
@@ -36,13 +36,13 @@ def gradient_error(make: Callable[..., Neuron], T: int = 8) -> float:
     """
     worst = 0.0
     for reset, detach, v_reset, shape in itertools.product(['hard', 'soft'], [True, False], [0.0, -0.3], SHAPES):
-        neuron = make(surrogate=shape, reset=reset, detach_reset=detach, v_reset=v_reset).double()
+        neuron: Any = make(surrogate=shape, reset=reset, detach_reset=detach, v_reset=v_reset).double()
         neuron.beta = torch.rand(T, dtype=torch.float64) + 0.3
         x = (torch.randn(T, 16, 32, dtype=torch.float64) + 0.5).requires_grad_()
         cotangent = torch.randn_like(x)
         wanted = [x, *neuron.parameters()]
         ours = torch.autograd.grad((neuron(x) * cotangent).sum(), wanted)
-        reference = multistep_reference(x, neuron.rate, neuron.dynamics, shape, neuron.beta)
+        reference: Any = multistep_reference(x, neuron.rate, neuron.dynamics, shape, neuron.beta)
         for a, b in zip(ours, torch.autograd.grad((reference * cotangent).sum(), wanted)):
             worst = max(worst, float((a - b).abs().max() / b.abs().max()))
     return worst
@@ -92,7 +92,7 @@ class Checked(A2SG):
         chosen = torch.cat([fine * neuron.v_threshold, width.double()[None]])
         values = DirectObjective(self.surrogate, chosen.sort().values, LocalGradient(*gradient)).curve()
         order = chosen.argsort()
-        value = values[(order == FINE).nonzero().item()]
+        value = values[order == FINE]
         finite = values[values.isfinite()]
         gap = (value - finite.min()) / (finite.max() - finite.min())
         # the best point of a grid may cost as much as the worst value within one of its steps of the true optimum

@@ -17,7 +17,9 @@ from torch import nn
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, require_match, weights_of
 from a2sg_zoo.hub.description import LEFT_OUT, Description, checked, describe, parse_config, require_bounded
-from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.hub.files import expanded, write_atomically
+from a2sg_zoo.hub.index import ZOO
+from a2sg_zoo.hub.pretrained import pretrained_file
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
 _KEY = 'a2sg_zoo'
@@ -97,7 +99,7 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], Description]:
     where = f'checkpoint {path}'
     weights = weights_of(contents, path)
     if Path(path).suffix == '.safetensors':
-        return weights, _read_metadata(path, where)
+        return weights, _read_description(path, where)
     meta = contents.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     return weights, describe(parse_config(meta.get('cfg')), meta.get('dataset_meta'), where)
@@ -112,7 +114,7 @@ def class_names(contents: Any, path: str | Path) -> list[str] | None:
     """
     if Path(path).suffix == '.safetensors':
         try:
-            return _read_metadata(path, f'checkpoint {path}').classes
+            return _read_description(path, f'checkpoint {path}').classes
         except CheckpointError:  # weights of another package
             return None
     names = contents if isinstance(contents, Mapping) else {}
@@ -123,9 +125,50 @@ def class_names(contents: Any, path: str | Path) -> list[str] | None:
     return list(names) or None
 
 
-def _read_metadata(path: str | Path, where: str) -> Description:
+def read_backbone(contents: Any, path: str | Path) -> tuple[dict[str, Any], bool]:
+    """What a checkpoint says about its backbone.
+
+    Args:
+        contents: what `read_checkpoint` returned.
+        path: of the file, or 'zoo:NAME'.
+
+    Returns:
+        (arguments of the backbone as far as the file says, whether the file is a converted official checkpoint).
+    """
+    told: Any = None
+    official = False
+    if str(path).startswith(ZOO) or Path(path).suffix == '.safetensors':
+        metadata = read_metadata(path)
+        official = 'family' in metadata
+        try:
+            found = json.loads(metadata.get('config' if official else _KEY) or 'null')
+        except (ValueError, RecursionError):
+            found = None
+        told = found if official else (found.get('model') if isinstance(found, dict) else None)
+    else:
+        meta = contents.get('meta') if isinstance(contents, dict) else None
+        told = parse_config(meta.get('cfg') if isinstance(meta, dict) else None).get('model')
+    if not official:
+        told = told.get('backbone') if isinstance(told, dict) else None
+    return (told if isinstance(told, dict) else {}), official
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata in the header of a .safetensors file.
+
+    Args:
+        path: file, or 'zoo:NAME'.
+
+    Raises:
+        safetensors.SafetensorError, OSError: it cannot be read.
+    """
+    path = pretrained_file(str(path).removeprefix(ZOO)) if str(path).startswith(ZOO) else expanded(path)
     with safetensors.safe_open(path, 'pt') as file:
-        text = (file.metadata() or {}).get(_KEY)
+        return file.metadata() or {}
+
+
+def _read_description(path: str | Path, where: str) -> Description:
+    text = read_metadata(path).get(_KEY)
     try:
         description = Description(**json.loads(text or 'null'))
     except (ValueError, TypeError, RecursionError) as error:

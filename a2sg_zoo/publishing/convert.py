@@ -1,20 +1,23 @@
-"""Published checkpoints under this project's names."""
+"""Official checkpoints of published networks, under this project's parameter names."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint, require_match, weights_of
-from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.hub.files import expanded, write_atomically
+from a2sg_zoo.hub.published import read_metadata
 from a2sg_zoo.models.backbones import SpikingBackbone
 from a2sg_zoo.registry import MODELS
 
-# of what the published networks do not have, or need not
+# parameters that the published networks do not have, or may lack
 _OURS_ALONE = ('*.beta', '*.num_batches_tracked')
 
 
@@ -22,17 +25,17 @@ class Conversion(NamedTuple):
     """A converted checkpoint.
 
     Attributes:
-        config: that builds the backbone, as far as its weights tell and the user said.
+        config: of the backbone: what the weights, the published code and the user say about its arguments.
         weights: {name here: tensor}.
-        names: [(official name, name here, or None if dropped)].
+        names: pairs (official name, name here), or (official name, None) for a parameter that was dropped.
     """
 
-    config: dict
-    weights: dict
-    names: list
+    config: dict[str, Any]
+    weights: dict[str, torch.Tensor]
+    names: list[tuple[str, str | None]]
 
-    def report(self):
-        """What became of every tensor of the file, one a line, and the config."""
+    def report(self) -> str:
+        """What became of each tensor of the file, one a line, and the config of the backbone."""
         width = max(len(official) for official, _ in self.names)
         lines = [f'{official:{width}}  {"kept as " + name if name else "dropped"}' for official, name in self.names]
         kept = sum(name is not None for _, name in self.names)
@@ -40,30 +43,32 @@ class Conversion(NamedTuple):
         return '\n'.join([*lines, f'{kept} kept, {len(self.names) - kept} dropped; backbone=dict({config})'])
 
 
-def convert(family, path, options=None):
-    """Converts a published checkpoint of a family of backbones.
+def convert(family: str, path: str | Path, options: Mapping[str, Any] | None = None) -> Conversion:
+    """Converts an official checkpoint of a family of backbones.
 
-    Sizes are read off the tensors; `options` adds what these do not tell, such as num_heads, and overrides.
+    The config of the backbone has the sizes of the tensors, the arguments that the published network has and no tensor
+    tells (such as `carry_over=True` of QKFormer), and `options`.
 
     Args:
-        family: name of the backbone's class, such as 'Spikformer'.
-        path: the published file: of timm ('state_dict' beside other entries), of MAE ('model'), or bare tensors.
-        options: arguments of the backbone's constructor.
+        family: class of the backbone, such as 'Spikformer'.
+        path: official file in any usual layout, see `a2sg_zoo.hub.checkpoint.weights_of`.
+        options: arguments of the backbone that neither tells, such as num_heads, and overrides.
 
     Raises:
         ConfigError: there is no such family, or the options do not suit it.
-        CheckpointError: the file cannot be read, or is of another family (the message says which) or other sizes.
+        CheckpointError: the file cannot be read, or is of another family (which the message names) or of other sizes.
     """
     cls = MODELS.get(family)
     if cls is None:
         raise MODELS.unknown(family)
     if cls not in _families():
         known = ', '.join(known.__name__ for known in _families())
-        raise ConfigError(f'{family} has no converter of published checkpoints; these have: {known}')
+        raise ConfigError(f'{family} has no converter of official checkpoints; these families have: {known}')
     official = weights_of(read_checkpoint(path), path)
     names, weights = _rename(cls, official, path)
     try:
-        config = {'type': family, **_sizes(cls, weights), **(options or {})}
+        published = {key: value for key, (value, _) in cls.official_arguments.items()}
+        config = {'type': family, **published, **_sizes(cls, weights), **(options or {})}
         require_match(_skeleton(config), weights, path, allow_missing=_OURS_ALONE)
     except CheckpointError as error:
         others = [other.__name__ for other in _families() if other is not cls and _fits(other, official, path)]
@@ -75,15 +80,22 @@ def convert(family, path, options=None):
     return Conversion(config, weights, names)
 
 
-def save(conversion, source, target):
-    """Writes a conversion as .safetensors, with the family, the config, and the source file's name and SHA-256.
+def save(conversion: Conversion, source: str | Path, target: str | Path) -> None:
+    """Writes a conversion as .safetensors, with family, config, and name and SHA-256 of the official file.
+
+    Args:
+        conversion: what `convert` returned.
+        source: official file.
+        target: file to write. An existing file is replaced only if it is a conversion, too.
 
     Raises:
-        ConfigError: the target is named otherwise, and would not be read as what it is.
+        ConfigError: the target has another suffix, or is a file that is no conversion.
+        CheckpointError: the target cannot be written.
     """
-    source = Path(source)
-    if Path(target).suffix != '.safetensors':
-        raise ConfigError(f'{target} must end in .safetensors, for that is what is written')
+    source, target = Path(source), expanded(target)
+    if target.suffix != '.safetensors':
+        raise ConfigError(f'{target} must end in .safetensors, the format of the file')
+    _require_conversion(target)
     config = {key: value for key, value in conversion.config.items() if key != 'type'}
     metadata = dict(
         format='pt',
@@ -96,7 +108,18 @@ def save(conversion, source, target):
     write_atomically(safetensors.torch.save(weights, metadata), target)
 
 
-def _families():
+def _require_conversion(target: Path) -> None:
+    try:
+        if not target.exists() or target.is_file() and 'family' in read_metadata(target):
+            return
+    except (OSError, ValueError, safetensors.SafetensorError):
+        pass
+    raise ConfigError(
+        f'{target} exists and is no converted checkpoint, so it is left as it is; choose another name, or move it away'
+    )
+
+
+def _families() -> list[type[SpikingBackbone]]:
     return [
         cls
         for cls in MODELS.module_dict.values()
@@ -104,8 +127,9 @@ def _families():
     ]
 
 
-def _rename(cls, official, path):
-    names, weights = [], {}
+def _rename(cls: type[SpikingBackbone], official: Mapping[str, torch.Tensor], path: str | Path) -> tuple[list, dict]:
+    names: list[tuple[str, str | None]] = []
+    weights: dict[str, torch.Tensor] = {}
     for name, value in official.items():
         converted, dropped = cls.from_official({name: value})
         if dropped:
@@ -119,27 +143,28 @@ def _rename(cls, official, path):
     return names, weights
 
 
-def _sizes(cls, weights):
+def _sizes(cls: type[SpikingBackbone], weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     try:
         return cls.sizes_of(weights)
     except (LookupError, ValueError):
-        # of another family, or of a variant that `options` must describe: what does not fit will show
+        # another family, or a variant that `options` must describe: the comparison of shapes decides
         return {}
 
 
-def _skeleton(config):
+def _skeleton(config: Mapping[str, Any]) -> nn.Module:
+    """The backbone without memory for its tensors."""
     with torch.device('meta'):
-        return MODELS.build(config)
+        return MODELS.build(dict(config))
 
 
-def _fits(cls, official, path):
+def _fits(cls: type[SpikingBackbone], official: Mapping[str, torch.Tensor], path: str | Path) -> bool:
     try:
         _, weights = _rename(cls, official, path)
         sizes = cls.sizes_of(weights)
         try:
             skeleton = _skeleton({'type': cls.__name__, **sizes})
         except ConfigError:
-            # the default number of heads need not suit the width, and no tensor depends on it
+            # the default number of heads may not suit the width, and no tensor depends on it
             skeleton = _skeleton({'type': cls.__name__, **sizes, 'num_heads': 1})
         require_match(skeleton, weights, path, allow_missing=_OURS_ALONE)
     except (CheckpointError, ConfigError, LookupError, ValueError, TypeError):

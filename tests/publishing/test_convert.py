@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save as safetensors_save
 
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.publishing.convert import convert, save
@@ -69,9 +70,7 @@ def test_another_family_is_named(shared, tmp_path):
     golden = {name: Golden(shared('golden', f'{name}.safetensors')) for name in GOLDEN}
     for name, wrong in zip(GOLDEN, list(GOLDEN)[2:] + list(GOLDEN)[:2]):
         torch.save(golden[name].state_dict, tmp_path / 'official.pth')
-        with pytest.raises(
-            CheckpointError, match=f'is not of the family {GOLDEN[wrong][0]}: it looks like {GOLDEN[name][0]}$'
-        ):
+        with pytest.raises(CheckpointError, match=f'official.pth.* {GOLDEN[wrong][0]}:.* {GOLDEN[name][0]}$'):
             convert(GOLDEN[wrong][0], tmp_path / 'official.pth', GOLDEN[wrong][1])
 
 
@@ -111,33 +110,57 @@ def test_command_line(tmp_path):
     assert metadata['family'] == 'VGGSNN' and json.loads(metadata['config'])['T'] == 10
     assert metadata['source_sha256'] == hashlib.sha256(source.read_bytes()).hexdigest()
     result = run('SEWResNet', source, tmp_path / 'wrong.safetensors')
-    assert result.returncode == 2 and 'it looks like VGGSNN' in result.stderr and 'Traceback' not in result.stderr
+    assert result.returncode == 2 and 'VGGSNN' in result.stderr and 'Traceback' not in result.stderr
     assert not (tmp_path / 'wrong.safetensors').exists()
 
 
 def test_the_name_says_what_the_file_is(tmp_path):
     _, weights = published_vgg()
     torch.save(weights, tmp_path / 'official.pth')
-    with pytest.raises(ConfigError, match=r'ours.pth must end in \.safetensors'):
+    with pytest.raises(ConfigError, match=r'ours.pth.*\.safetensors'):
         save(convert('VGGSNN', tmp_path / 'official.pth'), tmp_path / 'official.pth', tmp_path / 'ours.pth')
     assert not (tmp_path / 'ours.pth').exists()
 
 
+@pytest.mark.parametrize('contents', [b'mine', b'', None], ids=['bytes', 'empty', 'weights'])
+def test_no_file_of_somebody_else_is_replaced(tmp_path, contents):
+    _, weights = published_vgg()
+    source, target = tmp_path / 'official.pth', tmp_path / 'ours.safetensors'
+    torch.save(weights, source)
+    target.write_bytes(safetensors_save({'a': torch.zeros(1)}) if contents is None else contents)
+    before = target.read_bytes()
+    with pytest.raises(ConfigError, match='ours.safetensors'):
+        save(convert('VGGSNN', source), source, target)
+    assert target.read_bytes() == before
+    target.unlink()
+    for _ in range(2):  # a conversion replaces a conversion
+        save(convert('VGGSNN', source), source, target)
+    (tmp_path / 'folder.safetensors').mkdir()
+    with pytest.raises(ConfigError, match='folder.safetensors'):
+        save(convert('VGGSNN', source), source, tmp_path / 'folder.safetensors')
+
+
+def test_the_report_names_what_no_tensor_tells(shared, tmp_path, capsys):
+    golden = Golden(shared('golden', 'qkformer_cifar_e64_d4_T4.safetensors'))
+    torch.save(golden.state_dict, tmp_path / 'official.pth')
+    assert 'carry_over=True' in convert('QKFormer', tmp_path / 'official.pth', dict(num_heads=8)).report()
+
+
 def test_errors_are_explained(tmp_path):
     path = tmp_path / 'official.pth'
-    with pytest.raises(ConfigError, match="did you mean 'Spikformer'"):
+    with pytest.raises(ConfigError, match="Spikformr.*'Spikformer'"):
         convert('Spikformr', path)
-    with pytest.raises(ConfigError, match='FPN has no converter .* these have: .*Spikformer'):
+    with pytest.raises(ConfigError, match='FPN.*Spikformer'):
         convert('FPN', path)
-    with pytest.raises(CheckpointError, match='does not exist'):
+    with pytest.raises(CheckpointError, match='official.pth'):
         convert('Spikformer', path)
     torch.save({'epoch': 3}, path)
-    with pytest.raises(CheckpointError, match='holds no weights'):
+    with pytest.raises(CheckpointError, match='official.pth'):
         convert('Spikformer', path)
     torch.save({'something.weight': torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match='does not fit this Spikformer'):
+    with pytest.raises(CheckpointError, match='official.pth.*Spikformer'):
         convert('Spikformer', path)
     _, weights = published_vgg()
     torch.save(weights, path)
-    with pytest.raises(CheckpointError, match='does not fit this VGGSNN'):
+    with pytest.raises(CheckpointError, match='official.pth.*VGGSNN'):
         convert('VGGSNN', path, dict(widths=[4, 8, 8, 16]))

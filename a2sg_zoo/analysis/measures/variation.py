@@ -10,19 +10,23 @@ elements of a layer and all samples,
 Source: A2SG (ICML 2026, arXiv 2606.11236).
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from a2sg_zoo.analysis.measures.moments import ROUNDING, Moments
-from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError, DataError
 from a2sg_zoo.neurons import named_neurons, recorded_gradients
 from a2sg_zoo.surrogates import ASY, BOX, TRI
+
+if TYPE_CHECKING:
+    from a2sg_zoo.analysis.measures.objective import Objective
 
 _SHAPES = {'cv_asy': ASY(), 'cv_tri': TRI(), 'cv_box': BOX()}
 

@@ -109,11 +109,14 @@ def build_report(
         reference: method to compare with.
 
     Raises:
-        DataError: there is no result at all.
+        DataError: there is no result at all, or none that can be read and no plan.
         ConfigError: no method has the name `reference`, or no run has the metric.
     """
     if not results and not problems:
         raise DataError('there are no results to report; run the benchmark first')
+    if not results and not plan.get('methods'):
+        file, reason = problems[0]
+        raise DataError(f'no result can be read; for example {file}: {reason}')
     axes = {axis: list(plan.get(f'{axis}s') or dict.fromkeys(sorted(r[axis] for r in results))) for axis in AXES}
     if reference not in axes['method']:
         raise ConfigError(

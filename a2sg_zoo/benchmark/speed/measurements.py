@@ -248,8 +248,7 @@ def _search_rows(network: str, found: dict[str, float], runs: dict[str, Any]) ->
 
 
 def _memory_action(setting: Setting, kind: str, device: torch.device) -> tuple[Step, Step]:
-    network = build(RESNET19, setting)
-    network.backbone.recompute = CHECKPOINTED in kind
-    if kind == 'SpikingJelly':
-        network = peers.SpikingJellyResNet(network)
+    ours = build(RESNET19, setting)
+    ours.backbone.recompute = CHECKPOINTED in kind
+    network = peers.SpikingJellyResNet(ours) if kind == 'SpikingJelly' else ours
     return training_step(network, setting, batch=2), training_step(network, setting)

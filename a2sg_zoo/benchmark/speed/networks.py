@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation import A2SG, Fixed, attach
+from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.neurons import LIF, Neuron
 from a2sg_zoo.registry import MODELS
 
@@ -70,7 +71,7 @@ def lif(setting: Setting) -> LIF:
     return LIF(tau=2.0, decay_input=False).to(setting.device)
 
 
-def build(config: dict[str, Any], setting: Setting) -> nn.Module:
+def build(config: dict[str, Any], setting: Setting) -> SpikingClassifier:
     """Build a network in training mode, with the same weights at each call."""
     torch.manual_seed(0)
     network = MODELS.build(copy.deepcopy(config)).train().to(setting.device)

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import version
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.classifiers import SpikingClassifier
 
 
 def require(package: str) -> tuple[ModuleType, str]:
@@ -89,7 +91,7 @@ class SpikingJellyResNet(nn.Module):
         ours: the classifier. Its convolutions, norms and linear layers are used themselves, not copied.
     """
 
-    def __init__(self, ours: nn.Module) -> None:
+    def __init__(self, ours: SpikingClassifier) -> None:
         super().__init__()
         require('spikingjelly')
         from spikingjelly.activation_based import layer
@@ -113,7 +115,7 @@ class SpikingJellyResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, block: nn.Module, over_time: type[nn.Module]) -> None:
+    def __init__(self, block: Any, over_time: type[nn.Module]) -> None:
         super().__init__()
         self.conv1, self.neuron1 = over_time(*block.conv1), spikingjelly_lif()
         self.conv2, self.neuron2 = over_time(*block.conv2), spikingjelly_lif()

@@ -28,7 +28,7 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, Any], profiles: Profiles |
         markdown_table(['what', 'against', 'ratio', 'reach', ''], map(_cells, rows)),
         '## Medians',
     ]
-    shown: list[dict[str, float]] = []
+    shown: list[Mapping[str, float]] = []
     for row in rows:
         if row.medians not in shown:
             shown.append(row.medians)

@@ -72,7 +72,7 @@ class AutoPrecisionOptimWrapper(OptimWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.precision = None
+        self.precision: str | None = None
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """The base class of all spiking backbones: time steps, outputs, and weights from other sources."""
 
+import inspect
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -16,6 +18,9 @@ from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.neurons.activation_memory import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.utils.checks import integer
+
+# arguments that may differ between the network of a file and this one
+_FREE = ('T', 'neuron', 'out_indices', 'time', 'recompute', 'save_spikes', 'init_cfg', 'type')
 
 
 class SpikingBackbone(nn.Module):
@@ -45,12 +50,23 @@ class SpikingBackbone(nn.Module):
         out_channels: channels of each returned output.
         official_names: pairs (pattern, replacement) that `re.sub` applies in turn to an official parameter's name; a
             replacement of None drops the parameter.
+        official_arguments: {argument: (its value in the published networks, its effect)}, for arguments that no
+            parameter tells.
+        arguments: arguments of the constructor, with defaults.
 
     Raises:
         ConfigError: an argument has a value that it cannot have.
     """
 
     official_names: ClassVar[list[tuple[str, str | None]]] = []
+    official_arguments: ClassVar[dict[str, tuple[Any, str]]] = {}
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> 'SpikingBackbone':
+        """Note the arguments, which a check of pretrained weights compares with those of the file."""
+        self = super().__new__(cls)
+        object.__setattr__(self, 'arguments', _arguments(cls, args, kwargs))
+        return self
 
     def __init__(
         self,
@@ -190,17 +206,62 @@ class SpikingBackbone(nn.Module):
         """Load this backbone's weights from a file.
 
         Args:
-            path: a file of this project, a file of a whole network with this backbone, or an official checkpoint.
+            path: a file of this project, a file of a whole network with this backbone, or an official checkpoint. A
+                warning names arguments that no parameter tells, such as the number of heads, if they differ from those
+                of the file's network.
 
         Raises:
             CheckpointError: a parameter is missing in the file, has another shape, or is one too many.
         """
         from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
+        from a2sg_zoo.hub.published import read_backbone
 
-        weights = weights_of(read_checkpoint(path), path)
+        contents = read_checkpoint(path)
+        weights = weights_of(contents, path)
+        told, official = read_backbone(contents, path)
         if any(name.startswith('backbone.') for name in weights):
             weights = {name.removeprefix('backbone.'): x for name, x in weights.items() if name.startswith('backbone.')}
         if not any(name in weights for name in self.state_dict()):
-            weights = self.from_official(weights)[0]
+            weights, official = self.from_official(weights)[0], True
         # an official file has no widths of surrogates, and may lack the counters of batch norm
         load_into(self, weights, path, allow_missing=('*.beta', '*.num_batches_tracked'))
+        if told and not official:
+            told = {**_arguments(type(self), (), {}), **told}
+        self._compare_arguments(told, official, path)
+
+    def _compare_arguments(self, told: dict[str, Any], official: bool, path: str | Path) -> None:
+        from mmengine.logging import print_log
+
+        published = {key: value for key, (value, _) in self.official_arguments.items()} if official else {}
+        for key, value in {**told, **published}.items():
+            own = self.arguments.get(key, value)
+            if key in _FREE or _comparable(own) == _comparable(value):
+                continue
+            effect = f' ({self.official_arguments[key][1]})' if key in self.official_arguments else ''
+            print_log(
+                f'{path}: its network has {key}={value!r}{effect}, but this {type(self).__name__} has {key}={own!r}. '
+                f'The weights fit, and the outputs differ. Set model.backbone.{key}={value!r} for the same network, or '
+                'train on',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor, with defaults; none if it does not take them."""
+    signature = inspect.signature(cls.__init__)
+    try:
+        bound = signature.bind_partial(None, *args, **kwargs)
+    except TypeError:
+        return {}
+    bound.apply_defaults()
+    found = dict(bound.arguments)
+    found.pop('self', None)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            found |= found.pop(name)
+    return found
+
+
+def _comparable(value: Any) -> Any:
+    return list(map(_comparable, value)) if isinstance(value, (list, tuple)) else value

@@ -225,6 +225,9 @@ class QKFormer(SpikingBackbone):
         (r'\.(?:mlp|fc)([12])_(conv|bn)\.', r'.fc\1.\2.'),
         (r'\.(q|k|v|proj)_(conv|bn)\.', r'.\1.\2.'),
     ]
+    official_arguments = dict(
+        carry_over=(True, 'in self-attention, membrane potentials carry over from one sample of a batch to the next')
+    )
 
     def __init__(
         self,

@@ -268,6 +268,9 @@ def test_facts():
 def test_errors():
     with pytest.raises(DataError):
         build_report([], [], PLAN)
+    with pytest.raises(DataError, match='cnn-digits-tri-s0.json.*cut short'):
+        build_report([], [('cnn-digits-tri-s0.json', 'cut short')], {})
+    assert build_report([], [('cnn-digits-tri-s0.json', 'cut short')], PLAN).tables[0].rows[0]['seeds_done'] == 0
     with pytest.raises(ConfigError, match="'trri'.*tri, asy, a2sg"):
         build_report(suite(), [], PLAN, reference='trri')
     with pytest.raises(ConfigError, match="'mIoU'.*best_top1, top1"):

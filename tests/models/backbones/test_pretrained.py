@@ -1,13 +1,20 @@
 """Backbones load official checkpoint files as they are published, and refuse those of another network."""
 
+import logging
+import pickle
 from argparse import Namespace
+from copy import deepcopy
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.hub.published import build
+from a2sg_zoo.hub.published import save as save_published
+from a2sg_zoo.publishing.convert import convert, save
 from a2sg_zoo.registry import MODELS
+from tests.hub.tiny import CLASSIFIER, DESCRIPTIONS
 from tests.models.backbones.golden import Golden
 from tests.models.backbones.test_golden import CASES
 
@@ -76,3 +83,81 @@ def test_another_family_is_refused(tmp_path):
         MODELS.build(dict(type='Spikformer', embed_dims=32, depth=1, num_heads=4)).load_pretrained(
             tmp_path / 'other.pth'
         )
+
+
+QKFORMER = dict(type='QKFormer', form='cifar', embed_dims=64, depth=4, num_heads=8)
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """The warnings that are logged."""
+    said = []
+
+    def log(text, logger, level):
+        if level >= logging.WARNING:
+            said.append(text)
+
+    monkeypatch.setattr('mmengine.logging.print_log', log)
+    return said
+
+
+@pytest.fixture
+def official(shared, tmp_path):
+    """Published weights of QKFormer."""
+    golden = Golden(shared('golden', 'qkformer_cifar_e64_d4_T4.safetensors'))
+    torch.save(golden.state_dict, tmp_path / 'official.pth')
+    return tmp_path / 'official.pth'
+
+
+def converted(official):
+    save(convert('QKFormer', official, dict(num_heads=8)), official, official.with_suffix('.safetensors'))
+    return official.with_suffix('.safetensors')
+
+
+@pytest.mark.parametrize('made', [lambda path: path, converted], ids=['official', 'converted'])
+def test_an_argument_that_no_tensor_tells_is_warned_of(official, made, warnings):
+    """The weights fit, and more than half of the outputs differ."""
+    path = made(official)
+    MODELS.build({**QKFORMER, 'carry_over': True}).load_pretrained(path)
+    assert warnings == []
+    MODELS.build({**QKFORMER, 'carry_over': False}).load_pretrained(path)
+    (text,) = warnings
+    assert str(path) in text and 'model.backbone.carry_over=True' in text
+
+
+def test_heads_that_a_conversion_names(official, warnings):
+    MODELS.build({**QKFORMER, 'carry_over': True, 'num_heads': 4}).load_pretrained(converted(official))
+    (text,) = warnings
+    assert 'model.backbone.num_heads=8' in text and 'num_heads=4' in text
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_arguments_of_a_network_of_ours(tmp_path, suffix, warnings):
+    """A checkpoint of a run, and a published file."""
+    backbone = CLASSIFIER['backbone']
+    model, path = build(CLASSIFIER, 'test'), tmp_path / f'x{suffix}'
+    if suffix == '.pth':
+        torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=f'model = {CLASSIFIER!r}')), path)
+    else:
+        save_published(model.state_dict(), DESCRIPTIONS['classification'], path)
+    other = dict(T=3, time='mean', recompute=True, out_indices=[0])
+    MODELS.build({**backbone, **other}).load_pretrained(path)
+    assert warnings == []
+    MODELS.build({**backbone, 'num_heads': 4}).load_pretrained(path)
+    (text,) = warnings
+    assert 'model.backbone.num_heads=2' in text
+
+
+@pytest.mark.parametrize('meta', [None, 5, dict(cfg=5), dict(cfg='model = 5'), dict(cfg='model = dict(backbone=3)')])
+def test_a_file_that_says_nothing_is_no_reason_to_warn(tmp_path, meta, warnings):
+    backbone = MODELS.build(CLASSIFIER['backbone'])
+    torch.save(dict(state_dict=backbone.state_dict(), meta=meta), tmp_path / 'x.pth')
+    backbone.load_pretrained(tmp_path / 'x.pth')
+    assert warnings == []
+
+
+def test_arguments_survive_copies():
+    backbone = MODELS.build(CLASSIFIER['backbone'])
+    assert backbone.arguments['num_heads'] == 2 and backbone.arguments['T'] == 2
+    for copy in (deepcopy(backbone), pickle.loads(pickle.dumps(backbone))):
+        assert copy.arguments == backbone.arguments and copy.state_dict().keys() == backbone.state_dict().keys()
