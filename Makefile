@@ -20,6 +20,7 @@ $(VENV)/.installed-$(EXTRAS): pyproject.toml constraints.txt
 
 # Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees.
 demo: install
+	rm -rf $(DEMO)
 	$(BIN)/python tools/train.py $(CONFIG) --demo --work-dir $(DEMO)
 	$(BIN)/python tools/test.py $(CONFIG) --demo --work-dir $(DEMO) --out $(DEMO)/result.json --show-dir $(DEMO)/show best
 	@echo 'Picture: $(DEMO)/show/sheet.png   Curves: $(BIN)/tensorboard --logdir $(DEMO)'

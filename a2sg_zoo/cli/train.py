@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = prepare_config(
             args.config, args.cfg_options, args.demo, args.work_dir, args.seed, args.launcher, args.method
         )
-        train(cfg, args.resume, args.amp)
+        train(cfg, args.resume, args.amp, keep_old=args.work_dir is None)
 
 
 if __name__ == '__main__':

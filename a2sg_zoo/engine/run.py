@@ -15,7 +15,7 @@ from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.loaders import set_classes
 from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
-from a2sg_zoo.engine.work_folder import held
+from a2sg_zoo.engine.work_folder import held, set_aside
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
 from a2sg_zoo.hub.files import check_output, write_output
@@ -49,13 +49,14 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
     return cfg
 
 
-def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
+def train(cfg: Config, resume: str | None = None, amp: bool = False, keep_old: bool = False) -> Runner:
     """Trains the network of a config.
 
     Args:
         cfg: from `prepare_config`.
         resume: None, a checkpoint, or 'auto' for the newest sound one in the run's folder.
         amp: mixed precision: float16 with a scaled loss on CUDA, bfloat16 elsewhere.
+        keep_old: whether a run that is in the folder already moves to a folder with a number; else it is an error.
 
     Returns:
         The runner after the last iteration.
@@ -80,6 +81,14 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False) -> Runner:
     if resume is not None:
         cfg.resume, cfg.load_from = True, str(resume)
     own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
+    if (
+        keep_old
+        and not own
+        and Path(cfg.work_dir).absolute() not in Path(cfg.get('load_from') or '').absolute().parents
+    ):
+        moved = set_aside(cfg.work_dir, cfg.get('launcher', 'none'))
+        if moved is not None:
+            print_log(f'{cfg.work_dir} held another run, which is in {moved} now', 'current', logging.WARNING)
     with held(cfg.work_dir, own, cfg.get('launcher', 'none')), machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
         loader = read_loader(runner, 'train_dataloader')

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -58,6 +59,27 @@ def held(work_dir: str | os.PathLike, resume: bool, launcher: str = 'none') -> I
         lock.release()
 
 
+def set_aside(work_dir: str | os.PathLike, launcher: str = 'none') -> Path | None:
+    """Makes room for a new run: a folder with checkpoints gets the next free name of NAME.1, NAME.2, ...
+
+    Args:
+        work_dir: folder of a run.
+        launcher: MMEngine's launcher; only the first of several processes moves the folder.
+
+    Returns:
+        The folder's new name; None where nothing was in the way.
+
+    Raises:
+        ConfigError: the folder is in use, or cannot be written.
+    """
+    folder = Path(work_dir)
+    if int(os.environ.get(_RANK.get(launcher, ''), 0)) or not _checkpoints(folder):
+        return None
+    with held(folder, resume=True):
+        number = next(n for n in count(1) if not folder.with_name(f'{folder.name}.{n}').exists())
+        return folder.rename(folder.with_name(f'{folder.name}.{number}'))
+
+
 def _this_process() -> str:
     return f'process {os.getpid()} on {platform.node()}, since {time.ctime()}: {" ".join(sys.argv)}'
 
@@ -70,9 +92,14 @@ def _holder(folder: Path) -> str:
 
 
 def _refuse_to_overwrite(folder: Path) -> None:
-    saved = sorted(folder.glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))
+    saved = _checkpoints(folder)
     if saved:
         raise ConfigError(
             f'work_dir {folder} holds the checkpoints of a run, the latest is {saved[-1].name}, and a new run would '
             'overwrite them. Continue that run with --resume, or give this one another folder with --work-dir'
         )
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, the latest last."""
+    return sorted(folder.glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))

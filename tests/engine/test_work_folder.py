@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from a2sg_zoo.engine.work_folder import held
+from a2sg_zoo.engine.work_folder import held, set_aside
 from a2sg_zoo.errors import ConfigError
 from tests.engine import toy
 
 # holds the folder until it is killed; with a child that was forked while it was held, as a data loader's worker is
 _HOLDER = """
 import os, sys, time
-from a2sg_zoo.engine.work_folder import held
+from a2sg_zoo.engine.work_folder import held, set_aside
 with held(sys.argv[1], resume=True):
     child = os.fork()
     if child:
@@ -68,6 +68,23 @@ def test_a_new_run_does_not_overwrite_another(tmp_path, name):
         pass
 
 
+def test_an_old_run_moves_to_a_folder_with_a_number(tmp_path):
+    folder = tmp_path / 'run'
+    assert set_aside(folder) is None and not folder.exists()
+    for number in (1, 2):
+        with held(folder, resume=False):
+            (folder / 'iter_4.pth').write_bytes(b'%d' % number)
+        assert set_aside(folder) == tmp_path / f'run.{number}' and not folder.exists()
+    assert [(tmp_path / f'run.{n}' / 'iter_4.pth').read_bytes() for n in (1, 2)] == [b'1', b'2']
+
+
+def test_a_folder_in_use_does_not_move(holder, tmp_path):
+    (tmp_path / 'iter_4.pth').write_bytes(b'weights')
+    with pytest.raises(ConfigError, match=f'work_dir {tmp_path} .*process {holder.pid} '):
+        set_aside(tmp_path)
+    assert (tmp_path / 'iter_4.pth').exists()
+
+
 def test_logs_of_a_run_without_checkpoints_are_no_hindrance(tmp_path):
     (tmp_path / 'run.json').write_text('{}')
     with held(tmp_path, resume=False):
@@ -91,7 +108,7 @@ def test_a_folder_that_cannot_be_is_named(tmp_path, place):
 
 _FORBIDDEN = """
 import os, sys
-from a2sg_zoo.engine.work_folder import held
+from a2sg_zoo.engine.work_folder import held, set_aside
 from a2sg_zoo.errors import ConfigError
 os.geteuid() or os.setuid(65534)  # a superuser may write anywhere
 try:
