@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import nn
 from torchvision.transforms.v2.functional import InterpolationMode, center_crop, resize
 
-from a2sg_zoo.apis.sources import Source, picture_list, read_image, result_paths
+from a2sg_zoo.apis.sources import Source, picture_list, read_image, result_paths, source_name
 from a2sg_zoo.datasets.classes import checked_names
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError, NonFiniteError
 from a2sg_zoo.hub.files import check_output_folder, write_output
@@ -176,7 +176,7 @@ class Inferencer(BaseInferencer):
                 raise NonFiniteError(
                     f'{_name(source)}: the network answers with NaN or infinity; its weights are not usable'
                 )
-            prediction = dict(input=str(source) if given else None, **self.predict(output, image))
+            prediction = dict(input=source_name(source) if given else None, **self.predict(output, image))
             if target is not None:
                 prediction['picture'] = self.draw(image, prediction, target)
             predictions.append(prediction)
@@ -324,7 +324,7 @@ def inferencer(model: str | Path, device: str | torch.device | None = None, show
 
 
 def _name(source: Source) -> str:
-    return f'picture {source}' if isinstance(source, (str, Path)) else 'a picture'
+    return f'picture {source_name(source)}' if isinstance(source, (str, Path)) else 'a picture'
 
 
 def _finite_input(where: str):

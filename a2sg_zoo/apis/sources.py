@@ -47,7 +47,7 @@ def read_image(source: Source, max_pixels: int | None = None) -> np.ndarray:
     path = local_path(source)
     if path is not None:
         return read_picture(path, max_pixels)
-    return decode_picture(io.BytesIO(_fetch(str(source))), f'picture {source}', max_pixels)[0]
+    return decode_picture(io.BytesIO(_fetch(str(source))), f'picture {source_name(source)}', max_pixels)[0]
 
 
 def picture_list(inputs: Source | Sequence[Source]) -> list[Source]:
@@ -82,6 +82,15 @@ def local_path(source: Any) -> Path | None:
         return None
     address = str(source).lower().startswith('file://')
     return Path(url2pathname(str(source)[len('file://') :]) if address else source)
+
+
+def source_name(source: str | Path) -> str:
+    """The path or address of a picture, as messages and results may show it: without user, password and query.
+
+    >>> source_name('https://me:secret@host/cat.jpg?token=1')
+    'https://host/cat.jpg?...'
+    """
+    return web.shown(str(source)) if local_path(source) is None else str(source)
 
 
 def result_paths(sources: Sequence[Source], folder: Path, endings: Sequence[str], tool: str) -> list[Path]:
@@ -147,5 +156,5 @@ def _fetch(url: str) -> bytes:
                 if time.monotonic() > end:
                     raise web.WebError(f'it is not there after {_SECONDS:g} s; fetch it yourself')
     except web.WebError as error:
-        raise DataError(f'picture {url} cannot be fetched: {error}') from error
+        raise DataError(f'picture {source_name(url)} cannot be fetched: {error}') from error
     return bytes(data)
