@@ -1,7 +1,13 @@
-"""A page to drop a picture on: what the network sees in it, and how its layers fire. For one's own machine."""
+"""A page for this machine: drop a picture on it, and it shows what the network sees and how its layers fire."""
 
+import atexit
 import os
+import shutil
+import tempfile
 import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -12,22 +18,25 @@ from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.errors import A2SGError, ConfigError
 
 _SHOWN = 1600  # pixels of a side; there is a mask of all pixels for each class
+# pixels of a picture: a photograph of any telephone, and not the gigabytes that a small file may unpack to
+_MAX_PIXELS = 50_000_000
+_THIS_MACHINE = ('127.0.0.1', 'localhost', '::1')
 
 
 class Viewer:
-    """Networks by name, and what they say of a picture. Each is loaded when it is first asked for.
+    """Networks by name, and what they say about a picture. Each is loaded when it is first asked for.
 
     Args:
         device: see `Inferencer`.
     """
 
-    def __init__(self, device=None):
+    def __init__(self, device: Any = None) -> None:
         self.device = device
-        self._loaded = {}
-        self._one_at_a_time = threading.Lock()  # recording hooks into the network
+        self._loaded: dict[str, Any] = {}
+        self._one_at_a_time = threading.Lock()  # the spikes are recorded by hooks in the network
 
-    def look(self, name, source):
-        """What a network sees.
+    def look(self, name: str, source: Any) -> dict[str, Any]:
+        """Runs a network on a picture.
 
         Args:
             name: in the zoo, or path of a checkpoint.
@@ -45,7 +54,7 @@ class Viewer:
             if name not in self._loaded:
                 self._loaded[name] = inferencer(name, self.device)
             infer = self._loaded[name]
-            image = read_image(source)
+            image = read_image(source, _MAX_PIXELS)
             with record_spikes(infer.model) as spikes:
                 prediction = infer(image)['predictions'][0]
         spikes = {layer: s[:, 0].float().cpu() for layer, s in spikes.items()}
@@ -63,9 +72,54 @@ class Viewer:
         return dict(image=image, areas=areas, colours=colours, shares=shares, spikes=spikes)
 
 
-def page(names, device=None):
-    """The page as a `gradio.Blocks`, and arguments for its `launch`: to be had from this machine alone, and with
-    nothing loaded from or told to any other.
+class LocalOnly:
+    """An ASGI middleware that answers only requests of pages that this machine itself has served.
+
+    The name of the host must be one of this machine: another name is that of a site that points to this address. A page
+    of another site may send a form or a picture here, but its browser adds the address of that site (`Origin`).
+
+    Args:
+        app: the application.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """Passes on a request, or answers it with status 403."""
+        if scope['type'] not in ('http', 'websocket') or self._allows(scope['headers']):
+            await self.app(scope, receive, send)
+        elif scope['type'] == 'websocket':
+            await send(dict(type='websocket.close', code=1008))
+        else:
+            await send(
+                dict(type='http.response.start', status=403, headers=[(b'content-type', b'text/plain; charset=utf-8')])
+            )
+            await send(dict(type='http.response.body', body=b'This page answers to this machine alone.'))
+
+    @staticmethod
+    def _allows(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        hosts = [value for name, value in headers if name.lower() == b'host']
+        origins = [value for name, value in headers if name.lower() == b'origin']
+        if len(hosts) != 1 or len(origins) > 1:
+            return False
+        try:
+            host = urlsplit(f'//{hosts[0].decode("ascii")}')
+            allowed = host.hostname in _THIS_MACHINE
+            for origin in origins:
+                site = urlsplit(origin.decode('ascii'))
+                allowed &= site.scheme in ('http', 'https') and site.hostname in _THIS_MACHINE
+                allowed &= site.port == host.port
+        except ValueError:
+            return False
+        return allowed
+
+
+def page(names: Sequence[str], device: Any = None) -> tuple[Any, dict[str, Any]]:
+    """The page as a `gradio.Blocks`, and arguments for its `launch`.
+
+    It is served to this machine alone, and loads nothing from another machine. Pictures that are dropped on it lie in a
+    temporary folder, which is removed when the process ends.
 
     Args:
         names: of networks, in the zoo or paths of checkpoints; the first is shown first.
@@ -79,8 +133,12 @@ def page(names, device=None):
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'  # is read on import
     try:
         import gradio
+        from starlette.middleware import Middleware
     except ImportError as error:
         raise ConfigError(f'for the demo, {error.name} is needed: pip install "a2sg-zoo[demo]"') from error
+    uploads = tempfile.mkdtemp(prefix='a2sg_zoo_demo_')
+    atexit.register(shutil.rmtree, uploads, ignore_errors=True)
+    os.environ['GRADIO_TEMP_DIR'] = uploads  # is read when the page is built
     viewer = Viewer(device)
 
     def show(name, path):
@@ -118,5 +176,11 @@ def page(names, device=None):
     # gradio's own themes fetch fonts from the network
     theme = gradio.themes.Base(font=['system-ui', 'sans-serif'], font_mono=['monospace'])
     return blocks, dict(
-        server_name='127.0.0.1', share=False, theme=theme, footer_links=[], quiet=True, max_file_size='64mb'
-    )  # no picture is larger for an inferencer
+        server_name='127.0.0.1',
+        share=False,
+        theme=theme,
+        footer_links=[],
+        quiet=True,
+        max_file_size='64mb',  # no picture is larger for an inferencer
+        app_kwargs=dict(middleware=[Middleware(LocalOnly)]),
+    )

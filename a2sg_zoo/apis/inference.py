@@ -5,6 +5,7 @@ result = ImageClassifierInferencer(NAME)('cat.jpg')['predictions'][0]
 print(result['name'], result['score'])
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
@@ -32,6 +33,9 @@ from a2sg_zoo.visualization import overlay
 
 # pixels of a side of what goes through a network
 LARGEST_INPUT = 4096
+# oneDNN keeps what it compiled for each layer and each size of its input: 1,024 of them if nobody says otherwise, which
+# is a gigabyte for pictures of many sizes. The largest network of the zoo needs fewer than this for one size
+_CACHE, _CACHED = 'ONEDNN_PRIMITIVE_CACHE_CAPACITY', 256
 # the name that marks the results, by which later calls know what they may replace
 _TOOL = 'predict'
 
@@ -59,6 +63,8 @@ class Inferencer(BaseInferencer):
     endings: tuple[str, ...] = ('.png',)
 
     def __init__(self, model: str | Path, device: str | torch.device | None = None, show_progress: bool = False):
+        # read once, when the first layer runs in this process; a value of the user's stays
+        os.environ.setdefault(_CACHE, str(_CACHED))
         super().__init__(weights=str(model), device=device, scope=SCOPE, show_progress=show_progress)
 
     def __call__(
@@ -171,12 +177,11 @@ class Inferencer(BaseInferencer):
         images, sources, targets = data.pop('image'), data.pop('source'), data.pop('target')
         predictions = []
         for output, image, source, target in zip(self.model.test_step(data), images, sources, targets):
-            given = isinstance(source, (str, Path))
             if not self.logits(output).isfinite().all():
                 raise NonFiniteError(
                     f'{_name(source)}: the network answers with NaN or infinity; its weights are not usable'
                 )
-            prediction = dict(input=source_name(source) if given else None, **self.predict(output, image))
+            prediction = dict(input=source_name(source), **self.predict(output, image))
             if target is not None:
                 prediction['picture'] = self.draw(image, prediction, target)
             predictions.append(prediction)
@@ -324,7 +329,8 @@ def inferencer(model: str | Path, device: str | torch.device | None = None, show
 
 
 def _name(source: Source) -> str:
-    return f'picture {source_name(source)}' if isinstance(source, (str, Path)) else 'a picture'
+    name = source_name(source)
+    return 'a picture' if name is None else f'picture {name}'
 
 
 def _finite_input(where: str):

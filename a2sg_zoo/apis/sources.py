@@ -76,21 +76,20 @@ def picture_list(inputs: Source | Sequence[Source]) -> list[Source]:
     return [*found]
 
 
+def source_name(source: Source) -> str | None:
+    """A path, or an address without user, password and query, as messages and results show it; None of an array or PIL
+    image."""
+    if not isinstance(source, (str, Path)):
+        return None
+    return str(source) if local_path(source) is not None else web.shown(str(source))
+
+
 def local_path(source: Any) -> Path | None:
     """The path of a picture or folder on a disk; None for anything else."""
     if not isinstance(source, (str, Path)) or str(source).lower().startswith(_WEB):
         return None
     address = str(source).lower().startswith('file://')
     return Path(url2pathname(str(source)[len('file://') :]) if address else source)
-
-
-def source_name(source: str | Path) -> str:
-    """The path or address of a picture, as messages and results may show it: without user, password and query.
-
-    >>> source_name('https://me:secret@host/cat.jpg?token=1')
-    'https://host/cat.jpg?...'
-    """
-    return web.shown(str(source)) if local_path(source) is None else str(source)
 
 
 def result_paths(sources: Sequence[Source], folder: Path, endings: Sequence[str], tool: str) -> list[Path]:
@@ -156,5 +155,5 @@ def _fetch(url: str) -> bytes:
                 if time.monotonic() > end:
                     raise web.WebError(f'it is not there after {_SECONDS:g} s; fetch it yourself')
     except web.WebError as error:
-        raise DataError(f'picture {source_name(url)} cannot be fetched: {error}') from error
+        raise DataError(f'picture {web.shown(url)} cannot be fetched: {error}') from error
     return bytes(data)

@@ -8,6 +8,8 @@ default is all pretrained weights. The page needs gradio (pip install 'a2sg-zoo[
 alone.
 """
 
+import signal
+import sys
 from collections.abc import Sequence
 
 from a2sg_zoo.cli.parsing import Parser, errors_for_people
@@ -28,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         import a2sg_zoo
         from a2sg_zoo.apis.demo import page
 
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an end in which the uploads are deleted
         blocks, settings = page(args.networks or a2sg_zoo.list_models(), args.device)
         print(f'http://127.0.0.1:{args.port} - Ctrl+C ends it', flush=True)
         try:

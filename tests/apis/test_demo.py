@@ -1,17 +1,22 @@
 """The demo page, in a real browser without a screen."""
 
+import asyncio
+import http.client
 import importlib.util
+import os
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import a2sg_zoo
-from a2sg_zoo.apis.demo import Viewer, page
+from a2sg_zoo.apis.demo import LocalOnly, Viewer, page
 from a2sg_zoo.datasets import Digits, write_scenes
 from a2sg_zoo.errors import ConfigError, DataError
 
@@ -60,21 +65,106 @@ def test_a_photograph_is_shown_smaller():
 def test_mistakes(tmp_path):
     (tmp_path / 'text.png').write_text('no picture')
     viewer = Viewer('cpu')
-    with pytest.raises(DataError, match='damaged, or no picture'):
+    with pytest.raises(DataError, match='text.png'):
         viewer.look(CLASSIFIER, tmp_path / 'text.png')
-    with pytest.raises(ConfigError, match='did you mean'):
+    with pytest.raises(ConfigError, match=CLASSIFIER):
         viewer.look('resnet_small_digit_tri', tmp_path / 'text.png')
 
 
 def test_gradio_is_an_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, 'gradio', None)
-    with pytest.raises(ConfigError, match=r'pip install "a2sg-zoo\[demo\]"'):
+    with pytest.raises(ConfigError, match=r'a2sg-zoo\[demo\]'):
         page([CLASSIFIER])
 
 
 def test_there_must_be_a_network():
-    with pytest.raises(ConfigError, match='no network to show.*name a checkpoint'):
+    with pytest.raises(ConfigError, match='checkpoint'):
         page([])
+
+
+def test_a_picture_that_unpacks_to_gigabytes(tmp_path):
+    Image.new('1', (9000, 9000)).save(tmp_path / 'bomb.png')
+    assert (tmp_path / 'bomb.png').stat().st_size < 30_000
+    with pytest.raises(DataError, match='bomb.png'):
+        Viewer('cpu').look(CLASSIFIER, tmp_path / 'bomb.png')
+
+
+LOCAL = b'127.0.0.1:7860'
+
+
+@pytest.mark.parametrize(
+    'kind, headers, passes',
+    [
+        ('http', [(b'host', LOCAL)], True),
+        ('http', [(b'Host', b'localhost:7860'), (b'Origin', b'http://localhost:7860')], True),
+        ('http', [(b'host', b'[::1]:7860'), (b'origin', b'http://[::1]:7860')], True),
+        ('http', [(b'host', LOCAL), (b'origin', b'http://127.0.0.1:7860')], True),
+        ('lifespan', None, True),
+        ('http', [(b'host', b'evil.example:7860')], False),  # a name that points to this address
+        ('http', [(b'host', b'127.0.0.1.evil.example:7860')], False),
+        ('http', [(b'host', b'127.0.0.1@evil.example')], False),
+        ('http', [], False),
+        ('http', [(b'host', LOCAL), (b'host', b'evil.example')], False),
+        ('http', [(b'host', LOCAL), (b'origin', b'http://evil.example')], False),
+        ('http', [(b'host', LOCAL), (b'origin', b'http://127.0.0.1:9999')], False),  # another server of this machine
+        ('http', [(b'host', LOCAL), (b'origin', b'null')], False),  # a file, or a frame that hides its site
+        ('http', [(b'host', LOCAL), (b'origin', b'http://127.0.0.1:port')], False),
+        ('http', [(b'host', LOCAL), (b'origin', b'file://127.0.0.1:7860')], False),
+        ('http', [(b'host', b'\xff'), (b'origin', b'http://127.0.0.1:7860')], False),
+        ('websocket', [(b'host', LOCAL), (b'origin', b'http://evil.example')], False),
+    ],
+)
+def test_requests_of_other_sites(kind, headers, passes):
+    passed, sent = [], []
+
+    async def app(scope, receive, send):
+        passed.append(scope)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(LocalOnly(app)(dict(type=kind, headers=headers), None, send))
+    assert bool(passed) == passes and bool(sent) != passes
+    if sent:
+        assert sent[0].get('status') == 403 or sent[0]['type'] == 'websocket.close'
+
+
+def request(url, method, path, headers, body=None):
+    server = urlsplit(url)
+    connection = http.client.HTTPConnection(server.hostname, server.port, timeout=60)
+    connection.putrequest(method, path, skip_host=True)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.putheader('Content-Length', str(len(body or b'')))
+    connection.endheaders(body)
+    return connection.getresponse().status
+
+
+def test_uploads_of_other_sites_and_their_end(address, picture):
+    here = urlsplit(address).netloc
+    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nabc\r\n--x--\r\n'
+    form = {'Content-Type': 'multipart/form-data; boundary=x'}
+    uploads = Path(os.environ['GRADIO_TEMP_DIR'])
+    for headers in ({'Host': here, 'Origin': 'http://evil.example'}, {'Host': 'evil.example'}):
+        assert request(address, 'POST', '/gradio_api/upload', {**headers, **form}, part) == 403
+        assert request(address, 'GET', '/', headers) == 403
+    assert not list(uploads.rglob('a.png'))
+    assert (
+        request(address, 'POST', '/gradio_api/upload', {'Host': here, 'Origin': f'http://{here}', **form}, part) == 200
+    )
+    assert list(uploads.rglob('a.png'))
+
+
+def test_uploads_are_deleted_when_the_process_ends(picture):
+    pytest.importorskip('gradio')
+    code = f"""if True:
+        import os, shutil
+        from a2sg_zoo.apis.demo import page
+        page([{CLASSIFIER!r}], 'cpu')
+        shutil.copy({str(picture)!r}, os.environ['GRADIO_TEMP_DIR'])
+        print(os.environ['GRADIO_TEMP_DIR'])"""
+    folder = subprocess.check_output([sys.executable, '-c', code], text=True).splitlines()[-1]
+    assert 'a2sg_zoo_demo_' in folder and not Path(folder).exists()
 
 
 @pytest.fixture
@@ -160,4 +250,4 @@ def test_command_line(monkeypatch, capsys):
     monkeypatch.setattr(gradio.Blocks, 'launch', refuse)
     with pytest.raises(SystemExit):
         tool.main(['--no-browser'])
-    assert 'choose another with --port' in capsys.readouterr().err
+    assert '--port' in capsys.readouterr().err

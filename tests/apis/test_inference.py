@@ -1,7 +1,10 @@
 import importlib.util
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,6 +177,21 @@ def test_addresses_of_nobody(url, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(DataError, match=re.escape(url)):
         read_image(url)
+
+
+@task('classification')
+def test_a_password_in_an_address_is_not_shown(weights, folder, server):  # noqa: F811
+    infer = ImageClassifierInferencer('tiny', 'cpu')
+    server.content = (folder / '0.png').read_bytes()
+    url = server.url.replace('http://', 'http://me:secret@').replace('data.zip', '0.png?token=hidden')
+    (found,) = infer(url)['predictions']
+    assert same(found, infer(folder / '0.png')['predictions'][0])
+    server.content = b'no picture'
+    errors = [found['input'], *infer([url], keep_going=True)['errors']]
+    server.acts += [404]
+    errors += infer([url], keep_going=True)['errors']
+    assert len(errors) == 3 and all('0.png' in text for text in errors)
+    assert not any(word in text for text in errors for word in ('secret', 'hidden'))
 
 
 def test_a_flood(server, monkeypatch):  # noqa: F811
@@ -570,3 +588,33 @@ def test_credentials_of_a_picture_stay_in_the_request(weights, server, tmp_path)
         read_image(url)
     for text in (prediction['input'], str(error.value), str(damaged.value)):
         assert 'hunter2' not in text and 't0ken' not in text and 'data.zip' in text
+
+
+SIZES = """if True:
+    import sys
+    import numpy as np
+    from a2sg_zoo import SegmentationInferencer
+    infer, rng = SegmentationInferencer('meta_spikeformer_small_camvid_a2sg', 'cpu'), np.random.default_rng(0)
+    for i in range(100):
+        infer(np.zeros((*rng.integers(120, 400, 2), 3), np.uint8))
+        if i in (59, 99):
+            print(int(open('/proc/self/statm').read().split()[1]) * 4096 // 10**6)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='reads the memory of a process as Linux tells it')
+def test_pictures_of_many_sizes_do_not_fill_the_memory():
+    """Each size is compiled once; without a bound, 100 sizes more take some 300 MB more."""
+    printed = subprocess.check_output([sys.executable, '-c', SIZES], text=True, cwd=ROOT).splitlines()
+    at_60, at_100 = (int(line) for line in printed if line.isdigit())
+    assert at_100 - at_60 < 60
+
+
+@task('classification')
+@pytest.mark.parametrize('given, kept', [(None, '256'), ('7', '7')])
+def test_the_cache_of_compiled_layers_is_bounded(weights, given, kept, monkeypatch):
+    name = 'ONEDNN_PRIMITIVE_CACHE_CAPACITY'
+    monkeypatch.delenv(name, raising=False) if given is None else monkeypatch.setenv(name, given)
+    ImageClassifierInferencer('tiny', 'cpu')
+    assert os.environ[name] == kept

@@ -37,6 +37,7 @@ class SegmentationPictures(Hook):
     def __init__(self, limit: int = 8, show_dir: str | os.PathLike | None = None) -> None:
         self.limit = limit
         self.show_dir = None if show_dir is None else Path(show_dir)
+        self._names: dict[str, str] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -52,10 +53,11 @@ class SegmentationPictures(Hook):
             return
         self.show_dir = check_output_folder(self.show_dir, 'test')
         dataset = runner.test_dataloader.dataset
+        images = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+        self._names = _unique_names(images)
         if self.show_dir.is_dir():
             names = {path.name for path in self.show_dir.iterdir()}
-            wanted = (self._picture(dataset.get_data_info(i)['img_path']) for i in range(len(dataset)))
-            for path in wanted:
+            for path in (self._picture(image) for image in images):
                 if path.name in names:
                     check_output(path, 'test')
 
@@ -87,7 +89,7 @@ class SegmentationPictures(Hook):
             runner.logger.info(f'Pictures are in {self.show_dir}')
 
     def _picture(self, image: str) -> Path:
-        return self.show_dir / f'{Path(image).stem}.png'
+        return self.show_dir / f'{self._names.get(image, Path(image).stem)}.png'
 
     def _collect(self, dataset: Any, outputs: Sequence[BaseDataElement] | None, write: bool = False) -> None:
         if not is_main_process() or not write and len(self._panels) >= self.limit:
@@ -109,6 +111,20 @@ class SegmentationPictures(Hook):
         self._clear()
         save(sheet)
         runner.visualizer.add_image('segmentation', np.asarray(sheet), runner.iter)
+
+
+def _unique_names(images: Sequence[str]) -> dict[str, str]:
+    """A name for the picture of each image: its own without suffix, with a number where two would be the same."""
+    names, taken = {}, {'sheet'}
+    for image in images:
+        stem = name = Path(image).stem
+        count = 1
+        while name in taken:
+            count += 1
+            name = f'{stem}_{count}'
+        taken.add(name)
+        names[image] = name
+    return names
 
 
 def _panel(sample: BaseDataElement, palette: Sequence) -> tuple[np.ndarray, set]:
