@@ -14,6 +14,7 @@ from a2sg_zoo import registry
 from a2sg_zoo.engine.parts import HOOKS, LOADERS, MEMBRANE_LOSS_KEYS, PARTS
 from a2sg_zoo.engine.signatures import import_name, keys_of
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub import web
 
 _MODEL_KEYS = (
     'model',
@@ -151,6 +152,7 @@ def validate_config(cfg: Config, where: str | None = None) -> None:
         else:
             problems.append(f'{key}: {explain_unread(cfg, key)}')
     _check_frames(cfg, problems)
+    _refuse_credentials(dict(cfg.items()), 'config', problems)
     if cfg.get('compile') and _get(cfg, 'model', 'backbone', 'recompute'):
         problems.append(
             'compile: a backbone under activation checkpointing (model.backbone.recompute) cannot be compiled as a '
@@ -236,6 +238,19 @@ def _ema_keys(ema):
     average = registry.MODELS.get(kind) if isinstance(kind, str) else None
     accepted = keys_of(average)[0] if average is not None else None
     return accepted and accepted - {'model'} | set(inspect.signature(HOOKS['ema']).parameters) - {'kwargs'}
+
+
+def _refuse_credentials(node, path, problems):
+    """A config is written into logs and checkpoints, and MMEngine prints the addresses of weights."""
+    for key, value in node.items() if isinstance(node, Mapping) else enumerate(node):
+        below = f'{path}.{key}'.removeprefix('config.')
+        if isinstance(value, (Mapping, list, tuple)):
+            _refuse_credentials(value, below, problems)
+        elif isinstance(value, str) and web.has_credentials(value):
+            problems.append(
+                f'{below} = {web.shown(value)} has a user or a password, which logs and checkpoints would show; leave '
+                'them out of the address, and put them into ~/.netrc'
+            )
 
 
 def _check_frames(cfg, problems):

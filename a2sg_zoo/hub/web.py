@@ -16,6 +16,7 @@ from requests.exceptions import ChunkedEncodingError, InvalidSchema
 from urllib3 import exceptions as urllib3
 
 _CHUNK = 1 << 20
+_SCHEME = r'(?:[A-Za-z][\w+.-]*:)?//'
 
 
 class WebError(Exception):
@@ -106,13 +107,27 @@ def split_credentials(url: str) -> tuple[str, tuple[str, str] | None]:
     return urlunsplit(parts._replace(netloc=host)), (unquote(user), unquote(password))
 
 
+def has_credentials(text: str) -> bool:
+    """Whether a text is an address with a user or a password.
+
+    >>> has_credentials('https://me:secret@host/file'), has_credentials('https://host/@me/file')
+    (True, False)
+    """
+    if not re.match(_SCHEME, text):
+        return False
+    try:
+        return split_credentials(text)[1] is not None
+    except ValueError:
+        return '@' in text
+
+
 def shown(url: str) -> str:
     """The address as messages and files may show it: without user, password and query.
 
     >>> shown('https://me:secret@host/file?token=123')
     'https://host/file?...'
     """
-    scheme = re.match(r'(?:[A-Za-z][\w+.-]*:)?//', url)
+    scheme = re.match(_SCHEME, url)
     if scheme is None:
         return url if url.startswith(('hf:', 'file:')) else url.rpartition('@')[2].partition('?')[0]
     rest = url[scheme.end() :]

@@ -125,7 +125,7 @@ def _given(name: str, summary: str, facts: Mapping[str, Any] | None, location: s
             f'{", ".join(OF_THE_PUBLISHER)}'
         )
     check_entry(name, given, 'the new entry', complete=False)
-    if location and web.shown(location).partition('?')[0] != location.partition('?')[0]:
+    if location and web.has_credentials(location):
         raise ConfigError(
             f'the new entry: {name}.location = {web.shown(location)} has a user or a password, which the index would '
             'show to everybody; leave them out'

@@ -575,6 +575,23 @@ def test_tool(weights, folder, tmp_path, capsys):
     assert end.value.code == 2 and re.search('^error: .*absent.png', capsys.readouterr().err, re.M)
 
 
+@task('classification')
+def test_credentials_of_a_picture_stay_in_the_request(weights, server, tmp_path):  # noqa: F811
+    Image.fromarray(photo()).save(tmp_path / 'cat.png')
+    server.content = (tmp_path / 'cat.png').read_bytes()
+    url = server.url.replace('http://', 'http://me:hunter2@') + '?token=t0ken'
+    (prediction,) = inferencer('tiny', 'cpu')(url)['predictions']
+    assert 'Authorization' in server.requests[0][1]
+    server.acts += [404]
+    with pytest.raises(DataError) as error:
+        read_image(url)
+    server.content = b'no picture'
+    with pytest.raises(DataError) as damaged:
+        read_image(url)
+    for text in (prediction['input'], str(error.value), str(damaged.value)):
+        assert 'hunter2' not in text and 't0ken' not in text and 'data.zip' in text
+
+
 SIZES = """if True:
     import sys
     import numpy as np

@@ -306,3 +306,14 @@ def test_modules_that_are_none(tmp_path, value, message):
 def test_imports_that_may_fail(tmp_path):
     (tmp_path / 'c.py').write_text('custom_imports = dict(imports=["no_such_module_x"], allow_failed_imports=True)')
     assert load_config(tmp_path / 'c.py')
+
+
+def test_credentials_in_an_address_are_refused():
+    """MMEngine would print them, and the config is stored in every checkpoint."""
+    for address in ('http://me:hunter2@host/x.pth', 'https://me@host/x.pth', 'http://me:hunt/er2@host/x.pth'):
+        for key in ('load_from', 'model.backbone.init_cfg'):
+            value = address if key == 'load_from' else dict(type='Pretrained', checkpoint=address)
+            with pytest.raises(ConfigError, match=f'{key}.*netrc') as error:
+                load_config('resnet18_cifar10', {key: value})
+            assert 'hunter2' not in str(error.value) and 'er2' not in str(error.value)
+    load_config('resnet18_cifar10', {'load_from': 'https://host/@me/x.pth?v=1@2'})
