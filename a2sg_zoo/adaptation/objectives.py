@@ -105,7 +105,7 @@ class MomentObjective(Objective):
         z, g = gradient.z.flatten(), gradient.g.flatten()
         w = surrogate.coordinate(z)
         g_w = g * w
-        rows = [torch.ones_like(g), g, g_w, g * g, g * g_w, g_w * g_w]
+        rows = [g, g_w, g * g, g * g_w, g_w * g_w]
         if self.spatial:
             rows += [g.abs(), g.abs() * w]
             scalars = []
@@ -154,11 +154,12 @@ def _bins(z, grid):
 
 
 def _histograms(bins, rows, size):
-    """The sum of each row's elements in each bin, (len(rows), size)."""
-    if bins.is_cuda:  # here one call costs more than its work
-        sums = torch.zeros(len(rows), size, dtype=torch.float64, device=bins.device)
-        return sums.index_add_(1, bins, torch.stack(rows).double())
-    return torch.stack([torch.bincount(bins, row, size) for row in rows])
+    """The number of elements in each bin, and the sum of each row's elements in it, (1 + len(rows), size)."""
+    values = torch.ones(1 + len(rows), len(bins), dtype=torch.float64, device=bins.device)
+    for value, row in zip(values[1:], rows):
+        value.copy_(row)
+    sums = torch.zeros(len(values), size, dtype=torch.float64, device=bins.device)
+    return sums.scatter_add_(1, bins.expand(values.shape), values)
 
 
 class DirectObjective(Objective):

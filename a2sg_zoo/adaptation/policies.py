@@ -132,7 +132,7 @@ class AdaptivePolicy(Policy):
         self.on_bound: dict[str, int | Tensor] = dict(spatial=0, temporal=0)
         self._inside: dict[tuple[Layer, int], tuple[Tensor, Tensor]] = {}
         self._searched = 0
-        self._warned = False
+        self._looking = self._warned = False
         self._seed = (0, 0)
         self._runs: dict[tuple[int, torch.device], Tensor] = {}
         self._grids: dict[tuple[float, torch.device], Tensor] = {}
@@ -148,6 +148,9 @@ class AdaptivePolicy(Policy):
         self._warn_of_starving()
         self.searching = micro_batch == 0 and iteration % self.interval == 0
         self._searched += self.searching
+        # looking at the shares waits for the device, so it is done now and then
+        n = self._searched
+        self._looking = self.searching and not self._warned and n >= 8 and n & (n - 1) == 0
         self._seed = (seed, iteration)
         self._runs = {}
 
@@ -168,7 +171,8 @@ class AdaptivePolicy(Policy):
         kind = 'spatial' if last else 'temporal'
         self.searches[kind] += 1
         self.on_bound[kind] = self.on_bound[kind] + (found & ((index == 0) | (index == len(self.grid) - 1)))
-        self._inside[neuron, t] = chosen, (gradient.z.abs() <= chosen).float().mean()
+        if self._looking:
+            self._inside[neuron, t] = chosen, (gradient.z.abs() <= chosen).float().mean()
         return chosen
 
     def runs(self, N: int, device: torch.device) -> tuple[Tensor, int] | None:
@@ -189,9 +193,8 @@ class AdaptivePolicy(Policy):
         return self._grids[key]
 
     def _warn_of_starving(self):
-        """Looks at the latest search after 8, 16, 32, ... iterations with one, because a look waits for the device."""
-        n = self._searched
-        if self._warned or not self._inside or n < 8 or n & (n - 1):
+        """Looks at what the 8th, 16th, 32nd, ... iteration with a search has found."""
+        if not self._inside:
             return
         found = torch.stack([torch.stack([width.float(), share]) for width, share in self._inside.values()]).tolist()
         starving = [

@@ -186,9 +186,9 @@ class FrameCache:
         try:
             write_atomically(buffer.getvalue(), file)
         except CheckpointError as error:
+            reason = getattr(error.__cause__, 'strerror', error)
             raise DataError(
-                f'frames could not be kept in {file.parent} ({getattr(error.__cause__, "strerror", error)}); make space, or '
-                'set cache_root to a folder for them'
+                f'frames could not be kept in {file.parent} ({reason}); make space, or set cache_root'
             ) from error
         return frames
 

@@ -85,7 +85,8 @@ class LocalGradient(NamedTuple):
 def sampled_runs(x: Tensor, runs: Tensor, length: int) -> Tensor:
     """Some elements of the last axis of x: runs of `length` neighbours in memory. `runs` holds their indices, (n,)."""
     end = x.shape[-1] // length * length
-    return x[..., :end].unflatten(-1, (-1, length))[..., runs, :].flatten(-2)
+    # several times as fast as brackets
+    return x[..., :end].unflatten(-1, (-1, length)).index_select(-2, runs).flatten(-2)
 
 
 def forward_pass(

@@ -95,9 +95,15 @@ def step(network, policy=None, iteration=0, x=None, **begin):
         reset(network)
     if policy is not None:
         policy.begin(iteration, **begin)
-    network.zero_grad()
+    # norse keeps learned constants where `named_parameters` does not see them
+    hidden = {
+        f'{name}.v_th': m.p.v_th for name, m in network.named_modules() if isinstance(getattr(m, 'p', None), tuple)
+    }
+    parameters = {**dict(network.named_parameters()), **{name: p for name, p in hidden.items() if p.requires_grad}}
+    for p in parameters.values():
+        p.grad = None
     network(inputs() if x is None else x).square().mean().backward()
-    return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    return {name: p.grad.clone() for name, p in parameters.items() if p.grad is not None}
 
 
 class Given:
