@@ -175,6 +175,18 @@ class SpikingBackbone(nn.Module):
                 converted[name] = cls.reshape_official(name, value)
         return converted, dropped
 
+    @staticmethod
+    def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """The arguments of the constructor that the shapes of a state dict tell.
+
+        Args:
+            weights: {name: tensor}, under the names of this package.
+
+        Raises:
+            LookupError: the weights are those of another family, or the family reads no sizes.
+        """
+        raise LookupError('this family reads no sizes from its weights')
+
     @classmethod
     def _convert_name(cls, name: str) -> str | None:
         for pattern, replacement in cls.official_names:
@@ -249,7 +261,7 @@ class SpikingBackbone(nn.Module):
 
 def _arguments(cls: type, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a constructor, with defaults; none if it does not take them."""
-    signature = inspect.signature(cls.__init__)
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     try:
         bound = signature.bind_partial(None, *args, **kwargs)
     except TypeError:
