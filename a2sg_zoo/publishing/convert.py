@@ -145,7 +145,7 @@ def _rename(cls: type[SpikingBackbone], official: Mapping[str, torch.Tensor], pa
 
 def _sizes(cls: type[SpikingBackbone], weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     try:
-        return cls.sizes_of(weights)
+        return cls.sizes_of(dict(weights))
     except (LookupError, ValueError):
         # another family, or a variant that `options` must describe: the comparison of shapes decides
         return {}
