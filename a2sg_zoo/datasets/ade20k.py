@@ -1,10 +1,12 @@
-"""SceneParse150, the 150-class benchmark of ADE20K, read so that trouble with the files is named at once."""
+"""SceneParse150, the 150-class benchmark of ADE20K. Errors name the files that are missing or damaged."""
 
 import contextlib
 import io
 import logging
 import os
+from collections.abc import Sequence
 from itertools import groupby
+from typing import Any, BinaryIO
 
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
@@ -25,7 +27,7 @@ IGNORED = 255
 
 _HOW_TO_GET = """Get the data set (1 GB) with
     a2sg-zoo download_dataset ade20k
-or say where it lies: set the environment variable ADE20K_ROOT, or pass --cfg-options data_root=PATH, to the folder
+or set the environment variable ADE20K_ROOT, or pass --cfg-options data_root=PATH, to the folder
 that holds images/ and annotations/. To try things without it, pass --demo: that takes the embedded miniature set."""
 
 
@@ -36,11 +38,10 @@ class ADE20K(SeededItems, ADE20KDataset):
         data_root/images/{training,validation}/NAME.jpg
         data_root/annotations/{training,validation}/NAME.png    1..150, 0 = unlabelled
 
-    An item's `gt_seg_map` holds 0..149, and 255 where the label counts for nothing. Indexed with a `SeededIndex`,
-    an item is reproducible.
+    The `gt_seg_map` of an item holds 0..149, and 255 for ignored pixels. With a `SeededIndex`, an item is reproducible.
 
     Args:
-        data_root: the folder above; by default that in the environment variable ADE20K_ROOT, or else
+        data_root: the folder above; by default the one in the environment variable ADE20K_ROOT, or else
             data/ade/ADEChallengeData2016.
         pipeline: transforms, or their configs.
         **kwargs: those of `mmseg.datasets.BaseSegDataset`: data_prefix, indices, test_mode...; `metainfo` may choose
@@ -52,7 +53,7 @@ class ADE20K(SeededItems, ADE20KDataset):
         ConfigError: `metainfo` names an unknown class.
     """
 
-    def __init__(self, data_root=None, pipeline=(), **kwargs):
+    def __init__(self, data_root: str | os.PathLike | None = None, pipeline: Sequence[Any] = (), **kwargs: Any) -> None:
         root = data_root or os.environ.get('ADE20K_ROOT') or 'data/ade/ADEChallengeData2016'
         classes = (kwargs.get('metainfo') or {}).get('classes')
         if isinstance(classes, (list, tuple)):
@@ -64,7 +65,8 @@ class ADE20K(SeededItems, ADE20KDataset):
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         super().__init__(data_root=root, pipeline=pipeline, **kwargs)
 
-    def load_data_list(self):
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """The paths of all images and their annotations, all of which are files."""
         image_folder, annotation_folder = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
         for what, folder in (('image', image_folder), ('annotation', annotation_folder)):
             if not os.path.isdir(folder):
@@ -90,19 +92,20 @@ class ADE20K(SeededItems, ADE20KDataset):
                 )
         return data_list
 
-    def full_init(self):
+    def full_init(self) -> None:
+        """Lists the files, and checks that some pixel has a class."""
         if not self._fully_initialized:
             super().full_init()
             self._require_labels()
 
-    def _images_of_annotations(self, image_folder, annotation_folder, known):
+    def _images_of_annotations(self, image_folder: str, annotation_folder: str, known: set[str]) -> list[str]:
         """Paths at which an annotation has its image, but the listing of images found no file."""
         annotations = fileio.list_dir_or_file(annotation_folder, list_dir=False, suffix='.png', recursive=True)
         stems = (name.removesuffix(self.seg_map_suffix) for name in annotations if name.endswith(self.seg_map_suffix))
         paths = (os.path.join(image_folder, stem + self.img_suffix) for stem in stems)
         return sorted(path for path in paths if path not in known)
 
-    def _require_labels(self):
+    def _require_labels(self) -> None:
         """Raises DataError if every annotation is ignored as a whole. Reads no further than to the first label."""
         loader = next((step for step in self.pipeline.transforms if isinstance(step, LoadSegAnnotations)), None)
         if loader is None or not len(self):
@@ -131,10 +134,11 @@ class LoadImage(LoadImageFromFile):
             from a picture, and pass.
     """
 
-    def __init__(self, backend_args=None):
+    def __init__(self, backend_args: dict | None = None) -> None:
         super().__init__(backend_args=backend_args)
 
-    def transform(self, results):
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Adds the image to the results, and returns them."""
         path = results['img_path']
         with _open(path, self.backend_args, 'image') as file:
             image, orientation = decode_picture(file, f'image {path}')
@@ -161,12 +165,12 @@ class LoadSegAnnotations(LoadAnnotations):
         ConfigError: there are so many classes that 255 would be one of them.
     """
 
-    def __init__(self, num_classes=150, backend_args=None):
+    def __init__(self, num_classes: int = 150, backend_args: dict | None = None) -> None:
         super().__init__(backend_args=backend_args)
         self.num_classes = num_classes
         self._warned = False
 
-    def _load_seg_map(self, results):
+    def _load_seg_map(self, results: dict[str, Any]) -> None:
         path, shift = results['seg_map_path'], int(results['reduce_zero_label'])
         if self.num_classes + shift > IGNORED:
             raise ConfigError(
@@ -193,7 +197,7 @@ class LoadSegAnnotations(LoadAnnotations):
         results['gt_seg_map'] = labels
         results['seg_fields'].append('gt_seg_map')
 
-    def _check_size(self, shape, results):
+    def _check_size(self, shape: tuple[int, ...], results: dict[str, Any]) -> None:
         """Raises DataError where mask and image differ in size; warns where the mask may have been drawn on the pixels
         as they are stored, before the image was turned."""
         path, image, expected = results['seg_map_path'], results['img_path'], tuple(results.get('ori_shape', shape))
@@ -222,8 +226,8 @@ class LoadSegAnnotations(LoadAnnotations):
         )
 
 
-def _missing(paths):
-    """Those of `paths` that are not files, at the cost of one scan per folder."""
+def _missing(paths: Sequence[str]) -> list[str]:
+    """Those of `paths` that are not files. Each folder is listed once."""
     missing = []
     for folder, group in groupby(paths, os.path.dirname):
         names = os.listdir(folder) if os.path.isdir(folder) else ()
@@ -232,7 +236,7 @@ def _missing(paths):
     return missing
 
 
-def _open(path, backend_args, what):
+def _open(path: str, backend_args: dict | None, what: str) -> BinaryIO:
     if backend_args is None:
         return open_file(path, what)
     try:
@@ -241,5 +245,5 @@ def _open(path, backend_args, what):
         raise DataError(f'{what} {path} cannot be read: {error.strerror or error}') from error
 
 
-def _size(shape):
+def _size(shape: Sequence[int]) -> str:
     return f'{shape[1]} x {shape[0]}'

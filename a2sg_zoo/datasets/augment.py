@@ -1,65 +1,75 @@
-"""Augmentation of whole batches of small images, uint8 (B, 3, H, W), each image by random numbers of its own.
+"""Augmentation of whole batches of small images, uint8 (B, 3, H, W). Each image has its own random numbers.
 
-A transform is called with the images and a `Draws`, and returns new images. Looping over images in Python would cost
-more than the arithmetic does.
+A transform is called with the images and a `Draws`, and returns new images. A loop over images in Python would take
+longer than the arithmetic.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from a2sg_zoo.registry import TRANSFORMS
 
 
 class Draws:
-    """Random numbers for a batch: those of a sample depend on its own seed, whatever else is in the batch.
+    """Random numbers for a batch. Those of a sample depend on its seed alone, not on the other samples.
 
-    One SplitMix64 generator a sample, all stepped at once (Steele, Lea and Flood, OOPSLA 2014). Its streams are apart
-    from each other as far as the seeds are; those of the samplers are well mixed.
+    Each sample has a SplitMix64 generator, and all of them step at once. The samplers give well-mixed seeds, so the
+    streams are independent.
 
     Args:
         seeds: a non-negative integer below 2**64 for each sample.
+
+    Source: Steele, Lea and Flood, OOPSLA 2014.
+
+    >>> draws = Draws([7, 8, 7])
+    >>> first, second, third = draws.uniform().tolist()
+    >>> first == third, first == second
+    (True, False)
     """
 
-    def __init__(self, seeds):
+    def __init__(self, seeds: Sequence[int]) -> None:
         self._state = np.array(seeds, np.uint64)
 
-    def uniform(self):
-        """A number in [0, 1) for each sample: float64 tensor (B,)."""
+    def uniform(self) -> Tensor:
+        """Draws a number in [0, 1) for each sample: float64 tensor (B,)."""
         self._state = self._state + np.uint64(0x9E3779B97F4A7C15)
         z = self._state
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return torch.from_numpy(((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53)
 
-    def normal(self):
-        """A standard normal number for each sample: float64 tensor (B,)."""
+    def normal(self) -> Tensor:
+        """Draws a standard normal number for each sample: float64 tensor (B,)."""
         radius = (-2 * torch.log1p(-self.uniform())).sqrt()
         return radius * torch.cos(2 * math.pi * self.uniform())
 
-    def integers(self, n):
-        """An integer in 0..n-1 for each sample: int64 tensor (B,)."""
+    def integers(self, n: int) -> Tensor:
+        """Draws an integer in 0..n-1 for each sample: int64 tensor (B,)."""
         return (self.uniform() * n).long()
 
-    def events(self, probability):
-        """True with a probability, for each sample: bool tensor (B,)."""
+    def events(self, probability: float) -> Tensor:
+        """Draws True with a probability for each sample: bool tensor (B,)."""
         return self.uniform() < probability
 
 
 @TRANSFORMS.register_module()
 class BatchCrop:
-    """Pads every side and crops the original size at a random place.
+    """Pads every side with zeros, and crops the original size at a random place.
 
     Args:
-        padding: pixels a side, of value 0.
+        padding: pixels on each side.
     """
 
-    def __init__(self, padding=4):
+    def __init__(self, padding: int = 4) -> None:
         self.padding = padding
 
-    def __call__(self, images, draws):
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Returns new images (B, 3, H, W); see the class."""
         top, left = (draws.integers(2 * self.padding + 1) for _ in range(2))
         height, width = images.shape[2:]
         windows = F.pad(images, [self.padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
@@ -68,42 +78,44 @@ class BatchCrop:
 
 @TRANSFORMS.register_module()
 class BatchFlip:
-    """Mirrors left and right.
+    """Mirrors images left to right.
 
     Args:
-        prob: of an image.
+        prob: probability for each image.
     """
 
-    def __init__(self, prob=0.5):
+    def __init__(self, prob: float = 0.5) -> None:
         self.prob = prob
 
-    def __call__(self, images, draws):
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Returns new images (B, 3, H, W); see the class."""
         return torch.where(draws.events(self.prob).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 @TRANSFORMS.register_module()
 class BatchCutout:
-    """Fills a square whose centre lies anywhere in the image; what sticks out of the image is lost.
+    """Fills a square. Its centre lies anywhere in the image, so a part of it may lie outside.
 
     Args:
         size: side of the square in pixels.
-        prob: of an image.
-        fill: value of the three channels; zero after normalisation, as published, is the data's mean.
+        prob: probability for each image.
+        fill: value of the three channels; the mean of the data becomes zero after normalisation, as published.
 
     Source: DeVries and Taylor, arXiv 1708.04552.
     """
 
-    def __init__(self, size=16, prob=1.0, fill=(0, 0, 0)):
+    def __init__(self, size: int = 16, prob: float = 1.0, fill: Sequence[float] = (0, 0, 0)) -> None:
         self.size, self.prob = size, prob
         self.fill = torch.tensor(fill).round().byte().view(3, 1, 1)
 
-    def __call__(self, images, draws):
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Returns new images (B, 3, H, W); see the class."""
         chosen = draws.events(self.prob)
         rows, columns = (self._covered(draws.integers(n), n) for n in images.shape[2:])
         mask = (rows & chosen[:, None])[:, None, :, None] & columns[:, None, None, :]
         return torch.where(mask, self.fill, images)
 
-    def _covered(self, centre, n):
+    def _covered(self, centre: Tensor, n: int) -> Tensor:
         start = centre[:, None] - self.size // 2
         return (torch.arange(n) >= start) & (torch.arange(n) < start + self.size)
 
@@ -112,24 +124,31 @@ class BatchCutout:
 class BatchErasing:
     """Fills a rectangle of random size, shape and place.
 
-    Area and shape are drawn up to ten times, until the rectangle fits; else the image stays as it is.
+    Area and shape are drawn until the rectangle fits, at most ten times; otherwise the image stays unchanged.
 
     Args:
-        prob: of an image.
+        prob: probability for each image.
         scale: smallest and largest share of the image's area.
         ratio: smallest and largest height over width, drawn evenly on a logarithmic scale.
-        fill: value of the three channels; zero after normalisation ("const") is the data's mean.
+        fill: value of the three channels; the mean of the data becomes zero after normalisation ("const").
 
     Source: Zhong et al., AAAI 2020.
     """
 
     _attempts = 10
 
-    def __init__(self, prob=0.25, scale=(0.02, 1 / 3), ratio=(0.3, 10 / 3), fill=(0, 0, 0)):
+    def __init__(
+        self,
+        prob: float = 0.25,
+        scale: tuple[float, float] = (0.02, 1 / 3),
+        ratio: tuple[float, float] = (0.3, 10 / 3),
+        fill: Sequence[float] = (0, 0, 0),
+    ) -> None:
         self.prob, self.scale, self.ratio = prob, scale, ratio
         self.fill = torch.tensor(fill).round().byte().view(3, 1, 1)
 
-    def __call__(self, images, draws):
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Returns new images (B, 3, H, W); see the class."""
         height, width = images.shape[2:]
         chosen = draws.events(self.prob)
         h, w = torch.zeros(2, len(images), dtype=torch.long)
@@ -143,10 +162,10 @@ class BatchErasing:
         mask = (rows & chosen[:, None])[:, None, :, None] & columns[:, None, None, :]
         return torch.where(mask, self.fill, images)
 
-    def _covered(self, size, n, place):
+    def _covered(self, size: Tensor, n: int, place: Tensor) -> Tensor:
         start = (place * (n - size + 1)).long()[:, None]
         return (torch.arange(n) >= start) & (torch.arange(n) < start + size[:, None])
 
 
-def _between(bounds, share):
+def _between(bounds: Sequence[float], share: Tensor) -> Tensor:
     return bounds[0] + (bounds[1] - bounds[0]) * share

@@ -1,19 +1,22 @@
 """AutoAugment and RandAugment on batches: images that drew the same operation go through torchvision together."""
 
+from collections.abc import Sequence
 from itertools import product
 from math import atan, degrees
 
 import torch
+from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
+from a2sg_zoo.datasets.augment import Draws
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import TRANSFORMS
 
 NEAREST = InterpolationMode.NEAREST
 
 
-def _shear(images, fill, x=0.0, y=0.0):
+def _shear(images: Tensor, fill: list[float], x: float = 0.0, y: float = 0.0) -> Tensor:
     # about the corner, as Pillow does it and as the policies were found
     return TF.affine(
         images,
@@ -27,7 +30,7 @@ def _shear(images, fill, x=0.0, y=0.0):
     )
 
 
-def _translate(images, fill, x=0.0, y=0.0):
+def _translate(images: Tensor, fill: list[float], x: float = 0.0, y: float = 0.0) -> Tensor:
     return TF.affine(
         images, angle=0.0, translate=[int(x), int(y)], scale=1.0, shear=[0.0, 0.0], interpolation=NEAREST, fill=fill
     )
@@ -84,7 +87,9 @@ _CIFAR10 = [
 ]
 
 
-def _apply(images, kinds, choice, negative, fill):
+def _apply(
+    images: Tensor, kinds: Sequence[tuple[str, float]], choice: Tensor, negative: Tensor, fill: list[float]
+) -> Tensor:
     """Image i after the operation kinds[choice[i]], a pair (name, strength); -1 leaves it as it is."""
     images = images.clone()
     for i, sign in product(choice.unique().tolist(), (False, True)):
@@ -99,18 +104,19 @@ def _apply(images, kinds, choice, negative, fill):
 
 @TRANSFORMS.register_module()
 class BatchAutoAugment:
-    """One of the 25 policies for CIFAR-10, two operations each, for each image.
+    """Applies to each image one of the 25 policies for CIFAR-10, of two operations each.
 
     Args:
-        fill: value of the three channels where an image is moved away.
+        fill: value of the three channels for pixels that come from outside the image.
 
     Source: Cubuk et al., CVPR 2019.
     """
 
-    def __init__(self, fill=(0, 0, 0)):
+    def __init__(self, fill: Sequence[float] = (0, 0, 0)) -> None:
         self.fill = list(fill)
 
-    def __call__(self, images, draws):
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Returns new images (B, 3, H, W); see the class."""
         policy = draws.integers(len(_CIFAR10))
         for operations in zip(*_CIFAR10):
             happens = draws.uniform() < torch.tensor([p for _, p, _ in operations], dtype=torch.float64)[policy]
@@ -121,14 +127,14 @@ class BatchAutoAugment:
 
 @TRANSFORMS.register_module()
 class BatchRandAugment:
-    """Operations drawn evenly, for each image.
+    """Applies to each image operations that are drawn with equal probability.
 
     Args:
-        num_ops: operations an image, one after the other.
-        magnitude: 0 to 10; for all operations alike, more is stronger.
-        magnitude_std: standard deviation of an image's magnitude about that, drawn for each operation. It is rounded to
-            a whole number then, so that images still go through an operation together.
-        prob: of each of the operations to happen.
+        num_ops: operations for each image, one after the other.
+        magnitude: strength of all operations, 0 to 10.
+        magnitude_std: standard deviation of the magnitude, which is drawn for each image and operation. It is rounded
+            to a whole number, so that images of one magnitude are transformed together.
+        prob: probability of each operation.
         fill: as for `BatchAutoAugment`.
 
     timm's "rand-m9-n1-mstd0.4-inc1" is num_ops=1, magnitude=9, magnitude_std=0.4, prob=0.5, but that timm
@@ -142,7 +148,14 @@ class BatchRandAugment:
     Source: Cubuk et al., NeurIPS 2020, with the operations and ranges of AutoAugment.
     """
 
-    def __init__(self, num_ops=2, magnitude=9, magnitude_std=0.0, prob=1.0, fill=(0, 0, 0)):
+    def __init__(
+        self,
+        num_ops: int = 2,
+        magnitude: float = 9,
+        magnitude_std: float = 0.0,
+        prob: float = 1.0,
+        fill: Sequence[float] = (0, 0, 0),
+    ) -> None:
         if not 0 <= magnitude <= 10:
             raise ConfigError(f'BatchRandAugment: magnitude must be from 0 to 10, got {magnitude!r}')
         self.num_ops, self.magnitude, self.magnitude_std, self.prob = num_ops, magnitude, magnitude_std, prob
@@ -151,7 +164,8 @@ class BatchRandAugment:
             (name, level / 10) for level in (range(11) if magnitude_std else [magnitude]) for name in _OPERATIONS
         ]
 
-    def __call__(self, images, draws):
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        """Returns new images (B, 3, H, W); see the class."""
         for _ in range(self.num_ops):
             choice = draws.integers(len(_OPERATIONS))
             if self.magnitude_std:

@@ -1,15 +1,18 @@
-"""Small images with a label each, held in memory and handed out a batch at a time."""
+"""Small images with one label each. They are kept in memory, and a batch of them is augmented at once."""
 
 import logging
 import os
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision import datasets as torchvision
 
@@ -24,47 +27,61 @@ from a2sg_zoo.registry import DATASETS, TRANSFORMS
 # pixels of a side: all pictures are in memory at once
 _LARGEST_SIZE = 1024
 
+Step: TypeAlias = dict | Callable[[Tensor, Draws], Tensor]
+Range: TypeAlias = Sequence[int | None] | None
+
 
 class ImagesInMemory:
-    """Base of the data sets here: item i is dict(inputs=uint8 (3, H, W), data_samples=label).
+    """Base of the data sets in this file: item i is dict(inputs=uint8 (3, H, W), data_samples=label).
 
-    `__getitems__`, which PyTorch's DataLoader prefers, augments a batch at once. What becomes of a `SeededIndex`
-    depends on nothing but its position and its seed; for a plain integer the seed is drawn from torch's generator.
+    PyTorch's DataLoader calls `__getitems__`, which augments a batch at once. The item of a `SeededIndex` depends on
+    its position and its seed alone; for a plain integer, torch's generator draws the seed.
 
     Args:
         images: uint8 tensor (N, 3, H, W), red first.
         labels: N integers.
         classes: names of the classes.
         pipeline: batch transforms, or their configs; see `a2sg_zoo.datasets.augment`.
-        per_class: (start, stop) keeps the images start..stop-1 of each class, in their order; stop may be None. So a
-            part of the training images can serve for validation.
+        per_class: (start, stop) keeps the images start..stop-1 of each class, in their order; stop may be None. A part
+            of the training images can so serve for validation.
+
+    Raises:
+        ConfigError: `per_class` is no range, or leaves no image.
     """
 
-    def __init__(self, images, labels, classes, pipeline=(), per_class=None):
-        labels, classes = np.asarray(labels, dtype=np.int64), list(classes)
+    def __init__(
+        self,
+        images: Any,
+        labels: Sequence[int] | np.ndarray,
+        classes: Iterable[str],
+        pipeline: Sequence[Step] = (),
+        per_class: Range = None,
+    ) -> None:
+        known, classes = np.asarray(labels, dtype=np.int64), list(classes)
         per_class = _checked_range(per_class, self)
         if per_class is not None:
             kept = np.sort(
-                np.concatenate([np.flatnonzero(labels == label)[slice(*per_class)] for label in range(len(classes))])
+                np.concatenate([np.flatnonzero(known == label)[slice(*per_class)] for label in range(len(classes))])
             )
             if not len(kept):
                 raise ConfigError(
                     f'{type(self).__name__}: per_class = {per_class} leaves no image; the smallest class '
-                    f'has {np.bincount(labels, minlength=len(classes)).min()}'
+                    f'has {np.bincount(known, minlength=len(classes)).min()}'
                 )
-            images, labels = images[kept], labels[kept]
-            warn_of_absent_classes({classes[label] for label in labels}, classes, type(self).__name__)
-        self.images, self.labels = images, labels.tolist()
-        self.metainfo = dict(classes=tuple(classes))
+            images, known = images[kept], known[kept]
+            warn_of_absent_classes({classes[label] for label in known}, classes, type(self).__name__)
+        self.images, self.labels = images, known.tolist()
+        self.metainfo: dict[str, Any] = dict(classes=tuple(classes))
         self.pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices):
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """The items of a batch, augmented together."""
         images = self.images[[int(i) for i in indices]]
         if self.pipeline:
             draws = Draws(
@@ -77,22 +94,30 @@ class ImagesInMemory:
 
 @DATASETS.register_module()
 class CIFAR(ImagesInMemory):
-    """CIFAR-10 or CIFAR-100 in the form in which torchvision stores it; 50,000 training and 10,000 test images, 32x32.
+    """CIFAR-10 or CIFAR-100 as torchvision stores it: 50,000 training and 10,000 test images of 32x32 pixels.
 
     Args:
-        data_root: folder that holds cifar-10-batches-py or cifar-100-python; by default that in the environment
+        data_root: folder that holds cifar-10-batches-py or cifar-100-python; by default the folder in the environment
             variable CIFAR_ROOT, or else data/cifar.
         num_classes: 10 or 100.
-        train: the training images, or else those of the test.
+        train: take the training images, or else the test images.
         pipeline, per_class: see `ImagesInMemory`.
 
     Raises:
         DataError: the files are missing or damaged.
+        ConfigError: `num_classes` is neither.
 
     Source: Krizhevsky, 2009.
     """
 
-    def __init__(self, data_root=None, num_classes=10, train=True, pipeline=(), per_class=None):
+    def __init__(
+        self,
+        data_root: str | os.PathLike | None = None,
+        num_classes: int = 10,
+        train: bool = True,
+        pipeline: Sequence[Step] = (),
+        per_class: Range = None,
+    ) -> None:
         if num_classes not in (10, 100):
             raise ConfigError(f'CIFAR: num_classes must be 10 or 100, got {num_classes!r}')
         self.data_root = data_root or os.environ.get('CIFAR_ROOT') or 'data/cifar'
@@ -110,10 +135,10 @@ class CIFAR(ImagesInMemory):
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
         super().__init__(images, data.targets, data.classes, pipeline, per_class)
 
-    def _how_to_get(self, num_classes):
+    def _how_to_get(self, num_classes: int) -> str:
         return f"""Get the data set (170 MB) with
     a2sg-zoo download_dataset cifar{num_classes} --root {self.data_root}
-or say where it lies: set the environment variable CIFAR_ROOT, or pass --cfg-options data_root=PATH, to the folder that
+or set the environment variable CIFAR_ROOT, or pass --cfg-options data_root=PATH, to the folder that
 holds {getattr(torchvision, f'CIFAR{num_classes}').base_folder}. To try things without it, pass --demo: that takes \
 the digits embedded in scikit-learn."""
 
@@ -140,7 +165,16 @@ class ImageFolder(ImagesInMemory):
         ConfigError: an argument is of the wrong kind, or nothing tells the classes.
     """
 
-    def __init__(self, data_root, train=True, size=32, on_error='raise', pipeline=(), per_class=None, classes=None):
+    def __init__(
+        self,
+        data_root: str | os.PathLike,
+        train: bool = True,
+        size: int = 32,
+        on_error: str = 'raise',
+        pipeline: Sequence[Step] = (),
+        per_class: Range = None,
+        classes: Sequence[str] | None = None,
+    ) -> None:
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageFolder: on_error must be 'raise' or 'skip', got {on_error!r}")
         if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIZE:
@@ -176,7 +210,7 @@ class ImageFolder(ImagesInMemory):
         super().__init__(torch.stack(images), labels, found.classes, pipeline)
 
 
-def _resized(path, size):
+def _resized(path: str, size: int) -> Tensor:
     """The picture in a file: uint8 (3, size, size)."""
     image = read_picture(path)
     if image.shape[:2] != (size, size):
@@ -184,7 +218,7 @@ def _resized(path, size):
     return torch.from_numpy(image).permute(2, 0, 1).contiguous()
 
 
-def _checked_range(per_class, owner):
+def _checked_range(per_class: Any, owner: object) -> tuple[int | None, int | None] | None:
     """`per_class`, or a ConfigError if it is no pair of positions."""
     if per_class is None:
         return None
@@ -201,20 +235,22 @@ def _checked_range(per_class, owner):
 
 @DATASETS.register_module()
 class Digits(ImagesInMemory):
-    """The 1,797 handwritten digits that scikit-learn brings along, 8x8 there, as grey images of CIFAR's form.
+    """The 1,797 handwritten digits of 8x8 pixels that come with scikit-learn, as grey images with three channels.
 
-    Every fifth is a test image: 1,437 for training, 360 for the test.
+    Every fifth one is a test image: 1,437 are for training, 360 for the test.
 
     Args:
-        train: the training images, or else those of the test.
-        size: height and width to which they are enlarged.
+        train: take the training images, or else the test images.
+        size: height and width to which the images are enlarged.
         pipeline, per_class: see `ImagesInMemory`.
 
     Source: UCI Machine Learning Repository, Optical Recognition of Handwritten Digits.
     """
 
-    def __init__(self, train=True, size=32, pipeline=(), per_class=None):
-        from sklearn.datasets import load_digits  # a second, which only this data set shall cost
+    def __init__(
+        self, train: bool = True, size: int = 32, pipeline: Sequence[Step] = (), per_class: Range = None
+    ) -> None:
+        from sklearn.datasets import load_digits  # takes a second
 
         digits = load_digits()
         chosen = (np.arange(len(digits.target)) % 5 == 0) != train

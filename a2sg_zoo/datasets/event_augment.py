@@ -1,9 +1,12 @@
-"""Augmentation of batches of event frames, (B, T, 2, H, W): what a sample draws holds for all its frames."""
+"""Augmentation of batches of event frames, (B, T, 2, H, W). All frames of a sample are transformed alike."""
 
+from collections.abc import Sequence
 from math import radians
 
 import torch
+from torch import Tensor
 
+from a2sg_zoo.datasets.augment import Draws
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import TRANSFORMS
 
@@ -12,13 +15,13 @@ _OPERATIONS = ('identity', 'roll', 'rotate', 'shear', 'cutout')
 
 @TRANSFORMS.register_module()
 class BatchEventAugment:
-    """Mirrors left and right, then one operation for each sample, drawn evenly:
+    """Mirrors left to right, then applies one operation to each sample, all with equal probability:
 
-    - roll: by up to `roll` pixels in each direction, what leaves on one side comes back on the other;
+    - roll: by up to `roll` pixels in each direction, pixels that leave on one side come back on the other;
     - rotate: about the centre, by up to `rotate` degrees either way;
     - shear: sideways, about the centre, by up to `shear` degrees either way;
-    - cutout: a square of `cutout` pixels, its centre anywhere in the frame, without events;
-    - identity: none.
+    - cutout: the events in a square of `cutout` pixels are removed; its centre lies anywhere in the frame;
+    - identity: no change.
 
     Pixels are moved to the nearest place, so counts stay counts.
 
@@ -33,7 +36,15 @@ class BatchEventAugment:
     TET's published code.
     """
 
-    def __init__(self, operations=('roll', 'rotate', 'shear'), flip=0.5, roll=5, rotate=30, shear=30, cutout=16):
+    def __init__(
+        self,
+        operations: Sequence[str] = ('roll', 'rotate', 'shear'),
+        flip: float = 0.5,
+        roll: int = 5,
+        rotate: float = 30,
+        shear: float = 30,
+        cutout: int = 16,
+    ) -> None:
         unknown = set(operations) - set(_OPERATIONS)
         if unknown or not operations:
             raise ConfigError(
@@ -43,13 +54,14 @@ class BatchEventAugment:
         self.operations, self.flip = list(operations), flip
         self.roll, self.rotate, self.shear, self.cutout = roll, rotate, shear, cutout
 
-    def __call__(self, frames, draws):
+    def __call__(self, frames: Tensor, draws: Draws) -> Tensor:
+        """Returns new frames (B, T, 2, H, W); see the class."""
         height, width = frames.shape[-2:]
         flipped = draws.events(self.flip)
         choice = draws.integers(len(self.operations))
         u, v = draws.uniform(), draws.uniform()
 
-        def strength(name, value):
+        def strength(name: str, value: Tensor) -> Tensor:
             """`value` where a sample drew the operation, else 0."""
             chosen = torch.tensor([operation == name for operation in self.operations])[choice]
             return torch.where(chosen, value, 0)[:, None, None]

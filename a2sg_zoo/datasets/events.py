@@ -9,17 +9,21 @@ import logging
 import os
 import re
 import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock
 from mmengine.logging import print_log
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from a2sg_zoo.datasets.classification import ImagesInMemory
+from a2sg_zoo.datasets.classification import ImagesInMemory, Step
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.registry import DATASETS
@@ -29,17 +33,23 @@ _SENSOR = 128
 _CLASSES = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 
 
-def read_events(path):
-    """The events of an AEDAT 4 file, through tonic: structured array with t (microseconds), x, y, p (True is ON).
+def read_events(path: str | os.PathLike) -> np.ndarray:
+    """Reads the events of an AEDAT 4 file with tonic.
 
-    A file that was cut exactly between two packets, and that has no table of them, cannot be told from a whole one.
+    A file that was cut exactly between two packets, and has no table of them, looks like a complete one.
+
+    Args:
+        path: file.
+
+    Returns:
+        Structured array with t (microseconds), x, y and p (True is ON).
 
     Raises:
         DataError: the file is cut short or damaged.
         ConfigError: tonic, or the decoder that it calls, is not installed.
     """
     try:
-        from tonic.io import read_aedat4  # seconds, which only a data set without its cache shall cost
+        from tonic.io import read_aedat4  # takes seconds
 
         events = read_aedat4(path)
     except ImportError as error:
@@ -55,27 +65,28 @@ def read_events(path):
     return events
 
 
-def _damaged(path, why):
+def _damaged(path: str | os.PathLike, why: object) -> str:
     return (
         f'recording {path} is cut short or damaged ({why}); unpack or download this file again, or leave such '
         "files out with on_error='skip'"
     )
 
 
-def frames_of(events, T, split_by='count', size=None):
-    """Counts of events, (T, 2, H, W), from a recording with 128x128 pixels.
+def frames_of(events: np.ndarray, T: int, split_by: str = 'count', size: int | None = None) -> np.ndarray:
+    """Counts the events of a recording with 128x128 pixels in frames, (T, 2, H, W).
 
-    Slices are tonic's: the same number n // T of events each, or the same time (t[-1] - t[0]) // T; the remainder at
-    the end is left out.
+    The slices are those of tonic: each has the same number n // T of events, or the same time (t[-1] - t[0]) // T. The
+    remainder at the end is left out.
 
     Args:
         events: as from `read_events`.
         T: number of frames.
         split_by: 'count' (events) or 'time'.
-        size: height and width to which frames are reduced, by a bilinear filter with antialiasing; None for 128.
+        size: height and width in pixels to which frames are reduced, by a bilinear filter with antialiasing; None for
+            128.
 
     Returns:
-        uint8 without a reduction (no more than 255 is counted), float16 after one.
+        uint8 without a reduction (at most 255 events are counted), float16 after one.
 
     Raises:
         ValueError: there are fewer events than frames.
@@ -96,10 +107,10 @@ def frames_of(events, T, split_by='count', size=None):
 
 
 class FrameCache:
-    """Frames of recordings, kept on disk: `cache[[3, 0]]` gives float32 (2, T, 2, H, W).
+    """Frames of recordings that are kept on disk: `cache[[3, 0]]` gives float32 (2, T, 2, H, W).
 
-    There is one file a recording. It appears whole or not at all, so any number of processes may share a cache; it has
-    a checksum, and one that is damaged is made anew. The size of the recording is part of its name.
+    Each recording has one file, which is written completely or not at all, so that several processes may share a cache.
+    A file that does not match its checksum is written again. The size of the recording is part of its name.
 
     Args:
         folder: of the cache.
@@ -107,21 +118,33 @@ class FrameCache:
         frames: function from events to frames.
     """
 
-    def __init__(self, folder, paths, frames):
+    def __init__(
+        self, folder: str | os.PathLike, paths: Iterable[Path], frames: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
         self.folder, self.paths, self.frames = Path(folder), list(paths), frames
 
-    def __getitem__(self, positions):
+    def __getitem__(self, positions: Sequence[int]) -> Tensor:
         return torch.stack([torch.from_numpy(self._read(self.paths[i])).float() for i in positions])
 
-    def fill(self, on_error):
-        """Makes the files that are not there yet; returns the positions of the recordings that are sound."""
+    def fill(self, on_error: str) -> list[int]:
+        """Writes the files that are missing.
+
+        Args:
+            on_error: 'raise' or 'skip', for a recording that is damaged.
+
+        Returns:
+            The positions of the recordings that can be read.
+
+        Raises:
+            DataError: a recording is damaged, and `on_error` is 'raise'; or there is no space.
+        """
         missing = [i for i, path in enumerate(self.paths) if not self._file(path).exists()]
         left_out = set()
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / '.lock'):
                 for i in tqdm(missing, f'frames in {self.folder}', unit='recordings', disable=None):
-                    if self._file(self.paths[i]).exists():  # made by whom this process waited for
+                    if self._file(self.paths[i]).exists():  # another process has written it meanwhile
                         continue
                     try:
                         self._make(self.paths[i])
@@ -132,24 +155,26 @@ class FrameCache:
                         left_out.add(i)
         return [i for i in range(len(self.paths)) if i not in left_out]
 
-    def _file(self, path):
+    def _file(self, path: Path) -> Path:
         return self.folder / path.parent.name / f'{path.stem}.{path.stat().st_size}.npz'
 
-    def _read(self, path):
+    def _read(self, path: Path) -> np.ndarray:
         try:
             with np.load(self._file(path), allow_pickle=False) as archive:
                 frames = archive['frames']
             if not np.isfinite(frames).all():
                 raise ValueError('it has NaN or infinity')
             return frames
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             if not isinstance(error, FileNotFoundError):
                 print_log(
-                    f'{self._file(path)} is damaged ({error}) and made anew', logger='current', level=logging.WARNING
+                    f'{self._file(path)} is damaged ({error}) and is written again',
+                    logger='current',
+                    level=logging.WARNING,
                 )
             return self._make(path)
 
-    def _make(self, path):
+    def _make(self, path: Path) -> np.ndarray:
         events = read_events(path)
         try:
             frames = self.frames(events)
@@ -159,30 +184,29 @@ class FrameCache:
         np.savez_compressed(buffer, frames=frames)
         file = self._file(path)
         try:
-            write_atomically(buffer.getbuffer(), file)
+            write_atomically(buffer.getvalue(), file)
         except CheckpointError as error:
+            reason = getattr(error.__cause__, 'strerror', error)
             raise DataError(
-                f'frames could not be kept in {file.parent} ({error.__cause__.strerror}); make space, or '
-                'set cache_root to a folder for them'
+                f'frames could not be kept in {file.parent} ({reason}); make space, or set cache_root'
             ) from error
         return frames
 
 
 @DATASETS.register_module()
 class CIFAR10DVS(ImagesInMemory):
-    """CIFAR10-DVS: 10,000 recordings of CIFAR-10 images that move before an event camera of 128x128 pixels.
+    """CIFAR10-DVS: 10,000 recordings of CIFAR-10 images that move in front of an event camera of 128x128 pixels.
 
-    In each class the recordings are in the order of the number in their names, 0 to 999; the first 900 train, the last
-    100 test. (Others sort the names as text, so that 10 comes before 2: nine in ten test recordings are the same.)
+    In each class the recordings have numbers in their names, 0 to 999: the first 900 are for training, the last 100 for
+    the test. (Other packages sort the names as text, so 10 comes before 2; nine in ten test recordings are the same.)
 
-    Frames are made once and kept on disk, in a folder of their own for each T, split_by and size; the first use takes
-    minutes.
+    Frames are computed once and kept on disk, in one folder for each T, split_by and size. The first use takes minutes.
 
     Args:
-        data_root: folder that holds CIFAR10DVS/CLASS/*.aedat4, as tonic unpacks it; by default that in the environment
-            variable CIFAR10DVS_ROOT, or else data.
-        train: the training recordings, or else those of the test.
-        T: frames of a sample; the backbone's T must be the same.
+        data_root: folder that holds CIFAR10DVS/CLASS/*.aedat4, as tonic unpacks it; by default the one in the
+            environment variable CIFAR10DVS_ROOT, or else data.
+        train: take the training recordings, or else the test recordings.
+        T: frames of a sample; the T of the backbone must be the same.
         split_by, size: see `frames_of`.
         cache_root: folder for the frames; by default data_root/CIFAR10DVS/frames.
         on_error: 'raise' stops at a recording that is missing, cut short or damaged; 'skip' warns and leaves it out.
@@ -199,15 +223,15 @@ class CIFAR10DVS(ImagesInMemory):
 
     def __init__(
         self,
-        data_root=None,
-        train=True,
-        T=10,
-        split_by='count',
-        size=None,
-        cache_root=None,
-        on_error='raise',
-        pipeline=(),
-    ):
+        data_root: str | os.PathLike | None = None,
+        train: bool = True,
+        T: int = 10,
+        split_by: str = 'count',
+        size: int | None = None,
+        cache_root: str | os.PathLike | None = None,
+        on_error: str = 'raise',
+        pipeline: Sequence[Step] = (),
+    ) -> None:
         _check(self, 'split_by', split_by, ('count', 'time'))
         _check(self, 'on_error', on_error, ('raise', 'skip'))
         integer('T', T, self)
@@ -224,7 +248,7 @@ class CIFAR10DVS(ImagesInMemory):
         super().__init__(frames, [labels[i] for i in sound], _CLASSES, pipeline)
         self.metainfo['T'] = T
 
-    def _recordings(self, folder, train, on_error):
+    def _recordings(self, folder: Path, train: bool, on_error: str) -> tuple[list[Path], list[int]]:
         found = {name: sorted(folder.rglob(f'{name}/*.aedat4'), key=_number) for name in _CLASSES}
         total, expected = sum(map(len, found.values())), self.per_class * len(_CLASSES)
         if total == 0:
@@ -247,22 +271,22 @@ class CIFAR10DVS(ImagesInMemory):
         ]
         return [path for path, _ in chosen], [label for _, label in chosen]
 
-    def _how_to_get(self):
+    def _how_to_get(self) -> str:
         return f"""Get the data set with
     pip install "a2sg-zoo[events]"
     a2sg-zoo download_dataset cifar10dvs --root {self.data_root}
-or say where it lies: set the environment variable CIFAR10DVS_ROOT, or pass --cfg-options data_root=PATH, to the folder
+or set the environment variable CIFAR10DVS_ROOT, or pass --cfg-options data_root=PATH, to the folder
 that holds CIFAR10DVS/CLASS/*.aedat4. To try things without it, pass --demo: that takes the digits embedded in
 scikit-learn, in motion."""
 
 
-def _number(path):
+def _number(path: Path) -> int:
     digits = re.findall(r'\d+', path.stem)
     if not digits:
         raise DataError(f'recording {path} has no number in its name, by which training and test are told apart')
     return int(digits[-1])
 
 
-def _check(owner, name, value, choices):
+def _check(owner: object, name: str, value: Any, choices: Sequence[Any]) -> None:
     if value not in choices:
         raise ConfigError(f'{type(owner).__name__}: {name} must be {" or ".join(map(repr, choices))}, got {value!r}')

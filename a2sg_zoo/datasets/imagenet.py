@@ -1,8 +1,10 @@
-"""ImageNet: images too many and too large for memory, decoded when they are asked for."""
+"""ImageNet: its pictures do not fit into memory, so each is read when it is used."""
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 from PIL import Image
@@ -39,15 +41,15 @@ for _name in (
 class _Files(Dataset):
     """Item i is dict(inputs=uint8 (3, H, W), data_samples=label) of picture i of a `ClassFolders`."""
 
-    def __init__(self, folders, pipeline, on_error):
+    def __init__(self, folders: ClassFolders, pipeline: Sequence[dict], on_error: str) -> None:
         self.folders = folders
         self._pipeline = v2.Compose([TRANSFORMS.build(step) for step in pipeline] + [v2.PILToTensor()])
         self._on_error, self._reported = on_error, set()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.folders.samples)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         index = int(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f'picture {index} of {len(self)}')
@@ -76,7 +78,8 @@ class ImageNet(SeededItems, _Files):
     of ImageNet, it turns the few pictures whose EXIF data ask for it.
 
     Args:
-        data_root: the folder above; by default that in the environment variable IMAGENET_ROOT, or else data/imagenet.
+        data_root: the folder above; by default the one in the environment variable IMAGENET_ROOT, or else
+            data/imagenet.
         train: take the pictures in train, or else those in val.
         pipeline: transforms of torchvision (v2) on one image, or their configs: `dict(type='torchvision/NAME', ...)`.
         on_error: 'raise' stops at a picture that cannot be read; 'skip', for training alone, warns once and hands out
@@ -92,7 +95,14 @@ class ImageNet(SeededItems, _Files):
     Source: Russakovsky et al., 2015.
     """
 
-    def __init__(self, data_root=None, train=True, pipeline=(), on_error='raise', classes=None):
+    def __init__(
+        self,
+        data_root: str | os.PathLike | None = None,
+        train: bool = True,
+        pipeline: Sequence[dict] = (),
+        on_error: str = 'raise',
+        classes: Sequence[str] | None = None,
+    ) -> None:
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageNet: on_error must be 'raise' or 'skip', got {on_error!r}")
         if on_error == 'skip' and not train:
@@ -106,7 +116,7 @@ class ImageNet(SeededItems, _Files):
             raise DataError(f"""ImageNet is not there: no folder {folder}
 Its terms do not allow to fetch it for you: get ILSVRC2012 from https://image-net.org, unpack it to
     {self.data_root}/train/CLASS/*.JPEG and {self.data_root}/val/CLASS/*.JPEG
-or say where it lies: set the environment variable IMAGENET_ROOT, or pass --cfg-options data_root=PATH. To try things
+or set the environment variable IMAGENET_ROOT, or pass --cfg-options data_root=PATH. To try things
 without it, pass --demo: that takes the digits embedded in scikit-learn.""")
         classes = classes or classes_of_training(self.data_root, 'ImageNet')
         super().__init__(ClassFolders(folder, classes, complete=train), pipeline, on_error)

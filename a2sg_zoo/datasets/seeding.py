@@ -1,7 +1,9 @@
-"""Augmentation that is a pure function of a seed, whatever process draws it."""
+"""Augmentation that is a pure function of a seed, in any process."""
 
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,22 +19,36 @@ class SeededIndex(int):
         seed: a non-negative integer; its lowest 32 bits count.
     """
 
-    def __new__(cls, index, seed):
+    seed: int
+
+    def __new__(cls, index: int, seed: int) -> 'SeededIndex':
         self = super().__new__(cls, index)
         self.seed = int(seed)
         return self
 
-    def __getnewargs__(self):
+    def __getnewargs__(self) -> tuple[int, int]:
         return int(self), self.seed
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f'SeededIndex({int(self)}, seed={self.seed})'
 
 
 @contextmanager
-def seeded(seed):
-    """Within the block, `random`, `numpy.random` and torch's CPU generator run from `seed`; afterwards they go
-    on as if the block had not been. Generators of accelerators are not touched."""
+def seeded(seed: int) -> Iterator[None]:
+    """Context in which `random`, `numpy.random` and torch's CPU generator start from `seed`.
+
+    Afterwards they continue as if the block had not run. Generators of accelerators are not touched.
+
+    Args:
+        seed: a non-negative integer; its lowest 32 bits count.
+
+    >>> with seeded(5):
+    ...     first = random.random()
+    >>> with seeded(5):
+    ...     second = random.random()
+    >>> first == second
+    True
+    """
     seed %= 2**32  # numpy takes no more
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
@@ -48,15 +64,15 @@ def seeded(seed):
 
 
 class SeededItems:
-    """Mixin for a data set: `dataset[SeededIndex(i, seed)]` depends on nothing but i and seed.
+    """Mixin for a data set: `dataset[SeededIndex(i, seed)]` depends on i and seed alone.
 
-    So a run that resumes in the middle of an epoch sees the very images that the uninterrupted run saw, with any
-    number of workers. A plain integer index draws from the process' own generators, as ever. Name the mixin
-    before the data set among the bases.
+    A run that resumes in the middle of an epoch then sees the same images as the uninterrupted run, with any number of
+    workers. With a plain integer index, the generators of the process are used. Name the mixin before the data set
+    among the bases.
     """
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         if isinstance(index, SeededIndex):
             with seeded(index.seed):
-                return super().__getitem__(index)
-        return super().__getitem__(index)
+                return super().__getitem__(index)  # type: ignore[misc]
+        return super().__getitem__(index)  # type: ignore[misc]

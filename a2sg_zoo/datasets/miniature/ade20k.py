@@ -1,4 +1,7 @@
-"""The data set of `--demo`: a folder of drawn scenes that is read like ADE20K itself."""
+"""The data set of `--demo`: a folder of drawn scenes, read like ADE20K itself."""
+
+import os
+from typing import Any
 
 from a2sg_zoo.datasets.ade20k import ADE20K
 from a2sg_zoo.datasets.miniature.scenes import write_scenes
@@ -18,6 +21,8 @@ class MiniatureADE20K(ADE20K):
         **kwargs: see `ADE20K`.
     """
 
-    def __init__(self, data_root, train=400, val=40, size=128, **kwargs):
+    def __init__(
+        self, data_root: str | os.PathLike, train: int = 400, val: int = 40, size: int = 128, **kwargs: Any
+    ) -> None:
         write_scenes(data_root, train, val, size)
         super().__init__(data_root=data_root, **kwargs)

@@ -1,32 +1,37 @@
-"""Digits in motion, and the events that a camera would send of them: what the event configs' `--demo` trains on."""
+"""Moving digits as an event camera sees them: the data of `--demo` for networks that take events."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from a2sg_zoo.datasets.classification import ImagesInMemory
+from a2sg_zoo.datasets.classification import ImagesInMemory, Step
 from a2sg_zoo.registry import DATASETS
 
 
 @DATASETS.register_module()
 class EventDigits(ImagesInMemory):
-    """Scikit-learn's digits as an ideal event camera sees them, moving once round a circle.
+    """The digits of scikit-learn as an ideal event camera sees them while they move once round a circle.
 
     A pixel remembers the log brightness L = ln(I + 0.2), 0 <= I <= 1, of its last event, and sends an event for each
-    whole threshold by which L is now above (ON) or below (OFF) what it remembers. Eight positions a frame.
+    whole threshold by which L is now above (ON) or below (OFF) that value. A frame covers eight positions.
 
-    Every fifth digit is for the test: 1,437 for training, 360 for the test.
+    Every fifth digit is for the test: 1,437 are for training, 360 for the test.
 
     Args:
-        train: the training digits, or else those of the test.
+        train: take the training digits, or else the test digits.
         T: frames of a sample.
         size: height and width; a digit fills three quarters of them.
         threshold: of an event, in units of L.
         pipeline: see `CIFAR10DVS`.
     """
 
-    def __init__(self, train=True, T=10, size=32, threshold=0.2, pipeline=()):
-        from sklearn.datasets import load_digits  # a second, which only this data set shall cost
+    def __init__(
+        self, train: bool = True, T: int = 10, size: int = 32, threshold: float = 0.2, pipeline: Sequence[Step] = ()
+    ) -> None:
+        from sklearn.datasets import load_digits  # takes a second
 
         digits = load_digits()
         chosen = (np.arange(len(digits.target)) % 5 == 0) != train
@@ -37,15 +42,18 @@ class EventDigits(ImagesInMemory):
         self.metainfo['T'] = T
 
 
-def moving_events(images, T, size, threshold=0.2, steps=8):
-    """Events of images that move once round a circle: float32 (N, T, 2, size, size). See `EventDigits`.
+def moving_events(images: Tensor, T: int, size: int, threshold: float = 0.2, steps: int = 8) -> Tensor:
+    """Computes the events of images that move once round a circle; see `EventDigits`.
 
     Args:
         images: brightness 0 to 1, (N, 1, h, w).
         T: number of frames.
         size: height and width of a frame.
-        threshold: of an event.
-        steps: positions a frame.
+        threshold: change of log brightness for one event.
+        steps: positions of an image in a frame.
+
+    Returns:
+        Counts of events, float32 (N, T, 2, size, size); channel 0 is OFF, channel 1 is ON.
     """
     frames = torch.zeros(len(images), T, 2, size, size)
     remembered = None
@@ -64,9 +72,9 @@ def moving_events(images, T, size, threshold=0.2, steps=8):
     return frames
 
 
-def _shifted(images, size, angle):
+def _shifted(images: Tensor, size: int, angle: float) -> Tensor:
     """The images, three quarters of the frame wide, moved by a twelfth of its width in the direction of the angle."""
     scale, x, y = 4 / 3, np.cos(angle) / 6, np.sin(angle) / 6
     theta = torch.tensor([[scale, 0, -scale * x], [0, scale, -scale * y]], dtype=images.dtype)
-    grid = F.affine_grid(theta.expand(len(images), 2, 3), (len(images), 1, size, size), align_corners=False)
+    grid = F.affine_grid(theta.expand(len(images), 2, 3), [len(images), 1, size, size], align_corners=False)
     return F.grid_sample(images, grid, align_corners=False)

@@ -1,8 +1,8 @@
-"""The embedded miniature set: street scenes that are drawn on the spot, in the layout of ADE20K.
+"""The embedded miniature set: street scenes that are drawn when they are needed, in the layout of ADE20K.
 
-A pinhole camera looks down a street whose houses, trees, cars and persons have sizes in metres, so perspective and
-occlusion come out right. Colours overlap between the classes on purpose (grey houses on grey roads, glass as blue as
-the sky, green cars): what a pixel is must be told from shape, texture and place.
+A pinhole camera looks down a street. Houses, trees, cars and persons have sizes in metres, so perspective and occlusion
+are right. Classes share colours on purpose (grey houses and grey roads, blue glass and blue sky, green cars and green
+trees): a network must use shape, texture and place.
 """
 
 import json
@@ -37,7 +37,7 @@ from a2sg_zoo.datasets.miniature.scene_parts import (
 )
 from a2sg_zoo.errors import DataError
 
-# raise it when the pictures change: folders of another version are drawn anew
+# raise it when the pictures change: folders of another version are drawn again
 VERSION = 1
 MANIFEST = 'scenes.json'
 
@@ -55,8 +55,12 @@ _GRAIN_OF = np.zeros((256, 4), np.float32)
 _GRAIN_OF[list(_GRAIN)] = list(_GRAIN.values())
 
 
-def draw_scene(seed, size=128):
+def draw_scene(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
     """Draws one scene; the same seed and size give the same scene.
+
+    Args:
+        seed: a non-negative integer.
+        size: height and width in pixels.
 
     Returns:
         image uint8 [size, size, 3], red first, and label uint8 [size, size] with SceneParse150's ids: 0 unlabelled,
@@ -93,16 +97,16 @@ def draw_scene(seed, size=128):
     return _develop(image, label, rng, noise), label
 
 
-def write_scenes(root, train=400, val=100, size=128):
+def write_scenes(root: str | os.PathLike, train: int = 400, val: int = 100, size: int = 128) -> Path:
     """Draws a set into the folder `root`, in ADE20K's layout: images/{training,validation}/*.jpg and
     annotations/{training,validation}/*.png.
 
-    The folder appears at once and whole. One that holds the same set already is left as it is, one of other
-    numbers, size or version is replaced; a second process that asks meanwhile waits and finds the set there.
+    The folder appears completely or not at all. A folder that already holds the same set is left as it is; a set of
+    another version, size or number of scenes is replaced. A second process waits for the first one.
 
     Args:
         root: the folder; its parents are made.
-        train, val: numbers of scenes.
+        train, val: numbers of scenes in the two splits.
         size: height and width in pixels.
 
     Returns:
