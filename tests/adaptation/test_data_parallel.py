@@ -6,18 +6,24 @@ from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from a2sg_zoo.adaptation import A2SG, attach
-from a2sg_zoo.neurons import LIF, named_neurons
+from a2sg_zoo.neurons import LIF
 
 SEARCHERS = [dict(type='ExactSearcher'), dict(type='TPESearcher', trials=8)]
 
 
-def build(searcher, surrogate, sample=None):
+def jelly():
+    from spikingjelly.activation_based.neuron import LIFNode
+
+    return LIFNode(detach_reset=True, step_mode='m')
+
+
+def build(searcher, surrogate, sample=None, neuron=LIF):
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 40), LIF(), nn.Linear(40, 30), LIF(), nn.Linear(30, 5)).double()
+    model = nn.Sequential(nn.Linear(6, 40), neuron(), nn.Linear(40, 30), neuron(), nn.Linear(30, 5)).double()
     policy = A2SG(surrogate, searcher=searcher, sample=sample, candidates=16)
-    attach(model, policy)
+    layers = attach(model, policy)
     policy.begin(0)
-    return model
+    return model, layers
 
 
 def data():
@@ -25,30 +31,36 @@ def data():
     return 8 * torch.randn(4, 8, 6, dtype=torch.float64, generator=generator)
 
 
-def result(model):
-    return (
-        {name: neuron.beta for name, neuron in named_neurons(model).items()},
-        [p.grad.clone() for p in model.parameters()],
-    )
+def result(model, layers):
+    return {name: layer.beta for name, layer in layers.items()}, [p.grad.clone() for p in model.parameters()]
 
 
 def half(rank, folder, *arguments):
     distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2)
-    model = build(*arguments)
+    model, layers = build(*arguments)
     # the loss is a sum, so that local gradients do not depend on the share of the batch
     parallel = DistributedDataParallel(model)
     parallel(data()[:, 4 * rank : 4 * rank + 4]).square().sum().backward()
-    torch.save(result(model), f'{folder}/rank{rank}.pt')
+    torch.save(result(model, layers), f'{folder}/rank{rank}.pt')
     distributed.destroy_process_group()
 
 
-@pytest.mark.parametrize('surrogate', [dict(type='ASY'), dict(type='ATan')], ids=lambda s: s['type'])
-@pytest.mark.parametrize('searcher', SEARCHERS, ids=lambda s: s['type'])
-def test_two_halves_equal_one_whole(searcher, surrogate, tmp_path):
-    model = build(searcher, surrogate)
+@pytest.mark.parametrize(
+    'searcher, surrogate, neuron',
+    [
+        *((searcher, surrogate, LIF) for searcher in SEARCHERS for surrogate in (dict(type='ASY'), dict(type='ATan'))),
+        (SEARCHERS[0], dict(type='ASY'), jelly),
+    ],
+    ids=lambda value: value['type'] if isinstance(value, dict) else value.__name__,
+)
+def test_two_halves_equal_one_whole(searcher, surrogate, neuron, tmp_path):
+    if neuron is jelly:
+        pytest.importorskip('spikingjelly')
+    model, layers = build(searcher, surrogate, neuron=neuron)
     model(data()).square().sum().backward()
-    betas, gradients = result(model)
-    multiprocessing.start_processes(half, (str(tmp_path), searcher, surrogate), nprocs=2, start_method='spawn')
+    betas, gradients = result(model, layers)
+    arguments = str(tmp_path), searcher, surrogate, None, neuron
+    multiprocessing.start_processes(half, arguments, nprocs=2, start_method='spawn')
     for rank in range(2):
         their_betas, their_gradients = torch.load(tmp_path / f'rank{rank}.pt')
         assert all(torch.equal(beta, their_betas[name]) for name, beta in betas.items())
@@ -61,9 +73,9 @@ def test_samples_are_drawn_from_the_own_share(sample, as_one, tmp_path):
     """Layers have 320 and 240 elements a time step. The choice is one's where that looks at them all; it is in common
     anyway."""
     arguments = SEARCHERS[0], dict(type='ASY'), sample
-    model = build(*arguments)
+    model, layers = build(*arguments)
     model(data()).square().sum().backward()
     multiprocessing.start_processes(half, (str(tmp_path), *arguments), nprocs=2, start_method='spawn')
-    alone = torch.cat(list(result(model)[0].values()))
+    alone = torch.cat(list(result(model, layers)[0].values()))
     first, second = (torch.cat(list(torch.load(tmp_path / f'rank{rank}.pt')[0].values())) for rank in range(2))
     assert torch.equal(first, second) and torch.equal(first, alone) == as_one

@@ -16,7 +16,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import multistep_reference, named_neurons
 from a2sg_zoo.surrogates import DspikeShape
 
-from .rival_networks import (
+from .baseline_networks import (
     Classifier,
     assert_eval_mode_does_nothing,
     assert_gradients_are_those_of_the_windows,

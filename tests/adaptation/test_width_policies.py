@@ -15,7 +15,7 @@ from a2sg_zoo.neurons import IF, LIF, PLIF, Dynamics, LayerGradients, multistep
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import BOX, TRI
 
-from .rival_networks import (
+from .baseline_networks import (
     Network,
     assert_eval_mode_does_nothing,
     assert_gradients_are_those_of_the_windows,

@@ -1,4 +1,4 @@
-"""What the tests of the rival methods share: a small network in the two forms in which policies meet one."""
+"""What the tests of the baselines share: a small network in the two forms in which policies meet one."""
 
 import torch
 import torch.nn.functional as F

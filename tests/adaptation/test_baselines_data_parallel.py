@@ -1,4 +1,4 @@
-"""Two processes with half a batch each: rivals choose what one process with the whole batch would."""
+"""Two processes with half a batch each: baselines choose what one process with the whole batch would."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import distributed, multiprocessing, nn
 from a2sg_zoo.adaptation import CPNG, MPDAGL, Dspike, attach
 from a2sg_zoo.neurons import named_neurons
 
-from .rival_networks import Classifier, batch
+from .baseline_networks import Classifier, batch
 
 POLICIES = dict(
     Dspike=lambda: Dspike(step=1.0, eps=0.5, directions=20),
