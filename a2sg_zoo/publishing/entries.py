@@ -198,6 +198,7 @@ def scores(cfg: Config, file: Path, result: Path) -> dict[str, Any]:
     per_class = [
         {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
         for row in found['per_class']
+        if 'IoU' in row
     ]
     return dict(
         metrics={key: round(value, 4) for key, value in found['metrics'].items()},

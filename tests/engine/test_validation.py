@@ -45,7 +45,6 @@ def test_our_configs_pass(name, demo):
         'point_rend',
         'knet',
         'unet',
-        'vpd',
         'beit',
         'bisenetv1',
     ],

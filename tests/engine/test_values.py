@@ -162,6 +162,7 @@ def test_epochs_end(tmp_path):
         'train_dataloader.sampler.type': 'ResumableEpochSampler',
         'train_dataloader.dataset.per_class': (0, 6),
         'default_hooks.checkpoint.interval': 2,
+        'default_hooks.checkpoint.by_epoch': True,
         'log_level': 'ERROR',
     }
     runner = train(prepare_config(CONFIG, options, work_dir=tmp_path))
