@@ -131,14 +131,14 @@ def test(
     """
     if out is not None:
         out = check_output(out, 'test')
+    if show_dir is not None and 'decode_head' not in cfg.model:
+        raise ConfigError('--show-dir draws segmentations, and this network gives none; leave it out')
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
     if classes := class_names(read_checkpoint(cfg.load_from), cfg.load_from):
         set_classes(cfg, 'test_dataloader', classes)
     if show_dir is not None:
-        if 'decode_head' not in cfg.model:
-            raise ConfigError('--show-dir draws segmentations, and this network gives none; leave it out')
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
     with machine_faults_named(cfg.work_dir):
         runner = build_runner(cfg)
