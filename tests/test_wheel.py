@@ -34,7 +34,7 @@ def checkout(tmp_path_factory):
     copy = tmp_path_factory.mktemp('checkout')
     for name in ('a2sg_zoo', 'configs', 'tools'):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns('__pycache__'))
-    for name in ('pyproject.toml', 'setup.py', 'README.md', 'LICENSE'):
+    for name in ('pyproject.toml', 'setup.py', 'README.md', 'LICENSE', 'model-index.yml'):
         shutil.copy(ROOT / name, copy)
     return copy
 
