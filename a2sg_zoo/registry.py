@@ -30,7 +30,8 @@ from a2sg_zoo.errors import ConfigError
 SCOPE = 'a2sg_zoo'
 # MMCV says so wherever its compiled operators are missing; nothing here uses them
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-_DATASETS = ('datasets', 'datasets.ade20k', 'datasets.miniature.ade20k')
+# modules that import MMSegmentation
+_SEGMENTATION_DATA = ('datasets.ade20k', 'datasets.miniature.ade20k')
 
 
 class Registry(mmengine.Registry):
@@ -41,6 +42,8 @@ class Registry(mmengine.Registry):
         parent: MMEngine's registry of the same kind, or None.
         modules: modules that register classes here, in the order in which they are imported. `get` stops importing at
             the first module after which the name is known.
+        segmentation: more of them, which import MMSegmentation. `get` imports them only for names that `modules` and
+            MMEngine do not know.
         homes: modules of MMEngine that register classes in `parent`.
     """
 
@@ -49,19 +52,21 @@ class Registry(mmengine.Registry):
         name: str,
         parent: mmengine.Registry | None = None,
         modules: tuple[str, ...] = (),
+        segmentation: tuple[str, ...] = (),
         homes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(name, parent=parent, scope=SCOPE)
-        self._to_import = list(modules)
+        self._to_import, self._segmentation = list(modules), list(segmentation)
         self._homes = homes
 
     def import_from_location(self) -> None:
         """Import every module that registers classes here."""
-        while self._to_import:
-            self._import_next()
+        for modules in (self._to_import, self._segmentation):
+            while modules:
+                self._import_first(modules)
 
-    def _import_next(self) -> None:
-        module = self._to_import[0]
+    def _import_first(self, modules: list[str]) -> None:
+        module = modules[0]
         try:
             import_module(module)
         except ModuleNotFoundError as error:
@@ -69,8 +74,13 @@ class Registry(mmengine.Registry):
                 check_segmentation()
             raise
         # a module may ask this registry while it is imported
-        if module in self._to_import:
-            self._to_import.remove(module)
+        if module in modules:
+            modules.remove(module)
+
+    def _own(self, key: str, modules: list[str]) -> Any:
+        while key not in self.module_dict and modules:
+            self._import_first(modules)
+        return self.module_dict.get(key)
 
     def get(self, key: str) -> Any:
         """Return the class that a name in a config stands for, None if there is none.
@@ -80,11 +90,11 @@ class Registry(mmengine.Registry):
                 (`'torch.nn.ReLU'`).
         """
         if '.' not in key:
-            while key not in self.module_dict and self._to_import:
-                self._import_next()
-            if key in self.module_dict:
-                return self.module_dict[key]
-            found = self._of_mmengine(key)
+            found = self._own(key, self._to_import)
+            if found is None:
+                found = self._of_mmengine(key)
+            if found is None:
+                found = self._own(key, self._segmentation)
             if found is None and (segmentation := self._of_mmsegmentation()) is not None:
                 found = segmentation.get(key)
             return found
@@ -162,8 +172,15 @@ def import_mmsegmentation() -> None:
         import_module('mmseg.registry')
 
 
-def _child(kind: str, parent: mmengine.Registry | None, *modules: str, homes: tuple[str, ...] = ()) -> Registry:
-    return Registry(kind, parent, tuple(f'a2sg_zoo.{module}' for module in modules), homes)
+def _child(
+    kind: str,
+    parent: mmengine.Registry | None,
+    *modules: str,
+    segmentation: tuple[str, ...] = (),
+    homes: tuple[str, ...] = (),
+) -> Registry:
+    own, last = (tuple(f'a2sg_zoo.{module}' for module in names) for names in (modules, segmentation))
+    return Registry(kind, parent, own, last, homes)
 
 
 SURROGATES = _child('surrogate', None, 'surrogates')
@@ -171,25 +188,26 @@ NEURONS = _child('neuron', None, 'neurons')
 POLICIES = _child('policy', None, 'adaptation')
 SEARCHERS = _child('searcher', None, 'adaptation')
 
-# what needs MMSegmentation comes last
 MODELS = _child(
     'model',
     mmengine.MODELS,
     'models.backbones',
     'models.losses',
     'models.classifiers',
-    'models.segmentors',
+    segmentation=('models.segmentors',),
     homes=('mmengine.model',),
 )
-DATASETS = _child('dataset', mmengine.DATASETS, *_DATASETS, homes=('mmengine.dataset',))
-TRANSFORMS = _child('transform', mmengine.TRANSFORMS, *_DATASETS)
+DATASETS = _child(
+    'dataset', mmengine.DATASETS, 'datasets', segmentation=_SEGMENTATION_DATA, homes=('mmengine.dataset',)
+)
+TRANSFORMS = _child('transform', mmengine.TRANSFORMS, 'datasets', segmentation=_SEGMENTATION_DATA)
 DATA_SAMPLERS = _child('data sampler', mmengine.DATA_SAMPLERS, 'engine.samplers', homes=('mmengine.dataset',))
 HOOKS = _child('hook', mmengine.HOOKS, 'engine.hooks', homes=('mmengine.hooks',))
 METRICS = _child(
     'metric',
     mmengine.METRICS,
     'engine.metrics.classification',
-    'engine.metrics.segmentation',
+    segmentation=('engine.metrics.segmentation',),
     homes=('mmengine.evaluator',),
 )
 LOOPS = _child('loop', mmengine.LOOPS, homes=('mmengine.runner',))

@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from a2sg_zoo.hub.files import finite_json
 from a2sg_zoo.utils.markdown import markdown_table
 
 
@@ -37,12 +38,4 @@ def cell(value: Any) -> str:
 
 def as_json(data: Any) -> str:
     """Return data as JSON text, with null for numbers that are not finite."""
-    return json.dumps(_finite(data), indent=2, allow_nan=False) + '\n'
-
-
-def _finite(node):
-    if isinstance(node, dict):
-        return {key: _finite(value) for key, value in node.items()}
-    if isinstance(node, (list, tuple)):
-        return [_finite(value) for value in node]
-    return None if isinstance(node, float) and not math.isfinite(node) else node
+    return json.dumps(finite_json(data), indent=2, allow_nan=False) + '\n'

@@ -29,6 +29,7 @@ from a2sg_zoo.hub.files import check_output_folder, write_output
 from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import load, read
 from a2sg_zoo.registry import SCOPE
+from a2sg_zoo.utils.checks import integer
 from a2sg_zoo.visualization import overlay
 
 # pixels of a side of what goes through a network
@@ -92,8 +93,7 @@ class Inferencer(BaseInferencer):
             ConfigError: `batch_size` is wrong, or another file would be overwritten.
             NonFiniteError: the network answers with NaN or infinity.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ConfigError(f'batch_size must be a positive integer, got {batch_size!r}')
+        integer('batch_size', batch_size, self)
         sources = picture_list(inputs)
         self._targets: Iterator[Path | None] = repeat(None)
         if out_dir is not None:

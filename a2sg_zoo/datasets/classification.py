@@ -23,6 +23,7 @@ from a2sg_zoo.datasets.pictures import read_picture
 from a2sg_zoo.datasets.seeding import SeededIndex
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
+from a2sg_zoo.utils.checks import is_integer
 
 # pixels of a side: all pictures are in memory at once
 _LARGEST_SIZE = 1024
@@ -177,7 +178,7 @@ class ImageFolder(ImagesInMemory):
     ) -> None:
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageFolder: on_error must be 'raise' or 'skip', got {on_error!r}")
-        if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= _LARGEST_SIZE:
+        if not is_integer(size) or not 1 <= size <= _LARGEST_SIZE:
             raise ConfigError(f'ImageFolder: size must be an integer from 1 to {_LARGEST_SIZE}, got {size!r}')
         self.data_root = data_root
         folder = Path(data_root, 'train' if train else 'test')
@@ -225,7 +226,7 @@ def _checked_range(per_class: Any, owner: object) -> tuple[int | None, int | Non
     if (
         not isinstance(per_class, (list, tuple))
         or len(per_class) != 2
-        or not all(x is None or isinstance(x, int) and not isinstance(x, bool) for x in per_class)
+        or not all(x is None or is_integer(x) for x in per_class)
     ):
         raise ConfigError(
             f'{type(owner).__name__}: per_class must be (start, stop), integers or None, got {per_class!r}'

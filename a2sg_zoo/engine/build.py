@@ -160,13 +160,6 @@ def check_channels(model: nn.Module) -> None:
             raise ConfigError(f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels')
 
 
-def _step(runner: Runner) -> str:
-    """What a method makes of the optimizer's step; empty for MMEngine's own steps and for evaluations."""
-    wrapper = runner.cfg.get('optim_wrapper') or {}
-    method = (runner.cfg.get('optim_method') or {}).get('type')
-    return f'step: {method}, float32' if method is not None and method == wrapper.get('type') else ''
-
-
 def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:
     """One line about a run: model, parameters, T, data, method, device.
 
@@ -178,6 +171,7 @@ def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:
     backbone = getattr(model, 'backbone', model)
     policy = next((h.policy for h in runner.hooks if hasattr(h, 'policy')), None)
     data = ', '.join(f'{len(cast(Sized, loader.dataset))} {name} images' for name, loader in loaders)
+    step = (runner.cfg.get('optim_method') or {}).get('type')
     root = getattr(loaders[0][1].dataset, 'data_root', None) if loaders else None
     device = next(model.parameters()).device
     return ' | '.join(
@@ -189,7 +183,8 @@ def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:
                 f'T = {getattr(backbone, "T", "-")}',
                 f'data: {data}' + (f' from {root}' if root else ''),
                 f'method: {policy}' if policy else 'method: surrogate of the config, fixed',
-                _step(runner),
+                # such a step takes the place of one that chooses the precision
+                step and f'step: {step}, float32',
                 f'device: {torch.cuda.get_device_name(device) if device.type == "cuda" else device}'
                 f' x {runner.world_size}',
             ],

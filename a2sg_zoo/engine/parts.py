@@ -25,10 +25,10 @@ from mmengine.runner import Runner
 
 from a2sg_zoo import registry
 from a2sg_zoo.engine.hooks import AdaptationHook, FrozenHook, MembraneLoss, ShardingHook
+from a2sg_zoo.engine.loaders import LOADERS
 from a2sg_zoo.engine.signatures import default_of, keys_of
 from a2sg_zoo.errors import ConfigError
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # keys of the hook; the others are those of the loss
 MEMBRANE_LOSS_KEYS = {'weight', 'growth'}
 # {part: the hook that it becomes}
@@ -222,8 +222,6 @@ def hooks_of(cfg: Config) -> list[Hook]:
             arguments = dict(loss=loss, **{key: arguments[key] for key in MEMBRANE_LOSS_KEYS & arguments.keys()})
         try:
             hooks.append(hook(**arguments))
-        except ConfigError as error:
-            raise ConfigError(f'{name}: {error}') from error
         except (TypeError, ValueError, KeyError, AssertionError) as error:
             raise ConfigError(f'{name}: {error}') from error
     return hooks

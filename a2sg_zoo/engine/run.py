@@ -17,7 +17,6 @@ from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.work_folder import held, set_aside
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.checkpoint import read_checkpoint
 from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import class_names
@@ -136,7 +135,7 @@ def test(
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
-    if classes := class_names(read_checkpoint(cfg.load_from), cfg.load_from):
+    if classes := class_names(cfg.load_from):
         set_classes(cfg, 'test_dataloader', classes)
     if show_dir is not None:
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))

@@ -11,7 +11,8 @@ from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from a2sg_zoo import registry
-from a2sg_zoo.engine.parts import HOOKS, LOADERS, MEMBRANE_LOSS_KEYS, PARTS
+from a2sg_zoo.engine.loaders import LOADERS
+from a2sg_zoo.engine.parts import HOOKS, MEMBRANE_LOSS_KEYS, PARTS
 from a2sg_zoo.engine.signatures import import_name, keys_of
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub import web

@@ -21,8 +21,9 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from a2sg_zoo import registry
+from a2sg_zoo.engine.loaders import LOADERS
 from a2sg_zoo.engine.metrics.score_names import score_names
-from a2sg_zoo.engine.parts import HEADS, LOADERS, hooks_of, schedules_of
+from a2sg_zoo.engine.parts import HEADS, hooks_of, schedules_of
 from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.engine.signatures import import_name, parameter_of
 from a2sg_zoo.engine.validation import raise_problems
@@ -133,16 +134,18 @@ def _network_out_of_bounds(cfg):
     model = cfg.get('model')
     if not isinstance(model, Mapping):
         return
+    ours = {name: part for name, part in model.items() if _tried(registry.MODELS, part, 'a2sg_zoo')}
+    if not ours and not _tried(registry.MODELS, model, 'a2sg_zoo'):
+        return  # the bounds are those of this project's networks
     try:
         require_bounded(model, 'model')
     except CheckpointError as error:
         yield str(error)
-    for name, part in model.items():
-        if isinstance(part, Mapping) and _tried(registry.MODELS, part, 'a2sg_zoo'):
-            for key, value in _leaves(part, f'model.{name}'):
-                if _NETWORK.fullmatch(key) and value is not None:
-                    if not all(is_integer(x) and x >= 1 for x in _flat(value)):
-                        yield f'{key} must be made of integers above 0, got {value!r}'
+    for name, part in ours.items():
+        for key, value in _leaves(part, f'model.{name}'):
+            if _NETWORK.fullmatch(key) and value is not None:
+                if not all(is_integer(x) and x >= 1 for x in _flat(value)):
+                    yield f'{key} must be made of integers above 0, got {value!r}'
 
 
 def _tried(parts: Any, node: Any, packages: str | tuple[str, ...] = _TRIED) -> bool:
@@ -321,8 +324,8 @@ def _blame(
         yield f'{key}.{name} must be a number, got {value!r}'
         return
     error = _failure(build, arguments)
-    if error is None:
-        return
+    if error is None or isinstance(error, RuntimeError) and _same(error, _failure(build, _without_values(arguments))):
+        return  # in the second case the class needs more of a run than its own values, and cannot be tried
     said = error.args[0] if isinstance(error, KeyError) and error.args else error
     said = str(said).strip().splitlines() or [type(error).__name__]
     if isinstance(error, A2SGError):
@@ -338,6 +341,14 @@ def _blame(
         yield f'{key}.{name} = {arguments[name]!r}: {said[0][:300]}'
     else:
         yield f'{key} ({", ".join(f"{name}={arguments[name]!r:.60}" for name in guilty or names)}): {said[0][:300]}'
+
+
+def _without_values(arguments):
+    return {name: value for name, value in arguments.items() if name == 'type'}
+
+
+def _same(error, other):
+    return type(error) is type(other) and str(error) == str(other)
 
 
 def _texts_for_numbers(target, arguments):

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from a2sg_zoo.errors import ConfigError, printable
 from a2sg_zoo.hub.files import expanded, write_atomically
+from a2sg_zoo.utils.checks import is_integer, is_number
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
@@ -67,12 +68,11 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> str | None:
-    return None if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 'a positive integer'
+    return None if is_integer(value) and value > 0 else 'a positive integer'
 
 
 def _number(value: Any) -> str | None:
-    finite = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return None if finite else 'a finite number'
+    return None if is_number(value) and math.isfinite(value) else 'a finite number'
 
 
 def _one_of(*choices: str) -> Check:

@@ -105,18 +105,20 @@ def read(path: str | Path) -> tuple[dict[str, torch.Tensor], Description]:
     return weights, describe(parse_config(meta.get('cfg')), meta.get('dataset_meta'), where)
 
 
-def class_names(contents: Any, path: str | Path) -> list[str] | None:
+def class_names(path: str | Path, contents: Any = None) -> list[str] | None:
     """The names of the classes in a weight file, in the order of their labels; None where it names none.
 
     Args:
-        contents: what `read_checkpoint` returned for the file.
-        path: of the file, whose metadata are read if it is a published file.
+        path: of the file. Of a published file, only the metadata are read.
+        contents: what `read_checkpoint` returned for the file, if it has been read.
     """
     if Path(path).suffix == '.safetensors':
         try:
             return _read_description(path, f'checkpoint {path}').classes
         except CheckpointError:  # weights of another package
             return None
+    if contents is None:
+        contents = read_checkpoint(path)
     names = contents if isinstance(contents, Mapping) else {}
     for key in ('meta', 'dataset_meta', 'classes'):
         names = names.get(key) if isinstance(names, Mapping) else None

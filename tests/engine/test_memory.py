@@ -23,16 +23,13 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(not (sys.platform.startswith('linux') and keep_freed_memory()), reason='for the GNU C library')
 def test_freed_memory_is_handed_out_again():
-    faults = [
-        int(
-            subprocess.run(
-                [sys.executable, '-c', FAULTS.format(keep=keep)], capture_output=True, text=True, check=True
-            ).stdout.split()[-1]
-        )
-        for keep in (False, True)
-    ]
-    # a busy system takes idle pages back meanwhile, which costs faults of some of the tensors
-    assert faults[1] < faults[0] / 2, faults
+    def faults(keep):
+        command = [sys.executable, '-c', FAULTS.format(keep=keep)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+    # a busy system takes idle pages back meanwhile, which costs faults: the quietest of some tries counts
+    kept = min(faults(keep=True) for _ in range(5))
+    assert kept < faults(keep=False) / 10
 
 
 def test_channels_last(tmp_path):

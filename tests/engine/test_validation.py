@@ -55,6 +55,14 @@ def test_configs_of_mmsegmentation_pass(family):
         load_config(path)
 
 
+@pytest.mark.skipif(not (THEIRS / 'vpd').is_dir(), reason='this MMSegmentation comes without configs')
+def test_configs_of_mmsegmentation_that_freeze_by_a_rate_of_0_are_told_how_to_freeze():
+    for path in sorted((THEIRS / 'vpd').glob('*.py')):
+        with pytest.raises(ConfigError, match=r"frozen = \['backbone.encoder_vq'\]") as refused:
+            load_config(path)
+        assert str(refused.value).count(' = ') == 2  # the rate, and what to set; no other mistake
+
+
 # mistakes
 
 

@@ -58,7 +58,7 @@ class ResumeHook(Hook):
         checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
         if names := getattr(runner, 'class_names', None):
             path = locate(self._path) if str(self._path).startswith(ZOO) else self._path
-            names.add(class_names(checkpoint, path), f'checkpoint {self._path}', _OTHER_CLASSES)
+            names.add(class_names(path, checkpoint), f'checkpoint {self._path}', _OTHER_CLASSES)
 
     def before_train(self, runner: Runner) -> None:
         """Sets the position in the stream of training samples."""
