@@ -2,7 +2,7 @@
 
 from a2sg_zoo.distributions import check_distributions
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 check_distributions()
 
