@@ -11,6 +11,7 @@ _LAZY = {
     'list_models': 'a2sg_zoo.apis.models',
     'info': 'a2sg_zoo.apis.models',
     'get_model': 'a2sg_zoo.apis.models',
+    'create_model': 'a2sg_zoo.apis.models',
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
     **dict.fromkeys(
