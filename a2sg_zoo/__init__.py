@@ -2,7 +2,7 @@
 
 from a2sg_zoo.distributions import check_distributions
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 check_distributions()
 
@@ -14,6 +14,7 @@ _LAZY = {
     'create_model': 'a2sg_zoo.apis.models',
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
+    'probe': 'a2sg_zoo.analysis.probe',
     **dict.fromkeys(
         (
             'attach',
