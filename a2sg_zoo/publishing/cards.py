@@ -98,7 +98,7 @@ def card(entry: Entry, address: str | None = None) -> str:
         '## Results',
         'Measured with the published file, which stores matrices in half precision, by this command in a checkout. '
         'With the installed package alone, write `a2sg-zoo test` in place of `python tools/test.py`.',
-        _code(recipe['evaluation']),
+        _code(recipe['evaluation'].replace(ZOO + entry.name, address or ZOO + entry.name)),
         markdown_table(['metric', 'value'], [(k, f'{v:.2f}') for k, v in entry['metrics'].items()]),
         *_per_class(entry),
         *_widths(entry),

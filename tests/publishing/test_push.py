@@ -23,7 +23,8 @@ BETA = {'backbone.stem': [0.5, 2.0]}
 @pytest.fixture
 def index(tmp_path, monkeypatch):
     """An index with the weights `tiny` and their training curves."""
-    _, _, path = publish(tmp_path, beta=BETA)
+    recipe = dict(command='python tools/train.py x', evaluation='python tools/test.py x zoo:tiny')
+    _, _, path = publish(tmp_path, beta=BETA, recipe=recipe)
     monkeypatch.setenv('A2SG_ZOO_INDEX', str(path))
     cards_path().mkdir()
     (cards_path() / 'tiny.log.jsonl').write_text('{"step": 1, "loss": 0.5}\n')
@@ -50,7 +51,7 @@ def test_the_card_is_one_of_the_hub(hub, index):  # noqa: F811
     card = ModelCard(files['README.md'].decode())
     assert card.data.library_name == 'a2sg-zoo' and card.data.license == 'apache-2.0'
     assert card.data.eval_results[0].metric_value == 33.3
-    assert "get_model('hf:me/tiny')" in card.text and "'zoo:tiny'" not in card.text
+    assert "get_model('hf:me/tiny')" in card.text and 'zoo:tiny' not in card.text
     linked = {part.partition(')')[0] for part in card.text.split('](')[1:]}
     assert {link for link in linked if '://' not in link} <= set(files)
 
