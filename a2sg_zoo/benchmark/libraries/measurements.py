@@ -78,8 +78,8 @@ def agreement(setting: Setting, steps: int = 20) -> list[Section]:
             )
     text = (
         f'In float64, on a batch of {_BATCH} digits, beside the neurons of this package: the share of equal spikes '
-        'and of equal widths, the largest difference of gradients (over their largest element), and the same of the weights '
-        f'after {steps} steps of Adam.'
+        'and of equal widths, the largest difference of gradients (over their largest element), and the same of the '
+        f'weights after {steps} steps of Adam.'
     )
     columns = dict(method='', library='', spikes='.2%', widths='.0%', gradient='.0e', weights='.0e')
     return [Section('Agreement', text, columns, rows)]
