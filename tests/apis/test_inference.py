@@ -299,7 +299,7 @@ def test_weights_that_do_not_fit_are_no_fault_of_the_device(weights):
 
 @task('classification')
 def test_errors_of_loading_are_no_fault_of_the_device(weights, monkeypatch):
-    def fails(*args):
+    def fails(*args, **kwargs):
         raise RuntimeError('of something else')
 
     monkeypatch.setattr('a2sg_zoo.hub.published.load_into', fails)
