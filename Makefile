@@ -9,13 +9,13 @@ JOBS ?= 2
 CONFIG ?= configs/spikformer_ade20k_a2sg.py
 DEMO = work_dirs/demo
 
-.PHONY: demo lint test test-slow test-oldest coverage dist install clean
+.PHONY: demo docs lint test test-slow test-oldest coverage dist install clean
 
 install: $(VENV)/.installed-$(EXTRAS)
 
-$(VENV)/.installed-$(EXTRAS): pyproject.toml constraints.txt
+$(VENV)/.installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
 # Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees.
@@ -30,6 +30,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation site, build/site/index.html. Every cell of every tutorial runs; a warning is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . build/site
 
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
