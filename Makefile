@@ -57,7 +57,7 @@ coverage: install
 
 # What a release uploads: a wheel and a source distribution, both checked.
 dist: install
-	rm -rf build dist
+	rm -rf dist build/lib build/bdist*
 	$(BIN)/check-manifest
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*

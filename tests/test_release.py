@@ -107,4 +107,4 @@ def test_workflows_call_targets_that_exist():
     makefile = (ROOT / 'Makefile').read_text()
     said = '\n'.join(path.read_text() for path in WORKFLOWS) + (ROOT / '.ci/run').read_text()
     called = {name for names in re.findall(r'\bmake ((?:[a-z]+(?:-[a-z]+)* ?)+)', said) for name in names.split()}
-    assert called - {'docs'} <= {*re.findall(r'^([a-z-]+):', makefile, re.M)}
+    assert called <= {*re.findall(r'^([a-z-]+):', makefile, re.M)}
