@@ -1,4 +1,4 @@
-"""What `attach` does with a network of another library, what it leaves alone, and what it refuses."""
+"""What `attach` does with a network of another library, and what it leaves alone."""
 
 import copy
 import pickle
@@ -14,41 +14,8 @@ import a2sg_zoo
 from a2sg_zoo.adaptation import A2SG, Fixed, attach, detach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF
-from tests.adaptation.foreign.networks import Layers, MultiStep, SingleStep, T, inputs, reset, step
-
-
-class Own(nn.Module):
-    """A neuron of somebody's own, one time step a call; it keeps its state itself."""
-
-    def __init__(self, theta=1.0):
-        super().__init__()
-        self.act, self.theta, self.v = fires, theta, 0.0
-
-    def forward(self, x):
-        u = 0.5 * self.v + x
-        s = self.act(u - self.theta)
-        self.v = u - s.detach() * self.theta
-        return s
-
-
-def fires(z):
-    return (z >= 0).to(z.dtype)
-
-
-class Steps(Layers):
-    """A network with the time steps inside its forward pass."""
-
-    def __init__(self, make=lambda features: Own()):
-        super().__init__(make)
-
-    def forward(self, x):
-        self.n1.v = self.n2.v = 0.0
-        return torch.stack([self.readout(self.n2(self.fc2(self.n1(self.fc1(x_t))))) for x_t in x])
-
-
-def jelly(features=None, **kwargs):
-    neuron = pytest.importorskip('spikingjelly.activation_based.neuron')
-    return neuron.LIFNode(**{'tau': 2.0, 'step_mode': 'm', **kwargs})
+from tests.adaptation.foreign.networks import MultiStep, SingleStep, T, inputs, reset, step
+from tests.adaptation.foreign.own import Own, Steps, fires, jelly, loss_of
 
 
 def widths(layers):
@@ -57,10 +24,6 @@ def widths(layers):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def loss_of(network, x=None):
-    return network(inputs() if x is None else x).square().mean()
 
 
 def gradients(network):
