@@ -57,7 +57,7 @@ myst_heading_anchors = 4
 # every cell of every tutorial runs; a cell that fails ends the build
 # DOCS_EXECUTION=off leaves them as they are, for a quick look at a page
 nb_execution_mode = os.environ.get('DOCS_EXECUTION', 'force')
-nb_execution_timeout = 300
+nb_execution_timeout = 900
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True

@@ -31,7 +31,7 @@ def run(path, folder, monkeypatch):
     monkeypatch.setenv('PATH', os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]))
     notebook = load(path)
     client = nbclient.NotebookClient(
-        notebook, timeout=300, kernel_name='python3', resources=dict(metadata=dict(path=str(folder)))
+        notebook, timeout=900, kernel_name='python3', resources=dict(metadata=dict(path=str(folder)))
     )
     number = 0
     with client.setup_kernel():
