@@ -114,19 +114,22 @@ def read_published(file: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def leaderboard(results: Iterable[Mapping[str, Any]], published: Iterable[Mapping[str, Any]]) -> str:
-    """Return the table of the leaderboard as Markdown: measured rows by data set and mean, then the published ones."""
-    ours = sorted(results, key=lambda row: (row['dataset'], row['network'], -row['mean']))
+def leaderboard(results: Sequence[Mapping[str, Any]], published: Iterable[Mapping[str, Any]]) -> str:
+    """Return the table of the leaderboard as Markdown: suite by suite, then the published figures."""
+    suites = {row['suite']: None for row in results}
+    ours = sorted(
+        results, key=lambda row: (list(suites).index(row['suite']), row['dataset'], row['network'], -row['mean'])
+    )
     rows = [
         [
-            f'[{row["method"]}](benchmarks/{row["suite"]}/report.md)',
+            row['method'],
             row['dataset'],
             row['network'],
             row['T'],
             f'{row["mean"]:.2f} ± {row["std"]:.2f}',
             f'{row["ci_low"]:.1f} to {row["ci_high"]:.1f}',
             '',
-            '',
+            f'[{row["suite"]}](benchmarks/{row["suite"]}/report.md)',
             row['seeds_done'],
             _difference(row),
             _number(row.get('relative_cost'), '.2f', ' x'),
@@ -226,7 +229,7 @@ class Leaderboard(ResultsTable):
     required_arguments = 1
     final_argument_whitespace = True
     option_spec = dict(published=directives.unchanged_required)
-    filters = (1, 2, 3)
+    filters = (1, 2, 3, 7)
 
     def text(self) -> str:
         results = []
