@@ -279,7 +279,12 @@ def test_command_line(tmp_path, capsys):
     (tmp_path / 'suite.json').write_text(json.dumps(PLAN))
     command([str(tmp_path), '--out', str(tmp_path / 'report')])
     assert '2 runs' in capsys.readouterr().out
-    assert sorted(p.name for p in (tmp_path / 'report').iterdir()) == ['report.csv', 'report.html', 'report.md']
+    assert sorted(p.name for p in (tmp_path / 'report').iterdir()) == [
+        'report.csv',
+        'report.html',
+        'report.json',
+        'report.md',
+    ]
     text = (tmp_path / 'report' / 'report.md').read_text()
     assert 'seed 1: ' in text and 'seed 2: ' in text
     Page((tmp_path / 'report' / 'report.html').read_text())
