@@ -35,11 +35,12 @@ class MaskFolder(SegmentationFiles, BaseSegDataset):
     Args:
         data_root: the folder above; the default is in the environment variable MASK_FOLDER_ROOT.
         data_prefix: folders of pictures and masks, dict(img_path=..., seg_map_path=...).
-        classes: names of the classes, in the order of their labels; by default those of labels.txt.
-        palette: colours [red, green, blue] of the classes, for pictures and for masks in colours; by default those of
-            labels.txt, or colours that differ.
+        classes: names of the classes of the network, in their order, some or all of those in labels.txt; pixels of the
+            others are ignored. Without a labels.txt, the masks hold these classes and no others.
+        palette: colours [red, green, blue] of all labels of the masks, for pictures and for masks in colours; by
+            default those of labels.txt, or colours that differ.
         masks: 'labels' or 'colours'.
-        ignored: names of classes, or colours that no class has, whose pixels are ignored.
+        ignored: names of labels, or colours that no label has, whose pixels are ignored.
         pipeline: transforms, or their configs.
         **kwargs: see `SegmentationFiles`.
 
@@ -67,18 +68,22 @@ class MaskFolder(SegmentationFiles, BaseSegDataset):
         if masks not in ('labels', 'colours'):
             raise ConfigError(f"MaskFolder: masks must be 'labels' or 'colours', got {masks!r}")
         root = Path(data_root or os.environ.get(self.VARIABLE) or self.ROOT)
-        names, colours = read_labels(root / 'labels.txt') if classes is None else (list(classes), None)
-        names = checked_names(names, 'MaskFolder.classes')
+        labels = root / 'labels.txt'
+        if classes is not None:
+            classes = checked_names(classes, 'MaskFolder.classes')
+        names, colours = read_labels(labels) if classes is None or labels.exists() else (classes, None)
+        names = checked_names(names, f'MaskFolder: {labels}')
         colours = [list(colour) for colour in palette] if palette is not None else colours
         _require_colours(colours, names, masks)
         dropped = [name for name in ignored if isinstance(name, str)]
-        unknown = [name for name in dropped if name not in names]
-        if unknown:
-            raise ConfigError(f'MaskFolder.ignored names {listed(unknown)}, which is not among its classes')
+        for key, chosen in (('classes', classes or ()), ('ignored', dropped)):
+            unknown = [name for name in chosen if name not in names]
+            if unknown:
+                raise ConfigError(f'MaskFolder.{key} names {listed(unknown)}; the masks have {listed(names)}')
         others = [list(colour) for colour in ignored if not isinstance(colour, str)]
         if others and masks == 'labels':
             raise ConfigError("MaskFolder.ignored has colours, which masks of labels do not have; set masks='colours'")
-        kept = [name for name in names if name not in dropped]
+        kept = [name for name in classes or names if name not in dropped]
         shown = colours or distinct_colours(len(names))
         self._labels = len(names) + len(others)
         if masks == 'colours':

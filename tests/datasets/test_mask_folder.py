@@ -53,6 +53,7 @@ def test_colours(folder):
         assert (item['gt_seg_map'] == LABELS).all()
     with pytest.raises(DataError, match=r'a\.png.*RGB'):
         build(folder)[0]
+    (folder / 'labels.txt').unlink()
     with pytest.raises(DataError, match=r'a\.png.*\[70, 130, 180\]'):
         build(folder, masks='colours', classes=['void', 'road'], palette=COLOURS[:2].tolist())[0]
     item = build(
@@ -69,6 +70,14 @@ def test_ignored_class(folder, masks):
     assert dataset.metainfo['classes'] == ['road', 'clear sky']
     assert dataset.metainfo['palette'] == COLOURS[1:].tolist()
     assert (dataset[0]['gt_seg_map'] == np.where(LABELS == 0, 255, LABELS - 1)).all()
+
+
+def test_chosen_classes(folder):
+    """Weights name the classes of their network, which an evaluation hands to the data set."""
+    dataset = build(folder, classes=['clear sky', 'road'], ignored=['void'])
+    assert dataset.metainfo['classes'] == ['clear sky', 'road']
+    assert dataset.metainfo['palette'] == COLOURS[:0:-1].tolist()
+    assert (dataset[0]['gt_seg_map'] == np.array([255, 1, 0])[LABELS]).all()
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=40, unique=True), st.randoms())
@@ -107,7 +116,7 @@ def test_labels_file_that_cannot_be_used(folder, content):
     [
         (dict(masks='colors'), 'masks'),
         (dict(classes=['road', 'road']), 'classes'),
-        (dict(classes=['road'], masks='colours'), 'palette'),
+        (dict(classes=['car']), 'classes'),
         (dict(palette=[[0, 0, 0]]), 'palette'),
         (dict(palette=[[0, 0, 0], [0, 0, 256], [1, 1, 1]]), 'palette'),
         (dict(palette=[[0, 0, 0], [0, 0, 0], [1, 1, 1]], masks='colours'), 'palette'),
@@ -118,6 +127,12 @@ def test_labels_file_that_cannot_be_used(folder, content):
 def test_arguments_that_do_not_fit(folder, arguments, key):
     with pytest.raises(ConfigError, match=key):
         build(folder, **arguments)
+
+
+def test_colours_need_a_palette(folder):
+    (folder / 'labels.txt').unlink()
+    with pytest.raises(ConfigError, match='palette'):
+        build(folder, classes=['void', 'road'], masks='colours')
 
 
 def test_files_that_do_not_fit(folder):

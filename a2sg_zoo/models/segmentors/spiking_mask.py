@@ -10,6 +10,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from scipy.optimize import linear_sum_assignment
 from torch import nn
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers import MembraneMLP, check_heads, token_bn
 from a2sg_zoo.models.segmentors.spiking_fpn import SpikingConv
 from a2sg_zoo.registry import MODELS, NEURONS
@@ -102,7 +103,7 @@ class SpikingMaskHead(BaseDecodeHead):
         num_classes: number of classes.
         in_index: levels to use, finest first; the finest is for the masks, the others for the attention.
         num_queries: number of queries Q.
-        num_layers: number of layers.
+        num_layers: number of layers, at least one for each level of the attention.
         num_heads: attention heads.
         num_points: points at which masks are compared, for each picture.
         loss_weights: of the classes, of the masks' cross entropy, and of the dice loss.
@@ -110,6 +111,9 @@ class SpikingMaskHead(BaseDecodeHead):
         ignore_index: label of pixels without a class.
         align_corners: how predictions are resized, see `torch.nn.functional.interpolate`.
         neuron: config of the neurons.
+
+    Raises:
+        ConfigError: there are fewer layers than levels for them.
 
     Source: Cheng et al., Mask2Former, CVPR 2022; Lei et al., Spike2Former, AAAI 2025, for spikes in it.
 
@@ -147,6 +151,11 @@ class SpikingMaskHead(BaseDecodeHead):
             align_corners=align_corners,
             init_cfg=None,
         )
+        if num_layers < len(self.in_channels) - 1:
+            raise ConfigError(
+                f'SpikingMaskHead: num_layers = {num_layers} layers cannot look at the {len(self.in_channels) - 1} '
+                'coarser levels of in_index; add layers, or leave out levels'
+            )
         del self.conv_seg, self.loss_decode  # the masks take their place
         self.num_points, self.loss_weights, self.no_object = num_points, tuple(loss_weights), no_object
         self.queries = nn.Parameter(torch.randn(channels, num_queries))

@@ -63,7 +63,7 @@ HEADS = {
     'SpikingFCNHead': (_LAST, False),
     'SpikingPSPHead': (dict(pool_scales=(1, 2), **_LAST), False),
     'SpikingASPPHead': (dict(dilations=(1, 2), **_LAST), False),
-    'SpikingMaskHead': (dict(num_queries=8, num_layers=2, num_heads=2, num_points=64, **_ALL), True),
+    'SpikingMaskHead': (dict(num_queries=8, num_layers=3, num_heads=2, num_points=64, **_ALL), True),
 }
 
 
