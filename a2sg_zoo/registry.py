@@ -31,7 +31,12 @@ SCOPE = 'a2sg_zoo'
 # MMCV says so wherever its compiled operators are missing; nothing here uses them
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 # modules that import MMSegmentation
-_SEGMENTATION_DATA = ('datasets.ade20k', 'datasets.miniature.ade20k')
+_SEGMENTATION_DATA = (
+    'datasets.ade20k',
+    'datasets.miniature.ade20k',
+    'datasets.segmentation_sets',
+    'datasets.mask_folder',
+)
 
 
 class Registry(mmengine.Registry):

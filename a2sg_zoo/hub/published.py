@@ -27,7 +27,11 @@ from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 _KEY = 'a2sg_zoo'
 # what configs of this package name of MMSegmentation, MMEngine and PyTorch; constructors of other classes there take
 # paths and addresses, and load from them what may run code
-_FOREIGN = ('EncoderDecoder', 'FPN', 'FPNHead', 'CrossEntropyLoss', 'SegDataPreProcessor', 'ImgDataPreprocessor', 'BN')
+_FOREIGN = (
+    *('EncoderDecoder', 'SegDataPreProcessor', 'ImgDataPreprocessor', 'FPN', 'BN', 'SyncBN', 'ReLU'),
+    *('FPNHead', 'UPerHead', 'SegformerHead', 'FCNHead', 'PSPHead', 'ASPPHead', 'DepthwiseSeparableASPPHead'),
+    *('CrossEntropyLoss', 'DiceLoss', 'FocalLoss', 'OHEMPixelSampler'),
+)
 
 
 # bytes of a network to bytes of its file: numbers of 8 bits become numbers of 32 and need not be few
