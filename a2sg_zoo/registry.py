@@ -172,7 +172,7 @@ def import_mmsegmentation() -> None:
     """
     check_segmentation()
     # files that its parts load are read by this project's readers, which run no code from them
-    import_module('a2sg_zoo.hub.checkpoint')
+    import_module('a2sg_zoo.hub.loaders')
     with contextlib.redirect_stdout(None):
         import_module('mmseg.registry')
 

@@ -15,10 +15,11 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
+from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine's `init_cfg` read weights as data only
 from a2sg_zoo.hub.checkpoint import is_width, load_into, read_checkpoint, require_match, weights_of
 from a2sg_zoo.hub.description import LEFT_OUT, Description, checked, describe, parse_config, require_bounded
 from a2sg_zoo.hub.files import expanded, write_atomically
-from a2sg_zoo.hub.index import ZOO
+from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import pretrained_file
 from a2sg_zoo.hub.resizing import resized_config, resized_widths
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
@@ -137,14 +138,14 @@ def read_backbone(contents: Any, path: str | Path) -> tuple[dict[str, Any], bool
 
     Args:
         contents: what `read_checkpoint` returned.
-        path: of the file, or 'zoo:NAME'.
+        path: of the file, 'zoo:NAME', or 'hf:OWNER/NAME'.
 
     Returns:
         (arguments of the backbone as far as the file says, whether the file is a converted official checkpoint).
     """
     told: Any = None
     official = False
-    if str(path).startswith(ZOO) or Path(path).suffix == '.safetensors':
+    if str(path).startswith(ADDRESSES) or Path(path).suffix == '.safetensors':
         metadata = read_metadata(path)
         official = 'family' in metadata
         try:
@@ -164,12 +165,12 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """The metadata in the header of a .safetensors file.
 
     Args:
-        path: file, or 'zoo:NAME'.
+        path: file, 'zoo:NAME', or 'hf:OWNER/NAME'.
 
     Raises:
         safetensors.SafetensorError, OSError: it cannot be read.
     """
-    path = pretrained_file(str(path).removeprefix(ZOO)) if str(path).startswith(ZOO) else expanded(path)
+    path = pretrained_file(str(path)) if str(path).startswith(ADDRESSES) else expanded(path)
     with safetensors.safe_open(path, 'pt') as file:
         return file.metadata() or {}
 
