@@ -70,7 +70,9 @@ def whitening(images: torch.Tensor, size: int, eps: float = 0.01) -> torch.Tenso
         torch.Size([27, 3, 3, 3])
     """
     channels = images.shape[1]
-    total, squares, number = 0.0, 0.0, 0
+    dimensions = channels * size**2
+    total, squares = images.new_zeros(dimensions).double(), images.new_zeros(dimensions, dimensions).double()
+    number = 0
     for part in images.split(500):
         patches = F.unfold(part, size).transpose(1, 2).flatten(0, 1).double()
         total, squares, number = total + patches.sum(0), squares + patches.T @ patches, number + len(patches)

@@ -2,10 +2,10 @@
 # ways. The images are read once and kept in memory.
 _base_ = 'cifar10_folder.py'
 train_dataloader = dict(
-    batch_size=256,
+    batch_size=128,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(pipeline=[dict(type='BatchCrop', padding=3), dict(type='BatchFlip', alternate=True)]),
+    dataset=dict(pipeline=[dict(type='BatchCrop', padding=2), dict(type='BatchFlip', alternate=True)]),
 )
 val_dataloader = dict(batch_size=500)
 test_dataloader = val_dataloader
