@@ -9,13 +9,13 @@ JOBS ?= 2
 CONFIG ?= configs/spikformer_ade20k_a2sg.py
 DEMO = work_dirs/demo
 
-.PHONY: demo lint test test-slow install clean
+.PHONY: demo docs lint test test-slow test-oldest coverage dist install clean
 
 install: $(VENV)/.installed-$(EXTRAS)
 
-$(VENV)/.installed-$(EXTRAS): pyproject.toml constraints.txt
+$(VENV)/.installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
 # Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees.
@@ -31,11 +31,36 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The documentation site, build/site/index.html. Every cell of every tutorial runs; a warning is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . build/site
+
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow
 
+# The tests with the oldest version of each requirement that pyproject.toml admits.
+test-oldest:
+	$(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip install -q --disable-pip-version-check uv
+	$(VENV)-oldest/bin/uv pip install -q --python $(VENV)-oldest/bin/python --resolution lowest-direct -e '.[test,hub,export,peers]'
+	OMP_NUM_THREADS=1 $(VENV)-oldest/bin/python -m pytest -q -n $(JOBS) --dist loadfile
+
+# Lines of the package that the tests run, in processes that tests start too.
+coverage: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --cov --cov-report=
+	$(BIN)/coverage xml -q
+	$(BIN)/coverage report --format=markdown > coverage.md
+	$(BIN)/coverage report --skip-covered --sort=cover
+
+# What a release uploads: a wheel and a source distribution, both checked.
+dist: install
+	rm -rf build dist
+	$(BIN)/check-manifest
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) work_dirs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-oldest work_dirs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage* coverage.*

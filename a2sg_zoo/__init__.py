@@ -2,7 +2,7 @@
 
 from a2sg_zoo.distributions import check_distributions
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 check_distributions()
 
@@ -11,6 +11,7 @@ _LAZY = {
     'list_models': 'a2sg_zoo.apis.models',
     'info': 'a2sg_zoo.apis.models',
     'get_model': 'a2sg_zoo.apis.models',
+    'create_model': 'a2sg_zoo.apis.models',
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
     **dict.fromkeys(

@@ -214,8 +214,8 @@ def _deferred(layer, fire):
         )
     if not isinstance(fire, nn.Module):
         return DeferredSurrogate(layer, fire)
-    if any(True for _ in (*fire.parameters(), *fire.buffers())):
-        raise refusal(layer, f'its spike function, {type(fire).__name__}, has parameters of its own', ConfigError)
+    if any(True for _ in fire.buffers()):
+        raise refusal(layer, f'its spike function, {type(fire).__name__}, has buffers of its own', ConfigError)
     return DeferredModule(layer, fire)
 
 

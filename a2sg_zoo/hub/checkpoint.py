@@ -362,7 +362,7 @@ def require_match(
         'of another shape': [
             f'{k} {_shape(given[k])} here {_shape(x)}'
             for k, x in own.items()
-            if k in given and _shape(given[k]) != _shape(x) and not _is_width(k, given[k])
+            if k in given and _shape(given[k]) != _shape(x) and not is_width(k, given[k])
         ],
     }
     if any(faults.values()):
@@ -380,7 +380,7 @@ def _is_of_policy(name: str) -> bool:
     return name.rpartition('.')[2].startswith('policy_')
 
 
-def _is_width(name: str, x: Any) -> bool:
+def is_width(name: str, x: Any) -> bool:
     """Whether this is the width of a surrogate, which takes the length that the checkpoint gives it."""
     return name.rpartition('.')[2] == 'beta' and len(_shape(x)) == 1
 

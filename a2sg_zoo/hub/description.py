@@ -21,8 +21,9 @@ _MOST_ITEMS = 100_000
 _LONGEST_TEXT = 2_000
 _LONGEST_CONFIG = 2_000_000
 # bounds of the integers under a key, alone or summed over a list; of any other key
+MOST_TIME_STEPS = 1_000
 _LARGEST = {
-    'T': 1_000,
+    'T': MOST_TIME_STEPS,
     'depth': 1_000,
     'depths': 1_000,
     'num_layers': 1_000,
@@ -40,7 +41,7 @@ _SIDES = ('size', 'shorter', 'crop', 'scale', 'crop_size', 'img_size')
 _MOST_VALUES = 1 << 26
 # sliding windows along a side that cover a pixel
 _MOST_OVERLAP = 8
-_MOST_CLASSES = 65_536
+MOST_CLASSES = 65_536
 _LONGEST_NAME = 200
 
 _RESIZE_KEYS = {
@@ -197,8 +198,8 @@ def _require_resize(description: Description, where: str) -> None:
 
 
 def _class_names(classes: Sequence, where: str) -> list[str]:
-    if not 0 < len(classes) <= _MOST_CLASSES:
-        raise CheckpointError(f'{where}: classes has {len(classes):,} names; 1 to {_MOST_CLASSES:,} are accepted')
+    if not 0 < len(classes) <= MOST_CLASSES:
+        raise CheckpointError(f'{where}: classes has {len(classes):,} names; 1 to {MOST_CLASSES:,} are accepted')
     for i, name in enumerate(classes):
         if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
             raise CheckpointError(

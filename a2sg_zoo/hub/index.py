@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -23,6 +23,7 @@ from a2sg_zoo.utils.checks import is_integer, is_number
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
+TASKS = ('classification', 'segmentation')
 # starts the address of weights by name: in configs, and wherever a tool takes a checkpoint
 ZOO = 'zoo:'
 # answers None for a good value, or says what is expected
@@ -136,7 +137,7 @@ def _location(value: Any) -> str | None:
 
 # field: (check of its value, whether it is required, meaning)
 FIELDS: dict[str, tuple[Check, bool, str]] = {
-    'task': (_one_of('classification', 'segmentation'), True, 'task of the network'),
+    'task': (_one_of(*TASKS), True, 'task of the network'),
     'summary': (_text, True, 'one sentence on the weights'),
     'config': (_text, True, 'config file of the training'),
     'model': (_mapping(type=_text), True, 'part `model` of that config'),
@@ -273,13 +274,34 @@ def write_index(entries: Mapping[str, dict], path: str | os.PathLike) -> None:
     write_atomically((text + '\n').encode(), path)
 
 
-def names(pattern: str = '*') -> list[str]:
-    """The names in the index that match a pattern, in alphabetical order.
+def names(patterns: str | Sequence[str] = '*', task: str | None = None, exclude: str | Sequence[str] = ()) -> list[str]:
+    """The names in the index that match one of some patterns, in alphabetical order.
 
     Args:
-        pattern: of `fnmatch`, such as '*cifar10*'. Upper and lower case are the same.
+        patterns: of `fnmatch`, such as '*cifar10*'. Upper and lower case are the same.
+        task: 'classification' or 'segmentation'; None for all.
+        exclude: patterns of names to leave out.
+
+    Raises:
+        ConfigError: there is no such task.
     """
-    return sorted(name for name in read_index() if fnmatchcase(name, pattern.lower()))
+    if task not in (None, *TASKS):
+        raise ConfigError(f'task = {task!r} must be one of {", ".join(map(repr, TASKS))}')
+    return sorted(
+        name
+        for name, entry in read_index().items()
+        if matches(name, patterns) and not matches(name, exclude) and task in (None, entry['task'])
+    )
+
+
+def matches(name: str, patterns: str | Sequence[str]) -> bool:
+    """Whether a name matches one of some patterns of `fnmatch`; upper and lower case of the patterns are the same.
+
+    >>> matches('resnet19_cifar10', ['vgg*', '*CIFAR10'])
+    True
+    """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    return any(fnmatchcase(name, pattern.lower()) for pattern in patterns)
 
 
 def find(name: str) -> Entry:
@@ -291,6 +313,15 @@ def find(name: str) -> Entry:
     entries = read_index()
     if name in entries:
         return entries[name]
-    near = get_close_matches(str(name).lower(), entries, n=3, cutoff=0.5)
-    hint = f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(sorted(entries)) or "none yet"}'
-    raise ConfigError(f'the zoo has no weights named {name!r}; {hint}')
+    raise ConfigError(f'the zoo has no weights named {printable(name)!r}; {suggestion(name, entries)}')
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a message on an unknown name: the nearest names, or all of them.
+
+    >>> suggestion('resnet20', ['resnet19', 'vgg'])
+    'did you mean resnet19?'
+    """
+    known = sorted(known)
+    near = get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+    return f'did you mean {" or ".join(near)}?' if near else f'known: {", ".join(known) or "none yet"}'

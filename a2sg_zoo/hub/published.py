@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
-from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, require_match, weights_of
+from a2sg_zoo.hub.checkpoint import is_width, load_into, read_checkpoint, require_match, weights_of
 from a2sg_zoo.hub.description import LEFT_OUT, Description, checked, describe, parse_config, require_bounded
 from a2sg_zoo.hub.files import expanded, write_atomically
 from a2sg_zoo.hub.index import ZOO
 from a2sg_zoo.hub.pretrained import pretrained_file
+from a2sg_zoo.hub.resizing import resized_config, resized_widths
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
 _KEY = 'a2sg_zoo'
@@ -181,12 +182,17 @@ def _read_description(path: str | Path, where: str) -> Description:
     return checked(description, where)
 
 
-def load(path: str | Path, device: str | torch.device = 'cpu') -> tuple[nn.Module, Description]:
+def load(
+    path: str | Path, device: str | torch.device = 'cpu', num_classes: int | None = None, T: int | None = None
+) -> tuple[nn.Module, Description]:
     """The network of a published file or of a checkpoint of `a2sg-zoo train`.
 
     Args:
         path: file.
         device: where the network goes.
+        num_classes: number of classes. If the file has another number, the tensors that depend on it have initial
+            weights, and `description.classes` is empty.
+        T: number of time steps. If the file has another number, the widths of each layer are replaced by their mean.
 
     Returns:
         (network in evaluation mode, description).
@@ -194,26 +200,25 @@ def load(path: str | Path, device: str | torch.device = 'cpu') -> tuple[nn.Modul
     Raises:
         CheckpointError: the file cannot be read, does not say which network it is for, asks for too much, or does not
             fit it.
-        ConfigError: the device does not exist.
+        ConfigError: the device does not exist, or the network cannot have so many classes or time steps.
     """
     weights, description = read(path)
     where = f'checkpoint {path}'
-    _require_proportion(description, weights, path)
-    model = build(description.model, where)
-    load_into(model, weights, path)
-    head = getattr(model, 'decode_head', None) or getattr(model, 'head', None)
-    if getattr(head, 'num_classes', None) != len(description.classes):
-        raise CheckpointError(
-            f'checkpoint {path} names {len(description.classes)} classes, but the head of its network has '
-            f'{getattr(head, "num_classes", "none")}'
-        )
-    return move(model, device).eval(), description
+    skeleton = _skeleton(description, weights, path)
+    config = resized_config(description.model, num_classes, T, where)
+    model = build(config, where)
+    fresh = _of_another_shape(model, skeleton)
+    weights = {name: x for name, x in weights.items() if name not in fresh}
+    load_into(model, weights if T is None else resized_widths(weights, T), path, allow_missing=fresh)
+    classes = [] if num_classes not in (None, len(description.classes)) else description.classes
+    return move(model, device).eval(), replace(description, model=config, classes=classes)
 
 
-def _require_proportion(description: Description, weights: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Raises CheckpointError if a network does not fit its file, or needs far more memory than the file has bytes.
+def _skeleton(description: Description, weights: Mapping[str, torch.Tensor], path: str | Path) -> nn.Module:
+    """The network of a file without memory for its tensors, so that a description that asks for too much takes none.
 
-    It is built without memory for its tensors, so that a description that asks for too much takes none.
+    Raises:
+        CheckpointError: the network does not fit the file, or needs far more memory than the file has bytes.
     """
     with torch.device('meta'):
         skeleton = build(description.model, f'checkpoint {path}')
@@ -223,6 +228,19 @@ def _require_proportion(description: Description, weights: Mapping[str, torch.Te
         raise CheckpointError(
             f'checkpoint {path} has {size:,} bytes and describes a network of {needed:,}: its tensors repeat their data'
         )
+    head = getattr(skeleton, 'decode_head', None) or getattr(skeleton, 'head', None)
+    if getattr(head, 'num_classes', None) != len(description.classes):
+        raise CheckpointError(
+            f'checkpoint {path} names {len(description.classes)} classes, but the head of its network has '
+            f'{getattr(head, "num_classes", "none")}'
+        )
+    return skeleton
+
+
+def _of_another_shape(model: nn.Module, skeleton: nn.Module) -> set[str]:
+    """The names of the tensors that have another shape in the second network; widths of surrogates do not count."""
+    shapes = {name: x.shape for name, x in skeleton.state_dict().items()}
+    return {name for name, x in model.state_dict().items() if x.shape != shapes.get(name) and not is_width(name, x)}
 
 
 def move(model: nn.Module, device: str | torch.device) -> nn.Module:

@@ -39,13 +39,13 @@ def test_without_weights_nothing_is_read(published):
     path.unlink()
     model = a2sg_zoo.get_model('tiny', pretrained=False)
     assert not model.training and model.backbone.T == 2
-    with pytest.raises(CheckpointError, match='tiny: .* cannot be read: No such file'):
+    with pytest.raises(CheckpointError, match='tiny.*tiny.safetensors'):
         a2sg_zoo.get_model('tiny')
 
 
 @pytest.mark.parametrize('pretrained', [True, False])
 def test_a_device_that_is_not_there(published, pretrained):
-    with pytest.raises(ConfigError, match="device 'cuda:99' cannot be used: "):
+    with pytest.raises(ConfigError, match='cuda:99'):
         a2sg_zoo.get_model('tiny', pretrained, device='cuda:99')
 
 
@@ -54,7 +54,7 @@ def test_info(published):
     assert facts['name'] == 'tiny' and facts['metrics'] == dict(top1=33.3)
     facts['model'].clear()
     assert a2sg_zoo.info('tiny')['model']
-    with pytest.raises(ConfigError, match='did you mean tiny'):
+    with pytest.raises(ConfigError, match='tinny.*tiny'):
         a2sg_zoo.get_model('tinny')
 
 
@@ -77,7 +77,7 @@ def test_a_backbone_is_taken_from_a_classifier(tmp_path, monkeypatch):
     for name, x in a2sg_zoo.get_model('tiny').backbone.state_dict().items():
         assert torch.equal(segmentor.backbone.state_dict()[name], x), name
     segmentor.backbone.init_cfg['checkpoint'] = 'zoo:tinny'
-    with pytest.raises(ConfigError, match='did you mean tiny'):
+    with pytest.raises(ConfigError, match='tinny.*tiny'):
         segmentor.backbone.init_weights()
 
 

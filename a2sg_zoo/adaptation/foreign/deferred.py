@@ -242,17 +242,24 @@ class DeferredSurrogate:
 
 
 class DeferredModule(DeferredSurrogate, nn.Module):
-    """`DeferredSurrogate` for a spike function that is a module, and whose place takes only modules."""
+    """`DeferredSurrogate` for a spike function that is a module, in a place that takes only modules.
+
+    It has the parameters of that module under the same names, so the state dict of the network stays as it was.
+    """
 
     def __init__(self, layer: ForeignLayer, fire: nn.Module) -> None:
         nn.Module.__init__(self)
+        for name, parameter in fire.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+        for name, module in fire.named_children():
+            self.add_module(name, module)
         DeferredSurrogate.__init__(self, layer, fire)
 
     def __getattr__(self, name: str) -> Any:
         try:
             return nn.Module.__getattr__(self, name)
         except AttributeError:
-            return getattr(self.__dict__['fire'], name)
+            return getattr(self.__dict__.get('fire'), name)
 
 
 @leave_uncompiled

@@ -1,5 +1,10 @@
 """The same small network with neurons of different libraries, each as its library would have it written."""
 
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -46,6 +51,14 @@ class SingleStep(Layers):
         return torch.stack([self.readout(self.n2(self.fc2(self.n1(self.fc1(x_t))))) for x_t in x])
 
 
+class Folded(Layers):
+    """BrainCog's neurons layer by layer: time and batch are one axis."""
+
+    def forward(self, x):
+        s = self.n2(self.fc2(self.n1(self.fc1(x.flatten(0, 1)))))
+        return self.readout(s).unflatten(0, x.shape[:2])
+
+
 class States(Layers):
     """Neurons that take and return their states: snnTorch's, and norse's without time."""
 
@@ -80,9 +93,25 @@ def spikes(out):
 
 
 def reset(network):
-    """Forgets the states of SpikingJelly's neurons."""
-    functional = pytest.importorskip('spikingjelly.activation_based.functional')
-    functional.reset_net(network)
+    """Forgets the states of SpikingJelly's and BrainCog's neurons."""
+    for module in network.modules():
+        forget = getattr(module, 'n_reset', None) or getattr(module, 'reset', None)
+        if forget is not None:
+            forget()
+
+
+def braincog_nodes():
+    """The module of BrainCog's neurons. Only its neurons are imported: the rest needs pygame, dv and others."""
+    spec = importlib.util.find_spec('braincog')
+    if spec is None:
+        pytest.skip('braincog is not installed (pip install --no-deps braincog einops)')
+    pytest.importorskip('einops')
+    folder = Path(spec.submodule_search_locations[0])
+    for name in ('braincog.base', 'braincog.base.strategy', 'braincog.base.node'):
+        if name not in sys.modules:
+            package = sys.modules[name] = types.ModuleType(name)
+            package.__path__ = [str(folder.joinpath(*name.split('.')[1:]))]
+    return importlib.import_module('braincog.base.node.node')
 
 
 def inputs(scale=2.0, seed=3):
@@ -91,7 +120,7 @@ def inputs(scale=2.0, seed=3):
 
 def step(network, policy=None, iteration=0, x=None, **begin):
     """One training step; {name: gradient}."""
-    if any(type(m).__module__.startswith('spikingjelly') for m in network.modules()):
+    if any(type(m).__module__.startswith(('spikingjelly', 'braincog')) for m in network.modules()):
         reset(network)
     if policy is not None:
         policy.begin(iteration, **begin)

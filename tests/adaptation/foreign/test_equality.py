@@ -5,9 +5,22 @@ import pytest
 import torch
 
 from a2sg_zoo.adaptation import A2SG, CPNG, LSG, MPDAGL, SASG, STASG, TASG, EvolvingTanh, Fixed, attach, detach
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import IF, LIF, PLIF
 
-from .networks import Hidden, Images, MultiStep, SingleStep, States, T, inputs, reference_gradients, step
+from .networks import (
+    Folded,
+    Hidden,
+    Images,
+    MultiStep,
+    SingleStep,
+    States,
+    T,
+    braincog_nodes,
+    inputs,
+    reference_gradients,
+    step,
+)
 
 
 def sj(name, step_mode='m', **kwargs):
@@ -28,6 +41,24 @@ def snn(name, **kwargs):
         learned = {key: torch.full((features,), 0.9) for key in ('V',) if kwargs.get('all_to_all') is False}
         # snnTorch's own spike functions answer in float32
         return getattr(library, name)(spike_grad=fires, **{**learned, **kwargs})
+
+    return make
+
+
+class Fires(torch.nn.Module):
+    """BrainCog's own spike functions answer in float32."""
+
+    def __init__(self, alpha, requires_grad):
+        super().__init__()
+        self.alpha = torch.nn.Parameter(torch.tensor(float(alpha)), requires_grad=requires_grad)
+
+    def forward(self, z):
+        return fires(z)
+
+
+def cog(name, **kwargs):
+    def make(features):
+        return getattr(braincog_nodes(), name)(act_fun=Fires, step=T, **kwargs)
 
     return make
 
@@ -112,6 +143,48 @@ def test_snntorch_leaky_chooses_our_windows(kind, searcher):
         assert all(torch.equal(layers[0][key].beta, layers[1][key].beta) for key in layers[0])
 
 
+COG = dict(
+    IF=(cog('IFNode', threshold=1.0), IF),
+    LIF=(cog('LIFNode', tau=2.0), lambda **k: LIF(v_threshold=0.5, **k)),
+    PLIF=(cog('PLIFNode', tau=2.5), lambda **k: PLIF(tau=2.5, **k)),
+)
+
+
+@pytest.mark.parametrize('policy', [A2SG, STASG, SASG, TASG, MPDAGL, CPNG, LSG])
+@pytest.mark.parametrize('name', COG)
+def test_braincog_chooses_our_windows(name, policy):
+    if policy is LSG and name != 'PLIF':
+        pytest.skip('LSG follows a learned decay')
+    make, own = COG[name]
+    networks = MultiStep(lambda features: own(T=T)), SingleStep(make)
+    policies = [policy(**(dict(warm_up=1, momentum=0.5) if policy is CPNG else {})) for _ in networks]
+    ours, theirs = (attach(*both) for both in zip(networks, policies))
+    for iteration in range(3):
+        x = inputs(1.0 + iteration, iteration)
+        gradients = [step(n, p, iteration, x) for n, p in zip(networks, policies)]
+        assert gradients[0].keys() <= gradients[1].keys()
+        for key, g in gradients[0].items():
+            torch.testing.assert_close(gradients[1][key], g, rtol=1e-10, atol=1e-15)
+        for key, layer in ours.items():
+            torch.testing.assert_close(theirs[key].beta.expand(T), layer.beta, rtol=1e-12, atol=0)
+
+
+def test_a_parameter_of_the_spike_function_stays_in_the_state_dict():
+    network = SingleStep(cog('PLIFNode', tau=2.5))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    attach(network, A2SG())
+    assert network.state_dict().keys() == before.keys() and 'n1.act_fun.alpha' in before
+    network.load_state_dict({**before, 'n1.act_fun.alpha': torch.tensor(3.0)})
+    detach(network)
+    assert network.n1.act_fun.alpha.item() == 3 and type(network.n1.act_fun) is Fires
+
+
+@pytest.mark.parametrize('name', ['BurstLIFNode', 'DoubleSidePLIFNode', 'HTDGLIFNode'])
+def test_braincog_nodes_without_single_spikes_are_refused(name):
+    with pytest.raises(ConfigError, match=rf'n1 \({name}\)'):
+        attach(SingleStep(lambda features: getattr(braincog_nodes(), name)()), A2SG())
+
+
 TABLE = {
     **{f'SpikingJelly {name}': (MultiStep, make) for name, make in SJ.items()},
     'SpikingJelly LIF, single step': (SingleStep, sj('LIFNode', 's', tau=2.0)),
@@ -140,6 +213,17 @@ TABLE = {
     'snnTorch RLeaky': (Hidden, snn('RLeaky', beta=0.5, all_to_all=False, init_hidden=True)),
     'snnTorch Alpha': (States, snn('Alpha', alpha=0.8, beta=0.6)),
     'snnTorch Lapicque': (States, snn('Lapicque', R=2.0, C=1.0, time_step=1.0)),
+    'BrainCog IF': (SingleStep, cog('IFNode', threshold=1.0)),
+    'BrainCog IF, learned threshold': (
+        SingleStep,
+        cog('IFNode', threshold=1.0, requires_thres_grad=True, sigmoid_thres=True),
+    ),
+    'BrainCog LIF': (SingleStep, cog('LIFNode', tau=2.0)),
+    'BrainCog LIF, layer by layer': (Folded, cog('LIFNode', tau=2.0, layer_by_layer=True)),
+    'BrainCog LIF, cut time': (SingleStep, cog('LIFNode', tau=2.0, mem_detach=True)),
+    'BrainCog LIF, learned threshold': (SingleStep, cog('LIFNode', tau=2.0, requires_thres_grad=True)),
+    'BrainCog PLIF': (SingleStep, cog('PLIFNode', tau=2.5)),
+    'BrainCog PLIF, layer by layer': (Folded, cog('PLIFNode', tau=2.5, layer_by_layer=True)),
     'norse LIF': (MultiStep, norse('LIF', dt=0.02)),
     'norse LIFCell': (States, norse('LIFCell', dt=0.02)),
     'norse LIFCell, learned threshold': (
