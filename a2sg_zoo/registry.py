@@ -30,8 +30,8 @@ from a2sg_zoo.errors import ConfigError
 SCOPE = 'a2sg_zoo'
 # MMCV says so wherever its compiled operators are missing; nothing here uses them
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-# detection needs torchvision; the last two import MMSegmentation
-_LATE_DATA = ('datasets.ade20k', 'datasets.miniature.ade20k')
+# data of detection, which needs pycocotools, and of segmentation, which imports MMSegmentation
+_LATE_DATA = ('datasets.coco', 'datasets.miniature.coco', 'datasets.ade20k', 'datasets.miniature.ade20k')
 
 
 class Registry(mmengine.Registry):
@@ -201,7 +201,7 @@ METRICS = _child(
     'metric',
     mmengine.METRICS,
     'engine.metrics.classification',
-    late=('engine.metrics.segmentation',),
+    late=('engine.metrics.detection', 'engine.metrics.segmentation'),
     homes=('mmengine.evaluator',),
 )
 LOOPS = _child('loop', mmengine.LOOPS, homes=('mmengine.runner',))

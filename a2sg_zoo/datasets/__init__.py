@@ -14,9 +14,13 @@ from a2sg_zoo.datasets.miniature.event_digits import EventDigits
 from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
 
-# These need MMSegmentation, which takes seconds to load, so they are imported when they are asked for.
+# These need MMSegmentation, which takes seconds to load, or pycocotools, so they are imported when they are asked for.
 _LAZY = {
     'ADE20K': 'a2sg_zoo.datasets.ade20k',
+    'COCO': 'a2sg_zoo.datasets.coco',
+    'LoadDetection': 'a2sg_zoo.datasets.coco',
+    'MiniatureCOCO': 'a2sg_zoo.datasets.miniature.coco',
+    'PackDetection': 'a2sg_zoo.datasets.coco',
     'LoadImage': 'a2sg_zoo.datasets.ade20k',
     'LoadSegAnnotations': 'a2sg_zoo.datasets.ade20k',
     'MiniatureADE20K': 'a2sg_zoo.datasets.miniature.ade20k',
@@ -33,15 +37,19 @@ __all__ = [
     'BatchRandAugment',
     'CIFAR',
     'CIFAR10DVS',
+    'COCO',
     'CheckedDataset',
     'Digits',
     'Draws',
     'EventDigits',
     'ImageFolder',
     'ImageNet',
+    'LoadDetection',
     'LoadImage',
     'LoadSegAnnotations',
     'MiniatureADE20K',
+    'MiniatureCOCO',
+    'PackDetection',
     'SeededIndex',
     'SeededItems',
     'checked_dataset',
