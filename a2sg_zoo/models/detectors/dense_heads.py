@@ -19,7 +19,7 @@ class _DenseHead(nn.Module):
     """What RetinaNet and FCOS have in common: torchvision's class, without its backbone and its transform."""
 
     head: nn.Module
-    anchor_generator: nn.Module
+    anchor_generator: Any
     postprocess_detections: Any
 
     def _finish(self, in_channels: int, levels: int, num_classes: int) -> None:

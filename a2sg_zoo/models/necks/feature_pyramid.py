@@ -23,9 +23,11 @@ class _CoarserLevels(ExtraFPNBlock):
         self.convs = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, 2, 1) for _ in range(number if kind == 'conv' else 0)
         )
-        for conv in self.convs.children():
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-            nn.init.zeros_(conv.bias)
+        for name, parameter in self.convs.named_parameters():
+            if name.endswith('bias'):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_uniform_(parameter, a=1)
 
     def forward(self, results, x, names):
         for i in range(self.number):
