@@ -32,5 +32,9 @@ class MiniatureCOCO(COCO):
         **kwargs: Any,
     ) -> None:
         write_objects(data_root, train, val, size)
-        kwargs.update(ann_file=f'annotations/instances_{split}.json', data_prefix=dict(img_path=split))
-        super().__init__(data_root=data_root, **kwargs)
+        super().__init__(
+            data_root=data_root,
+            ann_file=f'annotations/instances_{split}.json',
+            data_prefix=dict(img_path=split),
+            **kwargs,
+        )

@@ -94,7 +94,7 @@ class DetectionMetric(BaseMetric):
         for item in sample['annotations']:
             if 'segmentation' not in item:
                 raise DataError(
-                    f"{printable(sample['img_path'])}: annotation {item['id']} has no segmentation, but "
+                    f'{printable(sample["img_path"])}: annotation {item["id"]} has no segmentation, but '
                     "DetectionMetric's kinds has 'segm'"
                 )
 

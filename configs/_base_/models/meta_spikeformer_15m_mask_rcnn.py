@@ -1,6 +1,6 @@
-# Meta-SpikeFormer (Spike-driven Transformer v2), 15 M, with a spiking feature pyramid under Mask R-CNN's head. As in the
-# published network, the pyramid has strides 4 to 64. There the head has neurons too, and the backbone's last stage makes
-# the level of stride 32; here the pyramid subsamples for it.
+# Meta-SpikeFormer (Spike-driven Transformer v2), 15 M, with a spiking feature pyramid under Mask R-CNN's head. As in
+# the published network, the pyramid has five levels from stride 4 on. There, the head has neurons too, and all four
+# stages go into the pyramid; here the last two, which have one stride, go in as one.
 model = dict(
     type='SpikingDetector',
     data_preprocessor=dict(
