@@ -14,6 +14,7 @@ _LAZY = {
     'create_model': 'a2sg_zoo.apis.models',
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
+    'DetectionInferencer': 'a2sg_zoo.apis.detection',
     **dict.fromkeys(
         (
             'attach',

@@ -23,7 +23,7 @@ from a2sg_zoo.utils.checks import is_integer, is_number
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
-TASKS = ('classification', 'segmentation')
+TASKS = ('classification', 'segmentation', 'detection')
 # starts the address of weights by name: in configs, and wherever a tool takes a checkpoint
 ZOO = 'zoo:'
 # answers None for a good value, or says what is expected
@@ -152,7 +152,7 @@ FIELDS: dict[str, tuple[Check, bool, str]] = {
     'licence': (_text, True, 'SPDX identifier of the licence of the weights'),
     'code_version': (_text, True, 'version of a2sg_zoo that made the file'),
     'converted_from': (_mapping(url=_text, licence=_text), False, 'published file that was converted'),
-    'per_class': (_list_of(_mapping(**{'class': _text, 'IoU': _number})), False, 'scores of each class'),
+    'per_class': (_list_of(_mapping(**{'class': _text})), False, 'scores of each class: IoU, or AP of a detection'),
     'beta': (_mapping(_list_of(_number)), False, 'width beta of the surrogate for each layer and time step'),
     'firing_rates': (_mapping(_number), False, 'spikes per neuron and time step for each layer'),
     'energy': (_mapping(), False, 'estimated energy per image, with its assumptions'),
@@ -279,7 +279,7 @@ def names(patterns: str | Sequence[str] = '*', task: str | None = None, exclude:
 
     Args:
         patterns: of `fnmatch`, such as '*cifar10*'. Upper and lower case are the same.
-        task: 'classification' or 'segmentation'; None for all.
+        task: 'classification', 'segmentation' or 'detection'; None for all.
         exclude: patterns of names to leave out.
 
     Raises:
