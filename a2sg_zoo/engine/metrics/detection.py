@@ -198,3 +198,53 @@ def _evaluate(truth, results, kind):
     precision = evaluation.eval['precision'][:, :, :, 0, -1]
     per_class = [precision[:, :, i] for i in range(classes)]
     return scores, [100 * float(x[x >= 0].mean()) if (x >= 0).any() else 0.0 for x in per_class]
+
+
+def constant_guess(training: Any, validation: Any, per_class: int = 50) -> dict[str, float]:
+    """Return the scores of the same boxes in every picture: the floor that a detector must pass.
+
+    For each class, the boxes are chosen from those of the training data, one after the other: the one that overlaps
+    (IoU >= 0.5) with most of those that no chosen box overlaps with. Its score is their share.
+
+    Args:
+        training: `COCO`, from which the boxes are.
+        validation: `COCO`, on which they are scored; its pictures have the size of those in `training`.
+        per_class: largest number of boxes of a class.
+
+    Returns:
+        {name: percent}, of boxes.
+    """
+    from mmengine.structures import InstanceData
+    from torchvision.ops import box_iou
+
+    boxes: dict[int, list] = {}
+    for i in range(len(training)):
+        for item in training.get_data_info(i)['annotations']:
+            if not item['iscrowd']:
+                boxes.setdefault(item['label'], []).append(item['bbox'])
+    chosen = []
+    for label, found in boxes.items():
+        corners = torch.tensor(found, dtype=torch.float32)
+        corners[:, 2:] += corners[:, :2]
+        overlaps = (box_iou(corners, corners) >= 0.5).float()
+        left = torch.ones(len(found))
+        for _ in range(min(per_class, len(found))):
+            counts = overlaps @ left
+            best = int(counts.argmax())
+            if counts[best] == 0:
+                break
+            chosen.append((float(counts[best]) / len(found), label, corners[best]))
+            left[overlaps[best] > 0] = 0
+    chosen.sort(key=lambda item: -item[0])
+    guess = InstanceData(
+        bboxes=torch.stack([box for _, _, box in chosen]),
+        scores=torch.tensor([score for score, _, _ in chosen]),
+        labels=torch.tensor([label for _, label, _ in chosen]),
+    )
+    metric = DetectionMetric()
+    metric.dataset_meta = validation.metainfo
+    infos = [validation.get_data_info(i) for i in range(len(validation))]
+    metric.process(
+        None, [dict(info, ori_shape=(info['height'], info['width']), pred_instances=guess) for info in infos]
+    )
+    return metric.evaluate(len(infos))

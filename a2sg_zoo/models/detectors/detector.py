@@ -35,6 +35,7 @@ class SpikingDetector(BaseModel):
         backbone: the backbone.
         neck: the pyramid, or None.
         detection_head: the head.
+        without_time: names of the parts that take features averaged over time.
 
     Example:
         >>> import torch
@@ -49,6 +50,8 @@ class SpikingDetector(BaseModel):
         >>> sorted(found)
         ['boxes', 'labels', 'scores']
     """
+
+    without_time = ('detection_head',)
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from a2sg_zoo.datasets.coco_file import decode_segmentation, encode_segmentation
 from a2sg_zoo.datasets.miniature.coco import MiniatureCOCO
-from a2sg_zoo.engine.metrics.detection import DetectionMetric
+from a2sg_zoo.engine.metrics.detection import DetectionMetric, constant_guess
 from a2sg_zoo.engine.metrics.score_names import score_names
 from a2sg_zoo.errors import ConfigError, DataError
 
@@ -179,3 +179,12 @@ def test_run_lengths_and_polygons_are_the_same():
     runs = np.diff(np.flatnonzero(np.diff(np.r_[-1, mask.T.ravel().astype(int), -1])))
     counts = dict(size=[8, 8], counts=[*([0] if mask[0, 0] else []), *map(int, runs)])
     assert np.array_equal(decode_segmentation(counts, 8, 8), mask)
+
+
+def test_a_constant_guess(scenes, tmp_path):
+    training = MiniatureCOCO(tmp_path / 'set', 'train', train=30, val=12, size=SIZE)
+    scores = constant_guess(training, scenes)
+    assert 0 < scores['bbox_mAP'] < 20
+    assert constant_guess(training, scenes, per_class=1)['bbox_mAP'] < scores['bbox_mAP']
+    # boxes of the pictures themselves find them, but all pictures get all of them
+    assert scores['bbox_mAP_50'] < constant_guess(scenes, scenes)['bbox_mAP_50'] < 100
