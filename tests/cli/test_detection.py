@@ -112,7 +112,8 @@ def test_predictions(trained, tmp_path, capsys):
 def test_published_weights_and_their_card(trained, tmp_path, monkeypatch):
     pytest.importorskip('huggingface_hub')
     monkeypatch.setenv('A2SG_ZOO_INDEX', str(tmp_path / 'index.json'))
-    _, entry = publish(trained / 'run', 'tiny_detector', 'A test.', any_commit=True)
+    command = ['a2sg-zoo', 'train', CONFIG, *options(trained / 'data')]
+    _, entry = publish(trained / 'run', 'tiny_detector', 'A test.', command=command, any_commit=True)
     assert entry['task'] == 'detection' and entry['energy']['multiply-accumulates'] > 0
     card = (tmp_path / 'model_cards' / 'tiny_detector.md').read_text()
     assert 'DetectionInferencer' in card and 'object-detection' in card and '| person |' in card
@@ -129,7 +130,18 @@ def test_an_export_is_refused_with_the_reason(trained, tmp_path, capsys):
     from a2sg_zoo.cli import export
 
     with pytest.raises(SystemExit) as end:
-        export.main([str(trained / 'run' / 'iter_4.pth'), str(tmp_path / 'x.onnx'), '--size', '64', '64'])
+        export.main(
+            [
+                str(trained / 'run' / 'iter_4.pth'),
+                '--format',
+                'onnx',
+                '--out',
+                str(tmp_path / 'x.onnx'),
+                '--size',
+                '64',
+                '64',
+            ]
+        )
     assert end.value.code == 2 and 'detector' in capsys.readouterr().err
     assert not (tmp_path / 'x.onnx').exists()
 
