@@ -15,6 +15,7 @@ _LAZY = {
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
     'DetectionInferencer': 'a2sg_zoo.apis.detection',
+    'probe': 'a2sg_zoo.analysis.probe',
     **dict.fromkeys(
         (
             'attach',

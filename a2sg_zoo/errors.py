@@ -34,6 +34,10 @@ class MachineError(A2SGError):
     """The machine refused what a run needs: memory, space on a disk, a process."""
 
 
+class MissingPackageError(A2SGError, ImportError):
+    """A package that only a part of this project needs is not installed."""
+
+
 def printable(text: object, keep: str = '') -> str:
     """Text from a file or its name, made safe for a terminal.
 

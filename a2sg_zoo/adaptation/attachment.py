@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from a2sg_zoo.adaptation.foreign import ForeignLayer, find_adapter
 from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate, Trace, _Gate, refusal
 from a2sg_zoo.compat import backward_in_progress
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import Neuron, set_time_steps
+from a2sg_zoo.neurons import ILIF, Neuron, hold_widths, set_time_steps
 
 _attachments: weakref.WeakKeyDictionary[nn.Module, Attachment] = weakref.WeakKeyDictionary()
 _SHOWN = 8
@@ -100,6 +101,30 @@ def detach(network: nn.Module) -> None:
     _attachments.pop(network).undo()
 
 
+@contextmanager
+def held(network: nn.Module) -> Iterator[None]:
+    """Within it, forward passes are no training steps: no policy is asked or told anything, and nothing is counted.
+
+    Every layer has its surrogate and the widths in force.
+
+    Args:
+        network: a network, attached or not, or a part of one.
+    """
+    modules = set(network.modules())
+    layers = [layer for attachment in _attachments.values() for layer in attachment.layers.values()]
+    foreign = [layer for layer in layers if isinstance(layer, ForeignLayer) and layer.module in modules]
+    before = [(layer, (layer.trace, layer.calls, layer.called, layer.fired)) for layer in foreign]
+    for layer in foreign:
+        layer.held, layer.trace = True, None
+    try:
+        with hold_widths(network):
+            yield
+    finally:
+        for layer, state in before:
+            layer.held = False
+            layer.trace, layer.calls, layer.called, layer.fired = state
+
+
 class Attachment:
     """A network under a policy: its layers, and the way back.
 
@@ -110,7 +135,7 @@ class Attachment:
     """
 
     def __init__(self, network: nn.Module, policy: Policy, T: int | None) -> None:
-        self.policy, self.layers = policy, Layers(_layers_of(network, policy))
+        self.policy, self.layers = policy, Layers(find_layers(network, policy))
         self._undo: list[Callable[[], object]] = []
         self._foreign_only = not any(isinstance(layer, Neuron) for layer in self.layers.values())
         self._forward_pass, self._pending = 0, False
@@ -142,7 +167,7 @@ class Attachment:
             self._undo.pop()()
 
     def _before_network(self, network, args):
-        if not network.training:
+        if not network.training or any(getattr(layer, 'held', False) for layer in self.layers.values()):
             return
         # the forward pass that records gradients may come within the backward pass, for activation checkpointing
         self._pending = self._pending or backward_in_progress() < 0
@@ -156,8 +181,9 @@ class Attachment:
             return None
         layer.called = True
         trace, now = layer.trace, backward_in_progress()
+        pending = self._pending and not layer.held
         continues = layer.adapter.continues(layer.module, args)
-        same_pass = trace is not None and trace.forward_pass == self._forward_pass and not self._pending
+        same_pass = trace is not None and trace.forward_pass == self._forward_pass and not pending
         if (
             trace is None
             or trace.ended
@@ -165,10 +191,10 @@ class Attachment:
             or not (same_pass if continues is None else continues)
         ):
             again = now < 0 and (same_pass or not self._forward_pass)
-            if layer.module.training and (self._pending or again):
+            if layer.module.training and (pending or again) and not layer.held:
                 self._begin_pass()
             layer.trace = trace = self._open(layer)
-        self._pending = False
+        self._pending = self._pending and layer.held
         trace.gate = None
         if trace.controller is not None and layer.adapter.through_time:
             threshold = layer.adapter.threshold(layer.module)
@@ -178,7 +204,7 @@ class Attachment:
         return None
 
     def _open(self, layer):
-        adapts = self.policy.active and layer.module.training
+        adapts = self.policy.active and layer.module.training and not layer.held
         return Trace(layer, self._forward_pass, self.policy.controller(layer) if adapts else None)
 
     def _begin_pass(self):
@@ -219,29 +245,59 @@ def _deferred(layer, fire):
     return DeferredModule(layer, fire)
 
 
-def _layers_of(network, policy):
-    """{qualified name: layer} of all neurons, in the order of definition."""
-    layers, names, refused = {}, {}, []
+def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, Neuron | ForeignLayer]:
+    """{qualified name: layer} of all spiking neurons, in the order of definition.
+
+    Args:
+        network: the network.
+        policy: the policy that is to work on them; None to look at them only, as they are.
+
+    Returns:
+        Layers; a new one for each neuron of another library, unless it is under a policy and only looked at.
+
+    Raises:
+        ConfigError: there are none, or the policy cannot work on one of them.
+    """
+    layers: dict[str, Neuron | ForeignLayer] = {}
+    names: dict[int, str] = {}
+    refused, attached = [], {}
+    if policy is None:
+        found = [layer for attachment in _attachments.values() for layer in attachment.layers.values()]
+        attached = {layer.module: layer for layer in found if isinstance(layer, ForeignLayer)}
     for name, module in network.named_modules(remove_duplicate=False):
         adapter = find_adapter(module)
         if isinstance(module, Neuron):
             layers.setdefault(names.setdefault(id(module), name), module)
         elif adapter is not None:
-            reason = adapter.refuse(module) if policy.adapts else None
+            reason = adapter.refuse(module) if policy is not None and policy.adapts else None
             if id(module) in names:
+                if policy is None:
+                    continue
                 reason = f'it is the same neuron as {names[id(module)]}; give each place a neuron of its own'
             names.setdefault(id(module), name)
             if reason is None:
-                layers[name] = ForeignLayer(name, module, adapter)
+                layers[name] = attached.get(module) or ForeignLayer(name, module, adapter)
             else:
                 refused.append(f'{name or "the network itself"} ({type(module).__name__}): {reason}')
     if refused:
         raise ConfigError(f'{type(policy).__name__} cannot work on {"; ".join(refused[:_SHOWN])}')
     if not layers:
-        seen = Counter(type(module).__name__ for module in network.modules() if module is not network)
-        shown = ', '.join(f'{name} ({n})' for name, n in seen.most_common(20)) or 'none'
-        raise ConfigError(
-            f'{type(network).__name__} has no spiking neurons for {type(policy).__name__} to work on. Classes of its '
-            f'modules: {shown}. For a neuron of your own, write an adapter: see a2sg_zoo.adaptation.adapter'
-        )
+        raise _no_neurons(network, '' if policy is None else f' for {type(policy).__name__} to work on')
     return layers
+
+
+def _no_neurons(network, purpose):
+    seen = Counter(type(module).__name__ for module in network.modules() if module is not network)
+    shown = ', '.join(f'{name} ({n})' for name, n in seen.most_common(20)) or 'none'
+    integer = sum(isinstance(module, ILIF) for module in network.modules())
+    return ConfigError(
+        f'{type(network).__name__} has no spiking neurons with a surrogate{purpose}. '
+        + (
+            f'Its {integer} ILIF neurons send counts, with the gradient of the identity: there is no window to choose. '
+            'Use a network with LIF neurons, or leave the policy out. '
+            if integer
+            else ''
+        )
+        + f'Classes of its modules: {shown}. For a neuron of your own, write an adapter: see '
+        'a2sg_zoo.adaptation.adapter'
+    )

@@ -12,11 +12,33 @@ where `my_neuron.act` is called with u - threshold at each time step and answers
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.surrogates import Surrogate
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The surrogate that a layer says it has, from its name, its arguments and its library's documentation.
+
+    Attributes:
+        text: name and arguments.
+        shape: f(z) as documented; None if it is not known here.
+        width: beta of the same shape of this package; None for shapes that this package does not have.
+    """
+
+    text: str
+    shape: Callable[[Tensor], Tensor] | None = None
+    width: float | None = None
+
+    @classmethod
+    def like(cls, text: str, surrogate: Surrogate, scale: float = 1.0) -> Declared:
+        """A surrogate that is `scale` times one of this package."""
+        return cls(text, lambda z: scale * surrogate(z, surrogate.beta), surrogate.beta)
 
 
 class Adapter:
@@ -62,6 +84,30 @@ class Adapter:
             together.
         """
         return None
+
+    def declared(self, module: nn.Module) -> Declared:
+        """The surrogate that the neuron says it has, for `a2sg_zoo.probe`."""
+        function = getattr(module, self.spike_attribute)
+        return Declared(getattr(function, '__name__', type(function).__name__))
+
+    def features(self, module: nn.Module) -> int | None:
+        """The size of the last axis of the neuron's input; None if any size will do."""
+        return None
+
+    def reset(self, module: nn.Module) -> None:
+        """Has a neuron that keeps its state forget it."""
+
+    def run(self, module: nn.Module, x: Tensor) -> object:
+        """Runs the neuron alone, from a fresh state, for `a2sg_zoo.probe`. By default, one call takes all time steps.
+
+        Args:
+            module: the neuron.
+            x: (T, B, features).
+
+        Returns:
+            all outputs.
+        """
+        return module(x)
 
     def leak(self, module: nn.Module) -> tuple[Tensor, bool] | None:
         """(r, decay_input) of a neuron that learns its leak rate r = 1 / tau, see `Dynamics`; None for others."""

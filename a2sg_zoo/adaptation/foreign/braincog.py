@@ -6,13 +6,23 @@ alpha has no influence, so it receives no gradient.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.foreign.adapter import Adapter, adapter, requires_grad
+from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter, requires_grad
+from a2sg_zoo.surrogates import BOX, TRI, ATan, Sigmoid
 
 _NODE = 'braincog.base.node.node'
+# as in the docstrings of braincog.base.strategy.surrogate, which for GateGrad is not what its code computes
+_SHAPES: dict[str, Callable[..., Declared]] = {
+    'SigmoidGrad': lambda text, alpha: Declared.like(text, Sigmoid(alpha)),
+    'AtanGrad': lambda text, alpha: Declared.like(text, ATan(alpha)),
+    'QGateGrad': lambda text, alpha: Declared.like(text, TRI(1 / alpha)),
+    'GateGrad': lambda text, alpha: Declared(text, lambda z: alpha / (1 + (alpha * z).abs()), 1 / alpha),
+    'BackEIGateGrad': lambda text, alpha: Declared.like(text, BOX(0.5, 'peak')),
+}
 
 
 @adapter(f'{_NODE}.IFNode')
@@ -26,6 +36,23 @@ class Node(Adapter):
 
     def continues(self, module: Any, args: tuple) -> bool:
         return requires_grad(module.mem)
+
+    def declared(self, module: Any) -> Declared:
+        function = module.act_fun
+        name, alpha = type(function).__name__, getattr(function, 'alpha', None)
+        if alpha is None or name not in _SHAPES:
+            return super().declared(module)
+        return _SHAPES[name](f'{name}(alpha={alpha.item():g})', alpha.item())
+
+    def reset(self, module: Any) -> None:
+        module.n_reset()
+
+    def run(self, module: Any, x: Tensor) -> object:
+        if not module.layer_by_layer:
+            return [module(x_t) for x_t in x]
+        # such a node runs its own number of time steps
+        x = x if len(x) == module.step else x[:1].expand(module.step, *x.shape[1:])
+        return module(x.flatten(0, 1))
 
 
 @adapter(f'{_NODE}.LIFNode')

@@ -45,7 +45,7 @@ class ForeignLayer:
         # of the current forward pass; `calls` counts the calls of the spike function in a call of the neuron
         self.trace: Trace | None = None
         self.calls = 0
-        self.called = self.fired = False
+        self.called = self.fired = self.held = False
         self._kept: list[str] = []
 
     def __repr__(self) -> str:
