@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 from mmengine.logging import MMLogger
+from mmengine.registry import DefaultScope
 
 # how long an example takes is the machine's business
 settings.register_profile('unhurried', deadline=None)
@@ -18,6 +19,17 @@ SHARED = Path(__file__).resolve().parents[2] / 'shared'
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
+
+
+def _default_scope():
+    """Ends the default scope that a runner sets for the whole process, so that the order of tests plays no part."""
+    before = DefaultScope._instance_dict.copy()  # no public function removes a scope
+    yield
+    DefaultScope._instance_dict = before
+
+
+_scope_of_a_module = pytest.fixture(autouse=True, scope='module')(_default_scope)
+_scope_of_a_test = pytest.fixture(autouse=True)(_default_scope)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from a2sg_zoo.datasets.coco import COCO, LoadDetection, PackDetection
 from a2sg_zoo.datasets.coco_file import decode_segmentation
 from a2sg_zoo.datasets.miniature.coco import MiniatureCOCO
 from a2sg_zoo.datasets.miniature.objects import LEAST_PIXELS
-from a2sg_zoo.datasets.miniature.scene_parts import CAR, PERSON
+from a2sg_zoo.datasets.miniature.scene_canvas import CAR, PERSON
 from a2sg_zoo.datasets.miniature.scenes import draw_objects, draw_scene
 from a2sg_zoo.datasets.seeding import SeededIndex
 from a2sg_zoo.errors import ConfigError, DataError

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from a2sg_zoo.datasets.coco_file import import_mask_tools
-from a2sg_zoo.datasets.miniature.scene_parts import CAR, PERSON
+from a2sg_zoo.datasets.miniature.scene_canvas import CAR, PERSON
 from a2sg_zoo.datasets.miniature.scenes import draw_objects, write_set
 
 # COCO's ids and names
