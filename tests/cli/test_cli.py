@@ -119,12 +119,14 @@ def test_the_version(capsys):
 def test_what_parsers_offer_is_what_there_is():
     from a2sg_zoo.analysis import sections, settings
     from a2sg_zoo.analysis.compare import measurements as compared
+    from a2sg_zoo.benchmark.libraries import measurements as libraries
     from a2sg_zoo.benchmark.speed import measurements
     from a2sg_zoo.benchmark.suites import launchers
-    from a2sg_zoo.cli import benchmark, benchmark_speed
+    from a2sg_zoo.cli import benchmark, benchmark_libraries, benchmark_speed
 
     assert settings.SECTIONS == (*sections.SECTIONS,) and settings.COMPARED == (*compared.SECTIONS,)
     assert benchmark.LAUNCHERS == (*launchers.LAUNCHERS,) and benchmark_speed.PARTS == (*measurements.PARTS,)
+    assert benchmark_libraries.PARTS == (*libraries.PARTS,)
 
 
 def test_errors_end_with_a_line_and_with_a_traceback_on_request(capsys, monkeypatch):

@@ -178,7 +178,7 @@ def test_any_bytes_are_read_or_named(folder, contents):
 
 
 def test_every_scheme_of_mmengine_is_replaced():
-    assert {f.__module__ for f in CheckpointLoader._schemes.values()} == {'a2sg_zoo.hub.checkpoint'}
+    assert {f.__module__ for f in CheckpointLoader._schemes.values()} == {'a2sg_zoo.hub.loaders'}
     for path in ('s3://bucket/x.pth', 'open-mmlab:s3://x', 'torchvision://resnet18', 'pavi://x', 'mmcls://x'):
         with pytest.raises(CheckpointError, match=path):
             CheckpointLoader.load_checkpoint(path)

@@ -88,21 +88,6 @@ def _lif_fc_forward(network, images):
     return rate, rate
 
 
-def _csnn():
-    require('spikingjelly')
-    from spikingjelly.activation_based.examples.conv_fashion_mnist import CSNN
-
-    return CSNN(T=4, channels=16)
-
-
-def _csnn_forward(network, images):
-    from spikingjelly.activation_based import functional
-
-    functional.reset_net(network)
-    rate = network(images)
-    return rate, rate
-
-
 def _to_one_hot(rate, labels):
     return F.mse_loss(rate, F.one_hot(labels, 10).float())
 
@@ -115,14 +100,6 @@ EXAMPLES: dict[str, Example] = {
         _to_one_hot,
         lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
         64,
-    ),
-    'SpikingJelly, conv_fashion_mnist': Example(
-        'spikingjelly.activation_based.examples.conv_fashion_mnist: 16 channels, T = 4, SGD',
-        _csnn,
-        _csnn_forward,
-        _to_one_hot,
-        lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9),
-        128,
     ),
     'snnTorch, tutorial 5': Example(
         'snnTorch, tutorial 5, "Training Spiking Neural Networks with snntorch": T = 25, Adam',
