@@ -52,7 +52,7 @@ class _RegionHead(nn.Module):
         proposals, losses = self.rpn(images, named, targets)
         found, more = self.roi_heads(named, proposals, images.image_sizes, targets)
         if targets is not None:
-            return {**losses, **more}
+            return {**more, **losses}
         return [{**picture, 'labels': picture['labels'] - 1} for picture in found]
 
 
