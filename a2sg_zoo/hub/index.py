@@ -114,6 +114,11 @@ def _mapping(check: Check | None = None, **required: Check) -> Check:
     return is_mapping
 
 
+def _class_scores(value: Any) -> str | None:
+    score = 'AP' if isinstance(value, dict) and 'AP' in value else 'IoU'
+    return _mapping(**{'class': _text, score: _number})(value)
+
+
 def _file(location: str) -> PurePosixPath:
     """The path in a location, without the query of a web address and the revision of one of the Hugging Face Hub."""
     parts = urlsplit(location)
@@ -155,7 +160,7 @@ FIELDS: dict[str, tuple[Check, bool, str]] = {
     'licence': (_text, True, 'SPDX identifier of the licence of the weights'),
     'code_version': (_text, True, 'version of a2sg_zoo that made the file'),
     'converted_from': (_mapping(url=_text, licence=_text), False, 'published file that was converted'),
-    'per_class': (_list_of(_mapping(**{'class': _text})), False, 'scores of each class: IoU, or AP of a detection'),
+    'per_class': (_list_of(_class_scores), False, 'scores of each class: IoU, or AP of a detection'),
     'beta': (_mapping(_list_of(_number)), False, 'width beta of the surrogate for each layer and time step'),
     'firing_rates': (_mapping(_number), False, 'spikes per neuron and time step for each layer'),
     'energy': (_mapping(), False, 'estimated energy per image, with its assumptions'),
