@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from a2sg_zoo.adaptation import attach
+from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.engine.build import check_channels
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.config_files import read_config
@@ -105,6 +105,16 @@ def test_trains_for_a_step(name, method):
     assert bool(neurons) == (bool(method) or name == 'spikformer_ade20k_a2sg')
     widths = {len(neuron.beta) for neuron in neurons.values()}
     assert method != 'a2sg' or widths == {cfg.model.backbone.T}
+
+
+def test_a_method_for_integer_neurons_is_refused_with_the_reason():
+    """Rounding has the gradient of the identity: there is no window that a policy could choose."""
+    cfg = load_config('e_spikeformer_ade20k_ilif', methods=['a2sg'])
+    shrink(cfg)
+    init_default_scope('a2sg_zoo')
+    model = MODELS.build(cfg.model)
+    with pytest.raises(ConfigError, match='ILIF'):
+        attach(model, A2SG())
 
 
 @pytest.mark.parametrize('name', CONFIGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.attachment import held
 from a2sg_zoo.adaptation.foreign import ForeignLayer
+from a2sg_zoo.adaptation.foreign.tap import around
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.neurons import Neuron, recorded_potentials
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, FastSigmoid, Gaussian, Sigmoid
@@ -134,12 +136,9 @@ class _Tap:
     def __init__(self, layer, ramp):
         self.layer, self.ramp = layer, ramp
         self.first = self.calls = 0
-        self.fired: list[tuple[Tensor, Tensor]] = []
-        self.outputs: list[Tensor] = []
+        self.fired = []
+        self.outputs = []
         self.size = 0
-
-    def around(self, fire):
-        return _Around(self, fire) if not isinstance(fire, nn.Module) else _AroundModule(self, fire)
 
     def fire(self, function, z, *args):
         self.calls += 1
@@ -171,45 +170,17 @@ class _Tap:
         return torch.stack([f.detach().flatten() for f in found])
 
 
-class _Around:
-    def __init__(self, tap, function):
-        self.__dict__.update(tap=tap, function=function)
-
-    def __call__(self, z, *args):
-        return self.tap.fire(self.function, z, *args)
-
-    def __getattr__(self, name):
-        return getattr(self.__dict__['function'], name)
-
-
-class _AroundModule(nn.Module):
-    """The same for a place that takes only modules."""
-
-    def __init__(self, tap, function):
-        super().__init__()
-        self.__dict__.update(tap=tap, function=function)
-
-    def forward(self, z, *args):
-        return self.tap.fire(self.function, z, *args)
-
-    def __getattr__(self, name):
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self.__dict__['function'], name)
-
-
 def _foreign_curves(network, layers, ramp, example):
     """{name: (z, f(z) of each time step, or None)}."""
     taps = {name: _Tap(layer, ramp) for name, layer in layers.items()}
-    curves: dict[str, Tensor | None] = dict.fromkeys(layers)
+    curves = dict.fromkeys(layers)
     while True:
         with ExitStack() as stack:
             for tap in taps.values():
                 module = tap.layer.module
                 tap.layer.adapter.reset(module)
                 tap.fired, tap.outputs = [], []
-                stack.callback(tap.layer.adapter.install(module, tap.around))
+                stack.callback(tap.layer.adapter.install(module, partial(around, tap.fire)))
                 stack.callback(module.register_forward_pre_hook(tap.begin_call).remove)
                 stack.callback(module.register_forward_hook(tap.end_call).remove)
             stack.enter_context(held(network))
