@@ -230,17 +230,21 @@ def acts_like(z: Tensor, acting: Tensor) -> str | None:
         acting: f(z) of each time step, (T, n).
 
     Returns:
-        such as 'ATan, width 0.5' or '2 x TRI, width 0.5 to 1'; None if no known shape fits all curves.
+        such as 'ATan, width 0.5', '2 x TRI, width 0.5 to 1' or 'constant 1'; None if no known shape fits all curves.
 
     >>> z = torch.linspace(-1, 1, 100, dtype=torch.float64)
     >>> acts_like(z, Sigmoid(4.0)(z, 0.25)[None])
     'Sigmoid, width 0.25'
     """
     z, acting = z.double(), acting.double()
+    if acting.max() - acting.min() <= TOLERANCE * acting.abs().max():
+        return f'constant {float(acting.mean()):.3g}' if acting.any() else None
     for shape in _KNOWN:
         fits = [_fit(shape, z, f) for f in acting]
         if all(fit is not None for fit in fits):
             widths, factors = zip(*fits)
+            # between two points of the ramp, the edge of a window leaves its width and its factor a little open
+            factors = [1.0 if abs(factor - 1) < 0.01 else factor for factor in factors]
             parts = [f'{x:.3g}' for x in (min(factors), max(factors), min(widths), max(widths))]
             factor = '' if parts[0] == parts[1] == '1' else f'{_span(*parts[:2])} x '
             return f'{factor}{type(shape).__name__}, width {_span(*parts[2:])}'
