@@ -31,7 +31,12 @@ SCOPE = 'a2sg_zoo'
 # MMCV says so wherever its compiled operators are missing; nothing here uses them
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 # modules that import MMSegmentation
-_SEGMENTATION_DATA = ('datasets.ade20k', 'datasets.miniature.ade20k')
+_SEGMENTATION_DATA = (
+    'datasets.ade20k',
+    'datasets.miniature.ade20k',
+    'datasets.segmentation_sets',
+    'datasets.mask_folder',
+)
 
 
 class Registry(mmengine.Registry):
@@ -167,7 +172,7 @@ def import_mmsegmentation() -> None:
     """
     check_segmentation()
     # files that its parts load are read by this project's readers, which run no code from them
-    import_module('a2sg_zoo.hub.checkpoint')
+    import_module('a2sg_zoo.hub.loaders')
     with contextlib.redirect_stdout(None):
         import_module('mmseg.registry')
 

@@ -14,6 +14,8 @@ os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [str(DOCS.parent), os.en
 os.environ['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get('PATH', '')])
 # the networks of the tutorials are small: compiling them takes longer than running them
 os.environ.update(A2SG_ZOO_OFFLINE='1', TQDM_DISABLE='1', TORCH_COMPILE_DISABLE='1')
+# what commands print on a page has no colours and fits its width
+os.environ.update(NO_COLOR='1', COLUMNS='150', PYTHONWARNINGS='ignore:IProgress not found')
 
 from a2sg_zoo import __version__  # noqa: E402
 
@@ -55,11 +57,13 @@ myst_heading_anchors = 4
 # every cell of every tutorial runs; a cell that fails ends the build
 # DOCS_EXECUTION=off leaves them as they are, for a quick look at a page
 nb_execution_mode = os.environ.get('DOCS_EXECUTION', 'force')
-nb_execution_timeout = 300
+nb_execution_timeout = 900
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
 
+# the reference needs none of the optional packages
+autodoc_mock_imports = ['lightning', 'transformers']
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'signature'
 autodoc_typehints_format = 'short'
@@ -76,6 +80,7 @@ html_theme = 'furo'
 html_title = 'a2sg_zoo'
 html_static_path = ['_static']
 html_css_files = ['site.css']
+html_favicon = '_static/favicon.svg'
 html_js_files = ['tables.js']
 # index.html at the top leads to docs/index.html
 html_extra_path = ['_top']

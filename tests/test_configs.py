@@ -36,6 +36,7 @@ SMALL = dict(
     QKFormer=(dict(embed_dims=32, depth=4, num_heads=4), [8, 16, 32]),
     SEWResNet=(dict(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16)), [8, 8, 16, 16]),
     SpikingResNet=(dict(stem=8), None),
+    SpikingResNet9=(dict(stem=4, widths=(8, 8, 16), depths=(0, 1, 0)), [8, 8, 16]),
     VGGSNN=(dict(widths=(8,) * 8), [8] * 4),
 )
 
@@ -85,10 +86,11 @@ def step(cfg):
         if hasattr(hook, 'policy'):
             neurons = attach(model, hook.policy)
             hook.policy.begin(0, seed=0)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     loss = model.train().train_step(batch(model), optimizer)['loss']
     assert loss.isfinite()
-    still = [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+    parameters = dict(model.named_parameters())
+    still = [name for name, p in before.items() if torch.equal(p, parameters[name])]
     # the attention of a network this small may be silent, and not every recipe decays all its parameters
     assert all('.attn.' in name for name in still), still
     return neurons

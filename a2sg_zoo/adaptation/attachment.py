@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.base import Policy
@@ -15,7 +18,7 @@ from a2sg_zoo.adaptation.foreign import ForeignLayer, find_adapter
 from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate, Trace, _Gate, refusal
 from a2sg_zoo.compat import backward_in_progress
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import ILIF, Neuron, hold_widths, set_time_steps
+from a2sg_zoo.neurons import ILIF, FixedWidths, Neuron, hold_widths, set_time_steps
 
 _attachments: weakref.WeakKeyDictionary[nn.Module, Attachment] = weakref.WeakKeyDictionary()
 _SHOWN = 8
@@ -48,7 +51,7 @@ class Layers(dict):
             setattr(self[layer], key, value.to(own[name]).clone())
 
 
-def attach(network: nn.Module, policy: Policy, T: int | None = None) -> Layers:
+def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool = False) -> Layers:
     """Puts all spiking neurons of a network under a policy: its surrogate, its initial widths, its search.
 
     Afterwards, train as before. A forward pass in training mode begins a step of the policy by itself. Call
@@ -61,13 +64,17 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None) -> Layers:
         network: a network with neurons of this package or of another library.
         policy: the policy.
         T: number of time steps, for neurons of this package that do not know it.
+        fuse: whether our fused neuron computes the neurons of other libraries that it can: SpikingJelly's multi-step
+            IF, LIF and PLIF. Spikes and gradients stay the same, up to rounding. A warning names the neurons that are
+            left as they are, and why.
 
     Returns:
         {qualified name: layer}.
 
     Raises:
         ConfigError: the network has no spiking neurons, is under another policy already, or has a neuron that the
-            policy cannot work on. The message names the layers.
+            policy cannot work on; or `fuse` is asked for, and no neuron of another library can be fused. The message
+            names the layers.
 
     >>> import torch
     >>> from a2sg_zoo.adaptation import A2SG, attach, detach
@@ -85,7 +92,7 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None) -> Layers:
         raise ConfigError(
             f'{type(network).__name__} is under {_attachments[network].policy!r} already; call detach(network) first'
         )
-    attachment = Attachment(network, policy, T)
+    attachment = Attachment(network, policy, T, fuse)
     _attachments[network] = attachment
     return attachment.layers
 
@@ -131,12 +138,13 @@ class Attachment:
     Args:
         network: the network.
         policy: the policy.
-        T: see `attach`.
+        T, fuse: see `attach`.
     """
 
-    def __init__(self, network: nn.Module, policy: Policy, T: int | None) -> None:
+    def __init__(self, network: nn.Module, policy: Policy, T: int | None, fuse: bool = False) -> None:
         self.policy, self.layers = policy, Layers(find_layers(network, policy))
         self._undo: list[Callable[[], object]] = []
+        self._left: list[str] = []
         self._foreign_only = not any(isinstance(layer, Neuron) for layer in self.layers.values())
         self._forward_pass, self._pending = 0, False
         if T is not None:
@@ -144,22 +152,48 @@ class Attachment:
         policy.enlist(self.layers)
         try:
             for order, layer in enumerate(self.layers.values()):
-                self._take(layer, order)
+                self._take(layer, order, fuse)
+            if self._left:
+                self._report_left()
         except BaseException:
             self.undo()
             raise
         self._undo.append(network.register_forward_pre_hook(_Hook(self._before_network)).remove)
 
-    def _take(self, layer, order):
+    def _take(self, layer, order, fuse):
         if isinstance(layer, Neuron):
             surrogate, widths = layer.surrogate, layer.beta.clone()
             self._undo.append(lambda: _restore(layer, surrogate, widths))
         else:
+            if fuse:
+                self._fuse(layer)
             self._undo.append(layer.adapter.install(layer.module, lambda fire: _deferred(layer, fire)))
             hook = layer.module.register_forward_pre_hook(_Hook(lambda _, args: self._before_layer(layer, args)))
             self._undo.append(hook.remove)
         layer.policy, layer.order = self.policy, order
         self.policy.adopt(layer)
+
+    def _fuse(self, layer):
+        done = layer.adapter.fuse(layer.module, partial(_controller_of_fused, layer))
+        layer.fused = not isinstance(done, str)
+        if layer.fused:
+            self._undo.append(done)
+        else:
+            self._left.append(f'{layer.name} ({type(layer.module).__name__}): {done}')
+
+    def _report_left(self):
+        """Says which neurons our fused neuron does not compute."""
+        foreign = sum(isinstance(layer, ForeignLayer) for layer in self.layers.values())
+        more = len(self._left) - _SHOWN
+        shown = '; '.join(self._left[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
+        if len(self._left) == foreign:
+            raise ConfigError(f'fuse=True, but our fused neuron can compute none of the neurons: {shown}')
+        print_log(
+            f'{foreign - len(self._left)} of {foreign} layers are computed by our fused neuron. The others are left as '
+            f'they are: {shown}',
+            'current',
+            logging.WARNING,
+        )
 
     def undo(self) -> None:
         """Puts everything back."""
@@ -243,6 +277,25 @@ def _deferred(layer, fire):
     if any(True for _ in fire.buffers()):
         raise refusal(layer, f'its spike function, {type(fire).__name__}, has buffers of its own', ConfigError)
     return DeferredModule(layer, fire)
+
+
+def _controller_of_fused(layer, x):
+    """What decides the widths in a call of a fused neuron with the input x."""
+    layer.fired = True
+    layer.move_to(x)
+    trace = layer.trace if torch.is_grad_enabled() else None
+    if trace is None or trace.controller is None:
+        return FixedWidths(layer.surrogate, layer.widths_for(len(x)))
+    if layer.adapter.continues(layer.module, ()):
+        raise refusal(
+            layer,
+            'its state carries the gradient of an earlier call, and a search of a fused neuron ends with its call. '
+            'Reset or detach the state between calls, or attach without fuse=True',
+            ConfigError,
+        )
+    if layer.beta.numel() not in (1, len(x)):
+        raise layer.wrong_time_steps(len(x))
+    return trace.controller
 
 
 def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, Neuron | ForeignLayer]:

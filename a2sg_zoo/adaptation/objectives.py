@@ -105,16 +105,17 @@ class MomentObjective(Objective):
         z, g = gradient.z.flatten(), gradient.g.flatten()
         w = surrogate.coordinate(z)
         g_w = g * w
-        rows = [g, g_w, g * g, g * g_w, g_w * g_w]
+        # each row is a factor, or a product of two
+        rows: list[tuple[Tensor, ...]] = [(g, g), (g, g_w), (g_w, g_w)]
         if self.spatial:
-            rows += [g.abs(), g.abs() * w]
+            size = g.abs()
+            rows += [(g,), (g_w,), (size,), (size, w)]
             scalars = []
         else:
             c, d = gradient.c.flatten(), gradient.d.flatten()
-            rows += [g * d, g_w * d, g * c, g_w * c]
+            rows += [(g, d), (g_w, d), (g, c), (g_w, c)]
             scalars = [c * d, c * c, d * d]
-        bins = _bins(z, grid)
-        self.sums, self.scalars = self._reduce(bins, rows, scalars)
+        self.sums, self.scalars = self._reduce(_bins(z, grid), rows, scalars)
         self._values: list[float] | None = None
 
     def _reduce(self, bins, rows, scalars):
@@ -127,14 +128,15 @@ class MomentObjective(Objective):
     def curve(self) -> Tensor:
         finite = self.sums.sum().isfinite() & self.scalars.sum().isfinite()
         inside = self.sums[:, :-1].cumsum(1)
-        n, g, gw, gg, ggw, ggww = inside[:6]
+        n, gg, ggw, ggww = inside[:4]
         count = n[-1] + self.sums[0, -1]
         A, B = self.surrogate.coefficients(self.grid)
         square = A * A * ggww + 2 * A * B * ggw + B * B * gg
         if self.spatial:
-            value = _spatial(count, A * gw + B * g, square, A * inside[7] + B * inside[6], self.scale_free)
+            g, gw, size, size_w = inside[4:]
+            value = _spatial(count, A * gw + B * g, square, A * size_w + B * size, self.scale_free)
         else:
-            gd, gwd, gc, gwc = inside[6:]
+            gd, gwd, gc, gwc = inside[4:]
             cd, cc, dd = self.scalars
             value = _temporal(A * gwd + B * gd + cd, square + 2 * (A * gwc + B * gc) + cc, dd)
         share = n / count
@@ -154,10 +156,15 @@ def _bins(z, grid):
 
 
 def _histograms(bins, rows, size):
-    """The number of elements in each bin, and the sum of each row's elements in it, (1 + len(rows), size)."""
-    values = torch.ones(1 + len(rows), len(bins), dtype=torch.float64, device=bins.device)
+    """The number of elements in each bin, and the sum of each row's elements in it, (1 + len(rows), size).
+
+    A row is a tensor, or two that are multiplied.
+    """
+    values = torch.empty(1 + len(rows), len(bins), dtype=torch.float64, device=bins.device)
+    values[0] = 1
     for value, row in zip(values[1:], rows):
-        value.copy_(row)
+        # the product is written where it is needed, rounded as the factors are
+        torch.mul(*row, out=value) if len(row) > 1 else value.copy_(*row)
     sums = torch.zeros(len(values), size, dtype=torch.float64, device=bins.device)
     return sums.scatter_add_(1, bins.expand(values.shape), values)
 

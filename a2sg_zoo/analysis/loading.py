@@ -16,8 +16,7 @@ from a2sg_zoo.engine.loaders import check_classes
 from a2sg_zoo.engine.resume import find_checkpoint
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
-from a2sg_zoo.hub.index import ZOO, find
-from a2sg_zoo.hub.pretrained import locate
+from a2sg_zoo.hub.pretrained import find_entry, locate
 from a2sg_zoo.utils.models import unwrap_model
 
 
@@ -40,8 +39,8 @@ def find_run(path: str | Path, config: str | Path | None = None, which: str = 'l
     folder = given.is_dir()
     checkpoint = Path(find_checkpoint(given, which)) if folder else Path(locate(path))
     if not folder and checkpoint != given:
-        name = str(path).removeprefix(ZOO)
-        return checkpoint, Path(config or find(name)['config']), Path('work_dirs', 'zoo', name)
+        entry = find_entry(str(path))
+        return checkpoint, Path(config or entry['config']), Path('work_dirs', 'zoo', entry.name)
     if not checkpoint.exists():
         raise CheckpointError(
             f'{path} does not exist; use the folder of a run, a checkpoint, or a name of pretrained weights'

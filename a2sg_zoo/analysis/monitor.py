@@ -29,6 +29,7 @@ from a2sg_zoo.compat import backward_in_progress, queue_after_backward
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.neurons import Neuron
+from a2sg_zoo.neurons.controllers import Watched
 from a2sg_zoo.utils.checks import integer
 from a2sg_zoo.utils.packages import require
 
@@ -298,8 +299,25 @@ class _ForeignWatch:
 
     def install(self, layer, done):
         self.layer, self._done, self._sequence = layer, done, None
+        if layer.fused:
+            return self._install_fused(layer.module.multi_step_forward)
         self._width = layer.adapter.declared(self.module).width
         return layer.adapter.install(self.module, partial(around, self._fire))
+
+    def _install_fused(self, steps):
+        before = steps.controller
+        steps.controller = lambda x: Watched(before(x), self._record)
+
+        def remove():
+            steps.controller = before
+
+        return remove
+
+    def _record(self, u, delta):
+        threshold = self.layer.v_threshold
+        self.found = _statistics(u, delta, threshold, self._widths(u))
+        if backward_in_progress() >= 0:
+            queue_after_backward(self._done)
 
     def before(self, continues):
         """Notes that a call of the neuron begins."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from a2sg_zoo.engine.config_names import shipped_configs
 from a2sg_zoo.errors import ConfigError, printable
-from a2sg_zoo.hub.index import find, matches, names, suggestion
+from a2sg_zoo.hub.index import ADDRESSES, matches, names, suggestion
 
 if TYPE_CHECKING:  # a list of names takes no torch
     import torch
@@ -49,15 +49,18 @@ def info(name: str) -> dict[str, Any]:
     """Everything that the index says about pretrained weights: task, config, data, recipe, metrics...
 
     Args:
-        name: as in `list_models()`.
+        name: as in `list_models()`, or 'hf:OWNER/NAME[@REVISION]'.
 
     Returns:
         dictionary; `a2sg_zoo.hub.index.FIELDS` lists its keys.
 
     Raises:
         ConfigError: the zoo has none of this name.
+        CheckpointError: the repository cannot be reached, or is not one of a2sg_zoo.
     """
-    return dict(name=name, **deepcopy(find(name).facts))
+    from a2sg_zoo.hub.pretrained import find_entry
+
+    return dict(name=name, **deepcopy(find_entry(name).facts))
 
 
 def get_model(
@@ -73,7 +76,8 @@ def get_model(
     The file is downloaded where it is not shipped or cached; see `a2sg_zoo.hub.pretrained.pretrained_file`.
 
     Args:
-        name: as in `list_models()`.
+        name: as in `list_models()`; or 'hf:OWNER/NAME[@REVISION]', a repository of the Hugging Face Hub that
+            `a2sg-zoo publish --push` made. The revision is a branch, a tag or a commit.
         pretrained: load its weights; otherwise it has initial weights, and nothing is downloaded.
         device: device of the network.
         num_classes: number of classes. If the weights are for another number, the last layer of the head has initial
@@ -97,17 +101,16 @@ def get_model(
     3
     """
     from a2sg_zoo.hub import published
-    from a2sg_zoo.hub.pretrained import pretrained_file
+    from a2sg_zoo.hub.pretrained import find_entry, pretrained_file
     from a2sg_zoo.hub.resizing import resized_config
 
     if pretrained:
         model, description = published.load(pretrained_file(name), device, num_classes, T)
         model.classes = description.classes or None  # type: ignore[assignment]
         return model
-    facts = find(name)
-    model = published.build(
-        resized_config(facts['model'], num_classes, T, name), f'index of weights {facts.index}: {name}'
-    )
+    entry = find_entry(name)
+    config = resized_config(entry['model'], num_classes, T, name)
+    model = published.build(config, f'index of weights {entry.index}: {name}')
     model.classes = None
     return published.move(model, device).eval()
 
@@ -124,7 +127,7 @@ def create_model(
     `get_model` with another order of arguments, in training mode. It also knows the networks of the shipped configs.
 
     Args:
-        name: name of pretrained weights, as in `list_models()`, or of a shipped config, as in
+        name: name of pretrained weights, see `get_model`; or of a shipped config, as in
             `list_models(pretrained=False)`.
         pretrained: load the weights of that name; otherwise the network has initial weights.
         num_classes, T, device: see `get_model`.
@@ -143,7 +146,7 @@ def create_model(
     2
     """
     weights = names()
-    if name in weights:
+    if name in weights or name.startswith(ADDRESSES):
         return get_model(name, pretrained, device, num_classes=num_classes, T=T).train()
     configs = shipped_configs()
     if name not in configs:

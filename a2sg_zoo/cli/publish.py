@@ -3,10 +3,13 @@
     a2sg-zoo publish work_dirs/run --name spikformer_digits --summary 'A small Spikformer for digits.'
     a2sg-zoo publish --check
     a2sg-zoo publish --update
+    a2sg-zoo publish --push OWNER/NAME --name spikformer_digits
 
 The file holds the weights in half precision. It is evaluated on the test data of the run; index and card report these
 results. --check compares every card and metafile with a newly made one and every shipped file with the index, and
 changes nothing. --update makes cards and metafiles again from the index.
+--push puts weights of the index into a repository of the Hugging Face Hub, with their card; log in first with
+`hf auth login`, or set HF_TOKEN. `a2sg_zoo.get_model('hf:OWNER/NAME')` loads them.
 A2SG_ZOO_INDEX names another index; weights and cards then lie beside it, and the first publication creates it.
 """
 
@@ -46,9 +49,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('--check', action='store_true', help='compare cards and shipped files with the index')
     parser.add_argument('--update', action='store_true', help='make cards and metafiles again from the index')
+    parser.add_argument(
+        '--push', metavar='OWNER/NAME', help='put the weights --name into this repository of the Hugging Face Hub'
+    )
+    parser.add_argument('--private', action='store_true', help='make a new repository of --push private')
     args = parser.parse_args(argv)
-    if not (args.check or args.update) and not (args.run and args.name and args.summary):
-        parser.error('name a run, --name and --summary; or pass --check or --update')
+    if args.push and (args.run or not args.name):
+        parser.error('--push takes weights of the index: name them with --name, and name no run')
+    if not (args.check or args.update or args.push) and not (args.run and args.name and args.summary):
+        parser.error('name a run, --name and --summary; or pass --check, --update or --push')
     with errors_for_people():
         from a2sg_zoo.hub.index import cards_path, read_index
 
@@ -63,6 +72,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             if problems:
                 raise ConfigError('the zoo is not in order:' + ''.join(f'\n    {problem}' for problem in problems))
             print(f'{len(entries)} weights, all in order' + ('' if cards else '; their cards are not installed'))
+            return
+        if args.push:
+            from a2sg_zoo.publishing.push import push
+
+            print(f"a2sg_zoo.get_model('{push(args.name, args.push, args.private, args.cards)}')")
             return
         from a2sg_zoo.publishing.publish import publish
 

@@ -1,4 +1,4 @@
-"""Write the report of a benchmark as Markdown, CSV, and one HTML page.
+"""Write the report of a benchmark as Markdown, CSV, JSON, and one HTML page.
 
     a2sg-zoo report work_dirs/benchmarks/small
     a2sg-zoo report DIR --out FOLDER --reference tri --metric top1
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.benchmark.reports.page import page
         from a2sg_zoo.benchmark.reports.report import build_report
         from a2sg_zoo.benchmark.reports.selection import read_plan
-        from a2sg_zoo.benchmark.reports.tables import comma_separated, markdown
+        from a2sg_zoo.benchmark.reports.tables import all_rows, comma_separated, markdown
         from a2sg_zoo.benchmark.suites.results import load_results
         from a2sg_zoo.hub.files import check_output_folder, write_output
 
@@ -38,15 +38,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.reference or plan.get('reference', 'tri'),
         )
         out = check_output_folder(args.out or args.folder, 'report')
-        for name, text in (
+        for name, contents in (
             ('report.md', markdown(report)),
             ('report.csv', comma_separated(report)),
+            ('report.json', all_rows(report)),
             ('report.html', page(report)),
         ):
-            write_output(text, out / name, 'report')
+            write_output(contents, out / name, 'report')
         gaps = sum(row['seeds_planned'] - row['seeds_done'] for table in report.tables for row in table.rows)
         print(
-            f'{out}/report.md, .csv, .html: {len(report.tables)} tables'
+            f'{out}/report.md, .csv, .json, .html: {len(report.tables)} tables'
             + (f'; {gaps} runs are missing, see the marked rows' if gaps else ', no gaps')
         )
 

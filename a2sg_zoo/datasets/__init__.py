@@ -13,12 +13,17 @@ from a2sg_zoo.datasets.imagenet import ImageNet
 from a2sg_zoo.datasets.miniature.event_digits import EventDigits
 from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
+from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 
 # These need MMSegmentation, which takes seconds to load, so they are imported when they are asked for.
 _LAZY = {
     'ADE20K': 'a2sg_zoo.datasets.ade20k',
-    'LoadImage': 'a2sg_zoo.datasets.ade20k',
-    'LoadSegAnnotations': 'a2sg_zoo.datasets.ade20k',
+    'Cityscapes': 'a2sg_zoo.datasets.segmentation_sets',
+    'LoadImage': 'a2sg_zoo.datasets.segmentation',
+    'LoadSegAnnotations': 'a2sg_zoo.datasets.segmentation',
+    'MaskFolder': 'a2sg_zoo.datasets.mask_folder',
+    'PascalContext59': 'a2sg_zoo.datasets.segmentation_sets',
+    'PascalVOC2012': 'a2sg_zoo.datasets.segmentation_sets',
     'MiniatureADE20K': 'a2sg_zoo.datasets.miniature.ade20k',
 }
 
@@ -34,6 +39,7 @@ __all__ = [
     'CIFAR',
     'CIFAR10DVS',
     'CheckedDataset',
+    'Cityscapes',
     'Digits',
     'Draws',
     'EventDigits',
@@ -41,9 +47,13 @@ __all__ = [
     'ImageNet',
     'LoadImage',
     'LoadSegAnnotations',
+    'MaskFolder',
     'MiniatureADE20K',
+    'PascalContext59',
+    'PascalVOC2012',
     'SeededIndex',
     'SeededItems',
+    'TimmRandAugment',
     'checked_dataset',
     'draw_scene',
     'seeded',

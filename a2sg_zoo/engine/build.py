@@ -3,11 +3,11 @@
 import inspect
 import logging
 import os
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config
@@ -21,9 +21,12 @@ from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.runner import ZooRunner
 from a2sg_zoo.engine.values import refused_by_network
 from a2sg_zoo.errors import A2SGError, ConfigError, DataError
+from a2sg_zoo.hub import web
+from a2sg_zoo.hub.loaders import fetch
 from a2sg_zoo.utils.models import unwrap_model
 
 _runs = count(1)
+_WEB = ('http://', 'https://')
 
 
 def build_runner(cfg: Config) -> ZooRunner:
@@ -35,6 +38,7 @@ def build_runner(cfg: Config) -> ZooRunner:
     Raises:
         ConfigError: a part cannot be built, or two parts do not fit; the message names the key.
     """
+    replaced = list(_hide_queries(cfg))
     # MMEngine stores logs and visualizers under a name and the second of the start: two runs would share theirs
     cfg.setdefault('experiment_name', f'{Path(cfg.filename or "run").stem}_{next(_runs)}')
     unsynchronised = False
@@ -67,12 +71,26 @@ def build_runner(cfg: Config) -> ZooRunner:
         keep_freed_memory()
         # it warns of the absence, which is no fault, when the first kernel is compiled
         logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
+    for line in replaced:
+        runner.logger.info(line)
     if unsynchronised:
         runner.logger.warning(
             'sync_bn is not used, because SyncBatchNorm needs CUDA devices: each process computes batch norm '
             'statistics from its own share of the batch'
         )
     return runner
+
+
+def _hide_queries(node: Any) -> Iterator[str]:
+    """Puts the downloaded file in place of each address of weights that has a query, such as a token: a config is
+    written into logs, checkpoints and the folder of the run. Yields a line on each."""
+    for key, value in enumerate(node) if isinstance(node, list) else [*node.items()]:
+        if isinstance(value, (dict, list)):
+            yield from _hide_queries(value)
+        elif key in ('load_from', 'checkpoint') and isinstance(value, str) and value.startswith(_WEB):
+            if web.shown(value) != value:
+                node[key] = str(fetch(value)[0])
+                yield f'{key} = {web.shown(value)} is in {node[key]}'
 
 
 def _join_without_cuda(cfg: Config) -> bool:

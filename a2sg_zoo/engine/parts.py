@@ -6,6 +6,7 @@
     optim_method = dict(type='SAMOptimWrapper', rho=0.05)                the step of the optimiser, in optim_wrapper
     neuron = dict(type='PLIF')                                           changes of every neuron of the network
     num_classes = 10                                                     for the heads and the data sets
+    classes = ['road', 'sky']                                            their names, for data sets that take them
     data_root = 'data/cifar'                                             for every data set without one of its own
     sharding = dict(units=[])                                            weights divided among processes
     ema = dict(momentum=0.0002)                                          an averaged copy of the weights
@@ -24,6 +25,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from a2sg_zoo import registry
+from a2sg_zoo.datasets.classes import checked_names
 from a2sg_zoo.engine.hooks import AdaptationHook, FrozenHook, MembraneLoss, ShardingHook
 from a2sg_zoo.engine.loaders import LOADERS
 from a2sg_zoo.engine.signatures import default_of, keys_of
@@ -41,6 +43,7 @@ OWN_PARTS = {
     'optim_method',
     'neuron',
     'num_classes',
+    'classes',
     'data_root',
     'channels_last',
     'compile',
@@ -84,6 +87,8 @@ def complete(cfg: Config, given: frozenset[str] | set[str] = frozenset()) -> Non
     """
     if 'data_root' in cfg:
         _complete_data_root(cfg, 'data_root' in given)
+    if 'classes' in cfg:
+        _complete_classes(cfg, given)
     if 'num_classes' in cfg:
         _complete_num_classes(cfg)
     _complete_neurons(cfg, given)
@@ -124,6 +129,18 @@ def _data_sets(cfg):
 
     for name in LOADERS:
         yield from walk((cfg.get(name) or {}).get('dataset'))
+
+
+def _complete_classes(cfg, given):
+    names = checked_names(cfg.classes, 'classes')
+    taken = [data for data in _data_sets(cfg) if _takes(registry.DATASETS, data, 'classes')]
+    if not taken:
+        raise ConfigError('classes: no data set of this config takes the names of its classes; leave it out')
+    for dataset in taken:
+        dataset.setdefault('classes', names)
+    if 'num_classes' in given and cfg.num_classes != len(names):
+        raise ConfigError(f'num_classes = {cfg.num_classes}, but classes has {len(names)} names; set classes alone')
+    cfg.num_classes = len(names)
 
 
 def _complete_num_classes(cfg):

@@ -1,11 +1,13 @@
 """`init_cfg=dict(type='Pretrained', checkpoint=...)` that loads everything, or says why not."""
 
+from typing import Any
+
 from mmengine.model import PretrainedInit
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from a2sg_zoo.errors import CheckpointError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
+from a2sg_zoo.hub.loaders import fetch, read_ahead
 from a2sg_zoo.registry import WEIGHT_INITIALIZERS
 
 
@@ -22,6 +24,8 @@ class StrictPretrainedInit(PretrainedInit):
         map_location: device of the tensors; see `torch.load`.
     """
 
+    checkpoint: str
+
     def __call__(self, module: nn.Module) -> None:
         """Loads the weights into a module.
 
@@ -31,7 +35,13 @@ class StrictPretrainedInit(PretrainedInit):
         Raises:
             CheckpointError: the weights do not fit.
         """
-        contents = CheckpointLoader.load_checkpoint(self.checkpoint, map_location=self.map_location, logger='current')
+        if self.checkpoint.startswith(('http://', 'https://')):
+            self.checkpoint = str(fetch(self.checkpoint)[0])  # the log would show a token in the address
+        with read_ahead(self.checkpoint) as contents:
+            self._check(module, contents)
+            super().__call__(module)
+
+    def _check(self, module: nn.Module, contents: Any) -> None:
         weights = weights_of(contents, self.checkpoint)
         if self.prefix is not None:
             prefix = self.prefix.rstrip('.') + '.'
@@ -39,11 +49,11 @@ class StrictPretrainedInit(PretrainedInit):
             if not weights:
                 raise CheckpointError(f'checkpoint {self.checkpoint} has no tensor with init_cfg.prefix = {prefix!r}')
         try:
-            require_match(module, weights, self.checkpoint, contents.get('meta'))
+            meta = contents.get('meta') if isinstance(contents, dict) else None
+            require_match(module, weights, self.checkpoint, meta)
         except CheckpointError as error:
             hint = _prefix_that_fits(module, weights) if self.prefix is None else None
             raise CheckpointError(f'init_cfg of {type(module).__name__}: {error}' + (hint or '')) from error
-        super().__call__(module)
 
 
 def _prefix_that_fits(module: nn.Module, weights: dict) -> str | None:

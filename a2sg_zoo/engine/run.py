@@ -18,6 +18,7 @@ from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.work_folder import held, set_aside
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output
+from a2sg_zoo.hub.loaders import read_ahead
 from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import class_names
 
@@ -135,11 +136,11 @@ def test(
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
-    if classes := class_names(cfg.load_from):
-        set_classes(cfg, 'test_dataloader', classes)
     if show_dir is not None:
         cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
-    with machine_faults_named(cfg.work_dir):
+    with machine_faults_named(cfg.work_dir), read_ahead(cfg.load_from) as contents:
+        if classes := class_names(cfg.load_from, contents):
+            set_classes(cfg, 'test_dataloader', classes)
         runner = build_runner(cfg)
         runner.logger.info(summary(runner, ('test', runner.test_dataloader)))
         metrics = runner.test()

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets.classes import classes_of
 from a2sg_zoo.engine.loaders import LOADERS, ClassNames, check_classes, checked_loader
 from a2sg_zoo.engine.logs import drop_cut_lines, tolerated
 from a2sg_zoo.errors import A2SGError, CheckpointError
+from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine read weights as data only
 from a2sg_zoo.utils.models import unwrap_model
 
 # beginnings of records that tell a person nothing to act on; the log file has them
@@ -23,6 +25,9 @@ _FOR_THE_FILE = (
     'Advance dataloader',
     'Auto resumed from',
     'Exp name:',
+    # MMEngine's two lines about a checkpoint; ResumeHook has one
+    'Load checkpoint from',
+    'Loads checkpoint by',
     'The dataset metainfo from the resumed checkpoint',
     'The prefix is not set in metric class',
     'The value of random seed in the checkpoint',  # ResumeHook says it with its key
@@ -60,12 +65,13 @@ class ZooRunner(Runner):
         **kwargs: those of `mmengine.runner.Runner`.
 
     Attributes:
+        training: whether the run trains, known from the call of `train` on.
         resuming: whether the run continues from a checkpoint's state, known from `before_train` on.
         class_names: the classes of the run, by name.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        self.resuming, self._starting = False, True
+        self.training, self.resuming, self._starting = False, False, True
         self.class_names = ClassNames()
         super().__init__(**kwargs)
         self._starting = False
@@ -119,6 +125,11 @@ class ZooRunner(Runner):
         check_classes(model, loader.dataset, f'{name}.dataset')
         self.class_names.add(classes_of(loader.dataset), f'{name}.dataset')
         return loader
+
+    def train(self) -> nn.Module:
+        """Trains, from the beginning or from a checkpoint; MMEngine's."""
+        self.training = True
+        return super().train()
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
         """Calls a method of all hooks that have it. A hook that only writes logs may fail to write.

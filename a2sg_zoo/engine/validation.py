@@ -107,6 +107,7 @@ _KINDS = {
     **dict.fromkeys(('compile', 'sharding', 'ema'), (bool, dict)),
     'log_level': (str, int),
     'num_classes': (int,),
+    'classes': (list, tuple),
     'frozen': (str, list, tuple),
 }
 _WORDS = {

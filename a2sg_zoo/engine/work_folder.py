@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from a2sg_zoo.errors import ConfigError, printable
+from a2sg_zoo.hub import web
 
 # the variable in which a launcher tells a process its number
 _RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
@@ -81,7 +82,8 @@ def set_aside(work_dir: str | os.PathLike, launcher: str = 'none') -> Path | Non
 
 
 def _this_process() -> str:
-    return f'process {os.getpid()} on {platform.node()}, since {time.ctime()}: {" ".join(sys.argv)}'
+    command = web.without_secrets(' '.join(sys.argv))
+    return f'process {os.getpid()} on {platform.node()}, since {time.ctime()}: {command}'
 
 
 def _holder(folder: Path) -> str:

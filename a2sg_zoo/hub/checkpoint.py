@@ -1,38 +1,32 @@
 """Checkpoints: read without running code from them, in every usual layout, and only into the network that they fit."""
 
 import argparse
-import hashlib
 import pickle
 import re
 import zipfile
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from a2sg_zoo.compat import checkpoint_schemes
-from a2sg_zoo.errors import CheckpointError, DataError, printable
-from a2sg_zoo.hub import web
+from a2sg_zoo.errors import CheckpointError, printable
 from a2sg_zoo.hub.description import network_named_in
 from a2sg_zoo.hub.files import expanded
-from a2sg_zoo.hub.index import ZOO
+from a2sg_zoo.hub.index import ADDRESSES
 
 # names that a message lists at most
 _SHOWN = 8
 _HISTORY_STATISTICS = ('min', 'max', 'current', 'mean')
 # keys under which training programs store the weights: MMEngine, timm and Lightning; PyTorch's tutorials; MAE, DeiT and
 # SpikingJelly; DeepSpeed; and small repositories
-_WEIGHT_KEYS = ('state_dict', 'model_state_dict', 'model', 'module', 'net')
+WEIGHT_KEYS = ('state_dict', 'model_state_dict', 'model', 'module', 'net')
 # dictionaries around the weights; more would be a file that contains itself
 _DEEPEST_LAYOUT = 4
 # what torch.compile puts into the names of a module that it wraps
@@ -74,7 +68,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     that checkpoints of MMEngine and timm contain are read; anything else is refused.
 
     Args:
-        path: file, or 'zoo:NAME' for weights of the zoo.
+        path: file, 'zoo:NAME' for weights of the zoo, or 'hf:OWNER/NAME' for weights of the Hugging Face Hub.
         map_location: device of the tensors; see `torch.load`.
 
     Returns:
@@ -83,10 +77,10 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu') -> Any:
     Raises:
         CheckpointError: the file is missing or damaged, or names something that is not allowed.
     """
-    if str(path).startswith(ZOO):
+    if str(path).startswith(ADDRESSES):
         from a2sg_zoo.hub.pretrained import pretrained_file
 
-        path = pretrained_file(str(path).removeprefix(ZOO))
+        path = pretrained_file(str(path))
     path = expanded(path)
     try:
         if not path.is_file():
@@ -161,13 +155,13 @@ def weights_of(contents: Any, path: str | Path) -> dict[str, torch.Tensor]:
         CheckpointError: there are no weights, two have the same name, or some are not finite (NaN or infinity).
     """
     for _ in range(_DEEPEST_LAYOUT):
-        inner = [contents[key] for key in _WEIGHT_KEYS if isinstance(contents, dict) and _is_nest(contents.get(key))]
+        inner = [contents[key] for key in WEIGHT_KEYS if isinstance(contents, dict) and is_nest(contents.get(key))]
         contents = inner[0] if inner else contents
     found = {k: x for k, x in contents.items() if isinstance(x, torch.Tensor)} if isinstance(contents, dict) else {}
     if not found:
         raise CheckpointError(
             f'checkpoint {path} holds no weights: neither tensors, nor a dictionary of them under '
-            f'{", ".join(map(repr, _WEIGHT_KEYS))}'
+            f'{", ".join(map(repr, WEIGHT_KEYS))}'
         )
     if not all(isinstance(name, str) for name in found):
         raise CheckpointError(f'checkpoint {path} has tensors whose names are no text, so it is not of a network')
@@ -180,7 +174,7 @@ def weights_of(contents: Any, path: str | Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _is_nest(node: Any) -> bool:
+def is_nest(node: Any) -> bool:
     """Whether an entry of a checkpoint is a dictionary that may hold weights, further down or right here."""
     return isinstance(node, dict) and any(isinstance(x, (torch.Tensor, dict)) for x in node.values())
 
@@ -220,91 +214,6 @@ def _not_finite(x: torch.Tensor) -> str | None:
 
 def _listed(names: list[str]) -> str:
     return ', '.join(printable(name)[:200] for name in names[:_SHOWN]) + (', ...' if len(names) > _SHOWN else '')
-
-
-class Checkpoint(dict):
-    """The contents of a file together with its path, for messages; pickled as an ordinary dictionary."""
-
-    def __init__(self, contents: Mapping, path: str | Path) -> None:
-        super().__init__(contents)
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return OrderedDict, (list(self.items()),)
-
-
-def _load_from_local(path: str, map_location: Any = None) -> Checkpoint:
-    return _in_layout_of_mmengine(read_checkpoint(path, map_location), path)
-
-
-def _in_layout_of_mmengine(contents: Any, path: str) -> Checkpoint:
-    """The same checkpoint with its weights under 'state_dict', where MMEngine looks for them."""
-    weights = weights_of(contents, path)
-    nested = any(_is_nest(contents.get(key)) for key in _WEIGHT_KEYS)
-    if nested and isinstance(contents.get('meta'), dict):
-        # MMEngine executes this text when it resumes; only files from before MMEngine have it
-        contents['meta'].pop('config', None)
-    return Checkpoint({**(contents if nested else {}), 'state_dict': OrderedDict(weights)}, path)
-
-
-def _load_from_http(url: str, map_location: Any = None) -> Checkpoint:
-    from a2sg_zoo.hub.download import download
-    from a2sg_zoo.hub.pretrained import home_folder, offline
-
-    shown = web.shown(url)
-    try:
-        name = urlsplit(url).path.rpartition('/')[2]
-        source = web.split_credentials(url)[0]
-    except ValueError:
-        name = ''
-    if not name.strip('.'):
-        raise CheckpointError(f'checkpoint {shown} names no file; give the address of the file itself')
-    # files of the same name from two places are two files
-    path = home_folder() / 'checkpoints' / hashlib.sha256(source.encode()).hexdigest()[:12] / name
-    try:
-        cached = path.is_file()
-        if not cached and offline():
-            raise CheckpointError(
-                f'checkpoint {shown}: not in the cache ({path} is missing), and A2SG_ZOO_OFFLINE forbids downloads; '
-                'unset it, or copy the file there yourself'
-            )
-        download(url, path)
-        try:
-            contents = read_checkpoint(path, map_location)
-        except CheckpointError as error:
-            if offline():
-                raise
-            path.unlink(missing_ok=True)
-            if not cached:
-                raise CheckpointError(f'{error}. The download from {shown} was deleted') from error
-            download(url, path)  # an earlier answer of the server was kept; ask it again
-            contents = read_checkpoint(path, map_location)
-    except DataError as error:
-        raise CheckpointError(f'checkpoint {error}') from error
-    except OSError as error:
-        raise CheckpointError(
-            f'checkpoint {shown}: {path} cannot be reached: {error.strerror or error}; set A2SG_HOME to a folder that '
-            'you may write'
-        ) from error
-    return _in_layout_of_mmengine(contents, str(path))
-
-
-def _load_from_elsewhere(path: str, map_location: Any = None) -> Checkpoint:
-    raise CheckpointError(
-        f'checkpoint {path}: this kind of address is not supported; give a file, an http(s):// URL, or zoo:NAME'
-    )
-
-
-def register_loaders() -> None:
-    """Puts `read_checkpoint` in place of every loader of MMEngine: those fall back to running pickled code."""
-    for prefix in checkpoint_schemes():
-        CheckpointLoader.register_scheme(prefix, _load_from_elsewhere, force=True)
-    CheckpointLoader.register_scheme('', _load_from_local, force=True)
-    CheckpointLoader.register_scheme(['http://', 'https://'], _load_from_http, force=True)
-    CheckpointLoader.register_scheme(ZOO, _load_from_local, force=True)
-
-
-register_loaders()
 
 
 def load_into(

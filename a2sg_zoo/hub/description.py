@@ -33,6 +33,10 @@ _LARGEST = {
     'mlp_ratio': 1_000,
     'size_divisor': 1_000,
     'feature_strides': 1_000,
+    'dilations': 1_000,
+    'dilation': 1_000,
+    'pool_scales': 100,
+    'num_queries': 1_000,
 }
 _LARGEST_OTHER = 1_000_000
 # sides of a picture, and time steps x height x width of what a network is given

@@ -26,6 +26,9 @@ SCHEMA = 1
 TASKS = ('classification', 'segmentation')
 # starts the address of weights by name: in configs, and wherever a tool takes a checkpoint
 ZOO = 'zoo:'
+# starts the address of weights in a repository of the Hugging Face Hub
+HF = 'hf:'
+ADDRESSES = (ZOO, HF)
 # answers None for a good value, or says what is expected
 Check = Callable[[Any], str | None]
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.-]*')
@@ -255,7 +258,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict:
 
 
 def write_index(entries: Mapping[str, dict], path: str | os.PathLike) -> None:
-    """Checks entries and writes them as an index file, ordered by name. A list of numbers takes one line.
+    """Checks entries and writes them as an index file, see `index_text`.
 
     Args:
         entries: {name: facts}.
@@ -265,13 +268,26 @@ def write_index(entries: Mapping[str, dict], path: str | os.PathLike) -> None:
         ConfigError: an entry is faulty.
         CheckpointError: the file cannot be written.
     """
+    write_atomically(index_text(entries, f'index of weights {path}').encode(), path)
+
+
+def index_text(entries: Mapping[str, dict], where: str) -> str:
+    """The text of an index file, ordered by name. A list of numbers takes one line.
+
+    Args:
+        entries: {name: facts}.
+        where: begins the message of an error.
+
+    Raises:
+        ConfigError: an entry is faulty.
+    """
     for name, facts in entries.items():
-        check_entry(name, facts, f'index of weights {path}')
+        check_entry(name, facts, where)
     contents = dict(schema=SCHEMA, models={name: entries[name] for name in sorted(entries)})
     text = json.dumps(contents, indent=2, ensure_ascii=False, allow_nan=False)
     # JSON strings hold no line feeds, so this pattern matches lists alone
     text = re.sub(r'\[\n\s*([^][{}"]*?)\n\s*\]', lambda found: '[' + ' '.join(found[1].split()) + ']', text)
-    write_atomically((text + '\n').encode(), path)
+    return text + '\n'
 
 
 def names(patterns: str | Sequence[str] = '*', task: str | None = None, exclude: str | Sequence[str] = ()) -> list[str]:

@@ -1,16 +1,15 @@
 """Pretrained weights by name: the file on this machine, downloaded if needed, and checked every time."""
 
 import os
-import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from a2sg_zoo.errors import CheckpointError, DataError
-from a2sg_zoo.hub import web
-from a2sg_zoo.hub.download import at_mirror, download, fault, lock
+from a2sg_zoo.hub import hugging_face, web
+from a2sg_zoo.hub.download import at_mirror, download, fault
 from a2sg_zoo.hub.files import expanded
-from a2sg_zoo.hub.index import ZOO, Entry, find
+from a2sg_zoo.hub.index import ADDRESSES, HF, ZOO, Entry, find
 
 
 def home_folder() -> Path:
@@ -28,15 +27,33 @@ def offline() -> bool:
     return os.environ.get('A2SG_ZOO_OFFLINE', '0') not in ('', '0')
 
 
+def find_entry(name: str) -> Entry:
+    """The entry of pretrained weights.
+
+    Args:
+        name: in the index, with or without 'zoo:'; or 'hf:OWNER/NAME[@REVISION]', a repository of the Hugging Face Hub.
+
+    Raises:
+        ConfigError: there is no such name, or it is no address.
+        CheckpointError: the repository cannot be reached, or is not one of a2sg_zoo.
+
+    >>> find_entry('zoo:resnet_small_digits_tri')['task']
+    'classification'
+    """
+    if name.startswith(HF):
+        return hugging_face.find_entry(name, offline())
+    return find(name.removeprefix(ZOO))
+
+
 def pretrained_file(name: str) -> Path:
     """The file of the pretrained weights of a name: the shipped one, the one in the cache, or a new download.
 
     Size and SHA-256 are compared with the index on every call. Environment variables: A2SG_ZOO_CACHE (folder of the
     cache), A2SG_ZOO_MIRROR (base URL that has all files under the last parts of their names), A2SG_ZOO_OFFLINE=1
-    (nothing is downloaded).
+    (nothing is downloaded). Files of 'hf:OWNER/NAME' are in huggingface_hub's own cache (HF_HOME).
 
     Args:
-        name: of the weights, as in `a2sg_zoo.list_models()`.
+        name: of the weights; see `find_entry`.
 
     Returns:
         Path of a .safetensors file.
@@ -48,7 +65,9 @@ def pretrained_file(name: str) -> Path:
         ConfigError: the index has no such name, or is faulty.
         CheckpointError: the file cannot be fetched, or is not the one that the index describes.
     """
-    entry = find(name)
+    if name.startswith(HF):
+        return hugging_face.find_file(name, offline())
+    entry = find_entry(name)
     local = entry.shipped
     if urlsplit(entry['location']).scheme == 'file':
         local = Path(url2pathname(urlsplit(entry['location']).path))
@@ -83,7 +102,7 @@ def locate(model: str | os.PathLike) -> Path:
     A file of that name in the working folder comes first. A folder, such as that of a run, does not hide the weights.
 
     Args:
-        model: a path, 'zoo:NAME', or a name in the zoo alone if it does not look like a path.
+        model: a path, 'zoo:NAME', 'hf:OWNER/NAME', or a name in the zoo alone if it does not look like a path.
 
     Returns:
         Path, which need not exist if it was given as a path.
@@ -92,8 +111,8 @@ def locate(model: str | os.PathLike) -> Path:
         ConfigError, CheckpointError: see `pretrained_file`.
     """
     text = str(model)
-    if text.startswith(ZOO):
-        return pretrained_file(text.removeprefix(ZOO))
+    if text.startswith(ADDRESSES):
+        return pretrained_file(text)
     path = expanded(text)
     if path.is_file() or path.suffix in ('.pth', '.pt', '.safetensors') or len(path.parts) > 1:
         return path
@@ -125,34 +144,6 @@ def _download(entry: Entry, path: Path, expected: dict) -> None:
             raise DataError(f'A2SG_ZOO_MIRROR = {web.shown(mirror)} is no address: {error}') from None
         download(address, path, mirror=None, **expected)
     elif urlsplit(entry['location']).scheme == 'hf':
-        _download_from_hugging_face(entry, path, expected)
+        hugging_face.download(entry['location'], path, expected)
     else:
         download(entry['location'], path, mirror=None, **expected)
-
-
-def _download_from_hugging_face(entry: Entry, path: Path, expected: dict) -> None:
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise DataError(
-            f'{entry["location"]} is on the Hugging Face Hub, which needs huggingface_hub: pip install "a2sg-zoo[hub]"'
-        ) from error
-    file, _, revision = urlsplit(entry['location']).path.partition('@')
-    owner, repository, *inside = PurePosixPath(file).parts
-    # huggingface_hub keeps its unfinished downloads there, to resume them
-    folder = path.with_name(f'{path.name}.hub')
-    with lock(path):
-        if path.is_file() and fault(path, **expected) is None:
-            return
-        try:
-            found = Path(
-                hf_hub_download(f'{owner}/{repository}', '/'.join(inside), revision=revision or None, local_dir=folder)
-            )
-        except Exception as error:  # its HTTP library raises errors of many kinds
-            raise DataError(f'{entry["location"]} cannot be fetched: {type(error).__name__}: {error}') from error
-        wrong = fault(found, **expected)
-        if wrong is None:
-            os.replace(found, path)
-        shutil.rmtree(folder, ignore_errors=True)
-    if wrong:
-        raise DataError(f'{entry["location"]} is not the expected file: {wrong}. The download was removed')

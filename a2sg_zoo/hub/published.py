@@ -15,10 +15,11 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
+from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine's `init_cfg` read weights as data only
 from a2sg_zoo.hub.checkpoint import is_width, load_into, read_checkpoint, require_match, weights_of
 from a2sg_zoo.hub.description import LEFT_OUT, Description, checked, describe, parse_config, require_bounded
 from a2sg_zoo.hub.files import expanded, write_atomically
-from a2sg_zoo.hub.index import ZOO
+from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import pretrained_file
 from a2sg_zoo.hub.resizing import resized_config, resized_widths
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
@@ -26,7 +27,11 @@ from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 _KEY = 'a2sg_zoo'
 # what configs of this package name of MMSegmentation, MMEngine and PyTorch; constructors of other classes there take
 # paths and addresses, and load from them what may run code
-_FOREIGN = ('EncoderDecoder', 'FPN', 'FPNHead', 'CrossEntropyLoss', 'SegDataPreProcessor', 'ImgDataPreprocessor', 'BN')
+_FOREIGN = (
+    *('EncoderDecoder', 'SegDataPreProcessor', 'ImgDataPreprocessor', 'FPN', 'BN', 'SyncBN', 'ReLU'),
+    *('FPNHead', 'UPerHead', 'SegformerHead', 'FCNHead', 'PSPHead', 'ASPPHead', 'DepthwiseSeparableASPPHead'),
+    *('CrossEntropyLoss', 'DiceLoss', 'FocalLoss', 'OHEMPixelSampler'),
+)
 
 
 # bytes of a network to bytes of its file: numbers of 8 bits become numbers of 32 and need not be few
@@ -133,14 +138,14 @@ def read_backbone(contents: Any, path: str | Path) -> tuple[dict[str, Any], bool
 
     Args:
         contents: what `read_checkpoint` returned.
-        path: of the file, or 'zoo:NAME'.
+        path: of the file, 'zoo:NAME', or 'hf:OWNER/NAME'.
 
     Returns:
         (arguments of the backbone as far as the file says, whether the file is a converted official checkpoint).
     """
     told: Any = None
     official = False
-    if str(path).startswith(ZOO) or Path(path).suffix == '.safetensors':
+    if str(path).startswith(ADDRESSES) or Path(path).suffix == '.safetensors':
         metadata = read_metadata(path)
         official = 'family' in metadata
         try:
@@ -160,12 +165,12 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """The metadata in the header of a .safetensors file.
 
     Args:
-        path: file, or 'zoo:NAME'.
+        path: file, 'zoo:NAME', or 'hf:OWNER/NAME'.
 
     Raises:
         safetensors.SafetensorError, OSError: it cannot be read.
     """
-    path = pretrained_file(str(path).removeprefix(ZOO)) if str(path).startswith(ZOO) else expanded(path)
+    path = pretrained_file(str(path)) if str(path).startswith(ADDRESSES) else expanded(path)
     with safetensors.safe_open(path, 'pt') as file:
         return file.metadata() or {}
 

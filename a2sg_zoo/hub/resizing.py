@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
+from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import is_width
@@ -95,3 +96,32 @@ def resized_widths(weights: Mapping[str, torch.Tensor], T: int) -> dict[str, tor
         name: x.mean().expand(T).clone() if is_width(name, x) and x.numel() not in (1, T) else x
         for name, x in weights.items()
     }
+
+
+def class_layers_of_another_size(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """The tensors of a network's heads that weights for another number of classes do not fit, by that number alone.
+
+    Args:
+        model: network.
+        weights: {name: tensor}.
+
+    Returns:
+        {name: (classes of the network, classes of the weights)}.
+
+    >>> head = nn.Linear(8, 3)
+    >>> head.num_classes = 3
+    >>> model = nn.ModuleDict(dict(body=nn.Linear(8, 8), head=head))
+    >>> class_layers_of_another_size(model, {'head.weight': torch.zeros(5, 8), 'head.bias': torch.zeros(5)})
+    {'head.weight': (3, 5), 'head.bias': (3, 5)}
+    """
+    found = {}
+    for name, x in model.state_dict().items():
+        part, *inside = name.split('.')
+        given = weights.get(name)
+        if part not in _HEADS or not isinstance(given, torch.Tensor) or not x.dim() or given.dim() != x.dim():
+            continue
+        head = model.get_submodule(f'{part}.{inside[0]}' if inside[0].isdecimal() else part)
+        outputs = (getattr(head, 'num_classes', None), getattr(head, 'out_channels', None))
+        if len(x) in outputs and len(x) != len(given) and x.shape[1:] == given.shape[1:]:
+            found[name] = (len(x), len(given))
+    return found

@@ -27,7 +27,7 @@ class WebError(Exception):
     """
 
     def __init__(self, reason: str, passing: bool = False) -> None:
-        super().__init__(_without_secrets(reason))
+        super().__init__(without_secrets(reason))
         self.passing = passing
 
 
@@ -183,6 +183,10 @@ def _root(error: Exception) -> Exception:
         error = inner
 
 
-def _without_secrets(text: str) -> str:
-    """A text in which every address is as `shown` gives it."""
+def without_secrets(text: str) -> str:
+    """A text in which every address is as `shown` gives it.
+
+    >>> without_secrets('no answer of https://me:secret@host/file?token=123 yet')
+    'no answer of https://host/file?... yet'
+    """
     return re.sub(r'//[^\s\'"]+', lambda found: shown(found[0]), text)

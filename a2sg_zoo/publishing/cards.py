@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import yaml
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.index import Entry
+from a2sg_zoo.hub.index import ZOO, Entry
 from a2sg_zoo.utils.markdown import markdown_table
 
 _INFERENCERS = dict(classification='ImageClassifierInferencer', segmentation='SegmentationInferencer')
@@ -34,21 +34,32 @@ def log_name(entry: Entry) -> str:
     return f'{stem}.log.jsonl'
 
 
-def files_of(entry: Entry) -> dict[str, str]:
-    """{file name: text} of a card: NAME.md, and NAME.svg if the widths differ between layers or time steps."""
-    files = {f'{entry.name}.md': card(entry)}
+def files_of(entry: Entry, address: str | None = None, name: str | None = None) -> dict[str, str]:
+    """{file name: text} of a card: NAME.md, and NAME.svg if the widths differ between layers or time steps.
+
+    Args:
+        entry: of the index.
+        address: see `card`.
+        name: of the file of the card; by default NAME.md.
+    """
+    files = {name or f'{entry.name}.md': card(entry, address)}
     if _is_adapted(entry):
         files[f'{entry.name}.svg'] = beta_picture(entry['beta'])
     return files
 
 
-def card(entry: Entry) -> str:
+def card(entry: Entry, address: str | None = None) -> str:
     """The card of an entry: Markdown with metadata in front.
+
+    Args:
+        entry: of the index.
+        address: what a user writes to get the weights, such as 'hf:OWNER/NAME'; by default their name in the zoo.
 
     Raises:
         ConfigError: huggingface_hub is not installed.
     """
     recipe, data = entry['recipe'], entry['data']
+    name = address or entry.name
     settings = {key: value for key, value in recipe.items() if key not in ('command', 'evaluation', 'variable')}
     parts = [
         f'---\n{yaml.safe_dump(_metadata(entry), allow_unicode=True, width=1000)}---',
@@ -59,12 +70,12 @@ def card(entry: Entry) -> str:
         _code(
             'import a2sg_zoo',
             '',
-            f"infer = a2sg_zoo.{_INFERENCERS[entry['task']]}('{entry.name}')",
+            f"infer = a2sg_zoo.{_INFERENCERS[entry['task']]}('{name}')",
             _RESULTS[entry['task']],
             language='python',
         ),
-        f"As a PyTorch module: `a2sg_zoo.get_model('{entry.name}')`. As the backbone of another network: "
-        f"`init_cfg=dict(type='Pretrained', checkpoint='zoo:{entry.name}')`.",
+        f"As a PyTorch module: `a2sg_zoo.get_model('{name}')`. As the backbone of another network: "
+        f"`init_cfg=dict(type='Pretrained', checkpoint='{address or ZOO + entry.name}')`.",
         '## Intended use',
         entry.get('uses')
         or 'Comparisons of training methods for spiking neural networks on this data, and initial weights for your own '
@@ -87,7 +98,7 @@ def card(entry: Entry) -> str:
         '## Results',
         'Measured with the published file, which stores matrices in half precision, by this command in a checkout. '
         'With the installed package alone, write `a2sg-zoo test` in place of `python tools/test.py`.',
-        _code(recipe['evaluation']),
+        _code(recipe['evaluation'].replace(ZOO + entry.name, address or ZOO + entry.name)),
         markdown_table(['metric', 'value'], [(k, f'{v:.2f}') for k, v in entry['metrics'].items()]),
         *_per_class(entry),
         *_widths(entry),

@@ -19,7 +19,7 @@ from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.neurons import LIF
 from a2sg_zoo.surrogates import Sigmoid
 from tests.adaptation.foreign.networks import MultiStep, SingleStep, T, inputs, reset, step
-from tests.adaptation.foreign.test_equality import TABLE, pair, sj
+from tests.adaptation.foreign.test_equality import SJ, TABLE, pair, sj
 
 
 def close(a, b):
@@ -97,6 +97,21 @@ def test_the_statistics_of_an_attached_network_are_those_that_its_policy_observe
         assert got['inside'] == pytest.approx(got['inside']) and all(0 <= x <= 1 for x in got['inside'])
         if layer.adapter.through_time:  # without, a policy takes c for 0, and the monitor sees it
             assert all(close(got[statistic], x.tolist()) for statistic, x in expected.items())
+
+
+@pytest.mark.parametrize('name', ['LIF', 'PLIF'])
+def test_neurons_that_our_fused_neuron_computes(name):
+    records = []
+    for fuse in (False, True):
+        network, policy = MultiStep(SJ[name]), A2SG()
+        attach(network, policy, fuse=fuse)
+        with monitor(network) as watch:
+            for i in range(2):
+                step(network, policy, i, inputs(1.0 + i, i))
+        records.append(watch.records)
+    assert len(records[0]) == 2
+    for a, b in zip(*records):
+        assert all(close(x, b['layers'][key][s]) for key, layer in a['layers'].items() for s, x in layer.items())
 
 
 @pytest.mark.parametrize('name', TABLE)

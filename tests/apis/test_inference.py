@@ -1,10 +1,8 @@
+"""Inferencers of published weights."""
+
 import importlib.util
-import io
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,52 +16,14 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-import a2sg_zoo
 from a2sg_zoo.apis.inference import ImageClassifierInferencer, SegmentationInferencer, inferencer
 from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.cli.predict import main
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError, NonFiniteError
-from tests.hub.misbehaving import server  # noqa: F401
-from tests.hub.tiny import CLASSES, PALETTE, publish
+from tests.apis.pictures import CLASSES_OF, photo, same, task
+from tests.hub.tiny import CLASSES
 
 ROOT = Path(__file__).resolve().parents[2]
-CLASSES_OF = dict(classification=ImageClassifierInferencer, segmentation=SegmentationInferencer)
-
-
-def photo(seed=0, height=32, width=32):
-    """Smooth noise, uint8 (H, W, 3)."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height)))
-
-
-@pytest.fixture
-def weights(request, tmp_path, monkeypatch):
-    """(network as it is loaded, path of the weights, task); the weights are `tiny` in the zoo."""
-    torch.manual_seed(1)
-    (tmp_path / 'zoo').mkdir()
-    _, path, index = publish(tmp_path / 'zoo', task=request.param)
-    monkeypatch.setenv('A2SG_ZOO_INDEX', str(index))
-    return a2sg_zoo.get_model('tiny'), path, request.param
-
-
-def task(*names):
-    return pytest.mark.parametrize('weights', names, indirect=True)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / 'pictures'
-    path.mkdir()
-    for i, size in enumerate([(32, 32), (32, 32), (40, 56)]):
-        Image.fromarray(photo(i, *size)).save(path / f'{i}.png')
-    (path / 'notes.txt').write_text('no picture')
-    return path
-
-
-def same(a, b):
-    if 'mask' in a:
-        return np.array_equal(a['mask'], b['mask']) and a['shares'] == b['shares']
-    return a['label'] == b['label'] and np.allclose(a['scores'], b['scores'], atol=1e-5)
 
 
 @task('classification')
@@ -131,141 +91,6 @@ def test_whatever_a_picture_comes_as(weights, folder):
         found = infer(given)
         assert same(found['predictions'][0], infer(path)['predictions'][0]) and found['visualization'] is None
     assert len(infer([folder, path])['predictions']) == 4 and infer([])['predictions'] == []
-
-
-@task('classification', 'segmentation')
-def test_addresses(weights, folder, server):  # noqa: F811
-    infer = CLASSES_OF[weights[2]]('tiny', 'cpu')
-    server.content = (folder / '0.png').read_bytes()
-    url = server.url.replace('data.zip', '0.png')
-    (found,) = infer(url)['predictions']
-    assert same(found, infer(folder / '0.png')['predictions'][0]) and found['input'] == url
-    server.acts += [404]
-    with pytest.raises(DataError, match=f'{url}.*404'):
-        infer(url)
-    server.acts += ['drop']
-    with pytest.raises(DataError, match=url):
-        infer(url)
-
-
-@pytest.mark.parametrize(
-    'act, named',
-    [
-        (500, '500'),
-        ('html', 'web page'),
-        ('drop', ''),
-        ('silent', '1 s'),
-        ('stall', '1 s'),
-        ('drip', '2 s'),
-        ('no http', 'SSH'),
-    ],
-)
-def test_addresses_that_fail(server, monkeypatch, act, named):  # noqa: F811
-    monkeypatch.setattr('a2sg_zoo.apis.sources._STALL', 1)
-    monkeypatch.setattr('a2sg_zoo.apis.sources._SECONDS', 2)
-    server.acts += [act]
-    with pytest.raises(DataError, match=f'{server.url}.*{named}'):
-        read_image(server.url)
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    'url', ['http://127.0.0.1:9/x.png', 'http://', 'http://[::1/x.png', 'https://127.0.0.1:port/x.png']
-)
-def test_addresses_of_nobody(url, monkeypatch):
-    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY', 'https_proxy', 'HTTPS_PROXY'):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(DataError, match=re.escape(url)):
-        read_image(url)
-
-
-@task('classification')
-def test_a_password_in_an_address_is_not_shown(weights, folder, server):  # noqa: F811
-    infer = ImageClassifierInferencer('tiny', 'cpu')
-    server.content = (folder / '0.png').read_bytes()
-    url = server.url.replace('http://', 'http://me:secret@').replace('data.zip', '0.png?token=hidden')
-    (found,) = infer(url)['predictions']
-    assert same(found, infer(folder / '0.png')['predictions'][0])
-    server.content = b'no picture'
-    errors = [found['input'], *infer([url], keep_going=True)['errors']]
-    server.acts += [404]
-    errors += infer([url], keep_going=True)['errors']
-    assert len(errors) == 3 and all('0.png' in text for text in errors)
-    assert not any(word in text for text in errors for word in ('secret', 'hidden'))
-
-
-def test_a_flood(server, monkeypatch):  # noqa: F811
-    monkeypatch.setattr('a2sg_zoo.apis.sources._LARGEST', 1000)
-    with pytest.raises(DataError, match=server.url):
-        read_image(server.url)
-
-
-def test_addresses_in_other_spellings(server, folder, tmp_path):  # noqa: F811
-    expected = read_image(folder / '0.png')
-    server.content = (folder / '0.png').read_bytes()
-    assert np.array_equal(read_image(server.url.replace('http:', 'HTTP:')), expected)
-    read_image(server.url.replace('data.zip', 'große katze.png'))
-    assert server.requests[1][0] == '/files/gro%C3%9Fe%20katze.png'
-    (tmp_path / 'a b.png').write_bytes(server.content)
-    assert np.array_equal(read_image((tmp_path / 'a b.png').as_uri()), expected)
-    with pytest.raises(DataError, match='absent.png'):
-        read_image((tmp_path / 'absent.png').as_uri())
-
-
-@task('classification')
-def test_pictures_of_classes(weights, folder, tmp_path):
-    again = tmp_path / 'elsewhere' / '0.png'
-    again.parent.mkdir()
-    again.write_bytes((folder / '1.png').read_bytes())
-    found = ImageClassifierInferencer('tiny', 'cpu')([folder, again, photo()], out_dir=tmp_path / 'out' / 'deep')
-    assert [path.name for path in found['visualization']] == ['0.png', '1.png', '2.png', '0_2.png', 'image.png']
-    sheet = np.asarray(Image.open(found['visualization'][0]))
-    assert sheet.shape == (256 + 24, 256, 3) and sheet[256:].min() < 128
-    assert np.array_equal(sheet[:256:8, ::8], np.asarray(Image.open(folder / '0.png')))
-    assert 'picture' not in found['predictions'][0]
-
-
-@task('segmentation')
-def test_pictures_of_masks(weights, folder, tmp_path):
-    found = SegmentationInferencer('tiny', 'cpu')(folder, out_dir=tmp_path / 'out')
-    for prediction, path in zip(found['predictions'], found['visualization']):
-        mask = Image.open(path.with_name(f'{path.stem}_mask.png'))
-        assert np.array_equal(np.asarray(mask), prediction['mask']) and mask.getpalette()[:9] == sum(PALETTE, [])
-        image = np.asarray(Image.open(prediction['input']))
-        tinted = 0.4 * image + 0.6 * np.array(PALETTE)[prediction['mask']]
-        assert np.abs(np.asarray(Image.open(path)) - tinted).max() <= 1
-
-
-@task('segmentation')
-def test_results_do_not_overwrite_each_other(weights, tmp_path):
-    for i, name in enumerate(['a.png', 'a_mask.png', 'a#1.png']):
-        Image.fromarray(photo(i)).save(tmp_path / name)
-    found = SegmentationInferencer('tiny', 'cpu')(tmp_path, out_dir=tmp_path / 'out')
-    assert [path.name for path in found['visualization']] == ['a#1.png', 'a.png', 'a_mask_2.png']
-    for prediction, path in zip(found['predictions'], found['visualization']):
-        mask = np.asarray(Image.open(path.with_name(f'{path.stem}_mask.png')))
-        assert np.array_equal(mask, prediction['mask'])
-
-
-@task('classification', 'segmentation')
-def test_results_do_not_overwrite_pictures(weights, folder, tmp_path):
-    infer = CLASSES_OF[weights[2]]('tiny', 'cpu')
-    before = {path: path.read_bytes() for path in folder.iterdir()}
-    (tmp_path / 'link').symlink_to(folder)
-    for out in (folder, tmp_path / 'link'):
-        with pytest.raises(DataError, match='0.png'):
-            infer(folder, out_dir=out)
-        with pytest.raises(DataError, match='1.png'):
-            infer([np.zeros((8, 8, 3), np.uint8), (folder / '1.png').as_uri()], out_dir=out)
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
-
-
-@task('segmentation')
-def test_a_mask_that_would_overwrite_a_picture(weights, tmp_path):
-    for name in ('a.jpg', 'a_mask.png'):
-        Image.fromarray(photo()).save(tmp_path / name)
-    with pytest.raises(DataError, match='a_mask.png'):
-        SegmentationInferencer('tiny', 'cpu')([tmp_path / 'a.jpg', tmp_path / 'a_mask.png'], out_dir=tmp_path)
 
 
 @task('segmentation')
@@ -378,31 +203,6 @@ def test_grey_arrays():
     assert np.array_equal(read_image(grey), np.stack([grey] * 3, 2))
 
 
-@task('classification', 'segmentation')
-def test_only_results_of_this_tool_are_replaced(weights, folder, tmp_path):
-    """Photographs, masks, other programs' pictures, links and folders stay what they are."""
-    infer, out = CLASSES_OF[weights[2]]('tiny', 'cpu'), tmp_path / 'out'
-    first = infer(folder, out_dir=out)['visualization']
-    assert infer(folder, out_dir=out)['visualization'] == first
-    for ending in infer.endings:
-        name = f'0{ending}'
-        for i, make in enumerate(
-            [
-                lambda path: path.write_bytes((folder / '1.png').read_bytes()),
-                lambda path: path.symlink_to(folder / 'notes.txt'),
-                lambda path: path.mkdir(),
-                lambda path: path.symlink_to(path),
-            ]
-        ):
-            elsewhere = tmp_path / f'{i}{ending}'
-            elsewhere.mkdir()
-            make(elsewhere / name)
-            before = {path: path.is_file() and path.read_bytes() for path in elsewhere.iterdir()}
-            with pytest.raises(ConfigError, match=name):
-                infer(folder, out_dir=elsewhere)
-            assert {path: path.is_file() and path.read_bytes() for path in elsewhere.iterdir()} == before
-
-
 def spoil(weights, change):
     """The weights with a change in their tensors or their description; no check of loading stands in between."""
     from a2sg_zoo.hub.published import read, save
@@ -466,33 +266,6 @@ def test_a_strip_is_not_enlarged_without_bound(weights, tmp_path):
         infer(tmp_path / 'strip.png')
 
 
-@pytest.mark.parametrize(
-    'source, named',
-    [
-        ('a\0.png', 'a\0.png'),
-        ('file:///a%00.png', 'a\0.png'),
-        ('x' * 300 + '.png', 'xxx.png'),
-        (np.zeros((4, 4, 3)), 'float64'),
-        (np.zeros((4, 4, 4), np.uint8), r'\(4, 4, 4\)'),
-        (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'),
-        (3, 'int'),
-        ('absent.jpg', 'absent.jpg'),
-    ],
-)
-def test_what_is_no_picture(source, named):
-    with pytest.raises(DataError, match=named):
-        read_image(source)
-
-
-def test_damaged_pictures(tmp_path):
-    data = io.BytesIO()
-    Image.fromarray(photo(0, 200, 200)).save(data, 'jpeg')
-    for content in (data.getvalue()[:1500], b'', b'text'):
-        (tmp_path / 'x.jpg').write_bytes(content)
-        with pytest.raises(DataError, match='x.jpg'):
-            read_image(tmp_path / 'x.jpg')
-
-
 @task('classification')
 def test_mistakes(weights, tmp_path, folder):
     with pytest.raises(ConfigError, match='SegmentationInferencer.*segmentation'):
@@ -526,7 +299,7 @@ def test_weights_that_do_not_fit_are_no_fault_of_the_device(weights):
 
 @task('classification')
 def test_errors_of_loading_are_no_fault_of_the_device(weights, monkeypatch):
-    def fails(*args):
+    def fails(*args, **kwargs):
         raise RuntimeError('of something else')
 
     monkeypatch.setattr('a2sg_zoo.hub.published.load_into', fails)
@@ -573,50 +346,3 @@ def test_tool(weights, folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         tool.main(['tiny', 'absent.png'])
     assert end.value.code == 2 and re.search('^error: .*absent.png', capsys.readouterr().err, re.M)
-
-
-@task('classification')
-def test_credentials_of_a_picture_stay_in_the_request(weights, server, tmp_path):  # noqa: F811
-    Image.fromarray(photo()).save(tmp_path / 'cat.png')
-    server.content = (tmp_path / 'cat.png').read_bytes()
-    url = server.url.replace('http://', 'http://me:hunter2@') + '?token=t0ken'
-    (prediction,) = inferencer('tiny', 'cpu')(url)['predictions']
-    assert 'Authorization' in server.requests[0][1]
-    server.acts += [404]
-    with pytest.raises(DataError) as error:
-        read_image(url)
-    server.content = b'no picture'
-    with pytest.raises(DataError) as damaged:
-        read_image(url)
-    for text in (prediction['input'], str(error.value), str(damaged.value)):
-        assert 'hunter2' not in text and 't0ken' not in text and 'data.zip' in text
-
-
-SIZES = """if True:
-    import sys
-    import numpy as np
-    from a2sg_zoo import SegmentationInferencer
-    infer, rng = SegmentationInferencer('meta_spikeformer_small_camvid_a2sg', 'cpu'), np.random.default_rng(0)
-    for i in range(100):
-        infer(np.zeros((*rng.integers(120, 400, 2), 3), np.uint8))
-        if i in (59, 99):
-            print(int(open('/proc/self/statm').read().split()[1]) * 4096 // 10**6)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='reads the memory of a process as Linux tells it')
-def test_pictures_of_many_sizes_do_not_fill_the_memory():
-    """Each size is compiled once; without a bound, 100 sizes more take some 300 MB more."""
-    printed = subprocess.check_output([sys.executable, '-c', SIZES], text=True, cwd=ROOT).splitlines()
-    at_60, at_100 = (int(line) for line in printed if line.isdigit())
-    assert at_100 - at_60 < 60
-
-
-@task('classification')
-@pytest.mark.parametrize('given, kept', [(None, '256'), ('7', '7')])
-def test_the_cache_of_compiled_layers_is_bounded(weights, given, kept, monkeypatch):
-    name = 'ONEDNN_PRIMITIVE_CACHE_CAPACITY'
-    monkeypatch.delenv(name, raising=False) if given is None else monkeypatch.setenv(name, given)
-    ImageClassifierInferencer('tiny', 'cpu')
-    assert os.environ[name] == kept

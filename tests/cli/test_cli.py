@@ -13,6 +13,7 @@ import pytest
 from a2sg_zoo.cli import COMMANDS, main, summary
 from a2sg_zoo.cli.parsing import at_least, errors_for_people
 from a2sg_zoo.errors import ConfigError
+from tests.cli.mistakes import mistake
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for group in COMMANDS.values() for name in group]
@@ -29,16 +30,6 @@ def tool(name, *arguments, **kwargs):
         timeout=60,
         **kwargs,
     )
-
-
-def mistake(capsys, *arguments):
-    """What a command line with a mistake prints."""
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    said = capsys.readouterr()
-    assert end.value.code == 2 and said.out == '' and said.err.startswith('error: ')
-    assert len(said.err.splitlines()) == 1
-    return said.err
 
 
 def test_every_command_has_a_module_and_a_door():
@@ -108,7 +99,7 @@ def test_help_of_a_door_takes_less_than_a_second():
     ids=lambda value: ' '.join(value).encode('unicode_escape').decode(),
 )
 def test_a_mistake_in_the_arguments_is_one_line(arguments, parts, capsys):
-    said = mistake(capsys, *arguments)
+    said = mistake(capsys, *arguments, quiet=True)
     assert all(part in said for part in parts)
 
 
@@ -128,12 +119,14 @@ def test_the_version(capsys):
 def test_what_parsers_offer_is_what_there_is():
     from a2sg_zoo.analysis import sections, settings
     from a2sg_zoo.analysis.compare import measurements as compared
+    from a2sg_zoo.benchmark.libraries import measurements as libraries
     from a2sg_zoo.benchmark.speed import measurements
     from a2sg_zoo.benchmark.suites import launchers
-    from a2sg_zoo.cli import benchmark, benchmark_speed
+    from a2sg_zoo.cli import benchmark, benchmark_libraries, benchmark_speed
 
     assert settings.SECTIONS == (*sections.SECTIONS,) and settings.COMPARED == (*compared.SECTIONS,)
     assert benchmark.LAUNCHERS == (*launchers.LAUNCHERS,) and benchmark_speed.PARTS == (*measurements.PARTS,)
+    assert benchmark_libraries.PARTS == (*libraries.PARTS,)
 
 
 def test_errors_end_with_a_line_and_with_a_traceback_on_request(capsys, monkeypatch):

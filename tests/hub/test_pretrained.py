@@ -83,6 +83,8 @@ def fetch_as_anyone(index, monkeypatch):
         shutil.copy(index, folder / 'index.json')
         monkeypatch.setenv('A2SG_ZOO_INDEX', str(folder / 'index.json'))
         monkeypatch.setenv('A2SG_ZOO_CACHE', str(folder / 'cache'))
+        # another user cannot write what `make coverage` measures
+        monkeypatch.delenv('COVERAGE_PROCESS_CONFIG', raising=False)
 
         def fetch_there():
             printed, stderr = process('os.geteuid() or os.setuid(65534)').communicate(timeout=60)

@@ -73,11 +73,14 @@ def facts(path, location, task='classification', **others):
         sha256=hashlib.sha256(data).hexdigest(),
         parameters=1,
         T=2,
-        recipe=dict(command='python tools/train.py x', evaluation='python tools/test.py x'),
         metrics=dict(top1=33.3),
         licence='Apache-2.0',
         code_version='0.1.0',
-        **{'data': dict(name='Insects'), **others},
+        **{
+            'data': dict(name='Insects'),
+            'recipe': dict(command='python tools/train.py x', evaluation='python tools/test.py x'),
+            **others,
+        },
     )
 
 

@@ -51,8 +51,8 @@ def published_vgg(pool='avg'):
 
 
 @pytest.mark.parametrize('name', GOLDEN)
-def test_published_files_convert(name, shared, tmp_path):
-    golden = Golden(shared('golden', f'{name}.safetensors'))
+def test_published_files_convert(name, golden_file, tmp_path):
+    golden = Golden(golden_file(name))
     family, told, inferred = GOLDEN[name]
     source, target = tmp_path / 'official.pth', tmp_path / 'ours.safetensors'
     torch.save(LAYOUTS['timm'](golden.state_dict), source)
@@ -66,8 +66,8 @@ def test_published_files_convert(name, shared, tmp_path):
         assert torch.equal(backbone.state_dict()[key], value)
 
 
-def test_another_family_is_named(shared, tmp_path):
-    golden = {name: Golden(shared('golden', f'{name}.safetensors')) for name in GOLDEN}
+def test_another_family_is_named(golden_file, tmp_path):
+    golden = {name: Golden(golden_file(name)) for name in GOLDEN}
     for name, wrong in zip(GOLDEN, list(GOLDEN)[2:] + list(GOLDEN)[:2]):
         torch.save(golden[name].state_dict, tmp_path / 'official.pth')
         with pytest.raises(CheckpointError, match=f'official.pth.* {GOLDEN[wrong][0]}:.* {GOLDEN[name][0]}$'):
@@ -140,8 +140,8 @@ def test_no_file_of_somebody_else_is_replaced(tmp_path, contents):
         save(convert('VGGSNN', source), source, tmp_path / 'folder.safetensors')
 
 
-def test_the_report_names_what_no_tensor_tells(shared, tmp_path, capsys):
-    golden = Golden(shared('golden', 'qkformer_cifar_e64_d4_T4.safetensors'))
+def test_the_report_names_what_no_tensor_tells(golden_file, tmp_path, capsys):
+    golden = Golden(golden_file('qkformer_cifar_e64_d4_T4'))
     torch.save(golden.state_dict, tmp_path / 'official.pth')
     assert 'carry_over=True' in convert('QKFormer', tmp_path / 'official.pth', dict(num_heads=8)).report()
 

@@ -1,6 +1,5 @@
 """From a run of a few steps to weights that say what they are; cards that say what the index says."""
 
-import importlib.util
 import json
 import os
 import re
@@ -17,113 +16,20 @@ import torch
 from PIL import Image
 
 import a2sg_zoo
-from a2sg_zoo.datasets import Digits, write_scenes
-from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.datasets import Digits
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
-from a2sg_zoo.hub.index import SHIPPED, read_index, write_index
-from a2sg_zoo.hub.published import build, describe, read
-from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.hub.index import read_index, write_index
 from a2sg_zoo.publishing import generated
 from a2sg_zoo.publishing.cards import card
-from a2sg_zoo.publishing.entries import parse_command
 from a2sg_zoo.publishing.generated import check
 from a2sg_zoo.publishing.publish import publish
 from tests.cli import test_classification as classification
-from tests.cli import test_train_and_test as segmentation
 from tests.hub.tiny import facts as tiny_facts
 from tests.hub.tiny import publish as publish_tiny
+from tests.publishing.run_notes import log_of, note
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('publish_tool', ROOT / 'a2sg_zoo' / 'cli' / 'publish.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def log_of(folder, name):
-    (found,) = folder.glob(f'{name}*.log.jsonl')
-    return found
-
-
-def note(run, **changes):
-    """Alters what a run noted, such as the commit, which is that of whoever runs these tests."""
-    path = run / 'run.json'
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-@pytest.fixture(scope='module')
-def digits(tmp_path_factory):
-    """A finished run on scikit-learn's digits."""
-    folder = tmp_path_factory.mktemp('digits')
-    done = classification.run(
-        'train',
-        classification.CONFIG,
-        '--demo',
-        '--seed',
-        3,
-        '--work-dir',
-        folder,
-        '--cfg-options',
-        *classification.SMALL,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    note(folder, commit='0' * 40)
-    return folder
-
-
-@pytest.fixture(scope='module')
-def scenes(tmp_path_factory):
-    """A finished run on drawn scenes, and their folder."""
-    root = write_scenes(tmp_path_factory.mktemp('scenes') / 'ADEChallengeData2016', train=6, val=3, size=64)
-    folder = tmp_path_factory.mktemp('run')
-    done = segmentation.run(
-        'train',
-        segmentation.CONFIG,
-        '--demo',
-        '--work-dir',
-        folder,
-        '--cfg-options',
-        *segmentation.SMALL,
-        *segmentation.data_options(root),
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    note(folder, commit='0' * 40)
-    return folder, Path(root)
-
-
-@pytest.fixture
-def zoo(tmp_path, monkeypatch):
-    """Folder of an empty index."""
-    monkeypatch.setenv('A2SG_ZOO_INDEX', str(tmp_path / 'index.json'))
-    monkeypatch.chdir(ROOT)
-    write_index({}, tmp_path / 'index.json')
-    return tmp_path
-
-
-@pytest.fixture
-def published(digits, zoo, tool, capsys):
-    (zoo / 'facts.json').write_text(json.dumps(dict(limits=['Too short.'], flatness=dict(sharpness=3.5))))
-    tool.main(
-        [
-            str(digits),
-            '--name',
-            'small_digits',
-            '--summary',
-            'Small.',
-            '--facts',
-            str(zoo / 'facts.json'),
-            '--cards',
-            str(zoo / 'cards'),
-        ]
-    )
-    (file,) = (zoo / 'weights').iterdir()
-    assert str(file) in capsys.readouterr().out and file.name.startswith('small_digits-')
-    return zoo
 
 
 def test_the_entry_of_a_classifier(published, digits):
@@ -247,42 +153,6 @@ def test_the_hub_understands_a_card(published):
     assert results['top1'].dataset_type == 'digits'
 
 
-@pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
-def test_the_hub_understands_the_shipped_cards(entry):
-    found = huggingface_hub.ModelCard.load(ROOT / 'model_cards' / f'{entry.name}.md')
-    assert found.data.model_name == entry.name and found.data.license == 'apache-2.0'
-    assert found.data.pipeline_tag == f'image-{entry["task"]}'
-    assert {result.metric_name: result.metric_value for result in found.data.eval_results} == entry['metrics']
-    assert {result.dataset_type for result in found.data.eval_results} == {entry['data']['id']}
-
-
-@pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
-def test_the_shipped_weights_say_what_their_configs_say(entry):
-    description = read(entry.shipped)[1]
-    meta = dict(classes=description.classes, palette=description.palette)
-    found = describe(load_config(ROOT / entry['config']), meta, entry['config'])
-    # a config may leave the neuron to the backbone's default, and its backward pass is not the weights' affair
-    dynamics = [
-        {(neuron.tau, neuron.decay_input, neuron.v_threshold) for neuron in named_neurons(build(d.model, '')).values()}
-        for d in (found, description)
-    ]
-    assert dynamics[0] == dynamics[1]
-    for part in ('backbone', 'head'):
-        for d in (found, description):
-            d.model.get(part, {}).pop('neuron', None)
-    assert found == description and description.resize
-
-
-@pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
-def test_the_shipped_recipes_are_those_of_their_configs(entry):
-    """What the index says of the training, against the config and the variable that its data set's file names."""
-    cfg, recipe = load_config(ROOT / entry['config']), entry['recipe']
-    optimizer = cfg.optim_wrapper.optimizer
-    assert recipe['optimizer'].partition(',')[0] == optimizer.type and recipe['learning_rate'] == optimizer.lr
-    assert recipe['batch_size'] == cfg.train_dataloader.batch_size
-    assert recipe.get('variable') == dict(cifar10='CIFAR10_FOLDER', camvid='CAMVID_ROOT').get(entry['data']['id'])
-
-
 def test_cards_are_the_hubs(published, monkeypatch):
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
     with pytest.raises(ConfigError, match=r'huggingface_hub.*a2sg-zoo\[hub\]'):
@@ -344,28 +214,6 @@ def test_what_is_published_all_the_same_says_so(digits, zoo, tmp_path):
     recipe = entry['recipe']
     assert recipe['commit'] == '12ab+changes' and recipe['resumed_at'] == 2
     assert '--resume iter_2.pth' in recipe['command'] and '| resumed at | 2 |' in card(entry)
-
-
-ARGUMENTS = '--seed 0 --amp --launcher pytorch --local_rank 1 x.py --cfg-options a.b=1 c=[2,3] --cfg-options d=e'
-
-
-@pytest.mark.parametrize(
-    'command',
-    [
-        f'python tools/train.py {ARGUMENTS}',
-        f'torchrun --nproc-per-node 2 /there/tools/train.py {ARGUMENTS}',
-        f'python -m a2sg_zoo.cli.train {ARGUMENTS}',
-        f'a2sg-zoo train {ARGUMENTS}',
-        f'/bin/a2sg-zoo train {ARGUMENTS}',
-        ['/bin/python', '/site packages/a2sg_zoo/tools/train.py', *shlex.split(ARGUMENTS)],
-    ],
-    ids=str,
-)
-def test_spellings_of_the_command(command):
-    found = parse_command(command, 'x')
-    assert (found.config, found.seed, found.amp, found.launcher) == ('x.py', 0, True, 'pytorch')
-    assert found.cfg_options == {'a.b': 1, 'c': [2, 3], 'd': 'e'} and not found.demo and found.resume is None
-    assert found.written_options == ['a.b=1', 'c=[2,3]', 'd=e']
 
 
 def test_the_command_of_several_processes(digits, zoo, tmp_path):
@@ -471,9 +319,8 @@ def test_an_installed_package_is_checked_but_not_published_to(digits, tmp_path):
 
     done = run('--check')
     assert done.returncode == 0 and '4 weights' in done.stdout, done.stderr
-    for more in ([], ['--cards', str(tmp_path / 'cards')]):
-        done = run(str(digits), '--name', 'mine', '--summary', 'Mine.', *more)
-        assert done.returncode == 2 and 'A2SG_ZOO_INDEX' in done.stderr
+    done = run(str(digits), '--name', 'mine', '--summary', 'Mine.', '--cards', str(tmp_path / 'cards'))
+    assert done.returncode == 2 and 'A2SG_ZOO_INDEX' in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ['site']
 
 
@@ -530,32 +377,3 @@ def test_too_large_to_ship(digits, zoo, monkeypatch):
     monkeypatch.setattr(generated, 'MEGABYTES_EACH', 0.01)
     with pytest.raises(ConfigError, match='x.* 0.1 MB.* --location'):
         publish(digits, 'x', 'X.', cards_folder=zoo / 'cards')
-
-
-def test_the_shipped_zoo_is_in_order(monkeypatch):
-    monkeypatch.delenv('A2SG_ZOO_INDEX', raising=False)
-    assert check(read_index(SHIPPED), ROOT / 'model_cards', ROOT) == []
-
-
-def _shipped():
-    """Shipped entries; those on data that one has to bring are slow."""
-    for entry in read_index(SHIPPED).values():
-        own = entry['data']['id'] != 'digits'
-        yield pytest.param(entry, marks=[pytest.mark.slow] if own else [], id=entry.name)
-
-
-@pytest.mark.parametrize('entry', list(_shipped()))
-def test_shipped_weights_score_what_their_cards_say(entry, tmp_path):
-    needed = dict(cifar10='CIFAR10_FOLDER', camvid='CAMVID_ROOT').get(entry['data']['id'])
-    if needed and not os.environ.get(needed):
-        pytest.skip(f'{needed} is not set; it names the folder of {entry["data"]["name"]}')
-    tool, *arguments = shlex.split(entry['recipe']['evaluation'])[1:]
-    env = {key: value for key, value in os.environ.items() if key != 'A2SG_ZOO_INDEX'}
-    done = subprocess.run(
-        [sys.executable, tool, *arguments[:2], '--work-dir', tmp_path, '--out', tmp_path / 'x.json', *arguments[2:]],
-        cwd=ROOT,
-        env={**env, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
-    )
-    assert done.returncode == 0
-    # another processor rounds otherwise, which may flip a spike and so the class of a few images
-    assert json.loads((tmp_path / 'x.json').read_text())['metrics'] == pytest.approx(entry['metrics'], abs=0.6)

@@ -18,6 +18,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import Controller
 from a2sg_zoo.surrogates import Surrogate
 
 
@@ -135,6 +136,18 @@ class Adapter:
             )
         set_attribute(module, name, wrap(old))
         return lambda: set_attribute(module, name, old)
+
+    def fuse(self, module: nn.Module, controller: Callable[[Tensor], Controller]) -> Callable[[], None] | str:
+        """Has a neuron computed by our fused neuron.
+
+        Args:
+            module: the neuron.
+            controller: answers with what decides the widths in a call with the input x, (T, B, ...).
+
+        Returns:
+            a function that puts the neuron's own code back, or the reason why the neuron is left as it is.
+        """
+        return 'our fused neuron does not compute the equations of this kind'
 
 
 def set_attribute(module: nn.Module, name: str, value: object) -> None:

@@ -30,6 +30,7 @@ class ForeignLayer:
         policy: the `Policy` that adapts the widths.
         order: index of the layer in its network.
         v_threshold: the threshold when the network was attached to; the mean if there are several.
+        fused: whether our fused neuron computes the layer, see `attach`.
     """
 
     time_steps_vary = False
@@ -45,7 +46,7 @@ class ForeignLayer:
         # of the current forward pass; `calls` counts the calls of the spike function in a call of the neuron
         self.trace: Trace | None = None
         self.calls = 0
-        self.called = self.fired = self.held = False
+        self.called = self.fired = self.fused = self.held = False
         self._kept: list[str] = []
 
     def __repr__(self) -> str:
@@ -94,6 +95,14 @@ class ForeignLayer:
         if self.module.training and bool((self.beta != self.beta[-1]).any()):
             raise self.wrong_time_steps(T)
         return self.beta[-1]
+
+    def widths_for(self, T: int) -> Tensor:
+        """The widths in force for T time steps, of one element or T.
+
+        Raises:
+            ConfigError: see `width_at`.
+        """
+        return self.beta if self.beta.numel() in (1, T) else self.width_at(0, T)[None]
 
     def wrong_time_steps(self, T: int) -> ConfigError:
         """The error for a forward pass of another number of time steps than the widths were adapted for."""

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter, requires_grad
+from a2sg_zoo.adaptation.foreign.fused import FusedSteps
+from a2sg_zoo.neurons import Controller, Dynamics
 from a2sg_zoo.surrogates import BOX, TRI, ATan, FastSigmoid, Gaussian, Sigmoid
 
 _NEURONS = 'spikingjelly.activation_based.neuron'
@@ -47,9 +49,7 @@ _SHAPES: dict[str, Callable[..., Declared]] = {
 
 
 @adapter(
-    f'{_NEURONS}.integrate_and_fire.IFNode',
     f'{_NEURONS}.integrate_and_fire.SimpleIFNode',
-    f'{_NEURONS}.lif.LIFNode',
     f'{_NEURONS}.lif.SimpleLIFNode',
     f'{_NEURONS}.lif_variants.KLIFNode',
     f'{_NEURONS}.lif_variants.CUBALIFNode',
@@ -58,7 +58,7 @@ _SHAPES: dict[str, Callable[..., Declared]] = {
     f'{_NEURONS}.adapt.IzhikevichNode',
 )
 class Node(Adapter):
-    """IF, LIF, KLIF, CUBA-LIF, QIF, EIF and Izhikevich nodes."""
+    """The simple IF and LIF nodes, and KLIF, CUBA-LIF, QIF, EIF and Izhikevich nodes."""
 
     def refuse(self, module: nn.Module) -> str | None:
         backend = getattr(module, 'backend', 'torch')
@@ -89,12 +89,81 @@ class Node(Adapter):
         return module(x) if module.step_mode == 'm' else [module(x_t) for x_t in x]
 
 
+# what a subclass may override, and then compute something else than the node that our fused neuron knows
+_COMPUTATION = (
+    'forward',
+    'multi_step_forward',
+    'multi_step_functional_forward',
+    'single_step_functional_forward',
+    'materialize_states',
+)
+
+
+@adapter(f'{_NEURONS}.integrate_and_fire.IFNode')
+class IFNode(Node):
+    """The IF node, which our fused neuron computes on request. The adapters of nodes that leak are subclasses."""
+
+    fusable = 'integrate_and_fire.IFNode'
+
+    def rate(self, module: Any) -> tuple[float | Tensor, bool]:
+        """(r, decay_input) of the node, see `Dynamics`."""
+        return 0.0, False
+
+    def equations(self, module: Any) -> tuple[float | Tensor, Dynamics]:
+        """(leak rate, constants) of our neuron that computes what the node does."""
+        rate, decay_input = self.rate(module)
+        hard = module.v_reset is not None
+        v_reset = module.v_reset if hard else 0.0
+        return rate, Dynamics(module.v_threshold, v_reset, decay_input, hard, module.detach_reset)
+
+    def fuse(self, module: Any, controller: Callable[[Tensor], Controller]) -> Callable[[], None] | str:
+        if module.step_mode != 'm':
+            return "it runs one time step a call; set step_mode = 'm'"
+        name = f'{_NEURONS}.{self.fusable}'
+        known = next(cls for cls in type(module).__mro__ if f'{cls.__module__}.{cls.__qualname__}' == name)
+        changed = [name for name in _COMPUTATION if getattr(type(module), name) is not getattr(known, name)]
+        if changed:
+            return f'{type(module).__name__} has a {changed[0]} of its own'
+        if not _fires_at_threshold(module.surrogate_function):
+            return 'its spike function is not 1 from the threshold on and 0 below'
+        if getattr(module, '_neuron_precision', None) is not None:
+            return 'an explicit neuron precision was chosen'
+        before = vars(module).get('multi_step_forward')
+        module.multi_step_forward = FusedSteps(module, self.equations, controller)
+
+        def undo():
+            del module.multi_step_forward
+            if before is not None:  # a copy of a fused node
+                module.multi_step_forward = before
+
+        return undo
+
+
+@adapter(f'{_NEURONS}.lif.LIFNode')
+class LIFNode(IFNode):
+    """The LIF node."""
+
+    fusable = 'lif.LIFNode'
+
+    def rate(self, module: Any) -> tuple[float, bool]:
+        return 1 / module.tau, module.decay_input
+
+
 @adapter(f'{_NEURONS}.plif.ParametricLIFNode')
-class ParametricLIF(Node):
+class ParametricLIF(IFNode):
     """The LIF node that learns its time constant."""
+
+    fusable = 'plif.ParametricLIFNode'
 
     def leak(self, module: Any) -> tuple[Tensor, bool]:
         return module.w.sigmoid(), module.decay_input
+
+    rate = leak
+
+
+def _fires_at_threshold(fire):
+    z = torch.tensor([-2.0, -0.5, -1e-6, 0.0, 1e-6, 0.5, 2.0])
+    return torch.equal(fire(z), (z >= 0).to(z.dtype))
 
 
 @adapter(f'{_NEURONS}.lif_variants.GatedLIFNode')

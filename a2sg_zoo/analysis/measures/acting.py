@@ -14,7 +14,7 @@ from a2sg_zoo.adaptation.attachment import held
 from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.foreign.tap import around
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import Neuron, recorded_potentials
+from a2sg_zoo.neurons import Neuron, multistep_potentials, recorded_potentials
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, FastSigmoid, Gaussian, Sigmoid
 from a2sg_zoo.utils.tensors import nested_tensors
 
@@ -57,10 +57,11 @@ def measure(
         network.eval()
         for layer in layers.values():
             (layer.module if isinstance(layer, ForeignLayer) else layer).train()
-        foreign = {name: layer for name, layer in layers.items() if isinstance(layer, ForeignLayer)}
+        own = {name: layer for name, layer in layers.items() if isinstance(layer, Neuron) or layer.fused}
+        foreign = {name: layer for name, layer in layers.items() if name not in own}
         curves = _foreign_curves(network, foreign, z, example) if foreign else {}
-        own = {name: _own_curve(network, layer, z) for name, layer in layers.items() if isinstance(layer, Neuron)}
-    return {**curves, **own}
+        with held(network):
+            return {**curves, **{name: _own_curve(layer, z) for name, layer in own.items()}}
 
 
 @contextmanager
@@ -81,31 +82,34 @@ def _unchanged(network: nn.Module, layers: Mapping[str, Neuron | ForeignLayer]) 
             module.training = training
 
 
-# neurons of this package: input currents that bring z onto the ramp
+# neurons that our code computes, fused ones too: input currents that bring z onto the ramp
 
 
-def _own_curve(network, neuron, ramp):
-    """(z, f(z) of each time step) of a neuron of this package; None for f if it asks no controller."""
-    T, dynamics = neuron.beta.numel(), neuron.dynamics
-    rate = neuron.rate.detach() if isinstance(neuron.rate, Tensor) else neuron.rate
+def _own_curve(layer, ramp):
+    """(z, f(z) of each time step) of a neuron that our code computes; None for f if it asks no controller."""
+    if isinstance(layer, Neuron):
+        rate, dynamics = layer.rate, layer.dynamics
+    else:
+        rate, dynamics = layer.module.multi_step_forward.equations(layer.module)
+    rate = rate.detach() if isinstance(rate, Tensor) else rate
     decay, gain, shift = dynamics.coefficients(rate)
-    u = ramp + neuron.v_threshold
+    u = ramp + dynamics.v_threshold
     v = torch.full_like(u, dynamics.v_reset)
     currents = []
-    for _ in range(T):
+    for _ in range(layer.beta.numel()):
         currents.append((u - v * decay - shift) / gain)
-        v = dynamics.reset(u, (u >= neuron.v_threshold).to(u.dtype))
+        v = dynamics.reset(u, (u >= dynamics.v_threshold).to(u.dtype))
     x = torch.stack(currents)[:, None].detach().requires_grad_()
-    with held(network), recorded_potentials(neuron) as potentials:
-        s = neuron(x)
-    if len(potentials) != 1:
-        return ramp, None
-    u = potentials[0][1]
-    curves = []
-    for t in range(T):
-        through_spike = _gradient(s[t], x)[t, 0]
-        curves.append(through_spike / _gradient(u[t], x)[t, 0])
-    return (u[0, 0] - neuron.v_threshold).detach(), torch.stack(curves)
+    if isinstance(layer, Neuron):
+        with recorded_potentials(layer) as potentials:
+            s = layer(x)
+        if len(potentials) != 1:
+            return ramp, None
+        u = potentials[0][1]
+    else:
+        s, u = multistep_potentials(x, rate, dynamics, layer.module.multi_step_forward.controller(x))
+    curves = [_gradient(s[t], x)[t, 0] / _gradient(u[t], x)[t, 0] for t in range(len(x))]
+    return (u[0, 0] - dynamics.v_threshold).detach(), torch.stack(curves)
 
 
 def _gradient(output, x):

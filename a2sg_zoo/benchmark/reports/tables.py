@@ -1,4 +1,4 @@
-"""The tables of a report as text: the cells that readers see, Markdown, and CSV with all digits."""
+"""The tables of a report as text: the cells that readers see, Markdown, CSV and JSON with all digits."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -208,3 +208,9 @@ def comma_separated(report: Report) -> str:
     """Return all rows of all tables as CSV, with all digits. A field is empty where a figure does not exist."""
     rows = ([row[key] for key in COLUMNS] for table in report.tables for row in table.rows)
     return csv_text(list(COLUMNS), rows)
+
+
+def all_rows(report: Report) -> dict[str, Any]:
+    """Return the suite, the facts and all rows of all tables, for JSON; the documentation's leaderboard reads it."""
+    facts = dict(report.facts)
+    return dict(suite=facts['Suite'], facts=facts, rows=[row for table in report.tables for row in table.rows])

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from a2sg_zoo.benchmark.speed import peers
+from a2sg_zoo.adaptation import Fixed, attach
+from a2sg_zoo.benchmark.speed import attached, peers
 from a2sg_zoo.benchmark.speed.networks import (
     NETWORKS,
     RESNET19,
@@ -29,6 +30,7 @@ from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
 from a2sg_zoo.neurons.fused import step_by_step
 
 CHECKPOINTED = 'activation checkpointing'
+FUSED = 'SpikingJelly, attach(fuse=True)'
 
 
 class Row(NamedTuple):
@@ -73,21 +75,55 @@ def neuron_rows(setting: Setting) -> list[Row]:
     }
     if setting.with_peers:
         theirs, reset = peers.spikingjelly_lif().to(setting.device), peers.spikingjelly_reset()
+        fused = copy.deepcopy(theirs)
+        attach(fused, Fixed(dict(type='TRI')), fuse=True)
 
-        def spikingjelly():
-            reset(theirs)
-            run(theirs)
+        def spikingjelly(node):
+            reset(node)
+            run(node)
 
-        actions |= {'SpikingJelly': spikingjelly, 'snnTorch': partial(run, peers.snntorch_lif())}
+        actions |= {
+            'SpikingJelly': partial(spikingjelly, theirs),
+            FUSED: partial(spikingjelly, fused),
+            'snnTorch': partial(run, peers.snntorch_lif()),
+        }
     runs = interleaved(actions, setting.device, 5 * setting.rounds, label='neuron')
     found = medians(runs)
     on_gpu = setting.device.type == 'cuda'
     reach = {'moving 6 tensors': 1.5 if on_gpu else 2.0, 'SpikingJelly': 1 / 1.3 if on_gpu else None}
-    return [
-        Row('LIF layer, T = 4, forward and backward', name, found['ours'] / found[name], reach.get(name), found, runs)
+    what = 'LIF layer, T = 4, forward and backward'
+    rows = [
+        Row(what, name, found['ours'] / found[name], reach.get(name), found, runs)
         for name in actions
-        if name != 'ours'
+        if name not in ('ours', FUSED)
     ]
+    if setting.with_peers:
+        ratio = found[FUSED] / found['SpikingJelly']
+        rows.append(Row(f'{what}: {FUSED}', 'SpikingJelly', ratio, 0.3, found, runs))
+    return rows
+
+
+def attached_rows(setting: Setting) -> list[Row]:
+    """Measure training steps of networks of SpikingJelly and snnTorch, with their own surrogate and under policies."""
+    rows = []
+    for library in attached.LIBRARIES if setting.with_peers else ():
+        for widths in (attached.NARROW, attached.WIDE):
+            what = f'{library}, six layers of {widths[0]} to {widths[-1]} channels'
+            runs = interleaved(
+                attached.attached_steps(library, widths, setting), setting.device, setting.rounds, label=what
+            )
+            found = medians(runs)
+            rows += [
+                Row(f'{what}: {name}', attached.OWN, found[name] / found[attached.OWN], reach, found, runs)
+                for name, reach in {
+                    'A2SG': 1.15,
+                    'A2SG, fused': 1.15,
+                    'A2SG, interval 20': None,
+                    'TRI, fused': None,
+                }.items()
+                if name in found
+            ]
+    return rows
 
 
 def resnet_rows(setting: Setting) -> list[Row]:
@@ -229,7 +265,12 @@ def where_time_goes(setting: Setting, top: int = 10) -> dict[str, list[tuple[str
 
 
 PARTS: dict[str, Callable[[Setting], list[Row]]] = dict(
-    neuron=neuron_rows, resnet=resnet_rows, spikformer=spikformer_rows, memory=memory_rows, time=time_rows
+    neuron=neuron_rows,
+    attached=attached_rows,
+    resnet=resnet_rows,
+    spikformer=spikformer_rows,
+    memory=memory_rows,
+    time=time_rows,
 )
 
 

@@ -18,7 +18,7 @@ from a2sg_zoo.benchmark.suites.suite import Suite, compose
 # The version of what a training computes. Results of another version do not count, and their runs are repeated. Raise
 # it by one with every change after which the same config gives other figures, such as another default, another order
 # of random numbers, or a mended gradient. A change of speed, words or structure leaves it as it is.
-# tests/benchmark/suites/test_results_version.py notices when it was forgotten.
+# tests/benchmark/suites/test_results_version.py notices when it was forgotten. Version 1 has the guard `min_inside`.
 RESULTS_VERSION = 1
 
 # keys of a config that say where things are, not what is computed

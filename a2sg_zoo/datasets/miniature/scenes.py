@@ -16,30 +16,34 @@ import numpy as np
 from filelock import FileLock
 from PIL import Image, ImageDraw
 
-from a2sg_zoo.datasets.miniature.scene_parts import (
+from a2sg_zoo.datasets.miniature.scene_canvas import (
     BUILDING,
     CAR,
     OVERSAMPLING,
     PERSON,
     ROAD,
-    ROADS,
     SKY,
     TREE,
     UNLABELLED,
     Canvas,
-    car_across,
-    car_ahead,
-    house_ahead,
-    house_beside,
-    person,
     stretch,
-    tree,
 )
+from a2sg_zoo.datasets.miniature.scene_parts import car_across, car_ahead, house_ahead, house_beside, person, tree
 from a2sg_zoo.errors import DataError
 
 # raise it when the pictures change: folders of another version are drawn again
 VERSION = 1
 MANIFEST = 'scenes.json'
+
+# colours of roads, sRGB, 0 to 1
+_ROADS = [
+    (0.36, 0.36, 0.38),
+    (0.46, 0.45, 0.44),
+    (0.27, 0.27, 0.30),
+    (0.55, 0.51, 0.46),
+    (0.42, 0.38, 0.34),
+    (0.62, 0.61, 0.60),
+]
 
 # strength of the fine, middle and coarse grain, and of horizontal courses, per class
 _GRAIN = {
@@ -152,12 +156,12 @@ def _write_split(root, split, seeds, size):
 def _ground(canvas, half, pavements):
     """The road, `half` metres to either side, with its markings, and pavements (left, right) in metres."""
     rng, far = canvas.rng, 300
-    rgb = rng.choice(ROADS)
+    rgb = rng.choice(_ROADS)
     canvas.polygon([(-3000, 0, far), (3000, 0, far), (3000, 0, 0.8), (-3000, 0, 0.8)], rgb, ROAD)
     for z in (40, 20, 11, 7):  # nearer strips hide the haze of the farther ones
         canvas.polygon([(-400, 0, z), (400, 0, z), (400, 0, 0.3), (-400, 0, 0.3)], rgb)
     for side, width in zip((-1, 1), pavements):
-        stone = [channel * rng.uniform(0.9, 1.3) for channel in rng.choice(ROADS)]
+        stone = [channel * rng.uniform(0.9, 1.3) for channel in rng.choice(_ROADS)]
         for z in (far, 40, 20, 11) if width else ():
             near, edge = side * half, side * (half + width)
             canvas.polygon([(near, 0, z), (edge, 0, z), (edge, 0, 0.3), (near, 0, 0.3)], stone, UNLABELLED)

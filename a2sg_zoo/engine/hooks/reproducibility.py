@@ -24,6 +24,7 @@ import a2sg_zoo
 from a2sg_zoo.compat import randomness
 from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler, mixed_seed
 from a2sg_zoo.errors import CheckpointError, ConfigError
+from a2sg_zoo.hub import web
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.registry import HOOKS
 
@@ -84,7 +85,7 @@ def run_info(runner: Runner) -> dict[str, Any]:
     """
     device = next(runner.model.parameters()).device
     return dict(
-        command=[sys.executable, *sys.argv],
+        command=[sys.executable, *map(web.without_secrets, sys.argv)],
         seed=runner.seed,
         start_iter=runner.iter,
         device=torch.cuda.get_device_name(device) if device.type == 'cuda' else f'{device} ({platform.machine()})',

@@ -11,9 +11,10 @@ from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
 from a2sg_zoo.hub.description import parse_config
-from a2sg_zoo.hub.index import ZOO
+from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import class_names
+from a2sg_zoo.hub.resizing import class_layers_of_another_size
 from a2sg_zoo.registry import HOOKS
 from a2sg_zoo.utils.models import unwrap_model
 
@@ -31,7 +32,10 @@ _OTHER_CLASSES = (
 class ResumeHook(Hook):
     """Makes a run begin as its checkpoint says, or not at all.
 
-    - Weights that do not fit the network are an error, whether the run is resumed or begins with them.
+    - Weights that do not fit the network are an error, whether the run is resumed or begins with them. There is one
+      exception: where a training begins with weights of another number of classes, the last layer of the head keeps
+      its initial weights, and a warning says so.
+    - One line of the log says what was loaded.
     - A resumed run takes up the stream of training samples after the last one that its checkpoint has seen, also with
       another batch size or number of processes. Iterations, and with them the schedule, count on.
     - Values of the optimiser and the schedule are those of the checkpoint. Where the config says otherwise, a warning
@@ -53,12 +57,31 @@ class ResumeHook(Hook):
             self._meta = checkpoint['meta']
             self._compare(runner, parse_config(self._meta.get('cfg')))
             self._compare_seeds(runner)
-        model = unwrap_model(runner.model)
+        model, meta = unwrap_model(runner.model), checkpoint.get('meta')
         weights = weights_of(checkpoint, self._path)
-        checkpoint['state_dict'] = require_match(model, weights, self._path, checkpoint.get('meta'))
-        if names := getattr(runner, 'class_names', None):
-            path = locate(self._path) if str(self._path).startswith(ZOO) else self._path
+        fresh = {}
+        if getattr(runner, 'training', False) and not runner.resuming:
+            fresh = class_layers_of_another_size(model, weights)
+        weights = {name: x for name, x in weights.items() if name not in fresh}
+        checkpoint['state_dict'] = require_match(model, weights, self._path, meta, allow_missing=fresh)
+        self._report(runner, len(weights), fresh, meta)
+        names = getattr(runner, 'class_names', None)
+        if names and not fresh:
+            path = locate(self._path) if str(self._path).startswith(ADDRESSES) else self._path
             names.add(class_names(path, checkpoint), f'checkpoint {self._path}', _OTHER_CLASSES)
+
+    def _report(self, runner: Runner, loaded: int, fresh: Mapping[str, tuple[int, int]], meta: Any) -> None:
+        """One line on what is loaded."""
+        iteration = meta.get('iter') if isinstance(meta, Mapping) else None
+        line = f'Loaded {loaded} tensors from {self._path}' + (f', iteration {iteration}' if iteration else '')
+        if not fresh:
+            runner.logger.info(line)
+            return
+        here, there = next(iter(fresh.values()))
+        runner.logger.warning(
+            f'{line}. The head has {here} classes here and {there} in the file, so it begins with initial weights: '
+            f'{", ".join(fresh)}'
+        )
 
     def before_train(self, runner: Runner) -> None:
         """Sets the position in the stream of training samples."""

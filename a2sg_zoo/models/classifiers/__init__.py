@@ -1,6 +1,6 @@
 """Image classifiers: a backbone that keeps time, and a head."""
 
-from a2sg_zoo.hub import checkpoint as _  # noqa: F401  makes MMEngine's `init_cfg` read weights as data only
+from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine's `init_cfg` read weights as data only
 
 from .classifier import SpikingClassifier
 from .heads import LinearHead

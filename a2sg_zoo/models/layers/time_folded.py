@@ -32,19 +32,27 @@ class TimeFolded(nn.Sequential):
 
 
 def conv_bn(
-    in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, bias: bool = False, groups: int = 1
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    bias: bool = False,
+    groups: int = 1,
+    dilation: int = 1,
 ) -> TimeFolded:
     """Make a convolution and a batch norm on (T, B, C, H, W), the children `conv` and `bn` of a `TimeFolded`.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
-        kernel_size: height and width of the kernel, in pixels; the input is padded by half of it.
+        kernel_size: height and width of the kernel, in pixels; the input is padded by half of its extent.
         stride: step of the kernel, in pixels.
         bias: whether the convolution has a bias.
         groups: groups of channels that the convolution keeps apart.
+        dilation: distance of the kernel's values, in pixels.
     """
-    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=bias, groups=groups)
+    padding = dilation * (kernel_size // 2)
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias)
     return TimeFolded(OrderedDict(conv=conv, bn=nn.BatchNorm2d(out_channels)))
 
 

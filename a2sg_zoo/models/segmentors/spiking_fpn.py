@@ -37,12 +37,13 @@ class SpikingConv(nn.Module):
         out_channels: channels of u.
         kernel_size: height and width of the kernel, in pixels.
         neuron: config of the neurons.
+        dilation: distance of the kernel's values, in pixels.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, neuron: dict):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, neuron: dict, dilation: int = 1):
         super().__init__()
         self.neuron = NEURONS.build(neuron)
-        self.project = conv_bn(in_channels, out_channels, kernel_size)
+        self.project = conv_bn(in_channels, out_channels, kernel_size, dilation=dilation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H, W)."""

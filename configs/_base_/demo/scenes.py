@@ -1,10 +1,14 @@
 # What --demo swaps in for ADE20K: scenes that the package draws, small crops, a short schedule. The network stays.
-_data = dict(type='MiniatureADE20K', data_root='data/demo/ADEChallengeData2016')
+_data = dict(type='MiniatureADE20K', data_root='data/demo/ADEChallengeData2016', ann_file='')
+_training = dict(img_path='images/training', seg_map_path='annotations/training')
+_validation = dict(img_path='images/validation', seg_map_path='annotations/validation')
 _evaluation = dict(
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
-        **_data, pipeline=[dict(type='LoadImage'), dict(type='LoadSegAnnotations'), dict(type='PackSegInputs')]
+        **_data,
+        data_prefix=_validation,
+        pipeline=[dict(type='LoadImage'), dict(type='LoadSegAnnotations'), dict(type='PackSegInputs')],
     ),
 )
 demo = dict(
@@ -15,6 +19,7 @@ demo = dict(
         persistent_workers=False,
         dataset=dict(
             **_data,
+            data_prefix=_training,
             pipeline=[
                 dict(type='LoadImage'),
                 dict(type='LoadSegAnnotations'),

@@ -343,61 +343,6 @@ def test_leaves_no_trace():
         assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
 
-def neurobench_figures(net, images):
-    """NeuroBench's synaptic operations and activation sparsity of a network, for one batch."""
-    models = pytest.importorskip('neurobench.models')
-    workload = pytest.importorskip('neurobench.metrics.workload')
-    wrapped = models.TorchModel(net)
-    wrapped.add_activation_module(IF)
-    wrapped.register_hooks()
-    with torch.no_grad():
-        predictions = wrapped(images)
-    data = (images, torch.zeros(len(images)))
-    operations = workload.SynapticOperations()(wrapped, predictions, data)
-    sparsity = workload.ActivationSparsity()(wrapped, predictions, data)
-    wrapped.cleanup_hooks()
-    return operations, sparsity
-
-
-def test_agrees_with_neurobench():
-    """Where the conventions agree: binary spikes, no zeros in real inputs or weights, no padding, layers in which
-    every input value meets the same number of weights. NeuroBench reads the mean over space as real, as we do."""
-    net = Chain(
-        folded(nn.Conv2d(3, 8, 1, bias=False)),
-        IF(),
-        folded(nn.Conv2d(8, 6, 1)),
-        IF(),
-        folded(nn.Conv2d(6, 4, 2, 2)),
-        IF(),
-        Mean(),
-        nn.Linear(4, 5),
-        T=4,
-    ).eval()
-    net.layers[0][0].weight.data *= 4
-    images = torch.rand(3, 3, 8, 8) + 0.1
-    ours, (theirs, sparsity) = measure_energy(net, [images]), neurobench_figures(net, images)
-    assert 0 < ours['sops'] and ours['sops'] == pytest.approx(theirs['Effective_ACs'], abs=1)
-    assert ours['sparsity'] == pytest.approx(sparsity)
-    assert sum(x['macs'] * x['steps'] for x in ours['layers']) == theirs['Dense']
-    real = {x['name']: x['macs'] * x['steps'] for x in ours['layers'] if x['input'] == 'real'}
-    # theirs leaves out the zeros among real inputs, here silent channels of the head
-    assert real['layers.0.0'] <= theirs['Effective_MACs'] <= ours['macs']
-
-
-def test_differs_from_neurobench_at_borders_only_by_the_padding():
-    """With padding NeuroBench counts only weights that meet a pixel; the convention here counts all of them: of
-    n x n outputs of a 3x3 window, (3 n - 2)^2 against 9 n^2 pairs."""
-    n = 8
-    net = Chain(folded(nn.Conv2d(3, 8, 1)), IF(), folded(nn.Conv2d(8, 6, 3, padding=1)), T=2).eval()
-    net.layers[0][0].weight.data *= 4
-    images = torch.rand(2, 3, n, n) + 0.1
-    ours, (theirs, _) = measure_energy(net, [images]), neurobench_figures(net, images)
-    dense = ours['layers'][0]['macs'] + 2 * ours['layers'][1]['macs'] * (3 * n - 2) ** 2 / (9 * n * n)
-    assert theirs['Dense'] == pytest.approx(dense)
-    assert ours['sops'] * (3 * n - 2) ** 2 / (9 * n * n) == pytest.approx(theirs['Effective_ACs'], rel=0.05)
-    assert theirs['Effective_ACs'] < ours['sops']
-
-
 def test_event_frames_of_a_classifier_have_the_batch_first():
     model = MODELS.build(
         dict(

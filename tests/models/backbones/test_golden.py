@@ -113,8 +113,8 @@ CASES = {
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_equals_published_network(name, shared):
-    golden = Golden(shared('golden', f'{name}.safetensors'))
+def test_equals_published_network(name, golden_file):
+    golden = Golden(golden_file(name))
     config, head = CASES[name]
     backbone = MODELS.build({**config(golden.kwargs), 'time': 'keep'})
     dropped = golden.load(backbone)

@@ -35,8 +35,8 @@ LAYOUTS = {  # as the public training scripts save them
 
 
 @pytest.fixture(params=['spikformer_cifar_e64_d2_T4', 'spikformer_imagenet_e64_d2_T4', 'meta_spikeformer_e16_T4'])
-def case(request, shared):
-    golden = Golden(shared('golden', f'{request.param}.safetensors'))
+def case(request, golden_file):
+    golden = Golden(golden_file(request.param))
     build, head = CASES[request.param]
     return golden, {**build(golden.kwargs), 'time': 'keep'}, head
 
@@ -102,9 +102,9 @@ def warnings(monkeypatch):
 
 
 @pytest.fixture
-def official(shared, tmp_path):
+def official(golden_file, tmp_path):
     """Published weights of QKFormer."""
-    golden = Golden(shared('golden', 'qkformer_cifar_e64_d4_T4.safetensors'))
+    golden = Golden(golden_file('qkformer_cifar_e64_d4_T4'))
     torch.save(golden.state_dict, tmp_path / 'official.pth')
     return tmp_path / 'official.pth'
 

@@ -1,0 +1,1 @@
+"""One network in four libraries, and examples that two of them publish, under the policies of this package."""

@@ -1,0 +1,71 @@
+"""A callback for PyTorch Lightning (the extra `lightning`)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from a2sg_zoo.adaptation import Layers, Policy, attach
+
+try:
+    from lightning.pytorch import Callback, LightningModule, Trainer
+except ImportError as error:
+    raise ImportError('PyTorch Lightning is not installed: pip install "a2sg-zoo[lightning]"') from error
+
+
+class AdaptationCallback(Callback):
+    """Trains the spiking neurons of a `LightningModule` under a policy.
+
+    With gradient accumulation, the first batch of an optimiser step decides the widths. Checkpoints hold the widths.
+    After the training, the network stays attached; `detach(module)` takes it from the policy.
+
+    Args:
+        policy: the policy.
+        T, fuse: see `attach`.
+        seed: of the run, see `Policy.begin`.
+        observe_every: take statistics in every so many optimiser steps, and log them; 0 for never.
+
+    Attributes:
+        layers: {qualified name: layer}, from the start of the training on.
+
+    >>> from a2sg_zoo import A2SG
+    >>> AdaptationCallback(A2SG()).layers
+    {}
+    """
+
+    def __init__(
+        self, policy: Policy, T: int | None = None, fuse: bool = False, seed: int = 0, observe_every: int = 0
+    ) -> None:
+        self.policy, self.T, self.fuse, self.seed, self.observe_every = policy, T, fuse, seed, observe_every
+        self.layers = Layers()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Attaches the policy to the network."""
+        if stage == 'fit':
+            self.layers = attach(pl_module, self.policy, self.T, self.fuse)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Begins a step of the policy."""
+        step, steps = trainer.global_step, trainer.estimated_stepping_batches
+        self.policy.begin(
+            step,
+            micro_batch=batch_idx % trainer.accumulate_grad_batches,
+            observe=self.observe_every > 0 and step % self.observe_every == 0,
+            seed=self.seed,
+            progress=min(step / steps, 1.0) if math.isfinite(steps) else 0.0,
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Logs the means of the statistics as `LAYER/STATISTIC`."""
+        for layer, record in self.policy.records.items() if self.policy.observing else ():
+            pl_module.log_dict({f'{self.policy.layers[layer]}/{key}': x.mean() for key, x in record.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The widths of other libraries' neurons; those of ours are part of the network."""
+        return self.layers.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores the widths of a checkpoint."""
+        self.layers.load_state_dict(state_dict)

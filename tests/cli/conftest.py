@@ -1,0 +1,1 @@
+from tests.hub.misbehaving import server  # noqa: F401

@@ -1,0 +1,99 @@
+"""The callback for Hugging Face's Trainer: a training is the plain loop, step by step, whatever the Trainer is told."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from a2sg_zoo.adaptation import A2SG, EvolvingTanh
+from tests.integrations.networks import BATCH, MAKE, Network, assert_same, data, result, train_plainly, twins
+
+try:
+    import torchaudio  # noqa: F401
+except Exception:
+    # SpikingJelly requires it, and its wheel suits only one version of CUDA; the Trainer imports it where it is found
+    sys.modules['torchaudio'] = None
+
+transformers = pytest.importorskip('transformers')
+pytest.importorskip('accelerate')
+
+
+class Model(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x, labels):
+        logits = self.network(x)
+        return dict(loss=F.cross_entropy(logits, labels), logits=logits)
+
+
+class InOrder(transformers.Trainer):
+    def _get_train_sampler(self, *args):
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    def create_optimizer(self, *args):
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+        return self.optimizer
+
+
+def fit(network, batches, tmp_path, policy=None, resume=None, callback={}, **options):
+    from a2sg_zoo.integrations.transformers import AdaptationCallback
+
+    callback = AdaptationCallback(policy or A2SG(), **callback)
+    arguments = dict(
+        output_dir=str(tmp_path),
+        use_cpu=True,
+        num_train_epochs=1,
+        per_device_train_batch_size=BATCH,
+        lr_scheduler_type='constant',
+        max_grad_norm=0.0,
+        report_to=[],
+        save_strategy='no',
+        disable_tqdm=True,
+    )
+    samples = [dict(x=x, labels=y) for x, y in data(batches)]
+    arguments = transformers.TrainingArguments(**arguments | options)
+    trainer = InOrder(Model(network), arguments, train_dataset=samples, callbacks=[callback])
+    trainer.train(resume_from_checkpoint=resume)
+    return callback, result(network, {k.removeprefix('network.'): x for k, x in callback.layers.items()})
+
+
+@pytest.mark.parametrize('make', MAKE)
+def test_a_training(make, tmp_path):
+    network, twin = twins(MAKE[make])
+    callback, found = fit(network, 4, tmp_path)
+    assert list(callback.layers) == ['network.n1', 'network.n2']
+    assert_same(found, train_plainly(twin, 4, seed=42))
+
+
+def test_gradient_accumulation_and_autocast(tmp_path):
+    network, twin = twins(MAKE['SpikingJelly'])
+    policies = A2SG(), A2SG()
+    _, found = fit(network, 6, tmp_path, policies[0], gradient_accumulation_steps=2, bf16=True)
+    assert_same(found, train_plainly(twin, 6, 2, True, policy=policies[1]))
+    assert policies[0].searches == policies[1].searches == dict(spatial=6, temporal=18)  # 2 layers, 3 steps
+
+
+def test_statistics_and_fused_nodes(tmp_path):
+    pytest.importorskip('spikingjelly')
+    callback, _ = fit(Network(MAKE['SpikingJelly']), 3, tmp_path, callback=dict(observe_every=2, fuse=True))
+    assert [layer.fused for layer in callback.layers.values()] == [True, False]
+    assert callback.policy.records[callback.layers['network.n1']]['sgv'].isfinite()
+
+
+def test_policies_are_told_the_progress(tmp_path):
+    policy = EvolvingTanh()
+    fit(Network(), 4, tmp_path, policy)
+    assert policy.K > 1
+
+
+def test_a_resumed_training(tmp_path):
+    """With a search in every third step, the third step depends on the widths of the checkpoint."""
+    network = Network(MAKE['SpikingJelly'])
+    _, whole = fit(network, 4, tmp_path, A2SG(interval=3), save_strategy='steps', save_steps=2)
+    again = Network(MAKE['SpikingJelly'])
+    _, found = fit(again, 4, tmp_path, A2SG(interval=3), str(tmp_path / 'checkpoint-2'))
+    assert_same(found, whole)
