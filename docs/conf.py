@@ -62,6 +62,8 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
 
+# the reference needs none of the optional packages
+autodoc_mock_imports = ['lightning', 'transformers']
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'signature'
 autodoc_typehints_format = 'short'

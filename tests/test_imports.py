@@ -24,7 +24,7 @@ HEAVY = {
 }
 HEART = (
     'a2sg_zoo.adaptation, a2sg_zoo.neurons, a2sg_zoo.surrogates, a2sg_zoo.models.backbones, '
-    'a2sg_zoo.analysis.measures.variation, a2sg_zoo.analysis.probe'
+    'a2sg_zoo.analysis.measures.variation, a2sg_zoo.analysis.probe, a2sg_zoo.analysis.monitor'
 )
 
 

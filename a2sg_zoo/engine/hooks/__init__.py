@@ -11,12 +11,15 @@ from a2sg_zoo.engine.hooks.progress import ProgressHook
 from a2sg_zoo.engine.hooks.reproducibility import RunInfoHook, StepSeedHook
 from a2sg_zoo.engine.hooks.resume import ResumeHook
 from a2sg_zoo.engine.hooks.sharding import ShardingHook
+from a2sg_zoo.engine.hooks.time_steps import GrowTimeSteps
+from a2sg_zoo.engine.hooks.whiten import WhitenStem
 
 __all__ = [
     'AdaptationHook',
     'AtomicCheckpointHook',
     'AtomicLocalBackend',
     'FrozenHook',
+    'GrowTimeSteps',
     'MembraneLoss',
     'NonFiniteGuard',
     'ProgressHook',
@@ -26,4 +29,5 @@ __all__ = [
     'ShardingHook',
     'StepSeedHook',
     'StopMixing',
+    'WhitenStem',
 ]
