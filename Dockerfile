@@ -1,7 +1,7 @@
-# For CPU:   docker build --tag a2sg_zoo .
-# For CUDA:  docker build --tag a2sg_zoo:cuda --build-arg TORCH_INDEX=ADDRESS .
-#            docker run --rm --gpus all a2sg_zoo:cuda a2sg-zoo train configs/resnet_small_digits_a2sg.py
-# CUDA's libraries come with torch; the host needs NVIDIA's driver and container toolkit.
+# docker build --tag a2sg_zoo .
+# docker run --rm --gpus all a2sg_zoo a2sg-zoo train configs/resnet_small_digits_a2sg.py
+# torch brings CUDA's libraries; the host needs NVIDIA's driver and container toolkit. For an image without CUDA, smaller by
+# several GB, pass --build-arg TORCH_INDEX=ADDRESS with the address of PyTorch's builds for CPUs (pytorch.org, Get started).
 FROM python:3.11-slim-bookworm
 
 # OpenCV loads libGL and GLib; torch.compile and Triton need a compiler. Debian keeps the newest version of a package alone.
@@ -15,7 +15,7 @@ WORKDIR /opt/a2sg_zoo
 # torch is the largest part. Its layer stays when the code changes.
 COPY constraints.txt .
 ARG TORCH_INDEX=
-RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" -c constraints.txt torch torchvision
+RUN PIP_EXTRA_INDEX_URL="$TORCH_INDEX" pip install --no-cache-dir -c constraints.txt torch torchvision
 
 COPY . .
 ARG EXTRAS=hub,export

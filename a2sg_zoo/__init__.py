@@ -1,10 +1,12 @@
 """Spiking vision transformers for segmentation, trained with adaptive surrogate gradients."""
 
 from a2sg_zoo.distributions import check_distributions
+from a2sg_zoo.utils.packages import explain_missing_packages
 
 __version__ = '0.2.0'
 
 check_distributions()
+explain_missing_packages()
 
 # imported when asked for, so that `import a2sg_zoo` itself stays quick
 _LAZY = {
@@ -14,7 +16,9 @@ _LAZY = {
     'create_model': 'a2sg_zoo.apis.models',
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
+    'DetectionInferencer': 'a2sg_zoo.apis.detection',
     'probe': 'a2sg_zoo.analysis.probe',
+    'monitor': 'a2sg_zoo.analysis.monitor',
     **dict.fromkeys(
         (
             'attach',

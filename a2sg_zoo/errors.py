@@ -34,7 +34,7 @@ class MachineError(A2SGError):
     """The machine refused what a run needs: memory, space on a disk, a process."""
 
 
-class MissingPackageError(A2SGError, ImportError):
+class MissingPackageError(A2SGError, ModuleNotFoundError):
     """A package that only a part of this project needs is not installed."""
 
 

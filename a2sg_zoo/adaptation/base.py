@@ -20,11 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.objectives import summed_over_processes
-from a2sg_zoo.adaptation.observables import (
-    coefficient_of_variation,
-    spatial_gradient_variation,
-    temporal_gradient_consistency,
-)
+from a2sg_zoo.adaptation.observables import layer_statistics
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient
 from a2sg_zoo.neurons.dynamics import wide
@@ -101,6 +97,7 @@ class Policy:
         self.records: dict[Layer, dict[str, Tensor]] = {}
         self.layers: dict[Layer, str] = {}
         self._asked: set[Layer] | None = None
+        self._called: set[Layer] = set()
         self._begun = False
 
     def __repr__(self) -> str:
@@ -120,7 +117,7 @@ class Policy:
                 'time steps. Set model.backbone.carry_over=False, or use a policy with fixed widths'
             )
         self.layers = {neuron: name for name, neuron in neurons.items()}
-        self._asked = set()
+        self._asked, self._called = set(), set()
 
     def adopt(self, neuron: Layer) -> None:
         """Gives a neuron its surrogate, its initial widths, and whatever else the policy needs; `attach` calls it."""
@@ -150,7 +147,8 @@ class Policy:
 
         Raises:
             ConfigError: in the first training step in which widths may change, some neurons did not ask this policy,
-                because their class has a `forward` of its own. The message names these neurons.
+                because their class has a `forward` of its own, or because the network did not call them. The message
+                names these neurons.
         """
         self.check_asked()
         self._begun = True
@@ -190,6 +188,8 @@ class Policy:
 
     def controller(self, neuron: Layer) -> PolicyController:
         """The controller for one backward pass of a neuron."""
+        if self._asked is not None:
+            self._called.add(neuron)
         return PolicyController(self, neuron)
 
     def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
@@ -230,22 +230,12 @@ class Policy:
 
     def observe(self, neuron: Layer, u: Tensor, delta: Tensor) -> None:
         """Takes the statistics of one layer into `records`. u, delta: (T, N)."""
-        T = len(delta)
-        tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
-        self.records[neuron] = dict(
-            beta=neuron.beta.expand(T).clone(),
-            sgv=spatial_gradient_variation(delta[-1]),
-            tgc=torch.stack(tgc) if tgc else delta.new_empty(0),
-            cv=torch.stack([coefficient_of_variation(d) for d in delta]),
-            rate=(u >= neuron.v_threshold).float().mean(),
-            u_mean=wide(u).mean(1),
-            u_std=wide(u).std(1, correction=0),
-        )
+        self.records[neuron] = layer_statistics(u, delta, neuron.v_threshold, neuron.beta)
 
     def check_asked(self, trained: bool = False) -> None:
         """Refuses neurons that did not ask this policy in the first training step in which widths may change.
 
-        Neurons that no gradient reached are not among them.
+        Neurons that no gradient reached are not among them, nor are neurons in evaluation mode.
 
         Args:
             trained: whether there was such a step; by default there was if any neuron asked.
@@ -255,17 +245,23 @@ class Policy:
         """
         if self._asked is None or not self.searching or not (self._asked or trained):
             return
-        left_out = [
-            f'{name} ({type(getattr(neuron, "module", neuron)).__name__})'
-            for neuron, name in self.layers.items()
-            if neuron not in self._asked and neuron.bypasses_controller
-        ]
-        self._asked = None
+        layers = [neuron for neuron in self.layers if neuron not in self._asked]
+        modules: dict[Layer, Any] = {neuron: getattr(neuron, 'module', neuron) for neuron in layers}
+        shown = {neuron: f'{self.layers[neuron]} ({type(module).__name__})' for neuron, module in modules.items()}
+        left_out = [shown[neuron] for neuron in modules if neuron.bypasses_controller]
+        unused = [shown[neuron] for neuron, m in modules.items() if m.training and neuron not in self._called]
+        self._asked, self._called = None, set()
         if left_out:
             raise ConfigError(
                 f'{type(self).__name__} has no influence on {", ".join(left_out)}: the forward method of this class '
                 'asks no controller for the widths. Call super().forward(x) in it (for neurons of other libraries, the '
                 'spike function that its adapter names), or give the network another neuron'
+            )
+        if unused:
+            raise ConfigError(
+                f'{type(self).__name__} has no influence on {", ".join(unused)}: the network does not call it. Call '
+                'the module itself, neuron(x), with the default backend; take it out of the network if it is not '
+                'used; or attach the part of the network that is trained'
             )
 
     def note_asked(self, neuron: Layer) -> None:

@@ -106,7 +106,7 @@ class MomentObjective(Objective):
         w = surrogate.coordinate(z)
         g_w = g * w
         # each row is a factor, or a product of two
-        rows = [(g, g), (g, g_w), (g_w, g_w)]
+        rows: list[tuple[Tensor, ...]] = [(g, g), (g, g_w), (g_w, g_w)]
         if self.spatial:
             size = g.abs()
             rows += [(g,), (g_w,), (size,), (size, w)]

@@ -7,6 +7,7 @@ no value, because no gradient reaches the layer, is NaN.
 Source: A2SG (ICML 2026, arXiv 2606.11236).
 """
 
+import torch
 from torch import Tensor
 
 from a2sg_zoo.neurons.dynamics import wide
@@ -53,3 +54,29 @@ def temporal_gradient_consistency(delta: Tensor, delta_next: Tensor) -> Tensor:
     """
     a, b = wide(delta).flatten(), wide(delta_next).flatten()
     return a.dot(b) / (a.norm() * b.norm())
+
+
+def layer_statistics(u: Tensor, delta: Tensor, v_threshold: float, beta: Tensor | None) -> dict[str, Tensor | None]:
+    """The statistics of one layer in one backward pass.
+
+    Args:
+        u: membrane potentials, (T, N).
+        delta: dL/du, (T, N).
+        v_threshold: the threshold of the layer.
+        beta: the widths in force, (T,) or one; None if they are not known.
+
+    Returns:
+        beta (T,), sgv of the last time step, tgc (T - 1,), cv (T,), rate of spikes over all time steps, and u_mean and
+        u_std (T,).
+    """
+    T, u = len(delta), wide(u)
+    tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
+    return dict(
+        beta=None if beta is None else beta.expand(T).clone(),
+        sgv=spatial_gradient_variation(delta[-1]),
+        tgc=torch.stack(tgc) if tgc else delta.new_empty(0),
+        cv=torch.stack([coefficient_of_variation(d) for d in delta]),
+        rate=(u >= v_threshold).to(u.dtype).mean(),
+        u_mean=u.mean(1),
+        u_std=u.std(1, correction=0),
+    )

@@ -189,8 +189,8 @@ def probe(network: nn.Module, example: Example = None, reach: float = 3.0, point
     >>> print(probe(network))
     | layer | neuron | declared | acting | peak | area | difference |
     | --- | --- | --- | --- | --- | --- | --- |
-    | 1 | LIF | ASY(beta=1.0, h=0.5), width 1 | ASY, width 1 | 0.9948 | 0.993 | 0.0e+00 |
-    | 3 | LIF | ASY(beta=1.0, h=0.5), width 1 | ASY, width 1 | 0.9948 | 0.993 | 0.0e+00 |
+    | 1 | LIF | ASY(beta=1.0, h=0.5), width 1 | ASY, width 1 | 0.999 | 1.013 | 0.0e+00 |
+    | 3 | LIF | ASY(beta=1.0, h=0.5), width 1 | ASY, width 1 | 0.999 | 1.013 | 0.0e+00 |
     """
     layers = find_layers(network)
     widest = max(float(layer.beta.max()) for layer in layers.values())

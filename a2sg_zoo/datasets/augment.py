@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import TRANSFORMS
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Draws:
@@ -23,6 +26,8 @@ class Draws:
 
     Args:
         seeds: a non-negative integer below 2**64 for each sample.
+        indices: position of each sample in the data set, for transforms that follow a sample over the epochs.
+        visits: number of the pass over the data set for each sample, from 0.
 
     Source: Steele, Lea and Flood, OOPSLA 2014.
 
@@ -32,16 +37,17 @@ class Draws:
     (True, False)
     """
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    def __init__(
+        self, seeds: Sequence[int], indices: Sequence[int] | None = None, visits: Sequence[int] | None = None
+    ) -> None:
         self._state = np.array(seeds, np.uint64)
+        self.indices = None if indices is None else np.array(indices, np.uint64)
+        self.visits = None if visits is None else np.array(visits, np.uint64)
 
     def uniform(self) -> Tensor:
         """Draws a number in [0, 1) for each sample: float64 tensor (B,)."""
-        self._state = self._state + np.uint64(0x9E3779B97F4A7C15)
-        z = self._state
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return torch.from_numpy(((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53)
+        self._state = self._state + _GOLDEN
+        return torch.from_numpy((_hash(self._state) >> np.uint64(11)) * 2.0**-53)
 
     def normal(self) -> Tensor:
         """Draws a standard normal number for each sample: float64 tensor (B,)."""
@@ -55,6 +61,13 @@ class Draws:
     def events(self, probability: float) -> Tensor:
         """Draws True with a probability for each sample: bool tensor (B,)."""
         return self.uniform() < probability
+
+
+def _hash(z: np.ndarray) -> np.ndarray:
+    """The output function of SplitMix64, on uint64."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 @TRANSFORMS.register_module()
@@ -78,18 +91,34 @@ class BatchCrop:
 
 @TRANSFORMS.register_module()
 class BatchFlip:
-    """Mirrors images left to right.
+    """Mirrors images left to right, at random or in turn.
 
     Args:
         prob: probability for each image.
+        alternate: mirror in every second pass over the data set. The first pass mirrors a random half of the images,
+            the second pass the other half, and so on: two passes show each image both ways. `prob` must be 0.5.
+
+    Raises:
+        ConfigError: `alternate` with another `prob`.
+
+    Source: K. Jordan, arXiv 2404.00498 (flips in turn).
     """
 
-    def __init__(self, prob: float = 0.5) -> None:
-        self.prob = prob
+    def __init__(self, prob: float = 0.5, alternate: bool = False) -> None:
+        if alternate and prob != 0.5:
+            raise ConfigError(f'BatchFlip: alternate=True mirrors half of the images, but prob = {prob!r}')
+        self.prob, self.alternate = prob, alternate
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
-        return torch.where(draws.events(self.prob).view(-1, 1, 1, 1), images.flip(3), images)
+        flipped = self._in_turn(draws) if self.alternate else draws.events(self.prob)
+        return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
+
+    def _in_turn(self, draws: Draws) -> Tensor:
+        if draws.indices is None or draws.visits is None:
+            raise ConfigError('BatchFlip: alternate=True needs a sampler that counts visits, such as ResumableSampler')
+        first = _hash((draws.indices + np.uint64(1)) * _GOLDEN)
+        return torch.from_numpy((first + draws.visits) % np.uint64(2) == 1)
 
 
 @TRANSFORMS.register_module()

@@ -137,13 +137,8 @@ class BatchRandAugment:
         prob: probability of each operation.
         fill: as for `BatchAutoAugment`.
 
-    timm's "rand-m9-n1-mstd0.4-inc1" is num_ops=1, magnitude=9, magnitude_std=0.4, prob=0.5, but that timm
-
-    - rounds no magnitude, and has one operation more, SolarizeAdd;
-    - posterizes to 4 - int(0.4 magnitude) bits, 1 at 9; here it is 8 - round(0.4 magnitude), 4 at 9;
-    - solarizes from the grey level 256 - int(25.6 magnitude) on, here from 255 - 25.5 magnitude: 26 at 9 in both;
-    - moves images by up to 45 % of a side, here 150 / 331 (45.3 %) in whole pixels;
-    - interpolates, bicubically in the recipes of transformers on CIFAR; here pixels are the nearest.
+    This is a batched variant: pixels are the nearest, magnitudes are whole numbers, and strengths are AutoAugment's.
+    `TimmRandAugment` has timm's operations and strengths to the bit, which published recipes name.
 
     Source: Cubuk et al., NeurIPS 2020, with the operations and ranges of AutoAugment.
     """

@@ -86,7 +86,9 @@ class ImagesInMemory:
         images = self.images[[int(i) for i in indices]]
         if self.pipeline:
             draws = Draws(
-                [i.seed if isinstance(i, SeededIndex) else int(torch.randint(2**63 - 1, ())) for i in indices]
+                [i.seed if isinstance(i, SeededIndex) else int(torch.randint(2**63 - 1, ())) for i in indices],
+                indices=[int(i) for i in indices],
+                visits=[i.visit if isinstance(i, SeededIndex) else 0 for i in indices],
             )
             for step in self.pipeline:
                 images = step(images, draws)

@@ -17,20 +17,22 @@ class SeededIndex(int):
     Args:
         index: the position, from 0.
         seed: a non-negative integer; its lowest 32 bits count.
+        visit: number of the pass over the data set in which the position is drawn, from 0.
     """
 
     seed: int
+    visit: int
 
-    def __new__(cls, index: int, seed: int) -> 'SeededIndex':
+    def __new__(cls, index: int, seed: int, visit: int = 0) -> 'SeededIndex':
         self = super().__new__(cls, index)
-        self.seed = int(seed)
+        self.seed, self.visit = int(seed), int(visit)
         return self
 
-    def __getnewargs__(self) -> tuple[int, int]:
-        return int(self), self.seed
+    def __getnewargs__(self) -> tuple[int, int, int]:
+        return int(self), self.seed, self.visit
 
     def __repr__(self) -> str:
-        return f'SeededIndex({int(self)}, seed={self.seed})'
+        return f'SeededIndex({int(self)}, seed={self.seed}, visit={self.visit})'
 
 
 @contextmanager

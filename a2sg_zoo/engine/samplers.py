@@ -90,7 +90,7 @@ class ResumableSampler(Sampler):
         for position, index in zip(
             count(start, self.world_size), islice(self.indices(start), 0, None, self.world_size)
         ):
-            yield SeededIndex(index, seed=mixed_seed(self.seed, position))
+            yield SeededIndex(index, seed=mixed_seed(self.seed, position), visit=position // self.size)
 
     def __len__(self) -> int:
         return self.size
@@ -106,4 +106,4 @@ class ResumableEpochSampler(DefaultSampler):
 
     def __iter__(self) -> Iterator[SeededIndex]:
         for position, index in zip(count(self.rank, self.world_size), super().__iter__()):
-            yield SeededIndex(index, seed=mixed_seed(self.seed, self.epoch, position))
+            yield SeededIndex(index, seed=mixed_seed(self.seed, self.epoch, position), visit=self.epoch)

@@ -14,7 +14,7 @@ from a2sg_zoo.models.backbones import VGGSNN
 from a2sg_zoo.neurons import IF, ILIF, LIF, PLIF
 from a2sg_zoo.registry import SURROGATES
 from tests.adaptation.foreign.networks import MultiStep, SingleStep, braincog_nodes, inputs, reset, step
-from tests.adaptation.foreign.test_equality import TABLE, norse, sj
+from tests.adaptation.foreign.test_equality import SJ, TABLE, norse, sj
 
 OURS = dict(
     IF=lambda **k: IF(**k),
@@ -62,6 +62,20 @@ def test_every_supported_neuron_can_be_probed(name):
         expected = torch.stack([(z / (2 * b) + 0.5) * (z.abs() <= b) for b in widths])
         assert widths.numel() == 4 and torch.allclose(layer.acting, expected, rtol=0, atol=1e-14), key
         assert not layer.differs and layer.acts_like.startswith('ASY')
+
+
+@pytest.mark.parametrize('name', ['IF', 'LIF_not_detached', 'LIF_soft', 'PLIF'])
+def test_neurons_that_our_fused_neuron_computes(name):
+    network, policy = MultiStep(SJ[name]), A2SG(beta_min=0.3)
+    layers = attach(network, policy, fuse=True)
+    step(network, policy)
+    before = {key: layer.beta.clone() for key, layer in layers.items()}
+    for key, layer in probe(network).items():
+        z = layer.z
+        expected = torch.stack([(z / (2 * b) + 0.5) * (z.abs() <= b) for b in layers[key].beta])
+        assert layer.expected.shape[0] > 1 and torch.allclose(layer.acting, expected, rtol=0, atol=1e-13)
+    assert all(torch.equal(layers[key].beta, beta) for key, beta in before.items())
+    policy.begin(1)
 
 
 # the libraries' own

@@ -42,6 +42,30 @@ def test_flip(images):
         assert y.equal(x.flip(2) if u < 0.3 else x)
 
 
+def test_flips_in_turn_show_every_image_both_ways(images):
+    indices = list(range(100, 100 + len(images)))
+    flip = BatchFlip(alternate=True)
+    passes = []
+    for visit in range(4):
+        # the seeds, which differ in every pass, do not matter
+        out = flip(images, Draws([seed + 1000 * visit for seed in SEEDS], indices, [visit] * len(images)))
+        flipped = torch.tensor([y.equal(x.flip(2)) for x, y in zip(images, out)])
+        assert all(y.equal(x.flip(2) if f else x) for x, y, f in zip(images, out, flipped))
+        passes.append(flipped)
+    assert passes[0].equal(~passes[1]) and passes[0].equal(passes[2]) and passes[1].equal(passes[3])
+    many = torch.zeros(10_000, 1, 1, 2, dtype=torch.uint8)
+    many[..., 1] = 1
+    first = flip(many, Draws([0] * 10_000, range(10_000), [0] * 10_000))[:, 0, 0, 0]
+    assert abs(first.float().mean() - 0.5) < 0.02 and abs(first[::2].float().mean() - 0.5) < 0.03
+
+
+def test_flips_in_turn_need_what_they_count_by(images):
+    with pytest.raises(ConfigError, match='alternate'):
+        BatchFlip(prob=0.3, alternate=True)
+    with pytest.raises(ConfigError, match='alternate.*ResumableSampler'):
+        BatchFlip(alternate=True)(images, Draws(SEEDS))
+
+
 def test_cutout(images):
     draws = Draws(SEEDS)
     chosen, rows, columns = draws.uniform().tolist(), draws.integers(12).tolist(), draws.integers(16).tolist()

@@ -19,7 +19,7 @@ pytest.importorskip('onnxscript')
 runtime = pytest.importorskip('onnxruntime')
 from a2sg_zoo.export.to_onnx import to_onnx  # noqa: E402
 
-QUICK = ('spikformer_cifar', 'resnet18', 'sew_iand_bottleneck', 'vgg_avg')
+QUICK = ('spikformer_cifar', 'resnet18', 'vgg_avg')
 
 
 def slow_unless(names, quick):
@@ -82,7 +82,7 @@ def test_in_double_precision(name):
     np.testing.assert_allclose(theirs, ours.numpy(), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize('flip', [pytest.param(False, marks=pytest.mark.slow), True])
 def test_segmentor(flip):
     network, description = segmentor(flip)
     deployed = Deployed(network, description, (48, 32))

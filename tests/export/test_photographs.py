@@ -19,7 +19,7 @@ from a2sg_zoo.hub.index import read_index
 from a2sg_zoo.neurons import Neuron
 from tests.export.networks import classifier, photographs
 from tests.export.test_nir import spikes_of
-from tests.export.test_onnx import predicted, run
+from tests.export.test_onnx import predicted, run, slow_unless
 
 NAMES = {'vgg_stride': dict(in_channels=3), 'resnet18': {}, 'sew_add': {}}
 
@@ -37,7 +37,7 @@ def mostly_equal(ours, theirs):
     assert (ours.argmax(1) == theirs.argmax(1))[close].all()
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', slow_unless(NAMES, ('vgg_stride',)))
 def test_onnx(name, photos):
     network, description = classifier(name, T=4, data=photos[:32], **NAMES[name])
     mostly_equal(predicted(network, photos[32:]), run(to_onnx(Deployed(network, description), name), photos[32:]))

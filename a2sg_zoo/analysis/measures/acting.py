@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.attachment import held
 from a2sg_zoo.adaptation.foreign import ForeignLayer
+from a2sg_zoo.adaptation.foreign.tap import around
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import Neuron, recorded_potentials
+from a2sg_zoo.neurons import Neuron, multistep_potentials, recorded_potentials
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, FastSigmoid, Gaussian, Sigmoid
 from a2sg_zoo.utils.tensors import nested_tensors
 
@@ -55,10 +57,11 @@ def measure(
         network.eval()
         for layer in layers.values():
             (layer.module if isinstance(layer, ForeignLayer) else layer).train()
-        foreign = {name: layer for name, layer in layers.items() if isinstance(layer, ForeignLayer)}
+        own = {name: layer for name, layer in layers.items() if isinstance(layer, Neuron) or layer.fused}
+        foreign = {name: layer for name, layer in layers.items() if name not in own}
         curves = _foreign_curves(network, foreign, z, example) if foreign else {}
-        own = {name: _own_curve(network, layer, z) for name, layer in layers.items() if isinstance(layer, Neuron)}
-    return {**curves, **own}
+        with held(network):
+            return {**curves, **{name: _own_curve(layer, z) for name, layer in own.items()}}
 
 
 @contextmanager
@@ -79,31 +82,34 @@ def _unchanged(network: nn.Module, layers: Mapping[str, Neuron | ForeignLayer]) 
             module.training = training
 
 
-# neurons of this package: input currents that bring z onto the ramp
+# neurons that our code computes, fused ones too: input currents that bring z onto the ramp
 
 
-def _own_curve(network, neuron, ramp):
-    """(z, f(z) of each time step) of a neuron of this package; None for f if it asks no controller."""
-    T, dynamics = neuron.beta.numel(), neuron.dynamics
-    rate = neuron.rate.detach() if isinstance(neuron.rate, Tensor) else neuron.rate
+def _own_curve(layer, ramp):
+    """(z, f(z) of each time step) of a neuron that our code computes; None for f if it asks no controller."""
+    if isinstance(layer, Neuron):
+        rate, dynamics = layer.rate, layer.dynamics
+    else:
+        rate, dynamics = layer.module.multi_step_forward.equations(layer.module)
+    rate = rate.detach() if isinstance(rate, Tensor) else rate
     decay, gain, shift = dynamics.coefficients(rate)
-    u = ramp + neuron.v_threshold
+    u = ramp + dynamics.v_threshold
     v = torch.full_like(u, dynamics.v_reset)
     currents = []
-    for _ in range(T):
+    for _ in range(layer.beta.numel()):
         currents.append((u - v * decay - shift) / gain)
-        v = dynamics.reset(u, (u >= neuron.v_threshold).to(u.dtype))
+        v = dynamics.reset(u, (u >= dynamics.v_threshold).to(u.dtype))
     x = torch.stack(currents)[:, None].detach().requires_grad_()
-    with held(network), recorded_potentials(neuron) as potentials:
-        s = neuron(x)
-    if len(potentials) != 1:
-        return ramp, None
-    u = potentials[0][1]
-    curves = []
-    for t in range(T):
-        through_spike = _gradient(s[t], x)[t, 0]
-        curves.append(through_spike / _gradient(u[t], x)[t, 0])
-    return (u[0, 0] - neuron.v_threshold).detach(), torch.stack(curves)
+    if isinstance(layer, Neuron):
+        with recorded_potentials(layer) as potentials:
+            s = layer(x)
+        if len(potentials) != 1:
+            return ramp, None
+        u = potentials[0][1]
+    else:
+        s, u = multistep_potentials(x, rate, dynamics, layer.module.multi_step_forward.controller(x))
+    curves = [_gradient(s[t], x)[t, 0] / _gradient(u[t], x)[t, 0] for t in range(len(x))]
+    return (u[0, 0] - dynamics.v_threshold).detach(), torch.stack(curves)
 
 
 def _gradient(output, x):
@@ -134,12 +140,9 @@ class _Tap:
     def __init__(self, layer, ramp):
         self.layer, self.ramp = layer, ramp
         self.first = self.calls = 0
-        self.fired: list[tuple[Tensor, Tensor]] = []
-        self.outputs: list[Tensor] = []
+        self.fired = []
+        self.outputs = []
         self.size = 0
-
-    def around(self, fire):
-        return _Around(self, fire) if not isinstance(fire, nn.Module) else _AroundModule(self, fire)
 
     def fire(self, function, z, *args):
         self.calls += 1
@@ -171,45 +174,17 @@ class _Tap:
         return torch.stack([f.detach().flatten() for f in found])
 
 
-class _Around:
-    def __init__(self, tap, function):
-        self.__dict__.update(tap=tap, function=function)
-
-    def __call__(self, z, *args):
-        return self.tap.fire(self.function, z, *args)
-
-    def __getattr__(self, name):
-        return getattr(self.__dict__['function'], name)
-
-
-class _AroundModule(nn.Module):
-    """The same for a place that takes only modules."""
-
-    def __init__(self, tap, function):
-        super().__init__()
-        self.__dict__.update(tap=tap, function=function)
-
-    def forward(self, z, *args):
-        return self.tap.fire(self.function, z, *args)
-
-    def __getattr__(self, name):
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self.__dict__['function'], name)
-
-
 def _foreign_curves(network, layers, ramp, example):
     """{name: (z, f(z) of each time step, or None)}."""
     taps = {name: _Tap(layer, ramp) for name, layer in layers.items()}
-    curves: dict[str, Tensor | None] = dict.fromkeys(layers)
+    curves = dict.fromkeys(layers)
     while True:
         with ExitStack() as stack:
             for tap in taps.values():
                 module = tap.layer.module
                 tap.layer.adapter.reset(module)
                 tap.fired, tap.outputs = [], []
-                stack.callback(tap.layer.adapter.install(module, tap.around))
+                stack.callback(tap.layer.adapter.install(module, partial(around, tap.fire)))
                 stack.callback(module.register_forward_pre_hook(tap.begin_call).remove)
                 stack.callback(module.register_forward_hook(tap.end_call).remove)
             stack.enter_context(held(network))
@@ -259,17 +234,21 @@ def acts_like(z: Tensor, acting: Tensor) -> str | None:
         acting: f(z) of each time step, (T, n).
 
     Returns:
-        such as 'ATan, width 0.5' or '2 x TRI, width 0.5 to 1'; None if no known shape fits all curves.
+        such as 'ATan, width 0.5', '2 x TRI, width 0.5 to 1' or 'constant 1'; None if no known shape fits all curves.
 
     >>> z = torch.linspace(-1, 1, 100, dtype=torch.float64)
     >>> acts_like(z, Sigmoid(4.0)(z, 0.25)[None])
     'Sigmoid, width 0.25'
     """
     z, acting = z.double(), acting.double()
+    if acting.max() - acting.min() <= TOLERANCE * acting.abs().max():
+        return f'constant {float(acting.mean()):.3g}' if acting.any() else None
     for shape in _KNOWN:
         fits = [_fit(shape, z, f) for f in acting]
         if all(fit is not None for fit in fits):
             widths, factors = zip(*fits)
+            # between two points of the ramp, the edge of a window leaves its width and its factor a little open
+            factors = [1.0 if abs(factor - 1) < 0.01 else factor for factor in factors]
             parts = [f'{x:.3g}' for x in (min(factors), max(factors), min(widths), max(widths))]
             factor = '' if parts[0] == parts[1] == '1' else f'{_span(*parts[:2])} x '
             return f'{factor}{type(shape).__name__}, width {_span(*parts[2:])}'

@@ -6,17 +6,21 @@ from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
 from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
 from a2sg_zoo.engine.hooks.mixing import StopMixing
-from a2sg_zoo.engine.hooks.pictures import SegmentationPictures
+from a2sg_zoo.engine.hooks.pictures import DetectionPictures, SegmentationPictures
 from a2sg_zoo.engine.hooks.progress import ProgressHook
 from a2sg_zoo.engine.hooks.reproducibility import RunInfoHook, StepSeedHook
 from a2sg_zoo.engine.hooks.resume import ResumeHook
 from a2sg_zoo.engine.hooks.sharding import ShardingHook
+from a2sg_zoo.engine.hooks.time_steps import GrowTimeSteps
+from a2sg_zoo.engine.hooks.whiten import WhitenStem
 
 __all__ = [
     'AdaptationHook',
     'AtomicCheckpointHook',
     'AtomicLocalBackend',
+    'DetectionPictures',
     'FrozenHook',
+    'GrowTimeSteps',
     'MembraneLoss',
     'NonFiniteGuard',
     'ProgressHook',
@@ -26,4 +30,5 @@ __all__ = [
     'ShardingHook',
     'StepSeedHook',
     'StopMixing',
+    'WhitenStem',
 ]

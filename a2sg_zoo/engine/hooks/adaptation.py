@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
 from a2sg_zoo.adaptation import AdaptivePolicy, Policy, attach
+from a2sg_zoo.adaptation.records import CHARTS, charts, plain, summary_line
 from a2sg_zoo.compat import accumulation_steps
-from a2sg_zoo.engine.hooks.adaptation_log import CHARTS, charts, summary_line
 from a2sg_zoo.engine.logs import append_record, drop_records_after, tolerated
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS, POLICIES
@@ -118,24 +116,11 @@ class AdaptationHook(Hook):
         return iteration % period == 0 and (iteration + period) // self.log_interval > iteration // self.log_interval
 
     def _layers(self):
-        """The records of the policy as plain data, with a single copy to the host."""
+        """The records of the policy as plain data."""
         records = {
             name: self.policy.records[neuron] for name, neuron in self.neurons.items() if neuron in self.policy.records
         }
-        if not records:
-            return {}
-        values = torch.cat(
-            [
-                (x / self._scale if key == 'sgv' else x).flatten().float()
-                for record in records.values()
-                for key, x in record.items()
-            ]
-        ).tolist()
-        values = iter(v if math.isfinite(v) else None for v in values)
-        return {
-            name: {key: [next(values) for _ in range(len(x))] if x.dim() else next(values) for key, x in record.items()}
-            for name, record in records.items()
-        }
+        return plain(records, self._scale)
 
     def _share_on_bound(self, runner):
         policy, share = self.policy, {}

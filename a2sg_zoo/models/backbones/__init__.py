@@ -5,6 +5,7 @@ from .e_spikeformer import ESpikeFormer
 from .meta_spikeformer import MetaSpikeFormer
 from .qkformer import QKFormer
 from .resnet import SpikingResNet
+from .resnet9 import SpikingResNet9
 from .sdt import SpikeDrivenTransformer
 from .sew_resnet import SEWResNet
 from .spikformer import Spikformer
@@ -20,6 +21,7 @@ __all__ = [
     'ESpikeFormer',
     'QKFormer',
     'SpikingResNet',
+    'SpikingResNet9',
     'SEWResNet',
     'VGGSNN',
 ]

@@ -14,13 +14,14 @@ from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.activation_checkpointing import checkpointed
+from a2sg_zoo.models.layers.transformer import TransformerBlock
 from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.neurons.activation_memory import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
-from a2sg_zoo.utils.checks import integer
+from a2sg_zoo.utils.checks import integer, number
 
 # arguments that may differ between the network of a file and this one
-_FREE = ('T', 'neuron', 'out_indices', 'time', 'recompute', 'save_spikes', 'init_cfg', 'type')
+_FREE = ('T', 'neuron', 'out_indices', 'time', 'recompute', 'save_spikes', 'drop_path', 'init_cfg', 'type')
 
 
 class SpikingBackbone(nn.Module):
@@ -43,6 +44,9 @@ class SpikingBackbone(nn.Module):
             cannot be combined with torch.compile.
         save_spikes: whether the backward pass keeps spikes beside membrane potentials, as autograd does. By default it
             computes spikes from potentials again, which saves about a third of a network's memory.
+        drop_path: rate of stochastic depth at the last transformer block; it rises from 0 at the first one in equal
+            steps. For networks of transformer blocks. The published spiking transformers define such a layer and never
+            call it, so their recipes have a rate of 0.
         init_cfg: MMEngine's config of the initial weights. `dict(type='Pretrained', checkpoint=PATH)` takes a file of
             this project, a file of a whole network with this backbone, or an official checkpoint of the family.
 
@@ -76,6 +80,7 @@ class SpikingBackbone(nn.Module):
         time: str = 'mean',
         recompute: bool = False,
         save_spikes: bool = False,
+        drop_path: float = 0.0,
         init_cfg: dict | list[dict] | None = None,
     ):
         super().__init__()
@@ -85,6 +90,7 @@ class SpikingBackbone(nn.Module):
         if time not in ('mean', 'keep'):
             raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
         self.time, self.recompute, self.save_spikes = time, recompute, save_spikes
+        self.drop_path = number('drop_path', drop_path, self, 0, 1, below_high=True)
         self._neuron = dict(neuron)
         self._out_indices = out_indices
 
@@ -97,7 +103,8 @@ class SpikingBackbone(nn.Module):
         return NEURONS.build({**self._neuron, **overrides})
 
     def tap(self, stage_channels: Sequence[int]) -> None:
-        """Choose the stages in `out_indices`, and give the widths of all neurons one element a time step.
+        """Choose the stages in `out_indices`, give the widths of all neurons one element a time step, and set the rates
+        of stochastic depth.
 
         A subclass calls it once, at the end of its constructor.
 
@@ -105,7 +112,7 @@ class SpikingBackbone(nn.Module):
             stage_channels: channels of all stages.
 
         Raises:
-            ConfigError: `out_indices` has a number that no stage has.
+            ConfigError: `out_indices` has a number that no stage has, or `drop_path` finds no transformer block.
         """
         stages = len(stage_channels)
         for i in self._out_indices:
@@ -114,6 +121,13 @@ class SpikingBackbone(nn.Module):
         self.out_indices = tuple(i % stages for i in self._out_indices)
         self.out_channels = [stage_channels[i] for i in self.out_indices]
         set_time_steps(self, self.T)
+        blocks = [module for module in self.modules() if isinstance(module, TransformerBlock)]
+        if self.drop_path and not blocks:
+            raise ConfigError(
+                f'{type(self).__name__}: drop_path is for networks with transformer blocks; this has none'
+            )
+        for block, rate in zip(blocks, torch.linspace(0, self.drop_path, len(blocks)).tolist()):
+            block.drop_path = rate
 
     def run(self, blocks: nn.Module | Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
         """Apply blocks one after the other, with activation checkpointing if `recompute`.

@@ -5,11 +5,20 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.backbones.sizes import count
-from a2sg_zoo.models.layers import MembraneMLP, SpikingPatchStage, TransformerBlock, conv_bn, encode, token_bn
+from a2sg_zoo.models.layers import (
+    MembraneMLP,
+    SpikingPatchStage,
+    TransformerBlock,
+    check_heads,
+    conv_bn,
+    encode,
+    token_bn,
+)
 from a2sg_zoo.registry import MODELS
 
 
@@ -42,6 +51,45 @@ class MaskAttention(nn.Module):
         return self.proj(q * self.mask_neuron((k * v).sum(3, keepdim=True)))
 
 
+class PooledMaskAttention(MaskAttention):
+    """`MaskAttention` with max poolings of 3x3 and stride 1, as the published network has it for CIFAR10-DVS.
+
+    Keys and values are pooled over neighbouring pixels. The products k * v, and q * fire(sum), are pooled over
+    neighbouring tokens and neighbouring channels of a head, because the published pooling acts on the last two axes of
+    (T, B, heads, N, C / heads).
+
+    Args:
+        dim: channels C.
+        heads: number of heads; it divides C.
+        make_neuron: returns a new layer of neurons; takes `v_threshold`.
+    """
+
+    def __init__(self, dim: int, heads: int, make_neuron: Callable[..., nn.Module]):
+        super().__init__(dim, make_neuron)
+        self.heads = check_heads(dim, heads)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images x (T, B, C, H, W) to the same shape."""
+        s, size = self.neuron(x.flatten(3)), x.shape[3:]
+        q = self.q_neuron(self.q(s))
+        k, v = (
+            _pooled(neuron(layer(s)).unflatten(3, size).flatten(0, 1)).flatten(2).unflatten(0, x.shape[:2])
+            for layer, neuron in ((self.k, self.k_neuron), (self.v, self.v_neuron))
+        )
+        mask = self.mask_neuron(self._pooled_in_heads(k * v).sum(3, keepdim=True))
+        return self.proj(self._pooled_in_heads(q * mask)).unflatten(3, size)
+
+    def _pooled_in_heads(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens (T, B, C, N), pooled over tokens and the channels of a head."""
+        # Spikes are often equal, and a pooling passes the gradient to the first of equals: the order of the axes counts
+        y = x.flatten(0, 1).unflatten(1, (self.heads, -1)).transpose(2, 3)
+        return _pooled(y).transpose(2, 3).flatten(1, 2).unflatten(0, x.shape[:2])
+
+
+def _pooled(x: torch.Tensor) -> torch.Tensor:
+    return F.max_pool2d(x, 3, 1, 1)
+
+
 @MODELS.register_module()
 class SpikeDrivenTransformer(SpikingBackbone):
     """Spike-driven Transformer, the first version: an attention of masks and additions, without matrix products.
@@ -62,9 +110,10 @@ class SpikeDrivenTransformer(SpikingBackbone):
         mlp_ratio: hidden channels of the multilayer perceptron, as a multiple of embed_dims. (With a ratio of 1 the
             published perceptron has one more shortcut; this one does not.)
         pooling: four digits, 1 for each stage of the patch embedding that halves height and width, as the published
-            code writes it: '1111' for ImageNet, '0111' for DVS128 Gesture, '0011' for CIFAR. The published network for
-            CIFAR10-DVS also pools within its attention. Its checkpoints have the same names of weights, but this class
-            does not compute the same network: do not load them.
+            code writes it: '1111' for ImageNet, '0111' for DVS128 Gesture, '0011' for CIFAR and CIFAR10-DVS.
+        pooled_attention: whether the attention pools too (`PooledMaskAttention`), as the published network for
+            CIFAR10-DVS does. No weight tells it, so it must be set for such a checkpoint.
+        num_heads: number of heads of `PooledMaskAttention`; other attention is the same with any number.
         in_channels: channels of the input.
         neuron: config of the neurons; the default is that of the reference implementation.
         **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
@@ -96,6 +145,8 @@ class SpikeDrivenTransformer(SpikingBackbone):
         depth: int = 8,
         mlp_ratio: float = 4,
         pooling: str = '1111',
+        pooled_attention: bool = False,
+        num_heads: int = 8,
         in_channels: int = 3,
         neuron: dict = dict(type='LIF', tau=2.0, surrogate=dict(type='Sigmoid', alpha=4.0)),
         **kwargs: Any,
@@ -107,7 +158,7 @@ class SpikeDrivenTransformer(SpikingBackbone):
             raise ConfigError(
                 f"SpikeDrivenTransformer: pooling must be four digits 0 or 1, like '0011', got {pooling!r}"
             )
-        pooled = [flag == '1' for flag in pooling]
+        pooled, self.pooled_attention = [flag == '1' for flag in pooling], pooled_attention
         widths = [embed_dims // 8, embed_dims // 4, embed_dims // 2, embed_dims]
         self.stages = nn.ModuleList(
             SpikingPatchStage(c_in, c_out, self.neuron(), pools)
@@ -120,7 +171,9 @@ class SpikeDrivenTransformer(SpikingBackbone):
         self.position_neuron, self.position = self.neuron(), conv_bn(embed_dims, embed_dims)
         self.blocks = nn.ModuleList(
             TransformerBlock(
-                MaskAttention(embed_dims, self.neuron),
+                PooledMaskAttention(embed_dims, num_heads, self.neuron)
+                if pooled_attention
+                else MaskAttention(embed_dims, self.neuron),
                 MembraneMLP(embed_dims, int(embed_dims * mlp_ratio), self.neuron),
             )
             for _ in range(depth)
@@ -139,7 +192,7 @@ class SpikeDrivenTransformer(SpikingBackbone):
 
     @staticmethod
     def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
-        """Return the constructor's arguments that follow from the names and shapes of `weights`; not the pooling."""
+        """Return the constructor's arguments that follow from the names and shapes of `weights`; not the poolings."""
         embed_dims = len(weights['position.bn.weight'])
         return dict(
             embed_dims=embed_dims,
@@ -158,6 +211,7 @@ class SpikeDrivenTransformer(SpikingBackbone):
             yield x
         x = self.last_stage(x)
         x = x + self.position(self.position_neuron(x))
-        size = x.shape[-2:]
-        x = x.flatten(3)
-        yield self.run(self.blocks, x).unflatten(3, size)
+        if self.pooled_attention:
+            yield self.run(self.blocks, x)
+        else:
+            yield self.run(self.blocks, x.flatten(3)).unflatten(3, x.shape[3:])

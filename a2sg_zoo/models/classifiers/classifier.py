@@ -30,6 +30,7 @@ class SpikingClassifier(BaseModel):
     Attributes:
         backbone: the backbone.
         head: the head.
+        train_T: number of time steps of a training step; the hook `GrowTimeSteps` changes it.
         test_T: number of time steps of a prediction.
 
     Raises:
@@ -71,6 +72,7 @@ class SpikingClassifier(BaseModel):
                 f'SpikingClassifier: test_cfg has the unknown key {", ".join(sorted(unknown))}; its only key is T'
             )
         self.test_T = integer('test_cfg.T', (test_cfg or {}).get('T', self.backbone.T), self)
+        self.train_T = self.backbone.T
         try:
             choices = [_build_mixing(step, self.head.num_classes) for step in mixing]
         except (TypeError, ValueError, KeyError) as error:
@@ -109,7 +111,7 @@ class SpikingClassifier(BaseModel):
             # the transforms take images, so the time steps of event frames count as channels
             mixed, labels = self.mix(inputs.flatten(1, -3), labels)
             inputs = mixed.view(inputs.shape)
-        return dict(loss=self.head.loss(self(inputs), labels))
+        return dict(loss=self.head.loss(self(inputs, T=self.train_T), labels))
 
     def predict(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Return dict(logits=(T, classes), label=label) for each of B images, with T = `test_T` time steps."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torchvision import ops
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.attention import spiking_attention
@@ -118,7 +119,12 @@ class TransformerBlock(nn.Module):
     Args:
         attn: attention layer, (T, B, C, ...) to the same shape.
         mlp: multilayer perceptron, (T, B, C, ...) to the same shape.
+
+    Attributes:
+        drop_path: rate of stochastic depth, see `stochastic_depth`; a backbone sets it.
     """
+
+    drop_path = 0.0
 
     def __init__(self, attn: nn.Module, mlp: nn.Module):
         super().__init__()
@@ -126,8 +132,32 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map x (T, B, C, ...) to the same shape."""
-        x = x + self.attn(x)
-        return x + self.mlp(x)
+        x = x + self.dropped(self.attn(x))
+        return x + self.dropped(self.mlp(x))
+
+    def dropped(self, y: torch.Tensor) -> torch.Tensor:
+        """The output y (T, B, C, ...) of a branch, with stochastic depth during training."""
+        return stochastic_depth(y, self.drop_path) if self.training and self.drop_path else y
+
+
+def stochastic_depth(y: torch.Tensor, rate: float) -> torch.Tensor:
+    """Set the output of a residual branch to 0 for some samples, at all of their time steps.
+
+        y / (1 - rate) with probability 1 - rate, otherwise 0
+
+    Args:
+        y: output of the branch, (T, B, ...).
+        rate: probability that a sample is dropped, from 0 to below 1.
+
+    Source: Huang et al., ECCV 2016.
+
+    Example:
+        >>> import torch
+        >>> y = stochastic_depth(torch.ones(2, 100, 3), 0.5)
+        >>> sorted(y.unique().tolist()), y[0].equal(y[1])
+        ([0.0, 2.0], True)
+    """
+    return ops.stochastic_depth(y.transpose(0, 1), rate, 'row').transpose(0, 1)
 
 
 def check_heads(dim: int, heads: int) -> int:

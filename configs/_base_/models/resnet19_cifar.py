@@ -1,5 +1,6 @@
 # ResNet-19 (12.6 M) of tdBN and TET, with batch norms that begin threshold-dependent. As in TET's published code, the
 # gradient also passes through the reset: it is the default of the backbone's neurons, and written out for the head's.
+# Its convolutions have PyTorch's initial weights there, and here; there the linear layers have them, too.
 model = dict(
     type='SpikingClassifier',
     backbone=dict(type='SpikingResNet', depths=(3, 3, 2), widths=(128, 256, 512), tdbn=True, T=4, time='keep'),

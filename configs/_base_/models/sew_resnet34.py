@@ -1,4 +1,4 @@
-# SEW-ResNet-34 (21.8 M), ADD.
+# SEW-ResNet-34 (21.8 M), ADD. Initial weights as published: convolutions of Kaiming's normal distribution (fan_out).
 model = dict(
     type='SpikingClassifier',
     backbone=dict(

@@ -1,7 +1,17 @@
-# Spikformer-4-384 (9.3 M).
+# Spikformer-4-384 (9.3 M). Initial weights as published: linear layers, which are convolutions of kernel size 1 here,
+# from a truncated normal distribution.
 model = dict(
     type='SpikingClassifier',
-    backbone=dict(type='Spikformer', form='cifar', embed_dims=384, depth=4, num_heads=12, T=4, time='keep'),
+    backbone=dict(
+        type='Spikformer',
+        form='cifar',
+        embed_dims=384,
+        depth=4,
+        num_heads=12,
+        T=4,
+        time='keep',
+        init_cfg=dict(type='TruncNormal', layer='Conv1d', std=0.02),
+    ),
     head=dict(
         type='LinearHead',
         in_channels=384,

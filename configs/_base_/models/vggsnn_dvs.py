@@ -1,7 +1,8 @@
-# VGGSNN (9.3 M) for 48x48 event frames, with the loss of TET.
+# VGGSNN (9.3 M) for 48x48 event frames, with the loss of TET. Initial weights as published: convolutions of Kaiming's
+# normal distribution (fan_out), the head as PyTorch has it.
 model = dict(
     type='SpikingClassifier',
-    backbone=dict(type='VGGSNN', T=10, time='keep'),
+    backbone=dict(type='VGGSNN', T=10, time='keep', init_cfg=dict(type='Kaiming', layer='Conv2d')),
     head=dict(type='LinearHead', in_channels=512, grid=3, loss=dict(type='TET', regularization=0.001)),
 )
 sync_bn = 'torch'

@@ -1,7 +1,7 @@
 # AdamW, 5 epochs of warm-up, then a cosine to 1e-6 over 200 epochs of 2,502 batches of 512: 8 devices, batches of 64.
 # The learning rate is 6e-4 for each 256 images of a batch. From imagenet/train.py of
 # github.com/zhouchenlin2096/QKFormer; that of Spike-Driven-Transformer-V2 has the same rate with LAMB and 10 epochs of
-# warm-up. Both have stochastic depth of 0.1, which the networks here have not.
+# warm-up. Both name a rate of stochastic depth, but no block of their networks applies it.
 _base_ = 'classification.py'
 optim_wrapper = dict(
     type='OptimWrapper',

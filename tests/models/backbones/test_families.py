@@ -19,6 +19,18 @@ FAMILIES = {
     'spikingformer_imagenet': (dict(type='Spikingformer', **TRANSFORMER), (2, 4, 8, 16)),
     'sdt_cifar': (dict(type='SpikeDrivenTransformer', embed_dims=32, depth=1, pooling='0011'), (1, 1, 2, 4)),
     'sdt_imagenet': (dict(type='SpikeDrivenTransformer', embed_dims=32, depth=1), (2, 4, 8, 16)),
+    'sdt_dvs': (
+        dict(
+            type='SpikeDrivenTransformer',
+            embed_dims=32,
+            depth=1,
+            pooling='0011',
+            pooled_attention=True,
+            num_heads=4,
+            in_channels=2,
+        ),
+        (1, 1, 2, 4),
+    ),
     'meta_spikeformer': (dict(type='MetaSpikeFormer', **CONV), (2, 4, 8, 16, 16)),
     'e_spikeformer': (dict(type='ESpikeFormer', **CONV), (2, 4, 8, 16, 16)),
     'qkformer_cifar': (dict(type='QKFormer', form='cifar', **{**TRANSFORMER, 'depth': 3}), (1, 2, 4)),
@@ -27,6 +39,7 @@ FAMILIES = {
     'qkformer_carry': (dict(type='QKFormer', form='cifar', carry_over=True, **{**TRANSFORMER, 'depth': 3}), (1, 2, 4)),
     'resnet19': (dict(type='SpikingResNet', widths=(8, 12, 16), stem=8, tdbn=True), (1, 2, 4)),
     'resnet18': (dict(type='SpikingResNet', depths=(2, 2, 2, 2), widths=(8, 8, 12, 16), stem=8), (1, 2, 4, 8)),
+    'resnet9': (dict(type='SpikingResNet9', widths=(8, 16, 16), stem=4), (2, 4, 8)),
     'sew_add': (dict(type='SEWResNet', depths=(1, 1, 2, 1), widths=(8, 8, 12, 16)), (4, 8, 16, 32)),
     'sew_and': (dict(type='SEWResNet', depths=(1, 1, 2, 1), widths=(8, 8, 12, 16), connect='AND'), (4, 8, 16, 32)),
     'sew_iand_bottleneck': (
@@ -56,8 +69,8 @@ def excite(backbone):
 def test_shapes(name, T):
     config, strides = FAMILIES[name]
     backbone = MODELS.build({**config, 'T': T, 'out_indices': range(len(strides)), 'time': 'keep'}).eval()
-    # average pooling drops an odd row, all else keeps half of it
-    size = (lambda n, stride: n // stride) if name == 'vgg_avg' else (lambda n, stride: -(-n // stride))
+    # pooling drops an odd row, all else keeps half of it
+    size = (lambda n, stride: n // stride) if name in ('vgg_avg', 'resnet9') else (lambda n, stride: -(-n // stride))
     for batch, height, width in ((1, 33, 18), (2, 16, 32)):
         x = image(backbone, batch, height, width)
         outputs = backbone(x)
@@ -76,8 +89,10 @@ def test_training_step(name):
     (last,) = backbone(image(backbone, 2, 32, 32))
     (last * torch.randn_like(last)).sum().backward()
     for key, parameter in backbone.named_parameters():
-        assert parameter.grad is not None and parameter.grad.isfinite().all(), key
-    first_conv = next(m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d))
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), key
+    learnt = (m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d) and m.weight.requires_grad)
+    first_conv = next(learnt)
     assert first_conv.weight.grad.abs().sum() > 0
 
 
@@ -89,8 +104,14 @@ def test_training_step(name):
         (dict(type='Spikformer', embed_dims=64, num_heads=12), r'\b64\b.*num_heads = 12'),
         (dict(type='Spikingformer', form='dvs'), 'form.*cifar.*dvs'),
         (dict(type='SpikeDrivenTransformer', pooling='01'), "pooling.*'01'"),
+        (
+            dict(type='SpikeDrivenTransformer', embed_dims=32, pooled_attention=True, num_heads=5),
+            r'\b32\b.*num_heads = 5',
+        ),
         (dict(type='QKFormer', form='cifar', depth=2), r'depth.*\b2\b'),
         (dict(type='SpikingResNet', depths=(2, 2, 2, 2)), 'depths.*widths'),
+        (dict(type='SpikingResNet9', depths=(1, 1)), 'depths.*widths'),
+        (dict(type='SpikingResNet9', widths=(32, 48), depths=(1, 1)), r'widths.*\b48\b.*\b32\b'),
         (dict(type='SEWResNet', connect='OR'), 'connect.*IAND.*OR'),
         (dict(type='SEWResNet', widths=(8, 16)), 'depths.*widths'),
         (dict(type='VGGSNN', pool='max'), 'pool.*avg.*stride.*max'),
@@ -109,6 +130,18 @@ def test_tdbn_scales_norms_by_the_threshold():
     assert backbone.stem.bn.weight.unique() == 0.5 and first.conv1.bn.weight.unique() == 0.5
     for norm in (first.conv2.bn, second.conv2.bn, second.shortcut.bn):
         torch.testing.assert_close(norm.weight.unique(), torch.tensor([0.5 / 2**0.5]))
+
+
+def test_resnet9_adds_currents_around_every_convolution():
+    backbone = MODELS.build(dict(type='SpikingResNet9', widths=(8, 16), depths=(1, 0), stem=4, T=2, time='keep')).eval()
+    for name, parameter in backbone.named_parameters():
+        if name.startswith('stages') and '.conv.conv.' in name:
+            torch.nn.init.zeros_(parameter)
+    x = torch.rand(2, 3, 16, 16)
+    (y,) = backbone(x)
+    # without the convolutions, what is left are the means over 4x4 pixels of the stem, copied four times
+    stem = torch.nn.functional.avg_pool2d(backbone.stem.image(x), 4).repeat(1, 4, 1, 1)
+    torch.testing.assert_close(y, stem.expand(2, *stem.shape))
 
 
 @pytest.mark.parametrize('carry_over', [False, True])

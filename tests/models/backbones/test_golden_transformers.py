@@ -86,7 +86,20 @@ def spikingformer(weights, x, depth):
     return [*outputs[:3], x]
 
 
-def sdt(weights, x, depth, pooling):
+def masked(q, k, v):
+    """Spike-driven self-attention before its last layer."""
+    return q * lif((k * v).sum((3, 4), keepdim=True), 0.5)
+
+
+def masked_with_poolings(q, k, v):
+    """The same for CIFAR10-DVS, in the published layout: the poolings act on the last two axes of five."""
+    pool3d = torch.nn.MaxPool3d((1, 3, 3), 1, (0, 1, 1))
+    q, k, v = (x.flatten(3).unflatten(2, (HEADS, -1)).transpose(3, 4) for x in (q, pool3d(k), pool3d(v)))
+    y = pool3d(q * lif(pool3d(k * v).sum(3, keepdim=True), 0.5))
+    return y.transpose(3, 4).flatten(2, 3)
+
+
+def sdt(weights, x, depth, pooling, attend=masked):
     outputs = []
     for suffix, pools, divisor in zip(('', '1', '2', '3'), pooling, (8, 4, 2, 1)):
         x = weights.conv_bn(x, f'patch_embed.proj_conv{suffix}', f'patch_embed.proj_bn{suffix}', WIDTH // divisor)
@@ -98,7 +111,7 @@ def sdt(weights, x, depth, pooling):
     for i in range(depth):
         name = f'block.{i}'
         q, k, v = weights.spikes(lif(x), f'{name}.attn', 'qkv')
-        x = x + weights.linear(q * lif((k * v).sum((3, 4), keepdim=True), 0.5), f'{name}.attn.proj')
+        x = x + weights.linear(attend(q, k, v).view_as(x), f'{name}.attn.proj')
         y = weights.linear(lif(x), f'{name}.mlp.fc1', 2 * WIDTH)
         x = x + weights.linear(lif(y), f'{name}.mlp.fc2', WIDTH)
         weights.draw(f'{name}.attn.talking_heads.weight', (HEADS, HEADS, 1), 0, 1)
@@ -211,6 +224,14 @@ def test_spikingformer(T, size):
 def test_spike_driven_transformer(pooling):
     weights, x = Published(), frames(3, 2, 32)
     check(dict(type='SpikeDrivenTransformer', depth=3, pooling=pooling), weights, sdt(weights, x, 3, pooling), x)
+
+
+def test_spike_driven_transformer_for_events():
+    weights, x = Published(), frames(3, 2, 32)
+    config = dict(
+        type='SpikeDrivenTransformer', depth=2, pooling='0011', pooled_attention=True, num_heads=HEADS, in_channels=2
+    )
+    check(config, weights, sdt(weights, x, 2, '0011', masked_with_poolings), x)
 
 
 @pytest.mark.parametrize('carry_over', [False, True])

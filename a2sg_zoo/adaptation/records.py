@@ -1,4 +1,4 @@
-"""What a policy did, written down: a file of JSON lines, charts, and a line of text.
+"""What was seen in the layers of a network in one training step, written down: plain data, charts, a line of text.
 
 A record is the plain data of one log point:
 
@@ -8,10 +8,54 @@ A record is the plain data of one log point:
 """
 
 import math
+from collections.abc import Mapping
 from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
 
 CHARTS = ('network', 'layers', 'steps')
 _TITLES = {'beta': 'width'}
+
+
+def plain(layers: Mapping[str, Mapping[str, Tensor | None]], scale: float = 1.0) -> dict[str, dict[str, Any]]:
+    """Statistics of layers as plain data, with a single copy to the host; None where a number is not finite.
+
+    Args:
+        layers: {name: {statistic: tensor of no or one axis, or None}}.
+        scale: the factor of the loss, by which SGV is divided.
+
+    >>> plain({'lif': dict(sgv=torch.tensor(2.0), cv=torch.tensor([1.0, torch.nan]))}, scale=4.0)
+    {'lif': {'sgv': 0.5, 'cv': [1.0, None]}}
+    """
+    tensors = [
+        (x / scale if key == 'sgv' else x).flatten()
+        for record in layers.values()
+        for key, x in record.items()
+        if x is not None
+    ]
+    values = iter(v if math.isfinite(v) else None for v in (torch.cat(tensors).tolist() if tensors else ()))
+    return {
+        name: {
+            key: None if x is None else [next(values) for _ in range(len(x))] if x.dim() else next(values)
+            for key, x in record.items()
+        }
+        for name, record in layers.items()
+    }
+
+
+def means(statistics: Mapping[str, Any]) -> dict[str, float | None]:
+    """The statistics of a layer, with the mean over the time steps that have a value; None if none has.
+
+    >>> means(dict(sgv=0.5, tgc=[0.5, None, 1.0], cv=[None]))
+    {'sgv': 0.5, 'tgc': 0.75, 'cv': None}
+    """
+    return {key: fmean(known) if (known := _known(value)) else None for key, value in statistics.items()}
+
+
+def _known(value):
+    return [x for x in (value if isinstance(value, list) else [value]) if x is not None]
 
 
 def charts(record: dict, detail: str = 'network') -> dict[str, float]:
@@ -34,8 +78,7 @@ def charts(record: dict, detail: str = 'network') -> dict[str, float]:
     for layer, statistics in record['layers'].items():
         for key, value in statistics.items():
             title = _TITLES.get(key, key)
-            steps = value if isinstance(value, list) else [value]
-            known = [x for x in steps if x is not None]
+            known = _known(value)
             values.setdefault(title, []).extend(known)
             if detail != 'network' and known:
                 details[f'{title}/{layer}'] = fmean(known)

@@ -1,0 +1,47 @@
+"""The hook that changes the number of time steps during a training."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.checks import integer
+from a2sg_zoo.utils.models import unwrap_model
+
+
+@HOOKS.register_module()
+class GrowTimeSteps(Hook):
+    """Trains with fewer time steps at first: a step of T = 1 costs half as much as one of T = 2.
+
+    Predictions take the number of time steps of the backbone, or that of `test_cfg`. The number of an iteration depends
+    on the iteration alone, so a resumed run continues exactly.
+
+    Args:
+        schedule: pairs (first iteration, T), in the order of iterations; the first pair begins at 0.
+
+    Raises:
+        ConfigError: `schedule` has another form, or the widths of neurons differ over time.
+    """
+
+    def __init__(self, schedule: list[tuple[int, int]]) -> None:
+        pairs = [tuple(pair) for pair in schedule]
+        starts = [start for start, _ in pairs]
+        if not pairs or starts[0] != 0 or starts != sorted(set(starts)):
+            raise ConfigError(f'GrowTimeSteps: schedule must begin at iteration 0 and rise, got {schedule!r}')
+        self.schedule = [(start, integer('schedule', T, self)) for start, T in pairs]
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Sets the number of time steps of this iteration."""
+        model = unwrap_model(runner.model)
+        T = [T for start, T in self.schedule if start <= runner.iter][-1]
+        if model.train_T == T:
+            return
+        for neuron in named_neurons(model).values():
+            if neuron.beta.numel() != T:
+                neuron.beta = neuron.beta[-1:].expand(T).clone()
+                neuron.time_steps = T
+        model.train_T = T
+        runner.logger.info(f'Time steps from iteration {runner.iter} on: T = {T}')

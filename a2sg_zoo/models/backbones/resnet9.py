@@ -1,0 +1,145 @@
+"""A short spiking residual network for CIFAR that trains in little time: real-valued shortcuts, spikes elsewhere."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.backbones.base import SpikingBackbone
+from a2sg_zoo.models.backbones.sizes import count
+from a2sg_zoo.models.layers import TimeFolded, conv_bn, encode
+from a2sg_zoo.registry import MODELS
+
+
+class MembraneBlock(nn.Module):
+    """One convolution beside a shortcut: y = BN(conv(fire(x))) + x, on currents (T, B, C, H, W).
+
+    Args:
+        channels: channels of x and y.
+        make_neuron: returns a new layer of neurons.
+    """
+
+    def __init__(self, channels: int, make_neuron: Callable[..., nn.Module]):
+        super().__init__()
+        self.neuron, self.conv = make_neuron(), conv_bn(channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map currents x to currents of the same shape."""
+        return self.conv(self.neuron(x)) + x
+
+
+class MembraneTransition(nn.Module):
+    """Halves height and width: y = BN(maxpool(conv(fire(x)))) + repeat(avgpool(x)), on currents.
+
+    `repeat` copies the channels of x until there are as many as y has, so the shortcut has no parameters.
+
+    Args:
+        in_channels: channels of x.
+        out_channels: channels of y, a multiple of `in_channels`.
+        make_neuron: returns a new layer of neurons.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module]):
+        super().__init__()
+        self.neuron, self.copies = make_neuron(), out_channels // in_channels
+        self.conv = TimeFolded(
+            OrderedDict(
+                conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+                pool=nn.MaxPool2d(2),
+                bn=nn.BatchNorm2d(out_channels),
+            )
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map currents x (T, B, C_in, H, W) to currents (T, B, C_out, H / 2, W / 2)."""
+        shortcut = F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+        return self.conv(self.neuron(x)) + shortcut.repeat(1, 1, self.copies, 1, 1)
+
+
+@MODELS.register_module()
+class SpikingResNet9(SpikingBackbone):
+    """Residual network of one convolution a block, with shortcuts that add currents.
+
+    The stem is a 3x3 convolution with fixed weights, which the hook `WhitenStem` sets so that its 9 * in_channels
+    outputs are uncorrelated over the patches of the training images; then a learnt 1x1 convolution and batch norm. Each
+    stage is a transition, which halves height and width, and blocks that keep both. All 3x3 convolutions but the
+    stem's receive spikes. The shortcuts carry real-valued currents from the stem to the last layer, so gradients reach
+    every layer also past the surrogate. The output is currents: use `LinearHead(spiking=True)`.
+
+    Args:
+        widths: channels of each stage; each is a multiple of the one before, the first of `stem`.
+        depths: number of blocks of each stage after its transition, as many numbers as `widths`.
+        stem: channels of the stem.
+        in_channels: channels of the input.
+        neuron: config of the neurons.
+        **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
+
+    Source: the shortcuts are those of MS-ResNet (Hu et al., arXiv 2112.08954), one around each convolution as in
+    Bi-Real Net (Liu et al., ECCV 2018), with the copied channels of ReActNet (Liu et al., ECCV 2020). The sizes and the
+    whitened first layer follow the ResNet-9 of D. Page (DAWNBench 2018) and K. Jordan (arXiv 2404.00498).
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.backbones import SpikingResNet9
+        >>> backbone = SpikingResNet9(widths=(16, 32), depths=(1, 0), stem=8, T=2, out_indices=(0, 1), time='keep')
+        >>> [tuple(y.shape) for y in backbone(torch.rand(3, 3, 32, 32))]
+        [(2, 3, 16, 16, 16), (2, 3, 32, 8, 8)]
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (64, 256, 256),
+        depths: Sequence[int] = (1, 1, 1),
+        stem: int = 32,
+        in_channels: int = 3,
+        neuron: dict = dict(type='LIF', tau=2.0, decay_input=False, v_threshold=0.5),
+        **kwargs: Any,
+    ):
+        super().__init__(neuron=neuron, **kwargs)
+        if len(depths) != len(widths):
+            raise ConfigError(
+                f'SpikingResNet9: depths {depths} and widths {widths} must both have one number for each stage'
+            )
+        for before, after in zip([stem, *widths], widths):
+            if after % before:
+                raise ConfigError(
+                    f'SpikingResNet9: widths {widths} after stem {stem}: {after} is no multiple of {before}'
+                )
+        patch = 9 * in_channels
+        self.stem = TimeFolded(
+            OrderedDict(
+                whiten=nn.Conv2d(in_channels, patch, 3, padding=1, bias=False).requires_grad_(False),
+                conv=nn.Conv2d(patch, stem, 1, bias=False),
+                bn=nn.BatchNorm2d(stem),
+            )
+        )
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                MembraneTransition(before, after, self.neuron),
+                *(MembraneBlock(after, self.neuron) for _ in range(depth)),
+            )
+            for before, after, depth in zip([stem, *widths], widths, depths)
+        )
+        self.tap(widths)
+
+    @staticmethod
+    def sizes_of(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """Return the constructor's arguments that follow from the shapes of `weights`, {name: tensor}."""
+        stages = range(count(weights, 'stages'))
+        return dict(
+            widths=[len(weights[f'stages.{i}.0.conv.bn.weight']) for i in stages],
+            depths=[count(weights, f'stages.{i}') - 1 for i in stages],
+            stem=len(weights['stem.bn.weight']),
+            in_channels=weights['stem.whiten.weight'].shape[1],
+        )
+
+    def forward_stages(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
+        """Yield the currents (T, B, C, H, W) of each stage."""
+        x = encode(self.stem, x, T)
+        for stage in self.stages:
+            x = self.run(stage, x)
+            yield x
