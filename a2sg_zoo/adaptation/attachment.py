@@ -280,7 +280,9 @@ def _deferred(layer, fire):
 
 
 def _controller_of_fused(layer, x):
-    """What decides the widths in a call of a fused neuron with the input x."""
+    """What decides the widths in a call of a fused neuron with the input x; None to have its own code run."""
+    if layer.held:  # who holds a layer may watch its spike function
+        return None
     layer.fired = True
     layer.move_to(x)
     trace = layer.trace if torch.is_grad_enabled() else None

@@ -46,9 +46,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         threads = args.threads or torch.get_num_threads()
         torch.set_num_threads(threads)
         setting = measurements.Setting(args.seeds, args.epochs, args.rounds, threads)
-        sections = []
-        for part in args.parts or PARTS:
-            sections += measurements.PARTS[part](setting)
         facts = dict(
             machine=machine(),
             threads=threads,
@@ -58,11 +55,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             torch=torch.__version__,
             **versions,
         )
-        text = report.markdown(sections, facts)
-        print(text)
-        if args.out is not None:
-            write_output(text, args.out.with_suffix('.md'), 'benchmark_libraries')
-            write_output(report.as_data(sections, facts), args.out.with_suffix('.json'), 'benchmark_libraries')
+        sections = []
+        for part in args.parts or PARTS:
+            found = measurements.PARTS[part](setting)
+            sections += found
+            print('\n\n'.join(report.section(one) for one in found), flush=True)
+            if args.out is not None:  # what is measured is kept if a later part is interrupted
+                text, data = report.markdown(sections, facts), report.as_data(sections, facts)
+                write_output(text, args.out.with_suffix('.md'), 'benchmark_libraries')
+                write_output(data, args.out.with_suffix('.json'), 'benchmark_libraries')
 
 
 if __name__ == '__main__':

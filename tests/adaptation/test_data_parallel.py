@@ -17,11 +17,15 @@ def jelly():
     return LIFNode(detach_reset=True, step_mode='m')
 
 
+def jelly_fused():
+    return jelly()
+
+
 def build(searcher, surrogate, sample=None, neuron=LIF):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 40), neuron(), nn.Linear(40, 30), neuron(), nn.Linear(30, 5)).double()
     policy = A2SG(surrogate, searcher=searcher, sample=sample, candidates=16)
-    layers = attach(model, policy)
+    layers = attach(model, policy, fuse=neuron is jelly_fused)
     policy.begin(0)
     return model, layers
 
@@ -49,12 +53,12 @@ def half(rank, folder, *arguments):
     'searcher, surrogate, neuron',
     [
         *((searcher, surrogate, LIF) for searcher in SEARCHERS for surrogate in (dict(type='ASY'), dict(type='ATan'))),
-        (SEARCHERS[0], dict(type='ASY'), jelly),
+        *((SEARCHERS[0], dict(type='ASY'), neuron) for neuron in (jelly, jelly_fused)),
     ],
     ids=lambda value: value['type'] if isinstance(value, dict) else value.__name__,
 )
 def test_two_halves_equal_one_whole(searcher, surrogate, neuron, tmp_path):
-    if neuron is jelly:
+    if neuron is not LIF:
         pytest.importorskip('spikingjelly')
     model, layers = build(searcher, surrogate, neuron=neuron)
     model(data()).square().sum().backward()

@@ -137,12 +137,13 @@ class Adapter:
         set_attribute(module, name, wrap(old))
         return lambda: set_attribute(module, name, old)
 
-    def fuse(self, module: nn.Module, controller: Callable[[Tensor], Controller]) -> Callable[[], None] | str:
+    def fuse(self, module: nn.Module, controller: Callable[[Tensor], Controller | None]) -> Callable[[], None] | str:
         """Has a neuron computed by our fused neuron.
 
         Args:
             module: the neuron.
-            controller: answers with what decides the widths in a call with the input x, (T, B, ...).
+            controller: answers with what decides the widths in a call with the input x, (T, B, ...); None for a call
+                that the neuron's own code is to compute.
 
         Returns:
             a function that puts the neuron's own code back, or the reason why the neuron is left as it is.

@@ -116,7 +116,7 @@ class IFNode(Node):
         v_reset = module.v_reset if hard else 0.0
         return rate, Dynamics(module.v_threshold, v_reset, decay_input, hard, module.detach_reset)
 
-    def fuse(self, module: Any, controller: Callable[[Tensor], Controller]) -> Callable[[], None] | str:
+    def fuse(self, module: Any, controller: Callable[[Tensor], Controller | None]) -> Callable[[], None] | str:
         if module.step_mode != 'm':
             return "it runs one time step a call; set step_mode = 'm'"
         name = f'{_NEURONS}.{self.fusable}'

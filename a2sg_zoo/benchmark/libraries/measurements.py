@@ -56,7 +56,7 @@ class Section(NamedTuple):
     rows: list[dict[str, Any]]
 
 
-def agreement(setting: Setting, steps: int = 20) -> list[Section]:
+def agreement(setting: Setting, steps: int = 5) -> list[Section]:
     """Compare spikes, widths, gradients and trained weights with our own neurons, in float64."""
     images, labels = digits(8, dtype=torch.float64)
     rows = []
@@ -111,6 +111,10 @@ def cost(setting: Setting) -> list[Section]:
     pairs = [(library, method) for method in METHODS for library in LIBRARIES]
     actions = {pair: _step(*pair, images[:_BATCH], labels[:_BATCH]) for pair in pairs}
     found = medians(interleaved(actions, _CPU, setting.rounds, label='libraries'))
+    memory = {
+        library: peak_memory(partial(_memory_action, library, 'TRI'), _CPU, setting.threads) / 2**20
+        for library in LIBRARIES
+    }
     rows = [
         dict(
             method=method,
@@ -118,7 +122,7 @@ def cost(setting: Setting) -> list[Section]:
             milliseconds=1e3 * found[library, method],
             time=found[library, method] / found[OURS, method],
             search=found[library, method] / found[library, 'TRI'],
-            mebibytes=peak_memory(partial(_memory_action, library, method), _CPU, setting.threads) / 2**20,
+            mebibytes=memory[library] if method == 'TRI' else None,
         )
         for library, method in pairs
     ]

@@ -17,10 +17,14 @@ def markdown(sections: Sequence[Section], facts: Mapping[str, Any]) -> str:
         facts: of the measurement: `machine`, `command`, versions and so on.
     """
     parts = ['# One network in four libraries', f'Made on {facts["machine"]} by', f'    {facts["command"]}']
-    for section in sections:
-        rows = [[_cell(row[key], form) for key, form in section.columns.items()] for row in section.rows]
-        parts += [f'## {section.title}', section.text, markdown_table(list(section.columns), rows)]
+    parts += map(section, sections)
     return '\n\n'.join([*parts, '## Facts', markdown_table(['', ''], facts.items())]) + '\n'
+
+
+def section(found: Section) -> str:
+    """Return one section as Markdown."""
+    rows = [[_cell(row[key], form) for key, form in found.columns.items()] for row in found.rows]
+    return '\n\n'.join([f'## {found.title}', found.text, markdown_table(list(found.columns), rows)])
 
 
 def as_data(sections: Sequence[Section], facts: Mapping[str, Any]) -> dict[str, Any]:

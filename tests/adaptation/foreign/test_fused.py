@@ -299,3 +299,19 @@ def test_the_node_steps_one_at_a_time_after_a_change_of_its_mode():
 
     close(run(fast, q), run(plain, p))
     assert all(torch.equal(fast_layers[key].beta, layers[key].beta) for key in layers)
+
+
+def test_the_probe_sees_the_shape_that_acts():
+    """A probe runs the node as it is, and leaves the fused node as it was."""
+    from a2sg_zoo import probe
+
+    (plain, p, _), (fast, q, layers) = both(lambda: network('ParametricLIFNode'))
+    found = []
+    for net, policy in ((plain, p), (fast, q)):
+        step(net, policy)
+        reset(net)
+        found.append(str(probe(net)))
+    assert found[0] == found[1]
+    before = {key: layer.beta.clone() for key, layer in layers.items()}
+    step(fast, q, 1, inputs(5.0, 4))
+    assert any(not torch.equal(before[key], layer.beta) for key, layer in layers.items())
