@@ -51,7 +51,9 @@ def test_the_shipped_recipes_are_those_of_their_configs(entry):
     cfg, recipe = load_config(ROOT / entry['config']), entry['recipe']
     optimizer = cfg.optim_wrapper.optimizer
     assert recipe['optimizer'].partition(',')[0] == optimizer.type and recipe['learning_rate'] == optimizer.lr
-    assert recipe['batch_size'] == cfg.train_dataloader.batch_size
+    words = shlex.split(recipe['command'])
+    processes = int(words[words.index('--nproc-per-node') + 1]) if '--nproc-per-node' in words else 1
+    assert recipe['batch_size'] == cfg.train_dataloader.batch_size * processes
     assert recipe.get('variable') == dict(cifar10='CIFAR10_FOLDER', camvid='CAMVID_ROOT').get(entry['data']['id'])
 
 
