@@ -16,6 +16,7 @@ _LAZY = {
     'create_model': 'a2sg_zoo.apis.models',
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
+    'DetectionInferencer': 'a2sg_zoo.apis.detection',
     'probe': 'a2sg_zoo.analysis.probe',
     'monitor': 'a2sg_zoo.analysis.monitor',
     **dict.fromkeys(

@@ -30,8 +30,10 @@ from a2sg_zoo.errors import ConfigError
 SCOPE = 'a2sg_zoo'
 # MMCV says so wherever its compiled operators are missing; nothing here uses them
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-# modules that import MMSegmentation
-_SEGMENTATION_DATA = (
+# data of detection, which needs pycocotools, and of segmentation, which imports MMSegmentation
+_LATE_DATA = (
+    'datasets.coco',
+    'datasets.miniature.coco',
     'datasets.ade20k',
     'datasets.miniature.ade20k',
     'datasets.segmentation_sets',
@@ -47,8 +49,8 @@ class Registry(mmengine.Registry):
         parent: MMEngine's registry of the same kind, or None.
         modules: modules that register classes here, in the order in which they are imported. `get` stops importing at
             the first module after which the name is known.
-        segmentation: more of them, which import MMSegmentation. `get` imports them only for names that `modules` and
-            MMEngine do not know.
+        late: more of them, for tasks that need more libraries. `get` imports them, in this order, only for names that
+            `modules` and MMEngine do not know.
         homes: modules of MMEngine that register classes in `parent`.
     """
 
@@ -57,16 +59,16 @@ class Registry(mmengine.Registry):
         name: str,
         parent: mmengine.Registry | None = None,
         modules: tuple[str, ...] = (),
-        segmentation: tuple[str, ...] = (),
+        late: tuple[str, ...] = (),
         homes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(name, parent=parent, scope=SCOPE)
-        self._to_import, self._segmentation = list(modules), list(segmentation)
+        self._to_import, self._late = list(modules), list(late)
         self._homes = homes
 
     def import_from_location(self) -> None:
         """Import every module that registers classes here."""
-        for modules in (self._to_import, self._segmentation):
+        for modules in (self._to_import, self._late):
             while modules:
                 self._import_first(modules)
 
@@ -99,7 +101,7 @@ class Registry(mmengine.Registry):
             if found is None:
                 found = self._of_mmengine(key)
             if found is None:
-                found = self._own(key, self._segmentation)
+                found = self._own(key, self._late)
             if found is None and (segmentation := self._of_mmsegmentation()) is not None:
                 found = segmentation.get(key)
             return found
@@ -178,14 +180,10 @@ def import_mmsegmentation() -> None:
 
 
 def _child(
-    kind: str,
-    parent: mmengine.Registry | None,
-    *modules: str,
-    segmentation: tuple[str, ...] = (),
-    homes: tuple[str, ...] = (),
+    kind: str, parent: mmengine.Registry | None, *modules: str, late: tuple[str, ...] = (), homes: tuple[str, ...] = ()
 ) -> Registry:
-    own, last = (tuple(f'a2sg_zoo.{module}' for module in names) for names in (modules, segmentation))
-    return Registry(kind, parent, own, last, homes)
+    own, after = (tuple(f'a2sg_zoo.{module}' for module in names) for names in (modules, late))
+    return Registry(kind, parent, own, after, homes)
 
 
 SURROGATES = _child('surrogate', None, 'surrogates')
@@ -199,20 +197,18 @@ MODELS = _child(
     'models.backbones',
     'models.losses',
     'models.classifiers',
-    segmentation=('models.segmentors',),
+    late=('models.necks', 'models.detectors', 'models.segmentors'),
     homes=('mmengine.model',),
 )
-DATASETS = _child(
-    'dataset', mmengine.DATASETS, 'datasets', segmentation=_SEGMENTATION_DATA, homes=('mmengine.dataset',)
-)
-TRANSFORMS = _child('transform', mmengine.TRANSFORMS, 'datasets', segmentation=_SEGMENTATION_DATA)
+DATASETS = _child('dataset', mmengine.DATASETS, 'datasets', late=_LATE_DATA, homes=('mmengine.dataset',))
+TRANSFORMS = _child('transform', mmengine.TRANSFORMS, 'datasets', late=_LATE_DATA)
 DATA_SAMPLERS = _child('data sampler', mmengine.DATA_SAMPLERS, 'engine.samplers', homes=('mmengine.dataset',))
 HOOKS = _child('hook', mmengine.HOOKS, 'engine.hooks', homes=('mmengine.hooks',))
 METRICS = _child(
     'metric',
     mmengine.METRICS,
     'engine.metrics.classification',
-    segmentation=('engine.metrics.segmentation',),
+    late=('engine.metrics.detection', 'engine.metrics.segmentation'),
     homes=('mmengine.evaluator',),
 )
 LOOPS = _child('loop', mmengine.LOOPS, homes=('mmengine.runner',))

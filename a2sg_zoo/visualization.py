@@ -1,6 +1,7 @@
-"""Pictures of segmentations: image, truth and prediction side by side, with a legend."""
+"""Pictures of segmentations and detections: image, truth and prediction side by side, with a legend."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -51,6 +52,71 @@ def segmentation_panel(image: np.ndarray, truth: np.ndarray, prediction: np.ndar
         uint8 (H, 3 W, 3).
     """
     return np.concatenate([image, overlay(image, truth, palette), overlay(image, prediction, palette)], 1)
+
+
+def predicted_objects(instances: Any) -> list[dict[str, Any]]:
+    """Return the predictions of a detector as dict(label=, score=, box=[x1, y1, x2, y2], mask=bool (H, W) or None).
+
+    Args:
+        instances: `InstanceData` of bboxes, scores, labels, and masks or none.
+    """
+    boxes, scores, labels = (x.detach().cpu().tolist() for x in (instances.bboxes, instances.scores, instances.labels))
+    masks = instances.masks.cpu().numpy() if 'masks' in instances else [None] * len(boxes)
+    return [
+        dict(label=label, score=score, box=box, mask=mask)
+        for label, score, box, mask in zip(labels, scores, boxes, masks)
+    ]
+
+
+def draw_objects(
+    image: np.ndarray, objects: Sequence[Mapping[str, Any]], palette: Sequence, names: Sequence[str] | None = None
+) -> np.ndarray:
+    """Draw boxes, and masks where there are some, on an image.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        objects: each dict(label=, box=[x1, y1, x2, y2] in pixels), perhaps with score and mask, bool (H, W).
+        palette: colours (classes, 3), from 0 to 255.
+        names: of the classes, to be written at the boxes; None writes nothing.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
+    tinted = image.astype(np.float32)
+    for item in reversed(objects):  # the best one last
+        if item.get('mask') is not None:
+            tinted[item['mask']] = 0.5 * tinted[item['mask']] + 0.5 * np.asarray(palette[item['label']], np.float32)
+    picture = Image.fromarray(tinted.astype(np.uint8))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
+    thick = max(1, round(max(image.shape) / 400))
+    for item in reversed(objects):
+        x1, y1, x2, y2 = item['box']
+        colour = tuple(palette[item['label']])
+        # the box is that of the pixels' edges; a line is drawn on pixels
+        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=thick)
+        if names is not None:
+            text = f'{names[item["label"]][:20]} {item["score"]:.0%}' if 'score' in item else names[item['label']][:20]
+            top = max(0, y1 - 13)
+            draw.rectangle((x1, top, x1 + draw.textlength(text, font) + 3, top + 13), fill=colour)
+            draw.text((x1 + 2, top), text, 'white', font)
+    return np.asarray(picture)
+
+
+def detection_panel(
+    image: np.ndarray, truth: Sequence[Mapping[str, Any]], prediction: Sequence[Mapping[str, Any]], palette: Sequence
+) -> np.ndarray:
+    """Join image, truth and prediction of a detector side by side; see `draw_objects` for the objects.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        truth: objects of the truth.
+        prediction: objects that were found.
+        palette: colours (classes, 3), from 0 to 255.
+
+    Returns:
+        uint8 (H, 3 W, 3).
+    """
+    return np.concatenate([image, draw_objects(image, truth, palette), draw_objects(image, prediction, palette)], 1)
 
 
 def contact_sheet(

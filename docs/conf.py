@@ -5,6 +5,7 @@ The source folder is the root of the repository, so the same relative links work
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -17,7 +18,12 @@ os.environ.update(A2SG_ZOO_OFFLINE='1', TQDM_DISABLE='1', TORCH_COMPILE_DISABLE=
 # what commands print on a page has no colours and fits its width
 os.environ.update(NO_COLOR='1', COLUMNS='150', PYTHONWARNINGS='ignore:IProgress not found')
 
+from nbclient import NotebookClient  # noqa: E402
+
 from a2sg_zoo import __version__  # noqa: E402
+
+# what a command prints arrives in pieces; they are one text
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, coalesce_streams=True)
 
 project = 'a2sg_zoo'
 author = 'the a2sg_zoo developers'
@@ -57,10 +63,13 @@ myst_heading_anchors = 4
 # every cell of every tutorial runs; a cell that fails ends the build
 # DOCS_EXECUTION=off leaves them as they are, for a quick look at a page
 nb_execution_mode = os.environ.get('DOCS_EXECUTION', 'force')
+if nb_execution_mode == 'off':  # a cell that did not run has no lexer of its own
+    suppress_warnings.append('misc.highlighting_failure')
 nb_execution_timeout = 900
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
+nb_render_markdown_format = 'myst'
 
 # the reference needs none of the optional packages
 autodoc_mock_imports = ['lightning', 'transformers']

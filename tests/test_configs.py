@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.structures import PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from a2sg_zoo.adaptation import A2SG, attach
@@ -49,6 +49,13 @@ def shrink(cfg):
         cfg.model.backbone.update(depths=[1] * len(channels), widths=channels)
     if 'head' in cfg.model:
         cfg.model.head.in_channels = channels[-1]
+    elif 'detection_head' in cfg.model:
+        # all five stages of Meta-SpikeFormer
+        stages = [4, 8, 16, 32, 40] if cfg.model.backbone.type == 'MetaSpikeFormer' else channels
+        cfg.model.neck.update(in_channels=[stages[i] for i in cfg.model.backbone.out_indices], out_channels=8)
+        cfg.model.detection_head.in_channels = 8
+        if 'MaskRCNN' in cfg.model.detection_head.type:
+            cfg.model.detection_head.update(fc_channels=16, mask_channels=8)
     else:
         cfg.model.neck.update(in_channels=channels, out_channels=8)
         cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)
@@ -64,6 +71,15 @@ def batch(model, size=2):
             else torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)
         )
         return dict(inputs=images, data_samples=torch.randint(model.head.num_classes, (size,)))
+    if hasattr(model, 'detection_head'):
+        images = torch.randint(256, (size, 3, 64, 64), dtype=torch.uint8)
+        samples = [BaseDataElement(metainfo=dict(img_shape=(64, 64))) for _ in range(size)]
+        for sample in samples:
+            masks = torch.zeros(1, 64, 64, dtype=torch.uint8)
+            masks[:, 8:48, 4:60] = 1
+            boxes = torch.tensor([[4.0, 8.0, 60.0, 48.0]])
+            sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(1, dtype=torch.long), masks=masks)
+        return dict(inputs=list(images), data_samples=samples)
     truth = torch.randint(model.decode_head.num_classes, (size, 1, 32, 32))
     return dict(
         inputs=list(torch.randint(256, (size, 3, 32, 32), dtype=torch.uint8)),
@@ -124,7 +140,8 @@ def test_is_built_from_its_description(name):
     """What a weight file may name is enough for every config."""
     cfg = load_config(name)
     shrink(cfg)
-    number = (cfg.model.get('decode_head') or cfg.model.get('head')).num_classes
+    heads = [cfg.model[name] for name in ('decode_head', 'head', 'detection_head') if name in cfg.model]
+    number = heads[0].num_classes
     meta = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
     description = json.loads(json.dumps(asdict(describe(cfg, meta, name))))
     assert type(build(description['model'], name).backbone).__name__ == cfg.model.backbone.type
@@ -171,7 +188,7 @@ def test_each_config_stands_in_the_readme_of_its_family():
 @pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
 def test_results_in_the_readme_of_a_family_are_those_of_the_weights(entry):
     file, methods = find_config(entry['config'])
-    metric = 'mIoU' if entry['task'] == 'segmentation' else 'top1'
+    metric = dict(segmentation='mIoU', classification='top1', detection='bbox_mAP')[entry['task']]
     (row,) = [line for line in (file.parent / 'README.md').read_text().splitlines() if f'[{entry.name}]' in line]
     cells = [cell.strip() for cell in row.strip('| ').split('|')]
     assert cells[1:] == [file.stem, *methods, f'{entry["metrics"][metric]:.2f}']

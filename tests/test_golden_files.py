@@ -190,21 +190,32 @@ def run(*arguments, **environment):
     )
 
 
-def test_as_a_user_calls_it(golden_file, tmp_path):
-    """Packed, put on a disk, named by the variable, used by a test."""
+def test_commands(golden_file, tmp_path):
     folder = golden_file('sdt_v1_e64_d2_T4').parent
     packed = run('-m', 'tests.golden_files', 'pack', folder, tmp_path / 'golden.zip')
     assert packed.returncode == 0, packed.stderr
-    home = dict(A2SG_HOME=str(tmp_path / 'home'))
-    fetched = run('-m', 'tests.golden_files', 'fetch', tmp_path / 'golden.zip', **home)
+    fetched = run('-m', 'tests.golden_files', 'fetch', tmp_path / 'golden.zip', A2SG_HOME=str(tmp_path / 'home'))
     assert fetched.stdout.strip() == str(tmp_path / 'home' / 'golden'), fetched.stderr
-    test = ('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/models/backbones/test_golden.py', '-k', 'sdt_v1')
-    used = run(*test, **home, A2SG_ZOO_GOLDEN=str(tmp_path / 'golden.zip'))
+
+
+def test_the_commands_name_a_fault_in_one_line(source, capsys):
+    damage(source / 'b.safetensors', 'changed')
+    for arguments in (['fetch', str(source)], ['pack', str(source), str(source / 'x.zip')]):
+        with pytest.raises(SystemExit) as end:
+            golden_files.main(arguments)
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and said.startswith('error: ') and 'b.safetensors' in said
+        assert len(said.splitlines()) == 1
+    with pytest.raises(SystemExit):
+        golden_files.main([])
+
+
+def test_the_option(golden_file, tmp_path):
+    folder = golden_file('sdt_v1_e64_d2_T4').parent
+    test = ('-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_golden_files.py', '-k', 'beside_the_checkout')
+    used = run(*test, A2SG_ZOO_GOLDEN=str(folder))
     assert used.returncode == 0 and '1 passed' in used.stdout, used.stdout
     shutil.copytree(folder, tmp_path / 'damaged', copy_function=shutil.copyfile)
     damage(tmp_path / 'damaged' / 'sdt_v1_e64_d2_T4.safetensors', 'changed')
     refused = run(*test, '--golden', str(tmp_path / 'damaged'))
     assert refused.returncode == pytest.ExitCode.USAGE_ERROR and 'sdt_v1_e64_d2_T4' in refused.stderr
-    for arguments in (['fetch', tmp_path / 'damaged'], ['pack', tmp_path / 'damaged', tmp_path / 'x.zip']):
-        failed = run('-m', 'tests.golden_files', *arguments)
-        assert failed.returncode == 2 and failed.stderr.startswith('error: ') and 'sdt_v1' in failed.stderr

@@ -14,6 +14,7 @@ HEAVY = {
     'matplotlib',
     'mmcv',
     'mmseg',
+    'pycocotools',
     'requests',
     'scipy',
     'skimage',
@@ -72,6 +73,10 @@ def test_networks_and_searches_by_name_are_light():
         ('DATASETS', 'CityscapesDataset', 'mmseg.datasets'),
         ('METRICS', 'SegmentationMetric', 'a2sg_zoo.engine'),
         ('METRICS', 'IoUMetric', 'mmseg.evaluation'),
+        ('MODELS', 'SpikingDetector', 'a2sg_zoo.models'),
+        ('DATASETS', 'COCO', 'a2sg_zoo.datasets'),
+        ('TRANSFORMS', 'PackDetection', 'a2sg_zoo.datasets'),
+        ('METRICS', 'DetectionMetric', 'a2sg_zoo.engine'),
         ('HOOKS', 'SegVisualizationHook', 'mmseg.engine'),
         ('HOOKS', 'EMAHook', 'mmengine.hooks'),
         ('TASK_UTILS', 'OHEMPixelSampler', 'mmseg.structures'),
@@ -82,6 +87,22 @@ def test_the_first_name_that_is_looked_up_is_found(registry, name, module):
     code = f'from a2sg_zoo.registry import {registry} as r\nassert r.get({name!r}).__module__.startswith({module!r})'
     _, heavy = loaded(code)
     assert 'mmseg' in heavy or not module.startswith('mmseg')
+
+
+def test_a_task_loads_nothing_of_another():
+    code = 'from a2sg_zoo.registry import DATASETS, METRICS, MODELS\n'
+    names = [('MODELS', 'SpikingClassifier'), ('DATASETS', 'CIFAR'), ('METRICS', 'Accuracy')]
+    classification = code + '\n'.join(f'assert {registry}.get({name!r})' for registry, name in names)
+    classification += "\nimport sys\nassert 'a2sg_zoo.models.detectors' not in sys.modules"
+    assert not loaded(classification)[1] & {'mmseg', 'mmcv', 'pycocotools'}
+    names = [
+        ('MODELS', 'SpikingDetector'),
+        ('MODELS', 'MaskRCNNHead'),
+        ('DATASETS', 'COCO'),
+        ('METRICS', 'DetectionMetric'),
+    ]
+    detection = code + '\n'.join(f'assert {registry}.get({name!r})' for registry, name in names)
+    assert not loaded(detection)[1] & {'mmseg', 'mmcv', 'pycocotools'}
 
 
 def test_what_is_found_does_not_depend_on_what_was_loaded_before():

@@ -104,8 +104,9 @@ def load_batches(
         DataError: the data set is empty.
     """
     settings = {**cfg[f'{split}_dataloader'], 'num_workers': 0, 'persistent_workers': False}
-    segmentation = 'decode_head' in cfg.model
-    if not segmentation:
+    # their pipelines load the truth, too
+    dense = 'decode_head' in cfg.model or 'detection_head' in cfg.model
+    if not dense:
         settings['dataset'] = {**settings['dataset'], 'pipeline': cfg.test_dataloader.dataset.get('pipeline', [])}
     loader = Runner.build_dataloader(settings, seed=seed)
     check_classes(model, loader.dataset, f'the {split} data')
@@ -117,6 +118,6 @@ def load_batches(
     for start in range(0, len(chosen), batch_size):
         data = loader.collate_fn([loader.dataset[i] for i in chosen[start : start + batch_size]])
         # MMSegmentation's preprocessor pads segmentation masks like the images only with training=True
-        data = model.data_preprocessor(data, training=segmentation)
+        data = model.data_preprocessor(data, training=dense)
         batches.append((data['inputs'], data['data_samples']))
     return batches

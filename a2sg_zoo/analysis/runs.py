@@ -93,7 +93,7 @@ def _read(path: Path, which: str) -> RunFolder:
 
 
 def _head(model: Any) -> Any:
-    return model.get('head') or model.get('decode_head') or {}
+    return model.get('head') or model.get('decode_head') or model.get('detection_head') or {}
 
 
 def _flatten(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:

@@ -44,8 +44,8 @@ class Viewer:
 
         Returns:
             dict(image=uint8 (H, W, 3), of a large picture each n-th pixel; areas=[(mask (H, W) of 0 and 1, class)] of a
-            segmentation, the largest first, else []; colours={class: '#rrggbb'} of these; shares={class: probability,
-            or share of the pixels}; spikes={layer: (T, ...)}, on the CPU).
+            segmentation, the largest first, [(box, class)] of a detection, else []; colours={class: '#rrggbb'} of
+            these; shares={class: probability, or share of the pixels}; spikes={layer: (T, ...)}, on the CPU).
 
         Raises:
             A2SGError: the network or the picture cannot be had or read.
@@ -59,6 +59,8 @@ class Viewer:
                 prediction = infer(image)['predictions'][0]
         spikes = {layer: s[:, 0].float().cpu() for layer, s in spikes.items()}
         classes = infer.description.classes
+        if 'objects' in prediction:
+            return self._found(image, prediction['objects'], infer.description, spikes)
         if 'mask' not in prediction:
             return dict(
                 image=image, areas=[], colours={}, shares=dict(zip(classes, prediction['scores'])), spikes=spikes
@@ -70,6 +72,21 @@ class Viewer:
             name: '#{:02x}{:02x}{:02x}'.format(*infer.description.palette[classes.index(name)]) for name in shares
         }
         return dict(image=image, areas=areas, colours=colours, shares=shares, spikes=spikes)
+
+    @staticmethod
+    def _found(
+        image: np.ndarray, objects: Sequence[dict[str, Any]], description: Any, spikes: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What `look` returns of a detection: areas are boxes (x1, y1, x2, y2), shares the best score of each class."""
+        step = -(-max(image.shape) // _SHOWN)
+        areas = [(tuple(int(x / step) for x in item['box']), item['name']) for item in objects]
+        best: dict[str, float] = {}
+        for item in objects:
+            best[item['name']] = max(best.get(item['name'], 0.0), item['score'])
+        colours = {
+            name: '#{:02x}{:02x}{:02x}'.format(*description.palette[description.classes.index(name)]) for name in best
+        }
+        return dict(image=image[::step, ::step], areas=areas, colours=colours, shares=best, spikes=spikes)
 
 
 class LocalOnly:
@@ -150,7 +167,7 @@ def page(names: Sequence[str], device: Any = None) -> tuple[Any, dict[str, Any]]
             raise gradio.Error(str(error), title='This picture or network cannot be used') from error
         maps = {layer: s for layer, s in found['spikes'].items() if s.dim() == 4}
         # the picture is to be seen through the masks
-        areas = [(0.6 * mask, name) for mask, name in found['areas']]
+        areas = [(area if isinstance(area, tuple) else 0.6 * area, name) for area, name in found['areas']]
         return (
             gradio.AnnotatedImage((found['image'], areas), color_map=found['colours']),
             found['shares'],

@@ -177,7 +177,7 @@ class Inferencer(BaseInferencer):
         images, sources, targets = data.pop('image'), data.pop('source'), data.pop('target')
         predictions = []
         for output, image, source, target in zip(self.model.test_step(data), images, sources, targets):
-            if not self.logits(output).isfinite().all():
+            if not self.answer(output).isfinite().all():
                 raise NonFiniteError(
                     f'{_name(source)}: the network answers with NaN or infinity; its weights are not usable'
                 )
@@ -187,8 +187,8 @@ class Inferencer(BaseInferencer):
             predictions.append(prediction)
         return predictions
 
-    def logits(self, output: Any) -> torch.Tensor:
-        """The logits in what the network answers for a picture."""
+    def answer(self, output: Any) -> torch.Tensor:
+        """The numbers, such as logits, in what the network answers for a picture."""
         raise NotImplementedError
 
     def visualize(self, inputs, preds, **kwargs):
@@ -225,7 +225,7 @@ class ImageClassifierInferencer(Inferencer):
     def forward(self, data):
         return super().forward({**data, 'inputs': torch.stack(data['inputs'])})
 
-    def logits(self, output: dict[str, torch.Tensor]) -> torch.Tensor:
+    def answer(self, output: dict[str, torch.Tensor]) -> torch.Tensor:
         return output['logits']
 
     def predict(self, output: dict[str, torch.Tensor], image: np.ndarray) -> dict[str, Any]:
@@ -277,7 +277,7 @@ class SegmentationInferencer(Inferencer):
         sample = SegDataSample(metainfo=dict(ori_shape=shape, img_shape=shape))
         return dict(inputs=torch.from_numpy(results['img'].copy()).permute(2, 0, 1), data_samples=sample)
 
-    def logits(self, output: SegDataSample) -> torch.Tensor:
+    def answer(self, output: SegDataSample) -> torch.Tensor:
         return output.seg_logits.data
 
     def predict(self, output: SegDataSample, image: np.ndarray) -> dict[str, Any]:
@@ -322,7 +322,10 @@ def inferencer(model: str | Path, device: str | torch.device | None = None, show
     """
     path = locate(model)
     task = read(path)[1].task
-    cls = next((cls for cls in (ImageClassifierInferencer, SegmentationInferencer) if cls.task == task), None)
+    from a2sg_zoo.apis.detection import DetectionInferencer  # which builds on this module
+
+    known = (ImageClassifierInferencer, SegmentationInferencer, DetectionInferencer)
+    cls = next((cls for cls in known if cls.task == task), None)
     if cls is None:
         raise ConfigError(f'{model} is for {task}, for which there is no inferencer')
     return cls(path, device, show_progress)

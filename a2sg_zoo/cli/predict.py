@@ -1,4 +1,4 @@
-"""Classify pictures, or segment them: the class of every pixel.
+"""Classify pictures, segment them (the class of every pixel), or find objects in them.
 
     a2sg-zoo predict NAME cat.jpg dog.png
     a2sg-zoo predict work_dirs/run/iter_160000.pth folder --out predictions
@@ -9,6 +9,7 @@ folder. Pictures that cannot be read are named at the end; the others are proces
 """
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ def line(prediction: dict[str, Any], classes: Sequence[str], top: int = 3) -> st
     if 'scores' in prediction:
         best = sorted(zip(prediction['scores'], classes), reverse=True)[:top]
         found = [f'{name} {score:.1%}' for score, name in best]
+    elif 'objects' in prediction:
+        counts = Counter(item['name'] for item in prediction['objects'])
+        found = [f'{number} {name}' for name, number in counts.most_common()] or ['nothing']
     else:
         found = [f'{name} {share:.1%}' for name, share in prediction['shares'].items()]
     return printable(f'{prediction["input"]}: {", ".join(found)}')
@@ -54,7 +58,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         infer = inferencer(args.model, args.device)
         found = infer(args.inputs, args.batch_size, args.out, keep_going=True)
         if results is not None:  # before anything is printed, which a console may fail to show
-            kept = [{key: x for key, x in prediction.items() if key != 'mask'} for prediction in found['predictions']]
+            kept = [
+                {key: x for key, x in prediction.items() if key not in ('mask', 'masks')}
+                for prediction in found['predictions']
+            ]
             write_output(dict(predictions=kept), results, 'predict')
         for prediction in found['predictions']:
             print(line(prediction, infer.description.classes))

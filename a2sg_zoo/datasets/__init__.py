@@ -15,13 +15,17 @@ from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
 from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 
-# These need MMSegmentation, which takes seconds to load, so they are imported when they are asked for.
+# These need MMSegmentation, which takes seconds to load, or pycocotools, so they are imported when they are asked for.
 _LAZY = {
     'ADE20K': 'a2sg_zoo.datasets.ade20k',
+    'COCO': 'a2sg_zoo.datasets.coco',
     'Cityscapes': 'a2sg_zoo.datasets.segmentation_sets',
+    'LoadDetection': 'a2sg_zoo.datasets.coco',
     'LoadImage': 'a2sg_zoo.datasets.segmentation',
     'LoadSegAnnotations': 'a2sg_zoo.datasets.segmentation',
     'MaskFolder': 'a2sg_zoo.datasets.mask_folder',
+    'MiniatureCOCO': 'a2sg_zoo.datasets.miniature.coco',
+    'PackDetection': 'a2sg_zoo.datasets.coco',
     'PascalContext59': 'a2sg_zoo.datasets.segmentation_sets',
     'PascalVOC2012': 'a2sg_zoo.datasets.segmentation_sets',
     'MiniatureADE20K': 'a2sg_zoo.datasets.miniature.ade20k',
@@ -38,6 +42,7 @@ __all__ = [
     'BatchRandAugment',
     'CIFAR',
     'CIFAR10DVS',
+    'COCO',
     'CheckedDataset',
     'Cityscapes',
     'Digits',
@@ -45,10 +50,13 @@ __all__ = [
     'EventDigits',
     'ImageFolder',
     'ImageNet',
+    'LoadDetection',
     'LoadImage',
     'LoadSegAnnotations',
     'MaskFolder',
     'MiniatureADE20K',
+    'MiniatureCOCO',
+    'PackDetection',
     'PascalContext59',
     'PascalVOC2012',
     'SeededIndex',

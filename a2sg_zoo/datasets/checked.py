@@ -53,8 +53,8 @@ class CheckedDataset(Dataset):
     Args:
         dataset: the data set; item i is a dictionary with `inputs` and `data_samples`.
         name: what the messages call it, such as 'train_dataloader'.
-        task: 'classification' (`data_samples` are labels), 'segmentation' (they are `SegDataSample`), or None: then
-            only what holds for both is checked.
+        task: 'classification' (`data_samples` are labels), 'segmentation' (they are `SegDataSample`), 'detection' (they
+            are samples with `gt_instances`), or None: then only what holds for all is checked.
         num_classes: number of classes; labels are 0..num_classes - 1.
         ignore_index: label of pixels that count for nothing.
         same_size: whether the inputs of a batch must have one size.
@@ -131,7 +131,10 @@ class CheckedDataset(Dataset):
         self._check_inputs(item, index)
         if self.task == 'classification':
             return {**item, 'data_samples': self._checked_label(item, index)}
-        self._check_mask(item, index)
+        if self.task == 'detection':
+            self._check_objects(item, index)
+        else:
+            self._check_mask(item, index)
         return item
 
     def _check_inputs(self, item: dict[str, Any], index: int) -> None:
@@ -201,6 +204,27 @@ class CheckedDataset(Dataset):
                     f'{self.ignore_index} is ignored',
                     item=item,
                 )
+
+    def _check_objects(self, item: dict[str, Any], index: int) -> None:
+        sample = item['data_samples']
+        if not isinstance(sample, BaseDataElement):
+            raise self._error(index, f'data_samples is {_kind(sample)}; it must be a BaseDataElement', item=item)
+        if 'gt_instances' not in sample:
+            if self.training:
+                raise self._error(index, 'data_samples has no gt_instances, the objects to learn', item=item)
+            return
+        boxes, labels = sample.gt_instances.bboxes, sample.gt_instances.labels
+        if boxes.dim() != 2 or boxes.shape[1] != 4 or not (boxes[:, 2:] > boxes[:, :2]).all():
+            raise self._error(
+                index, 'gt_instances.bboxes must be (N, 4), x1, y1, x2, y2 with x1 < x2 and y1 < y2', item=item
+            )
+        if self.num_classes is not None and not ((labels >= 0) & (labels < self.num_classes)).all():
+            raise self._error(
+                index,
+                f'gt_instances.labels has {labels.unique()[:8].tolist()}; the classes of the network are '
+                f'0..{self.num_classes - 1}',
+                item=item,
+            )
 
     def _require_same_size(self, items: Sequence[dict[str, Any]], indices: Sequence[int]) -> None:
         shapes = [tuple(item['inputs'].shape) if hasattr(item.get('inputs'), 'shape') else None for item in items]

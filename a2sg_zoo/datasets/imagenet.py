@@ -31,8 +31,13 @@ for _name in (
     'RandomCrop',
     'RandomErasing',
     'RandomHorizontalFlip',
+    'RandomIoUCrop',
+    'RandomPhotometricDistort',
     'RandomResizedCrop',
+    'RandomShortestSize',
+    'RandomZoomOut',
     'Resize',
+    'ScaleJitter',
     'TrivialAugmentWide',
 ):
     TRANSFORMS.register_module(name=f'torchvision/{_name}', module=getattr(v2, _name))

@@ -156,14 +156,14 @@ def check_channels(model: nn.Module) -> None:
     """Checks that each part of a network gives the channels that the next part takes.
 
     Args:
-        model: with some of backbone, neck, decode_head and head.
+        model: with some of backbone, neck, and a head.
 
     Raises:
         ConfigError: the channels differ; the message names both keys.
     """
     parts = [
         (name, getattr(model, name))
-        for name in ('backbone', 'neck', 'decode_head', 'head')
+        for name in ('backbone', 'neck', 'decode_head', 'head', 'detection_head')
         if getattr(model, name, None) is not None
     ]
     for (giver, a), (taker, b) in zip(parts, parts[1:]):

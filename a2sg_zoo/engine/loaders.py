@@ -29,10 +29,12 @@ def checked_loader(settings: Mapping[str, Any], name: str, model: nn.Module) -> 
     """
     from a2sg_zoo.models.classifiers import SpikingClassifier
 
-    head = getattr(model, 'decode_head', None) or getattr(model, 'head', None)
+    head = getattr(model, 'decode_head', None) or getattr(model, 'head', None) or getattr(model, 'detection_head', None)
     training, segmentation = name == 'train_dataloader', hasattr(model, 'decode_head')
     # what a network of another kind takes is its own affair
     task = 'segmentation' if segmentation else 'classification' if isinstance(model, SpikingClassifier) else None
+    if hasattr(model, 'detection_head'):
+        task = 'detection'
     preprocessor = getattr(model, 'data_preprocessor', None)
     mean = getattr(preprocessor, 'mean', None)
     if segmentation:  # MMSegmentation pads the images of a training batch if it is told to what
@@ -58,7 +60,7 @@ def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
     """Checks that a network has as many outputs as a data set has classes.
 
     Args:
-        model: network with a `head` or `decode_head`.
+        model: network with a `head`, `decode_head` or `detection_head`.
         dataset: data set; its `metainfo` may name its classes.
         where: what the message calls it, such as 'the training data'.
 
@@ -66,7 +68,7 @@ def check_classes(model: nn.Module, dataset: Any, where: str) -> None:
         ConfigError: the numbers differ.
     """
     classes = classes_of(dataset)
-    for name in ('decode_head', 'head'):
+    for name in ('decode_head', 'head', 'detection_head'):
         number = getattr(getattr(model, name, None), 'num_classes', None)
         if number is not None and classes is not None and number != len(classes):
             raise ConfigError(

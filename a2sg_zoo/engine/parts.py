@@ -62,7 +62,7 @@ _NO_MODULES = {
     'data_preprocessor',
     'mixing',
 }
-HEADS = ('head', 'decode_head', 'auxiliary_head')
+HEADS = ('head', 'decode_head', 'auxiliary_head', 'detection_head')
 MMENGINE_PARTS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'} | {
     'model_wrapper_cfg',
     'find_unused_parameters',

@@ -22,6 +22,9 @@ from a2sg_zoo.hub.loaders import read_ahead
 from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import class_names
 
+# {head of a network: the hook that draws what the network sees}
+_PICTURES = dict(decode_head='SegmentationPictures', detection_head='DetectionPictures')
+
 
 def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
     """The complete, checked config of a run.
@@ -120,7 +123,7 @@ def test(
         cfg: from `prepare_config`.
         checkpoint: file to load, or a name in the zoo; 'best' or 'last' for that of the run's folder.
         out: JSON file for the metrics, overall and for each class.
-        show_dir: folder for pictures of a segmentation.
+        show_dir: folder for pictures of a segmentation or a detection.
 
     Returns:
         The metrics, {name: number}.
@@ -131,13 +134,14 @@ def test(
     """
     if out is not None:
         out = check_output(out, 'test')
-    if show_dir is not None and 'decode_head' not in cfg.model:
-        raise ConfigError('--show-dir draws segmentations, and this network gives none; leave it out')
+    drawn = next((hook for head, hook in _PICTURES.items() if head in cfg.model), None)
+    if show_dir is not None and drawn is None:
+        raise ConfigError('--show-dir draws segmentations and detections, and this network gives none; leave it out')
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
     if show_dir is not None:
-        cfg.default_hooks['pictures'] = dict(type='SegmentationPictures', show_dir=str(show_dir))
+        cfg.default_hooks['pictures'] = dict(type=drawn, show_dir=str(show_dir))
     with machine_faults_named(cfg.work_dir), read_ahead(cfg.load_from) as contents:
         if classes := class_names(cfg.load_from, contents):
             set_classes(cfg, 'test_dataloader', classes)

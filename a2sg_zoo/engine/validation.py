@@ -25,6 +25,7 @@ _MODEL_KEYS = (
     'decode_head',
     'auxiliary_head',
     'head',
+    'detection_head',
     'data_preprocessor',
     'loss',
     'membrane_loss',
@@ -81,6 +82,7 @@ _NOTHING_ADDED = {
     'neck',
     'decode_head',
     'auxiliary_head',
+    'detection_head',
     'surrogate',
     'policy',
     'searcher',
@@ -120,7 +122,19 @@ _WORDS = {
 }
 # parts within others that must be dictionaries
 _DICTIONARIES = {
-    *('backbone', 'neck', 'decode_head', 'head', 'neuron', 'surrogate', 'policy', 'searcher', 'dataset', 'optimizer'),
+    *(
+        'backbone',
+        'neck',
+        'decode_head',
+        'head',
+        'detection_head',
+        'neuron',
+        'surrogate',
+        'policy',
+        'searcher',
+        'dataset',
+        'optimizer',
+    ),
     *('default_hooks', 'custom_hooks', 'pipeline', 'vis_backends', 'param_scheduler', 'sampler'),
 }
 # parts without a type, and the keys that they take

@@ -62,7 +62,7 @@ _INTEGERS = [
 ]
 # integers of this project's networks, alone or in lists
 _NETWORK = re.compile(
-    r'model\.(backbone|neck|head|decode_head)\.'
+    r'model\.(backbone|neck|head|decode_head|detection_head)\.'
     r'(T|depths?|widths|stem|embed_dims|num_heads|in_channels|out_channels|channels|hidden|grid|num_classes|neuron\.levels)'
 )
 # (pattern of the dotted key, whether a number is in range, what it must be)

@@ -36,7 +36,7 @@ class Deployed(nn.Module):
         T: number of time steps; that of the classifier's `test_cfg`.
 
     Raises:
-        ConfigError: the size is not known, or the network cannot take it.
+        ConfigError: the size is not known, the network cannot take it, or it is a detector.
 
     Example:
         >>> import torch
@@ -54,6 +54,12 @@ class Deployed(nn.Module):
 
     def __init__(self, network: Any, description: Description, size: Sequence[int] | None = None):
         super().__init__()
+        if description.task == 'detection':
+            raise ConfigError(
+                'a detector cannot be exported: how many boxes it gives depends on the picture, because candidates '
+                'are sorted and overlapping ones are removed, and the exported graphs have fixed shapes. Use the '
+                'network in PyTorch, with a2sg_zoo.DetectionInferencer'
+            )
         self.network: Any = fold_batch_norms(network)
         self.task, self.description = description.task, description
         backbone: Any = self.network.backbone

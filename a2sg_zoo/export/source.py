@@ -38,7 +38,8 @@ def load(model: str | Path, checkpoint: str | Path | None = None) -> tuple[nn.Mo
     meta = contents.get('meta') if isinstance(contents.get('meta'), dict) else {}
     known = meta.get('dataset_meta') or {}
     if 'classes' not in known:
-        number = (cfg.model.get('decode_head') or cfg.model.get('head'))['num_classes']
+        heads = (cfg.model.get(name) for name in ('decode_head', 'head', 'detection_head'))
+        number = next(head for head in heads if head)['num_classes']
         known = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
     description = published.describe(cfg, known, str(model))
     network = published.construct(description.model, str(model))

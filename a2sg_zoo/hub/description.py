@@ -41,7 +41,7 @@ _LARGEST = {
 _LARGEST_OTHER = 1_000_000
 # sides of a picture, and time steps x height x width of what a network is given
 _LONGEST_SIDE = 8_192
-_SIDES = ('size', 'shorter', 'crop', 'scale', 'crop_size', 'img_size')
+_SIDES = ('size', 'max_size', 'shorter', 'crop', 'scale', 'crop_size', 'img_size')
 _MOST_VALUES = 1 << 26
 # sliding windows along a side that cover a pixel
 _MOST_OVERLAP = 8
@@ -50,6 +50,7 @@ _LONGEST_NAME = 200
 
 _RESIZE_KEYS = {
     'classification': ({'size'}, {'shorter', 'crop'}),
+    'detection': ({'size', 'max_size'}, {'size'}),
     'segmentation': ({'scale', 'scale_factor', 'keep_ratio', 'clip_object_border', 'backend', 'interpolation'},),
 }
 
@@ -59,14 +60,15 @@ class Description:
     """What a weight file says about its network.
 
     Attributes:
-        task: 'classification' or 'segmentation'.
+        task: 'classification', 'segmentation' or 'detection'.
         model: config of the network, with its `data_preprocessor`.
         classes: their names.
         resize: how a picture is resized before the network sees it. For segmentation: the arguments of mmcv's
             `Resize`; empty if it is not resized. For classification: dict(size=S), to S x S whatever its shape; or
             dict(shorter=A, crop=S), its shorter side to A, of which the middle S x S is taken; empty if the network
-            takes no pictures.
-        palette: colours [red, green, blue] of the classes of a segmentation; empty for a classification.
+            takes no pictures. For detection: dict(size=A, max_size=B), the shorter side to A, but the longer one to at
+            most B; empty if it is not resized.
+        palette: colours [red, green, blue] of the classes of a segmentation or detection; empty for a classification.
     """
 
     task: str
@@ -178,7 +180,7 @@ def _require_fast_sliding(path: str, config: Mapping, where: str) -> None:
 def _require_resize(description: Description, where: str) -> None:
     resize = description.resize
     allowed = _RESIZE_KEYS[description.task]
-    if description.task == 'classification':
+    if description.task != 'segmentation':
         known = not resize or any(set(resize) == keys for keys in allowed)
         sides = list(resize.values())
     else:
@@ -214,7 +216,7 @@ def _class_names(classes: Sequence, where: str) -> list[str]:
 
 def _require_palette(description: Description, where: str) -> None:
     palette = description.palette
-    if description.task == 'segmentation' and len(palette) != len(description.classes):
+    if description.task != 'classification' and len(palette) != len(description.classes):
         raise CheckpointError(
             f'{where}: palette has {len(palette)} colours, and classes has {len(description.classes)} names'
         )
@@ -230,7 +232,7 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
 
     Args:
         cfg: config of the run, or a dictionary of its parts `model`, `data_preprocessor` and `test_dataloader`.
-        dataset_meta: with `classes`, and for a segmentation `palette`.
+        dataset_meta: with `classes`, and for a segmentation or detection `palette`.
         where: begins the messages.
 
     Raises:
@@ -256,10 +258,13 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
     if not isinstance(classes, (list, tuple)):
         raise CheckpointError(f'{where}: classes in its dataset_meta must be a list of names')
     classes = [str(name) if type(name) is int else name for name in classes]
-    if 'decode_head' in model:
-        step.pop('type', None)
+    if 'decode_head' in model or 'detection_head' in model:
         palette = [list(map(int, colour)) for colour in dataset_meta.get('palette') or ()]
-        return checked(Description('segmentation', model, classes, step, palette), where)
+        task = 'segmentation' if 'decode_head' in model else 'detection'
+        # torchvision's transform takes more, such as `antialias`, which is left at its default
+        kept = {'size', 'max_size'} if task == 'detection' else step.keys() - {'type'}
+        step = {key: value for key, value in step.items() if key in kept}
+        return checked(Description(task, model, classes, step, palette), where)
     resize = {}
     if kind in ('CIFAR', 'Digits', 'ImageFolder'):
         resize = dict(size=dataset.get('size', 32))
@@ -315,7 +320,7 @@ def network_named_in(meta: Any) -> str | None:
     if not isinstance(model, dict):
         return None
     types = [f'a network of type {model["type"]}'] if isinstance(model.get('type'), str) else []
-    for part in ('backbone', 'neck', 'decode_head'):
+    for part in ('backbone', 'neck', 'decode_head', 'detection_head'):
         if isinstance(model.get(part), dict) and isinstance(model[part].get('type'), str):
             types.append(f'{part} {model[part]["type"]}')
     return printable(', '.join(types))[:300] or None

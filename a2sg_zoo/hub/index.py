@@ -23,7 +23,7 @@ from a2sg_zoo.utils.checks import is_integer, is_number
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
-TASKS = ('classification', 'segmentation')
+TASKS = ('classification', 'segmentation', 'detection')
 # starts the address of weights by name: in configs, and wherever a tool takes a checkpoint
 ZOO = 'zoo:'
 # starts the address of weights in a repository of the Hugging Face Hub
@@ -114,6 +114,11 @@ def _mapping(check: Check | None = None, **required: Check) -> Check:
     return is_mapping
 
 
+def _class_scores(value: Any) -> str | None:
+    score = 'AP' if isinstance(value, dict) and 'AP' in value else 'IoU'
+    return _mapping(**{'class': _text, score: _number})(value)
+
+
 def _file(location: str) -> PurePosixPath:
     """The path in a location, without the query of a web address and the revision of one of the Hugging Face Hub."""
     parts = urlsplit(location)
@@ -155,7 +160,7 @@ FIELDS: dict[str, tuple[Check, bool, str]] = {
     'licence': (_text, True, 'SPDX identifier of the licence of the weights'),
     'code_version': (_text, True, 'version of a2sg_zoo that made the file'),
     'converted_from': (_mapping(url=_text, licence=_text), False, 'published file that was converted'),
-    'per_class': (_list_of(_mapping(**{'class': _text, 'IoU': _number})), False, 'scores of each class'),
+    'per_class': (_list_of(_class_scores), False, 'scores of each class: IoU, or AP of a detection'),
     'beta': (_mapping(_list_of(_number)), False, 'width beta of the surrogate for each layer and time step'),
     'firing_rates': (_mapping(_number), False, 'spikes per neuron and time step for each layer'),
     'energy': (_mapping(), False, 'estimated energy per image, with its assumptions'),
@@ -295,7 +300,7 @@ def names(patterns: str | Sequence[str] = '*', task: str | None = None, exclude:
 
     Args:
         patterns: of `fnmatch`, such as '*cifar10*'. Upper and lower case are the same.
-        task: 'classification' or 'segmentation'; None for all.
+        task: 'classification', 'segmentation' or 'detection'; None for all.
         exclude: patterns of names to leave out.
 
     Raises:

@@ -233,7 +233,8 @@ def _skeleton(description: Description, weights: Mapping[str, torch.Tensor], pat
         raise CheckpointError(
             f'checkpoint {path} has {size:,} bytes and describes a network of {needed:,}: its tensors repeat their data'
         )
-    head = getattr(skeleton, 'decode_head', None) or getattr(skeleton, 'head', None)
+    heads = (getattr(skeleton, name, None) for name in ('decode_head', 'head', 'detection_head'))
+    head = next((found for found in heads if found is not None), None)
     if getattr(head, 'num_classes', None) != len(description.classes):
         raise CheckpointError(
             f'checkpoint {path} names {len(description.classes)} classes, but the head of its network has '

@@ -13,7 +13,7 @@ from a2sg_zoo.hub.description import MOST_CLASSES, MOST_TIME_STEPS
 from a2sg_zoo.utils.checks import integer
 
 # parts of a network that have one output a class
-_HEADS = ('head', 'decode_head', 'auxiliary_head')
+_HEADS = ('head', 'decode_head', 'auxiliary_head', 'detection_head')
 
 
 def resized_config(

@@ -14,13 +14,18 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.index import ZOO, Entry
 from a2sg_zoo.utils.markdown import markdown_table
 
-_INFERENCERS = dict(classification='ImageClassifierInferencer', segmentation='SegmentationInferencer')
+_INFERENCERS = dict(
+    classification='ImageClassifierInferencer', segmentation='SegmentationInferencer', detection='DetectionInferencer'
+)
 _RESULTS = dict(
     classification="print(infer('picture.jpg')['predictions'][0]['name'])",
     segmentation="print(infer('picture.jpg', out_dir='out')['predictions'][0]['shares'])",
+    detection="print(infer('picture.jpg', out_dir='out')['predictions'][0]['objects'])",
 )
 # names of these metrics on the Hugging Face Hub
 _METRICS = dict(top1='accuracy', mIoU='mean_iou', aAcc='accuracy')
+# names of the tasks there
+_TASKS = dict(classification='image-classification', segmentation='image-segmentation', detection='object-detection')
 _CITATION = (
     '@misc{a2sg,',
     '  title = {A2SG: Adaptive and Asymmetric Surrogate Gradients for Training Deep Spiking Neural Networks},',
@@ -119,7 +124,7 @@ def _metadata(entry: Entry) -> dict[str, Any]:
         from huggingface_hub import EvalResult, ModelCardData
     except ImportError as error:
         raise ConfigError(f'model cards need {error.name}: pip install "a2sg-zoo[hub]"') from error
-    task, data = f'image-{entry["task"]}', entry['data']
+    task, data = _TASKS[entry['task']], entry['data']
     results = [
         EvalResult(
             task_type=task,
@@ -160,6 +165,11 @@ def _optional(text: str, value: Any) -> list[str]:
 
 
 def _per_class(entry: Entry) -> list[str]:
+    if entry['task'] == 'detection':
+        found = entry.get('per_class') or ()
+        keys = [key for key in ('AP', 'AP_segm') if any(key in row for row in found)]
+        rows = [(row['class'], *(f'{row[key]:.2f}' for key in keys), _shown(row['objects'])) for row in found]
+        return [markdown_table(['class', *keys, 'objects'], rows)] if rows else []
     rows = [
         (row['class'], f'{row["IoU"]:.2f}', f'{row["Acc"]:.2f}' if 'Acc' in row else '', _shown(row.get('pixels', '')))
         for row in entry.get('per_class') or ()

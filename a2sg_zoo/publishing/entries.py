@@ -43,6 +43,19 @@ _DATA = {
         url='https://www.cs.toronto.edu/~kriz/cifar.html',
         about='50,000 images of 100 classes for training, 10,000 for the test',
     ),
+    'COCO': dict(
+        name='COCO 2017',
+        id='coco',
+        licence='annotations CC BY 4.0; each picture has its own, see the source',
+        about='118,287 pictures with objects of 80 classes for training, 5,000 for validation',
+        url='https://cocodataset.org',
+    ),
+    'MiniatureCOCO': dict(
+        name='drawn street scenes with objects',
+        id='small_scenes',
+        licence='Apache-2.0',
+        about='pictures that this package draws, with boxes and masks of persons and cars',
+    ),
     'ADE20K': dict(
         name='ADE20K SceneParse150',
         id='scene_parse_150',
@@ -186,7 +199,7 @@ def facts_of_weights(weights: Mapping[str, torch.Tensor], model: nn.Module) -> d
 
 
 def scores(cfg: Config, file: Path, result: Path) -> dict[str, Any]:
-    """The fields `metrics` and, for a segmentation, `per_class`: those of a file on the run's test data.
+    """The fields `metrics` and, for a segmentation or detection, `per_class`: those of a file on the run's test data.
 
     Args:
         cfg: config of the run.
@@ -198,7 +211,7 @@ def scores(cfg: Config, file: Path, result: Path) -> dict[str, Any]:
     per_class = [
         {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
         for row in found['per_class']
-        if 'IoU' in row
+        if 'IoU' in row or 'AP' in row
     ]
     return dict(
         metrics={key: round(value, 4) for key, value in found['metrics'].items()},

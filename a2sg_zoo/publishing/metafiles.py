@@ -16,9 +16,17 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.index import SHIPPED as SHIPPED_INDEX
 from a2sg_zoo.hub.index import Entry
 
-_TASKS = dict(classification='Image Classification', segmentation='Semantic Segmentation')
+_TASKS = dict(classification='Image Classification', segmentation='Semantic Segmentation', detection='Object Detection')
 # names that OpenMMLab's metafiles use; other metrics stand on the cards alone
-_METRICS = dict(top1='Top 1 Accuracy', top5='Top 5 Accuracy', mIoU='mIoU', mAcc='mAcc', aAcc='aAcc')
+_METRICS = dict(
+    top1='Top 1 Accuracy',
+    top5='Top 5 Accuracy',
+    mIoU='mIoU',
+    mAcc='mAcc',
+    aAcc='aAcc',
+    bbox_mAP='box AP',
+    segm_mAP='mask AP',
+)
 
 
 class Family(NamedTuple):

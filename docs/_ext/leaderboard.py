@@ -8,7 +8,8 @@
     ```
 
 A name of a suite stands for `docs/benchmarks/NAME/report.json`, which `a2sg-zoo report` wrote, and for
-`configs/suites/NAME.py`. A file that does not belong to its suite ends the build with one line.
+`configs/suites/NAME.py`. A file that does not belong to its suite is an error that names
+the line of the page.
 """
 
 import json
@@ -19,7 +20,6 @@ from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 from a2sg_zoo.benchmark.suites.suite import compose, read_suite
@@ -219,7 +219,7 @@ class ResultsTable(SphinxDirective):
         try:
             parsed = self.parse_text_to_nodes(self.text())
         except A2SGError as error:
-            raise ExtensionError(f'{self.env.docname}: {error}') from error
+            raise self.error(str(error)) from error  # with `sphinx-build -W` it ends the build
         return [nodes.container('', *parsed, classes=['results', *(f'filter-{k}' for k in self.filters)])]
 
 

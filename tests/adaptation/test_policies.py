@@ -21,7 +21,7 @@ from a2sg_zoo.adaptation import (
 )
 from a2sg_zoo.adaptation.base import generator
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LIF, compute_reference, multistep_reference, named_neurons
+from a2sg_zoo.neurons import LIF, multistep_reference, named_neurons
 
 T = 4
 EXACT = dict(type='ExactSearcher')
@@ -333,58 +333,6 @@ def test_equal_widths_serve_any_number_of_time_steps_until_a_search_asks(x):
     policy.begin(0)
     with pytest.raises(ConfigError, match='T = 4.*T = 2'):
         model(x[:2])
-
-
-class OwnForward(LIF):
-    def forward(self, x):
-        return LIF.forward(self.eval(), x)
-
-
-def test_a_neuron_that_asks_no_controller_is_named(x):
-    class Half(Network):
-        def __init__(self):
-            super().__init__()
-            self.lif2 = OwnForward(v_threshold=0.5)
-
-    model, policy = Half().double(), A2SG()
-    attach(model, policy)
-    step(model, policy, x)
-    with pytest.raises(ConfigError, match='lif2.*OwnForward') as error:
-        policy.begin(1)
-    assert 'lif1' not in str(error.value)
-    fixed = Half().double()
-    attach(fixed, policy := Fixed())  # there is nothing to ask
-    step(fixed, policy, x)
-    policy.begin(1)
-
-
-def test_a_neuron_that_the_network_does_not_call_is_named(x):
-    class Spare(Network):
-        def __init__(self):
-            super().__init__()
-            self.spare = LIF()
-
-    model, policy = Spare().double(), A2SG()
-    attach(model, policy)
-    step(model, policy, x)
-    with pytest.raises(ConfigError, match=r'spare \(LIF\)') as error:
-        policy.begin(1)
-    assert 'lif1' not in str(error.value)
-    # as it is no part of what is trained now, there is nothing to say
-    model, policy = Spare().double(), A2SG()
-    attach(model, policy)
-    model.spare.eval()
-    step(model, policy, x)
-    policy.begin(1)
-
-
-def test_a_backend_that_asks_no_controller_is_named(x):
-    model, policy = Network().double(), A2SG()
-    attach(model, policy)
-    model.lif2.backend = compute_reference
-    step(model, policy, x)
-    with pytest.raises(ConfigError, match=r'lif2 \(LIF\)'):
-        policy.begin(1)
 
 
 def test_a_layer_that_no_gradient_reaches_is_no_fault(x):

@@ -145,7 +145,7 @@ def test_lists():
     assert a2sg_zoo.list_models(['RESNET*', '*camvid*'], exclude='*small*') == ['resnet19_w16_cifar10_tri']
     configs = a2sg_zoo.list_models('resnet*', exclude=['*cifar*'], pretrained=False)
     assert configs == ['resnet_small_digits']
-    with pytest.raises(ConfigError, match='task.*detection'):
-        a2sg_zoo.list_models(task='detection')
+    with pytest.raises(ConfigError, match='task.*pose'):
+        a2sg_zoo.list_models(task='pose')
     with pytest.raises(ConfigError, match='task'):
         a2sg_zoo.list_models(task='segmentation', pretrained=False)

@@ -3,7 +3,10 @@
 import csv
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +133,25 @@ def test_a_card_without_an_entry_and_an_entry_without_a_card_are_refused(zoo):
     (zoo / 'cards' / 'resnet_small_digits_tri.md').unlink()
     with pytest.raises(DataError, match='resnet_small_digits_tri'):
         board.read_networks(zoo / SHIPPED.name, zoo / 'cards')
+
+
+def test_a_build_with_results_of_another_suite_ends_with_one_line(tmp_path):
+    pytest.importorskip('myst_parser', reason='needs the extra docs')
+    root = tmp_path / 'root'
+    (root / 'docs').mkdir(parents=True)
+    shutil.copytree(ROOT / 'configs', root / 'configs')
+    edited(tmp_path, lambda contents: None, 'a2sg_choices', folder='small_cpu')
+    shutil.copytree(tmp_path / 'small_cpu', root / 'docs' / 'benchmarks' / 'small_cpu')
+    extension = (ROOT / 'docs' / '_ext' / 'leaderboard.py').read_text()
+    place = 'Path(__file__).resolve().parents[2]'
+    assert place in extension
+    (root / 'docs' / 'leaderboard.py').write_text(extension.replace(place, f'Path({str(root)!r})'))
+    (root / 'docs' / 'conf.py').write_text(
+        "import sys\nsys.path.insert(0, '.')\nextensions = ['myst_parser', 'leaderboard']\n"
+    )
+    (root / 'docs' / 'index.md').write_text('# Title\n\n```{leaderboard} small_cpu\n```\n')
+    command = [sys.executable, '-m', 'sphinx', '-q', '-W', '.', 'out']
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
+    done = subprocess.run(command, cwd=root / 'docs', capture_output=True, text=True, env=environment)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr and 'index.md:3' in done.stderr
+    assert 'small_cpu/report.json' in done.stderr and 'a2sg_choices' in done.stderr

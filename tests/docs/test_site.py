@@ -130,7 +130,9 @@ def test_a_page_loads_nothing_from_elsewhere_and_logs_no_error(wide, address, na
         'return Array.from(document.images).filter((image) => image.complete && !image.naturalWidth).map((i) => i.src)'
     )
     assert not wide.execute_script(broken)
-    assert wide.execute_script('return document.documentElement.scrollWidth') <= 1280
+    for width in (1024, 1366, 1280):
+        size(wide, width, 900)
+        assert wide.execute_script('return document.documentElement.scrollWidth') <= width
     shot(wide, name)
 
 

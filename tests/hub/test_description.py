@@ -93,7 +93,7 @@ def nested(depth):
         (dict(resize=[32]), 'resize'),
         (dict(task='segmentation', resize=dict(scale_factor=10**5)), 'resize'),
         (dict(task='segmentation', resize=dict(scale=[20_000, 64])), 'resize.scale'),
-        (dict(task='detection'), 'task'),
+        (dict(task='pose'), 'task'),
         (dict(task=3), 'task'),
         (dict(classes=[]), 'classes'),
         (dict(classes=['ant', 'bee', 3]), r'classes\[2\]'),

@@ -99,7 +99,7 @@ def test_addresses_that_are_taken(index, location):
 @pytest.mark.parametrize(
     'field, value, key',
     [
-        ('task', 'detection', "'classification', 'segmentation'"),
+        ('task', 'pose', "'classification', 'segmentation'"),
         ('summary', ' ', ''),
         ('summary', 'Good \x1b[2J weights.', ''),
         ('limits', ['One seed.', 'Only \u202ered pixels.'], ''),

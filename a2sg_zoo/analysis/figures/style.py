@@ -65,7 +65,7 @@ def short_name(layer: str) -> str:
         >>> short_name('backbone.stages.0.neuron1')
         'stages.0.neuron1'
     """
-    for prefix in ('backbone.', 'decode_head.'):
+    for prefix in ('backbone.', 'decode_head.', 'detection_head.'):
         layer = layer.removeprefix(prefix)
     return layer if len(layer) <= 32 else '...' + layer[-29:]
 

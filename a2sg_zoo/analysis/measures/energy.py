@@ -22,7 +22,8 @@ Whether a layer counts MACs or SOPs depends on the input it receives:
   A layer that receives real values in one batch counts as real in all. An image (B, C, H, W) is always real. Layers are
   counted as they are built: the second of two convolutions without a neuron between them multiplies, although the two
   convolutions of a re-parameterisable pair could be merged into one that adds.
-- A static image is encoded once, not T times, and layers after a mean over time run once. Their MACs count once.
+- A static image is encoded once, not T times, and layers after a mean over time run once. Their MACs count once. So
+  do those of a detector's head, which takes features averaged over time.
 - A matrix product A B of attention adds a row of one factor for each spike of the other. Where both factors are spikes,
   the factor with fewer spikes is taken. A factor that is itself a product (K^T V) does not count as spikes. A product
   of two real factors multiplies.
@@ -197,6 +198,8 @@ class _Meter(TorchFunctionMode):
     def __init__(self, model, T):
         super().__init__()
         self.model, self.T, self.images = model, T, 0
+        # regions of pictures, of which there is any number, have no time steps
+        self._without_time = getattr(model, 'without_time', ())
         self.layers, self.outputs = {}, {}
         self._hooks, self._within = ExitStack(), []
 
@@ -304,6 +307,8 @@ class _Meter(TorchFunctionMode):
 
     def _steps(self, x, name, folded):
         """Time steps in a tensor (T * B, ...) or, unless folded, perhaps (T, B, ...); 1 for (B, ...)."""
+        if name.partition('.')[0] in self._without_time:
+            return 1
         if not folded and x.dim() > 2 and tuple(x.shape[:2]) == (self.T, self._B) or len(x) % (self.T * self._B) == 0:
             return self.T
         if len(x) % self._B == 0:

@@ -32,8 +32,10 @@ class Canvas:
         self.size = size * OVERSAMPLING
         self.image = Image.new('RGB', (self.size, self.size))
         self.label = Image.new('L', (self.size, self.size), UNLABELLED)
+        # the number of the person or car at each pixel; `thing` is that of what is drawn now
+        self.objects, self.thing = Image.new('L', (self.size, self.size)), 0
         self._draw = ImageDraw.Draw(self.image)
-        self._mark = ImageDraw.Draw(self.label)
+        self._mark, self._number = ImageDraw.Draw(self.label), ImageDraw.Draw(self.objects)
         self.focal = rng.uniform(0.85, 1.25) * self.size
         self.eye = rng.uniform(1.5, 3.2)
         self.vanishing = rng.uniform(0.3, 0.7) * self.size
@@ -63,6 +65,7 @@ class Canvas:
         self._draw.polygon(flat, self.colour(rgb, points[0][2], **light))
         if label is not None:
             self._mark.polygon(flat, label)
+            self._number.polygon(flat, self.thing if label in (PERSON, CAR) else 0)
 
     def plane(self, z, points, rgb, label=None, **light):
         """A polygon of points (x, y) that faces the camera at distance `z`."""
@@ -76,6 +79,7 @@ class Canvas:
         self._draw.ellipse(box, self.colour(rgb, z, **light))
         if label is not None:
             self._mark.ellipse(box, label)
+            self._number.ellipse(box, self.thing if label in (PERSON, CAR) else 0)
 
     def pixels(self, metres, z):
         return self.focal * metres / z

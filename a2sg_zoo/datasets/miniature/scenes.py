@@ -10,7 +10,9 @@ import math
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -70,6 +72,20 @@ def draw_scene(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
         image uint8 [size, size, 3], red first, and label uint8 [size, size] with SceneParse150's ids: 0 unlabelled,
         2 building, 3 sky, 5 tree, 7 road, 13 person, 21 car.
     """
+    return draw_objects(seed, size)[:2]
+
+
+def draw_objects(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws one scene, and numbers its persons and cars.
+
+    Args:
+        seed: a non-negative integer.
+        size: height and width in pixels.
+
+    Returns:
+        image and label of `draw_scene`, and uint8 [size, size] with the number of the person or car that is seen at
+        each pixel, 0 where there is none.
+    """
     rng, noise = random.Random(seed), np.random.RandomState(seed % 2**32)
     canvas = Canvas(rng, size)
     half = rng.uniform(3.2, 6.5)
@@ -93,12 +109,12 @@ def draw_scene(seed: int, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
                 )
             )
             z += depth + rng.choice((0, 0, 0, 4))
-    for draw, x, z, _ in sorted(things, key=lambda thing: -thing[2]):
+    for canvas.thing, (draw, x, z, _) in enumerate(sorted(things, key=lambda thing: -thing[2]), 1):
         draw(canvas, x, z)
 
-    label = np.array(canvas.label)[1::OVERSAMPLING, 1::OVERSAMPLING]
+    label, objects = (np.array(x)[1::OVERSAMPLING, 1::OVERSAMPLING] for x in (canvas.label, canvas.objects))
     image = np.asarray(canvas.image.reduce(OVERSAMPLING), np.float32)
-    return _develop(image, label, rng, noise), label
+    return _develop(image, label, rng, noise), label, objects
 
 
 def write_scenes(root: str | os.PathLike, train: int = 400, val: int = 100, size: int = 128) -> Path:
@@ -119,8 +135,27 @@ def write_scenes(root: str | os.PathLike, train: int = 400, val: int = 100, size
     Raises:
         DataError: `root` holds something else.
     """
+
+    def write(part: Path) -> None:
+        for number, (split, count) in enumerate((('training', train), ('validation', val))):
+            _write_split(part, split, range(number * 10**6, number * 10**6 + count), size)
+
+    return write_set(root, dict(train=train, val=val, size=size), write)
+
+
+def write_set(root: str | os.PathLike, settings: dict[str, Any], write: Callable[[Path], None]) -> Path:
+    """Fills the folder of a drawn set, unless it holds that set already; see `write_scenes`.
+
+    Args:
+        root: the folder; its parents are made.
+        settings: what tells this set from others.
+        write: is called with the path of a new folder, which gets the name `root` when it is complete.
+
+    Raises:
+        DataError: `root` holds something else.
+    """
     root = Path(root)
-    wanted = dict(version=VERSION, train=train, val=val, size=size)
+    wanted = dict(version=VERSION, **settings)
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{root}.lock'):
         if root.exists() and any(root.iterdir()):
@@ -134,8 +169,7 @@ def write_scenes(root: str | os.PathLike, train: int = 400, val: int = 100, size
         part = root.with_name(root.name + '.part')
         if part.exists():  # of a process that was killed: whoever is alive and draws holds the lock
             shutil.rmtree(part)
-        for number, (split, count) in enumerate((('training', train), ('validation', val))):
-            _write_split(part, split, range(number * 10**6, number * 10**6 + count), size)
+        write(part)
         (part / MANIFEST).write_text(json.dumps(wanted))
         if root.exists():
             shutil.rmtree(root)

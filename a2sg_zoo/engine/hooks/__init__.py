@@ -6,7 +6,7 @@ from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
 from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
 from a2sg_zoo.engine.hooks.mixing import StopMixing
-from a2sg_zoo.engine.hooks.pictures import SegmentationPictures
+from a2sg_zoo.engine.hooks.pictures import DetectionPictures, SegmentationPictures
 from a2sg_zoo.engine.hooks.progress import ProgressHook
 from a2sg_zoo.engine.hooks.reproducibility import RunInfoHook, StepSeedHook
 from a2sg_zoo.engine.hooks.resume import ResumeHook
@@ -18,6 +18,7 @@ __all__ = [
     'AdaptationHook',
     'AtomicCheckpointHook',
     'AtomicLocalBackend',
+    'DetectionPictures',
     'FrozenHook',
     'GrowTimeSteps',
     'MembraneLoss',

@@ -1,4 +1,4 @@
-"""The hook that draws what a segmentation network sees."""
+"""The hooks that draw what a network for segmentation or detection sees."""
 
 import os
 from collections.abc import Sequence
@@ -12,16 +12,17 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
+from a2sg_zoo.datasets.coco_file import decode_segmentation
 from a2sg_zoo.datasets.pictures import read_picture
 from a2sg_zoo.engine.logs import tolerated
 from a2sg_zoo.hub.files import check_output, check_output_folder, write_output
 from a2sg_zoo.registry import HOOKS
-from a2sg_zoo.visualization import IGNORED, contact_sheet, segmentation_panel
+from a2sg_zoo.utils.checks import number
+from a2sg_zoo.visualization import IGNORED, contact_sheet, detection_panel, predicted_objects, segmentation_panel
 
 
-@HOOKS.register_module()
-class SegmentationPictures(Hook):
-    """Draws image, truth and prediction side by side.
+class Pictures(Hook):
+    """Draws image, truth and prediction side by side. A subclass says how a sample is drawn.
 
     In a validation the first `limit` images go to one sheet, `pictures/iter_N.png` in the run's folder, and to
     TensorBoard. In a test every image gets a picture of its own in `show_dir`, if that is given, and the first ones
@@ -33,6 +34,8 @@ class SegmentationPictures(Hook):
     """
 
     priority = 'LOW'
+    # of the sheet in TensorBoard
+    title = 'pictures'
 
     def __init__(self, limit: int = 8, show_dir: str | os.PathLike | None = None) -> None:
         self.limit = limit
@@ -42,6 +45,15 @@ class SegmentationPictures(Hook):
 
     def _clear(self) -> None:
         self._panels, self._classes = [], set()
+
+    def panel(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> tuple[np.ndarray, set[int]]:
+        """Return the picture of a sample, uint8 (H, 3 W, 3), and the labels of the classes on it.
+
+        Args:
+            sample: what the network returned, with truth and prediction.
+            metainfo: of the data set, with `classes` and `palette`.
+        """
+        raise NotImplementedError
 
     def before_test(self, runner: Runner) -> None:
         """Refuses, before the evaluation, a folder with files of others under the names of the pictures.
@@ -95,7 +107,7 @@ class SegmentationPictures(Hook):
         if not is_main_process() or not write and len(self._panels) >= self.limit:
             return
         for sample in outputs or ():
-            panel, classes = _panel(sample, dataset.metainfo['palette'])
+            panel, classes = self.panel(sample, dataset.metainfo)
             if len(self._panels) < self.limit:
                 self._panels.append(panel)
                 self._classes |= classes
@@ -110,7 +122,7 @@ class SegmentationPictures(Hook):
         sheet = contact_sheet(self._panels, legend)
         self._clear()
         save(sheet)
-        runner.visualizer.add_image('segmentation', np.asarray(sheet), runner.iter)
+        runner.visualizer.add_image(self.title, np.asarray(sheet), runner.iter)
 
 
 def _unique_names(images: Sequence[str]) -> dict[str, str]:
@@ -127,10 +139,59 @@ def _unique_names(images: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _panel(sample: BaseDataElement, palette: Sequence) -> tuple[np.ndarray, set]:
-    """The panel of an image, and the classes on it."""
-    truth = sample.gt_sem_seg.data[0].cpu().numpy()
-    prediction = sample.pred_sem_seg.data[0].cpu().numpy()
-    image = Image.fromarray(read_picture(sample.img_path)).resize(truth.shape[::-1])
-    classes = {*np.unique(truth), *np.unique(prediction)} - {IGNORED}
-    return segmentation_panel(np.asarray(image), truth, prediction, palette), classes
+@HOOKS.register_module()
+class SegmentationPictures(Pictures):
+    """Draws the masks of a segmentation; see `Pictures` for how and where."""
+
+    title = 'segmentation'
+
+    def panel(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> tuple[np.ndarray, set[int]]:
+        """Return image, truth and prediction side by side, and the classes on them."""
+        truth = sample.gt_sem_seg.data[0].cpu().numpy()
+        prediction = sample.pred_sem_seg.data[0].cpu().numpy()
+        image = Image.fromarray(read_picture(sample.img_path)).resize(truth.shape[::-1])
+        classes = {*np.unique(truth), *np.unique(prediction)} - {IGNORED}
+        return segmentation_panel(np.asarray(image), truth, prediction, metainfo['palette']), classes
+
+
+@HOOKS.register_module()
+class DetectionPictures(Pictures):
+    """Draws boxes, and masks where there are some; see `Pictures` for how and where.
+
+    Args:
+        limit: images on a sheet.
+        show_dir: folder for the pictures of a test; None draws none.
+        score: smallest score of a prediction that is drawn.
+    """
+
+    title = 'detection'
+
+    def __init__(self, limit: int = 8, show_dir: str | os.PathLike | None = None, score: float = 0.3) -> None:
+        super().__init__(limit, show_dir)
+        self.score = number('score', score, self, 0, 1)
+
+    def panel(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> tuple[np.ndarray, set[int]]:
+        """Return image, truth and prediction side by side, and the classes on them."""
+        image = read_picture(sample.img_path)
+        truth = truth_of(sample.annotations, *image.shape[:2])
+        prediction = [found for found in predicted_objects(sample.pred_instances) if found['score'] >= self.score]
+        classes = {found['label'] for found in (*truth, *prediction)}
+        return detection_panel(image, truth, prediction, metainfo['palette']), classes
+
+
+def truth_of(annotations: Sequence[dict[str, Any]], height: int, width: int) -> list[dict[str, Any]]:
+    """Return annotations in COCO's format as what `detection_panel` draws; crowd regions are left out.
+
+    Args:
+        annotations: with label, bbox [x, y, width, height], iscrowd, and a segmentation or none.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+    """
+    objects = []
+    for item in annotations:
+        if not item['iscrowd']:
+            x, y, w, h = item['bbox']
+            masked = 'segmentation' in item
+            mask = decode_segmentation(item['segmentation'], height, width).astype(bool) if masked else None
+            objects.append(dict(label=item['label'], box=[x, y, x + w, y + h], mask=mask))
+    return objects

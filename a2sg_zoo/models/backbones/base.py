@@ -126,8 +126,8 @@ class SpikingBackbone(nn.Module):
             raise ConfigError(
                 f'{type(self).__name__}: drop_path is for networks with transformer blocks; this has none'
             )
-        for block, rate in zip(blocks, torch.linspace(0, self.drop_path, len(blocks)).tolist()):
-            block.drop_path = rate
+        for i, block in enumerate(blocks):  # not by a tensor, which has no values on the device 'meta'
+            block.drop_path = self.drop_path * i / max(len(blocks) - 1, 1)
 
     def run(self, blocks: nn.Module | Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
         """Apply blocks one after the other, with activation checkpointing if `recompute`.

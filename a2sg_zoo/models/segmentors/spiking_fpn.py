@@ -15,6 +15,7 @@ from torch import nn
 
 from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.registry import MODELS, NEURONS
+from a2sg_zoo.utils.checks import integer
 
 
 def resize(x: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:
@@ -63,6 +64,11 @@ class SpikingFPN(BaseModule):
         out_channels: channels of each output.
         neuron: config of the neurons.
         init_cfg: MMEngine's config of the initial weights.
+        num_outs: number of outputs; by default that of the inputs. Outputs beyond them are coarser levels for
+            detectors: each takes every second pixel of the one before.
+
+    Raises:
+        ConfigError: `num_outs` is smaller than the number of inputs.
 
     Source: Lin et al., CVPR 2017, with neurons added here.
 
@@ -81,9 +87,11 @@ class SpikingFPN(BaseModule):
         out_channels: int,
         neuron: dict = dict(type='LIF', tau=2.0),
         init_cfg: dict | None = None,
+        num_outs: int | None = None,
     ):
         super().__init__(init_cfg)
-        self.in_channels, self.out_channels = list(in_channels), [out_channels] * len(in_channels)
+        outs = len(in_channels) if num_outs is None else integer('num_outs', num_outs, self, len(in_channels))
+        self.in_channels, self.out_channels = list(in_channels), [out_channels] * outs
         self.lateral = nn.ModuleList(SpikingConv(c, out_channels, 1, neuron) for c in in_channels)
         self.output = nn.ModuleList(SpikingConv(out_channels, out_channels, 3, neuron) for _ in in_channels)
 
@@ -92,7 +100,10 @@ class SpikingFPN(BaseModule):
         levels = [lateral(x) for lateral, x in zip(self.lateral, inputs)]
         for i in range(len(levels) - 1, 0, -1):
             levels[i - 1] = levels[i - 1] + resize(levels[i], levels[i - 1].shape[-2:], 'nearest')
-        return tuple(output(x) for output, x in zip(self.output, levels))
+        outputs = [output(x) for output, x in zip(self.output, levels)]
+        while len(outputs) < len(self.out_channels):
+            outputs.append(outputs[-1][..., ::2, ::2])
+        return tuple(outputs)
 
 
 @MODELS.register_module()
