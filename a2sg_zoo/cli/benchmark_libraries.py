@@ -5,7 +5,8 @@
 
 The same small convolutional network has the neurons of this package, of SpikingJelly, snnTorch and norse (pip install
 'a2sg-zoo[peers]'), the same weights and the same seeds. The parts are agreement (spikes, widths, gradients), training
-(accuracy), cost (time and memory of a step) and examples (networks that the libraries publish); the default is all.
+(accuracy), cost (time and memory of a step), examples (accuracy of networks that the libraries publish) and
+examples_cost (time of a step); the default is all.
 """
 
 import platform
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people, written_command
 
-PARTS = ('agreement', 'training', 'cost', 'examples')
+PARTS = ('agreement', 'training', 'cost', 'examples', 'examples_cost')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

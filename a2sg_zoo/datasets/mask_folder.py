@@ -1,7 +1,6 @@
 """A folder of pictures and masks of one's own, with its own classes."""
 
 import colorsys
-import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +14,11 @@ from a2sg_zoo.datasets.segmentation import IGNORED, SegmentationFiles
 from a2sg_zoo.errors import ConfigError, DataError, printable
 from a2sg_zoo.registry import DATASETS
 
-with contextlib.redirect_stdout(None):  # it prints that an optional package is missing
-    from mmseg.datasets import BaseSegDataset
-
 Colour = Sequence[int]
 
 
 @DATASETS.register_module()
-class MaskFolder(SegmentationFiles, BaseSegDataset):
+class MaskFolder(SegmentationFiles):
     """Pictures and masks in two folders:
 
         data_root/images/{train,val}/NAME.jpg    or .png, .tif, ...; folders in folders too

@@ -20,16 +20,17 @@ from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import TRANSFORMS
 
 with contextlib.redirect_stdout(None):  # it prints that an optional package is missing
+    from mmseg.datasets import BaseSegDataset
     from mmseg.datasets.transforms import LoadAnnotations
 
 IGNORED = 255
 
 
-class SegmentationFiles(SeededItems):
-    """Mixin for a data set of MMSegmentation: all files are there, some pixel has a class, items are reproducible.
+class SegmentationFiles(SeededItems, BaseSegDataset):
+    """A data set of MMSegmentation: all files are there, some pixel has a class, and items are reproducible.
 
-    The `gt_seg_map` of an item holds 0..classes - 1, and 255 for ignored pixels. Name the mixin before the data set
-    among the bases. The class says where its data are and how to get them:
+    The `gt_seg_map` of an item holds 0..classes - 1, and 255 for ignored pixels. Name this class before
+    a data set of MMSegmentation among the bases. A class says where its data are and how to get them:
 
     Attributes:
         TITLE: what the messages call the data set.
@@ -59,7 +60,7 @@ class SegmentationFiles(SeededItems):
     def __init__(self, data_root: str | os.PathLike | None = None, pipeline: Sequence[Any] = (), **kwargs: Any) -> None:
         root = data_root or os.environ.get(self.VARIABLE) or self.ROOT
         classes = (kwargs.get('metainfo') or {}).get('classes')
-        known = set(self.METAINFO.get('classes', ()))  # type: ignore[attr-defined]
+        known = set(self.METAINFO.get('classes', ()))
         if known and isinstance(classes, (list, tuple)):
             strange = [name for name in checked_names(classes, f'{self.TITLE}: metainfo.classes') if name not in known]
             if strange:
@@ -68,7 +69,7 @@ class SegmentationFiles(SeededItems):
                 )
         # built here, since MMEngine would look for the names in the default scope, which only a runner sets
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
-        super().__init__(data_root=root, pipeline=pipeline, **kwargs)  # type: ignore[call-arg]
+        super().__init__(data_root=root, pipeline=pipeline, **kwargs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """The paths of all images and their masks, all of which are files."""
@@ -104,8 +105,8 @@ class SegmentationFiles(SeededItems):
 
     def listed_files(self) -> list[dict[str, Any]]:
         """Paths of an image and its mask for each image, with what the transforms need to read them."""
-        labels = len(self.METAINFO.get('classes', ())) or None  # type: ignore[attr-defined]
-        return [dict(item, num_labels=labels) for item in super().load_data_list()]  # type: ignore[misc]
+        labels = len(self.METAINFO.get('classes', ())) or None
+        return [dict(item, num_labels=labels) for item in super().load_data_list()]
 
     def images_of_masks(self, known: set[str]) -> list[str]:
         """Paths at which a mask has its image, but the listing of images found no file.
@@ -113,7 +114,7 @@ class SegmentationFiles(SeededItems):
         Args:
             known: paths that the listing found.
         """
-        images, masks = self.data_prefix['img_path'], self.data_prefix['seg_map_path']  # type: ignore[attr-defined]
+        images, masks = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
         names = fileio.list_dir_or_file(masks, list_dir=False, suffix='.png', recursive=True)
         stems = (name.removesuffix(self.seg_map_suffix) for name in names if name.endswith(self.seg_map_suffix))
         paths = (os.path.join(images, stem + self.img_suffix) for stem in stems)

@@ -161,10 +161,15 @@ def _require_small(path: str, key: Any, value: Any, where: str) -> None:
 
 
 def _flat(value: Any) -> list[Any]:
-    """The numbers of a number, of a list, and of a list of lists."""
-    if not isinstance(value, (list, tuple)):
-        return [value]
-    return [x for inner in value for x in (inner if isinstance(inner, (list, tuple)) else [inner])]
+    """The numbers of a number, of a list, and of lists in lists."""
+    found, waiting = [], [value]
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, (list, tuple)):
+            waiting = [*node, *waiting]
+        else:
+            found.append(node)
+    return found
 
 
 def _require_fast_sliding(path: str, config: Mapping, where: str) -> None:

@@ -16,7 +16,7 @@ def convert(lines: list[str]) -> list[str]:
     An indented block after an empty line becomes a literal block, unless it belongs to a section such as `Args:`.
     Everywhere else the characters |, * and a final _ of a word are escaped.
     """
-    lines, result = _with_bullets(lines), []
+    lines, result = _with_bullets(_with_whole_names(lines)), []
     in_section, block, example, span = False, False, False, False
     for k, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())
@@ -34,6 +34,17 @@ def convert(lines: list[str]) -> list[str]:
         if not (block or example or re.match(r'\s*(\.\. |:\w+)', line)):
             line, span = _escape(line, span)
         result.append(line)
+    return result
+
+
+def _with_whole_names(lines: list[str]) -> list[str]:
+    """The lines, with a list of arguments that goes over two lines, `a, b,` and `c: text`, on one."""
+    result: list[str] = []
+    for line in lines:
+        if result and re.fullmatch(r'    \w[\w, ]*,', result[-1]) and line.startswith(' ' * 8):
+            result[-1] += ' ' + line.strip()
+        else:
+            result.append(line)
     return result
 
 

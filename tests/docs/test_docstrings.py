@@ -47,3 +47,11 @@ def test_the_list_in_a_section_of_results_becomes_bullets():
         '        - sops, T: two',
         '          lines.',
     ]
+
+
+def test_names_of_arguments_may_go_over_two_lines():
+    assert docstrings.convert(['Args:', '    a, b,', '        c: see `X`.', '    d: text']) == [
+        'Args:',
+        '    a, b, c: see `X`.',
+        '    d: text',
+    ]

@@ -248,7 +248,7 @@ def acts_like(z: Tensor, acting: Tensor) -> str | None:
         if all(fit is not None for fit in fits):
             widths, factors = zip(*fits)
             # between two points of the ramp, the edge of a window leaves its width and its factor a little open
-            factors = [1.0 if abs(factor - 1) < 0.01 else factor for factor in factors]
+            factors = tuple(1.0 if abs(factor - 1) < 0.01 else factor for factor in factors)
             parts = [f'{x:.3g}' for x in (min(factors), max(factors), min(widths), max(widths))]
             factor = '' if parts[0] == parts[1] == '1' else f'{_span(*parts[:2])} x '
             return f'{factor}{type(shape).__name__}, width {_span(*parts[2:])}'

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
-from torchvision import ops
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.attention import spiking_attention
 from a2sg_zoo.models.layers.time_folded import TimeFolded, conv_bn, token_bn
+from a2sg_zoo.utils.packages import require
 
 
 class SpikingPatchStage(nn.Module):
@@ -157,6 +157,9 @@ def stochastic_depth(y: torch.Tensor, rate: float) -> torch.Tensor:
         >>> sorted(y.unique().tolist()), y[0].equal(y[1])
         ([0.0, 2.0], True)
     """
+    require('stochastic depth (drop_path)', 'torchvision')
+    from torchvision import ops  # it takes a second to import
+
     return ops.stochastic_depth(y.transpose(0, 1), rate, 'row').transpose(0, 1)
 
 
