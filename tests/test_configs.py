@@ -1,8 +1,10 @@
 """Every config of the zoo is valid and its network trains for a step, with every method and with methods together."""
 
 import json
+import shlex
 from collections import Counter
 from dataclasses import asdict
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -188,6 +190,8 @@ def test_each_config_stands_in_the_readme_of_its_family():
 @pytest.mark.parametrize('entry', [pytest.param(entry, id=name) for name, entry in read_index(SHIPPED).items()])
 def test_results_in_the_readme_of_a_family_are_those_of_the_weights(entry):
     file, methods = find_config(entry['config'])
+    words = shlex.split(entry['recipe']['command'])
+    methods = [*methods, *(word for before, word in pairwise(words) if before == '--method')]
     metric = dict(segmentation='mIoU', classification='top1', detection='bbox_mAP')[entry['task']]
     (row,) = [line for line in (file.parent / 'README.md').read_text().splitlines() if f'[{entry.name}]' in line]
     cells = [cell.strip() for cell in row.strip('| ').split('|')]
