@@ -67,6 +67,7 @@ def test_nir(name, photos):
 SHIPPED = {
     'resnet_small_digits_tri': ('onnx', 'nir'),
     'resnet19_w16_cifar10_tri': ('onnx', 'nir'),
+    'resnet9_cifar10_a2sg': ('onnx',),
     'spikformer_2_128_cifar10_tri': ('onnx',),
     'meta_spikeformer_small_camvid_a2sg': ('onnx',),
 }
