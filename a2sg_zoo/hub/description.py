@@ -161,12 +161,14 @@ def _require_small(path: str, key: Any, value: Any, where: str) -> None:
 
 
 def _flat(value: Any) -> list[Any]:
-    """The numbers of a number, of a list, and of lists in lists."""
+    """The numbers of a number, of a list, and of lists in lists; not all of those in a list that is endless."""
     found, waiting = [], [value]
-    while waiting:
-        node = waiting.pop(0)
+    for _ in range(_MOST_ITEMS):
+        if not waiting or len(waiting) > _MOST_ITEMS:
+            break
+        node = waiting.pop()
         if isinstance(node, (list, tuple)):
-            waiting = [*node, *waiting]
+            waiting += reversed(node)
         else:
             found.append(node)
     return found
