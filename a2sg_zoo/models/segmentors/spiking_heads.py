@@ -1,4 +1,4 @@
-"""The usual heads for semantic segmentation with spikes at the input of every convolution.
+"""The usual heads for semantic segmentation with spikes, or averages of spikes, at the input of every convolution.
 
 MMSegmentation's heads of the same names without `Spiking` are their counterparts; those take features averaged over
 time. The heads here take membrane potentials that keep their time axis, so the backbone needs `time='keep'`. They
@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
+from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.models.segmentors.spiking_fpn import SpikingConv, resize
-from a2sg_zoo.registry import MODELS
+from a2sg_zoo.registry import MODELS, NEURONS
 
 _LIF = dict(type='LIF', tau=2.0)
 
@@ -24,8 +25,30 @@ def pooled(x: torch.Tensor, size: int) -> torch.Tensor:
     return F.adaptive_avg_pool2d(x.flatten(0, 1), size).unflatten(0, x.shape[:2])
 
 
+class PooledConv(nn.Module):
+    """Neuron, average over a grid, 1x1 convolution and batch norm, enlarged to the size of the input.
+
+    The average is of spikes: potentials after a batch norm have a mean near 0, and a neuron behind it would be silent.
+
+    Args:
+        size: cells along each side of the grid.
+        in_channels: channels of x.
+        out_channels: channels of u.
+        neuron: config of the neurons.
+    """
+
+    def __init__(self, size: int, in_channels: int, out_channels: int, neuron: dict):
+        super().__init__()
+        self.size, self.neuron = size, NEURONS.build(neuron)
+        self.project = conv_bn(in_channels, out_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H, W)."""
+        return resize(self.project(pooled(self.neuron(x), self.size)), x.shape[-2:], 'bilinear')
+
+
 class PyramidPooling(nn.Module):
-    """Averages of the features over grids of several sizes, projected, enlarged, and joined to the features.
+    """Averages of the spikes over grids of several sizes, projected, enlarged, and joined to the features.
 
     Args:
         pool_scales: cells along each side of the grids.
@@ -38,14 +61,12 @@ class PyramidPooling(nn.Module):
 
     def __init__(self, pool_scales: Sequence[int], in_channels: int, channels: int, neuron: dict):
         super().__init__()
-        self.pool_scales = list(pool_scales)
-        self.grids = nn.ModuleList(SpikingConv(in_channels, channels, 1, neuron) for _ in pool_scales)
-        self.bottleneck = SpikingConv(in_channels + len(self.pool_scales) * channels, channels, 3, neuron)
+        self.grids = nn.ModuleList(PooledConv(scale, in_channels, channels, neuron) for scale in pool_scales)
+        self.bottleneck = SpikingConv(in_channels + len(self.grids) * channels, channels, 3, neuron)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C, H, W)."""
-        grids = [conv(pooled(x, scale)) for conv, scale in zip(self.grids, self.pool_scales)]
-        return self.bottleneck(torch.cat([x, *(resize(grid, x.shape[-2:], 'bilinear') for grid in grids)], 2))
+        return self.bottleneck(torch.cat([x, *(grid(x) for grid in self.grids)], 2))
 
 
 @MODELS.register_module()
@@ -113,7 +134,7 @@ class SpikingASPPHead(BaseDecodeHead):
 
     def __init__(self, dilations: Sequence[int] = (1, 6, 12, 18), neuron: dict = _LIF, **kwargs: Any):
         super().__init__(**kwargs)
-        self.picture = SpikingConv(self.in_channels, self.channels, 1, neuron)
+        self.picture = PooledConv(1, self.in_channels, self.channels, neuron)
         self.branches = nn.ModuleList(
             SpikingConv(self.in_channels, self.channels, 1 if d == 1 else 3, neuron, dilation=d) for d in dilations
         )
@@ -122,8 +143,8 @@ class SpikingASPPHead(BaseDecodeHead):
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Map the levels (T, B, C_i, H_i, W_i) to logits (B, num_classes, H, W) of the size of level `in_index`."""
         x = self._transform_inputs(inputs)
-        picture = resize(self.picture(pooled(x, 1)), x.shape[-2:], 'nearest')
-        return self.cls_seg(self.bottleneck(torch.cat([picture, *(branch(x) for branch in self.branches)], 2)).mean(0))
+        levels = [self.picture(x), *(branch(x) for branch in self.branches)]
+        return self.cls_seg(self.bottleneck(torch.cat(levels, 2)).mean(0))
 
 
 @MODELS.register_module()
