@@ -1,7 +1,9 @@
 """Shared fixtures. Reference files and real data are not in the repository; tests that use them skip without."""
 
+import importlib.util
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,12 @@ from hypothesis import settings
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
+# SpikingJelly requires torchaudio, whose wheel suits one version of CUDA alone; transformers would import it where it is found
+if importlib.util.find_spec('transformers') and importlib.util.find_spec('torchaudio'):
+    try:
+        importlib.import_module('torchaudio')
+    except Exception:
+        sys.modules['torchaudio'] = None
 # how long an example takes is the machine's business
 settings.register_profile('unhurried', deadline=None)
 settings.load_profile('unhurried')

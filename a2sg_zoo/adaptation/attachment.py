@@ -280,11 +280,11 @@ def _deferred(layer, fire):
 
 
 def _controller_of_fused(layer, x):
-    """What decides the widths in a call of a fused neuron with the input x; None to have its own code run."""
-    if layer.held:  # who holds a layer may watch its spike function
-        return None
-    layer.fired = True
+    """What decides the widths in a call of a fused neuron with the input x."""
     layer.move_to(x)
+    if layer.held:
+        return FixedWidths(layer.surrogate, layer.widths_for(len(x)))
+    layer.fired = True
     trace = layer.trace if torch.is_grad_enabled() else None
     if trace is None or trace.controller is None:
         return FixedWidths(layer.surrogate, layer.widths_for(len(x)))

@@ -161,7 +161,7 @@ def distinct_colours(count: int) -> list[list[int]]:
 
     Example:
         >>> distinct_colours(2)
-        [[230, 69, 69], [69, 167, 160]]
+        [[230, 80, 80], [54, 83, 153]]
     """
     # steps of the golden ratio spread any number of hues evenly
     turns = [(0.618034 * i % 1, 0.65, (0.9, 0.6, 0.75)[i % 3]) for i in range(count)]

@@ -1,7 +1,5 @@
 """The callback for Hugging Face's Trainer: a training is the plain loop, step by step, whatever the Trainer is told."""
 
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -9,12 +7,6 @@ from torch.nn import functional as F
 
 from a2sg_zoo.adaptation import A2SG, EvolvingTanh
 from tests.integrations.networks import BATCH, MAKE, Network, assert_same, data, result, train_plainly, twins
-
-try:
-    import torchaudio  # noqa: F401
-except Exception:
-    # SpikingJelly requires it, and its wheel suits only one version of CUDA; the Trainer imports it where it is found
-    sys.modules['torchaudio'] = None
 
 transformers = pytest.importorskip('transformers')
 pytest.importorskip('accelerate')

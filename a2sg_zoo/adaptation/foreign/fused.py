@@ -29,11 +29,10 @@ class FusedSteps:
     Args:
         module: the node.
         equations: gives what our neuron needs to know of it.
-        controller: answers with what decides the widths in a call with the input x, (T, B, ...); None for a call that
-            the node's own code is to compute.
+        controller: answers with what decides the widths in a call with the input x, (T, B, ...).
     """
 
-    def __init__(self, module: Any, equations: Equations, controller: Callable[[Tensor], Controller | None]) -> None:
+    def __init__(self, module: Any, equations: Equations, controller: Callable[[Tensor], Controller]) -> None:
         self.module, self.equations, self.controller = module, equations, controller
         self.own = module.multi_step_forward
 
@@ -42,11 +41,8 @@ class FusedSteps:
         fits = isinstance(x, Tensor) and x.is_floating_point() and x.dim() > 1 and len(x) and not (args or kwargs)
         if not fits or not getattr(module.surrogate_function, 'spiking', True) or torch.compiler.is_compiling():
             return self.own(x, *args, **kwargs)
-        controller = self.controller(x)
-        if controller is None:
-            return self.own(x)
         rate, dynamics = self.equations(module)
-        s, u = multistep_potentials(_with_state(module, x, rate, dynamics), rate, dynamics, controller)
+        s, u = multistep_potentials(_with_state(module, x, rate, dynamics), rate, dynamics, self.controller(x))
         fired = s.detach() if dynamics.detach_reset else s
         module.v = dynamics.reset(u[-1], fired[-1])
         if module.store_v_seq:

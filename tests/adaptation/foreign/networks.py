@@ -93,9 +93,11 @@ def spikes(out):
 
 
 def reset(network):
-    """Forgets the states of SpikingJelly's and BrainCog's neurons."""
+    """Forgets the states of neurons that keep them."""
     for module in network.modules():
-        forget = getattr(module, 'n_reset', None) or getattr(module, 'reset', None)
+        forget = next(
+            (getattr(module, name) for name in ('n_reset', 'reset_mem', 'reset') if hasattr(module, name)), None
+        )
         if forget is not None:
             forget()
 
@@ -120,7 +122,7 @@ def inputs(scale=2.0, seed=3):
 
 def step(network, policy=None, iteration=0, x=None, **begin):
     """One training step; {name: gradient}."""
-    if any(type(m).__module__.startswith(('spikingjelly', 'braincog')) for m in network.modules()):
+    if any(type(m).__module__.startswith(('spikingjelly', 'braincog', 'snntorch')) for m in network.modules()):
         reset(network)
     if policy is not None:
         policy.begin(iteration, **begin)

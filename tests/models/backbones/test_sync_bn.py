@@ -20,7 +20,7 @@ def passes(backbone, x):
     with torch.no_grad():
         return [
             *outputs,
-            *(p.grad for p in backbone.parameters()),
+            *(p.grad for p in backbone.parameters() if p.requires_grad),
             *backbone.state_dict().values(),
             *backbone.eval()(x),
         ]

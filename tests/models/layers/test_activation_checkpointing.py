@@ -24,7 +24,7 @@ def twins(name):
 def step(backbone, x):
     (last,) = backbone(x)
     (last * torch.linspace(-1, 1, last.numel()).view_as(last)).sum().backward()
-    return [last.detach(), *(p.grad for p in backbone.parameters())]
+    return [last.detach(), *(p.grad for p in backbone.parameters() if p.requires_grad)]
 
 
 def equal(pairs):
