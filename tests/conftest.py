@@ -12,7 +12,7 @@ from hypothesis import settings
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-# SpikingJelly requires torchaudio, whose wheel suits one version of CUDA alone; transformers imports it where it is found
+# SpikingJelly requires torchaudio, whose wheel suits one version of CUDA alone; transformers would import it
 if importlib.util.find_spec('transformers') and importlib.util.find_spec('torchaudio'):
     try:
         importlib.import_module('torchaudio')
