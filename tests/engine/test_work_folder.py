@@ -19,9 +19,8 @@ _HOLDER = """
 import os, sys, time
 from a2sg_zoo.engine.work_folder import held, set_aside
 with held(sys.argv[1], resume=True):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
+    if not os.fork():
+        print(os.getpid(), flush=True)  # the child has let go of the lock
     time.sleep(120)
 """
 
