@@ -158,7 +158,7 @@ class Attachment:
         except BaseException:
             self.undo()
             raise
-        self._undo.append(network.register_forward_pre_hook(_Hook(self._before_network)).remove)
+        self._undo.append(network.register_forward_pre_hook(InertHook(self._before_network)).remove)
 
     def _take(self, layer, order, fuse):
         if isinstance(layer, Neuron):
@@ -168,7 +168,7 @@ class Attachment:
             if fuse:
                 self._fuse(layer)
             self._undo.append(layer.adapter.install(layer.module, lambda fire: _deferred(layer, fire)))
-            hook = layer.module.register_forward_pre_hook(_Hook(lambda _, args: self._before_layer(layer, args)))
+            hook = layer.module.register_forward_pre_hook(InertHook(lambda _, args: self._before_layer(layer, args)))
             self._undo.append(hook.remove)
         layer.policy, layer.order = self.policy, order
         self.policy.adopt(layer)
@@ -247,16 +247,20 @@ class Attachment:
         self.policy.begin_by_itself(self._forward_pass - 1)
 
 
-class _Hook:
-    """A forward pre-hook that a copy or a pickled file of the module holds as a function that changes nothing."""
+class InertHook:
+    """A forward pre-hook that a copy or a pickled file of the module holds as a function that changes nothing.
 
-    def __init__(self, function):
+    Args:
+        function: the hook, (module, positional arguments) -> new arguments, or None to keep them.
+    """
+
+    def __init__(self, function: Callable[[nn.Module, tuple], tuple | None]) -> None:
         self.function = function
 
-    def __call__(self, module, args):
+    def __call__(self, module: nn.Module, args: tuple) -> tuple | None:
         return self.function(module, args)
 
-    def __reduce_ex__(self, protocol):
+    def __reduce_ex__(self, protocol: int) -> tuple:
         return getattr, ({}, 'get')  # {}.get(module, args) answers with args
 
 

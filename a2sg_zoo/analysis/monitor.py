@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.attachment import find_layers
+from a2sg_zoo.adaptation.attachment import InertHook, find_layers
 from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.foreign.tap import around
 from a2sg_zoo.adaptation.observables import layer_statistics
@@ -84,13 +84,13 @@ class Monitor:
         self._charted = 0
         self._iteration, self._begun, self._scale = -1, False, 1.0
         self._stack = ExitStack()
-        self._handles = [network.register_forward_pre_hook(_Hook(self._before_network))]
+        self._handles = [network.register_forward_pre_hook(InertHook(self._before_network))]
         foreign = [watch for watch in self._layers.values() if isinstance(watch, _ForeignWatch)]
         # what tells a call of the network that continues the time steps of the one before it
         self._foreign_only = len(foreign) == len(modules)
         self._pending = False
         for watch in foreign:
-            hook = _Hook(partial(self._before_layer, watch))
+            hook = InertHook(partial(self._before_layer, watch))
             self._handles.append(watch.module.register_forward_pre_hook(hook))
 
     def __enter__(self) -> Monitor:
@@ -223,19 +223,6 @@ class Monitor:
             return
         record = dict(iter=self._iteration + 1, layers=plain({k: v for k, v in found.items() if v}, self._scale))
         self._records.append(record)
-
-
-class _Hook:
-    """A forward pre-hook that a copy or a pickled file of the module holds as a function that changes nothing."""
-
-    def __init__(self, function):
-        self.function = function
-
-    def __call__(self, module, args):
-        return self.function(module, args)
-
-    def __reduce_ex__(self, protocol):
-        return getattr, ({}, 'get')  # {}.get(module, args) answers with args
 
 
 def _watch_of(layer):

@@ -61,6 +61,21 @@ def _pool(levels: int, size: int) -> MultiScaleRoIAlign:
     return MultiScaleRoIAlign([str(i) for i in range(max(1, levels - 1))], size, sampling_ratio=2)
 
 
+def _boxes(
+    in_channels: int, num_classes: int, levels: int, fc_channels: int, proposals: Sequence[int]
+) -> dict[str, Any]:
+    """The part of both heads that proposes regions and gives their classes and boxes, as torchvision's arguments."""
+    return dict(
+        rpn_pre_nms_top_n_train=proposals[0],
+        rpn_pre_nms_top_n_test=proposals[1],
+        rpn_post_nms_top_n_train=proposals[0],
+        rpn_post_nms_top_n_test=proposals[1],
+        box_roi_pool=_pool(levels, 7),
+        box_head=TwoMLPHead(in_channels * 7**2, fc_channels),
+        box_predictor=FastRCNNPredictor(fc_channels, num_classes + 1),
+    )
+
+
 @MODELS.register_module()
 class FasterRCNNHead(_RegionHead, detection.FasterRCNN):
     """Faster R-CNN's head: a region proposal network, and a perceptron on each proposal.
@@ -96,13 +111,7 @@ class FasterRCNNHead(_RegionHead, detection.FasterRCNN):
         super().__init__(
             Absent(in_channels),
             rpn_anchor_generator=make_anchors(anchor_sizes, aspect_ratios, self),
-            rpn_pre_nms_top_n_train=proposals[0],
-            rpn_pre_nms_top_n_test=proposals[1],
-            rpn_post_nms_top_n_train=proposals[0],
-            rpn_post_nms_top_n_test=proposals[1],
-            box_roi_pool=_pool(levels, 7),
-            box_head=TwoMLPHead(in_channels * 7**2, fc_channels),
-            box_predictor=FastRCNNPredictor(fc_channels, num_classes + 1),
+            **_boxes(in_channels, num_classes, levels, fc_channels, proposals),
             box_score_thresh=score_thresh,
             box_nms_thresh=nms_thresh,
             box_detections_per_img=detections_per_img,
@@ -139,13 +148,7 @@ class MaskRCNNHead(_RegionHead, detection.MaskRCNN):
         super().__init__(
             Absent(in_channels),
             rpn_anchor_generator=make_anchors(anchor_sizes, aspect_ratios, self),
-            rpn_pre_nms_top_n_train=proposals[0],
-            rpn_pre_nms_top_n_test=proposals[1],
-            rpn_post_nms_top_n_train=proposals[0],
-            rpn_post_nms_top_n_test=proposals[1],
-            box_roi_pool=_pool(levels, 7),
-            box_head=TwoMLPHead(in_channels * 7**2, fc_channels),
-            box_predictor=FastRCNNPredictor(fc_channels, num_classes + 1),
+            **_boxes(in_channels, num_classes, levels, fc_channels, proposals),
             box_score_thresh=score_thresh,
             box_nms_thresh=nms_thresh,
             box_detections_per_img=detections_per_img,

@@ -1,10 +1,19 @@
 """Results as a suite leaves them, with figures that are made up by a rule."""
 
 import random
+from html.parser import HTMLParser
 
 METHODS = ('tri', 'asy', 'a2sg')
 SEEDS = (0, 1, 2, 3, 4)
 BASE = dict(tri=48.0, asy=44.0, a2sg=47.0)
+PLAN = dict(
+    name='small',
+    command='python tools/benchmark.py small.py',
+    networks=['cnn'],
+    datasets=['digits'],
+    methods=METHODS,
+    seeds=SEEDS,
+)
 
 
 def result(network='cnn', dataset='digits', method='tri', seed=0, **changes):
@@ -68,3 +77,44 @@ def result(network='cnn', dataset='digits', method='tri', seed=0, **changes):
 def suite(methods=METHODS, seeds=SEEDS, **changes):
     """The results of a whole suite."""
     return [result(method=m, seed=s, **changes) for m in methods for s in seeds]
+
+
+def without(results, *left_out):
+    """The results but for those of (method, seed)."""
+    return [r for r in results if (r['method'], r['seed']) not in left_out]
+
+
+class Page(HTMLParser):
+    """A page's tables as lists of rows of texts, its tags, attributes and text; refuses tags that do not match."""
+
+    VOID = {'meta', 'br', 'hr', 'img', 'link', 'input'}
+
+    def __init__(self, source):
+        super().__init__()
+        self.open, self.tables, self.attributes, self.text = [], [], [], ''
+        self.feed(source)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == 'table':
+            self.tables.append([])
+        elif tag == 'tr':
+            self.tables[-1].append([])
+        elif tag in ('td', 'th'):
+            self.tables[-1][-1].append('')
+
+    def handle_startendtag(self, tag, attrs):
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if {'td', 'th'} & set(self.open):
+            self.tables[-1][-1][-1] += data
+        if not {'style', 'script'} & set(self.open):
+            self.text += data

@@ -7,7 +7,6 @@ import io
 import re
 import warnings
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 
 import pytest
 
@@ -15,16 +14,7 @@ from a2sg_zoo.benchmark.reports.page import page
 from a2sg_zoo.benchmark.reports.report import COLUMNS, build_report
 from a2sg_zoo.benchmark.reports.tables import cells, comma_separated, cost_columns, markdown, score_columns
 
-from .make_results import METHODS, SEEDS, result, suite
-
-PLAN = dict(
-    name='small',
-    command='python tools/benchmark.py small.py',
-    networks=['cnn'],
-    datasets=['digits'],
-    methods=METHODS,
-    seeds=SEEDS,
-)
+from .make_results import METHODS, PLAN, Page, result, suite, without
 
 
 @pytest.fixture(autouse=True)
@@ -32,47 +22,6 @@ def _no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         yield
-
-
-def without(results, *left_out):
-    """The results but for those of (method, seed)."""
-    return [r for r in results if (r['method'], r['seed']) not in left_out]
-
-
-class Page(HTMLParser):
-    """A page's tables as lists of rows of texts, its tags, attributes and text; refuses tags that do not match."""
-
-    VOID = {'meta', 'br', 'hr', 'img', 'link', 'input'}
-
-    def __init__(self, source):
-        super().__init__()
-        self.open, self.tables, self.attributes, self.text = [], [], [], ''
-        self.feed(source)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes += [(tag, *pair) for pair in attrs]
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == 'table':
-            self.tables.append([])
-        elif tag == 'tr':
-            self.tables[-1].append([])
-        elif tag in ('td', 'th'):
-            self.tables[-1][-1].append('')
-
-    def handle_startendtag(self, tag, attrs):
-        self.attributes += [(tag, *pair) for pair in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if {'td', 'th'} & set(self.open):
-            self.tables[-1][-1][-1] += data
-        if not {'style', 'script'} & set(self.open):
-            self.text += data
 
 
 @functools.cache

@@ -3,7 +3,6 @@
 import json
 import re
 import warnings
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -24,16 +23,7 @@ from a2sg_zoo.benchmark.suites.results import write_result
 from a2sg_zoo.cli.report import main as command
 from a2sg_zoo.errors import ConfigError, DataError
 
-from .make_results import METHODS, SEEDS, result, suite
-
-PLAN = dict(
-    name='small',
-    command='python tools/benchmark.py small.py',
-    networks=['cnn'],
-    datasets=['digits'],
-    methods=METHODS,
-    seeds=SEEDS,
-)
+from .make_results import METHODS, PLAN, Page, result, suite, without
 
 
 @pytest.fixture(autouse=True)
@@ -41,11 +31,6 @@ def _no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         yield
-
-
-def without(results, *left_out):
-    """The results but for those of (method, seed)."""
-    return [r for r in results if (r['method'], r['seed']) not in left_out]
 
 
 def rows_of(report):
@@ -58,42 +43,6 @@ def texts(report, method):
     row = next(r for r in table.rows if r['method'] == method)
     columns = [*score_columns(table, report.sources), *cost_columns(table)]
     return {column.title: cell.text for column, cell in zip(columns, cells(row, columns), strict=True)}
-
-
-class Page(HTMLParser):
-    """A page's tables as lists of rows of texts, its tags, attributes and text; refuses tags that do not match."""
-
-    VOID = {'meta', 'br', 'hr', 'img', 'link', 'input'}
-
-    def __init__(self, source):
-        super().__init__()
-        self.open, self.tables, self.attributes, self.text = [], [], [], ''
-        self.feed(source)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes += [(tag, *pair) for pair in attrs]
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag == 'table':
-            self.tables.append([])
-        elif tag == 'tr':
-            self.tables[-1].append([])
-        elif tag in ('td', 'th'):
-            self.tables[-1][-1].append('')
-
-    def handle_startendtag(self, tag, attrs):
-        self.attributes += [(tag, *pair) for pair in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if {'td', 'th'} & set(self.open):
-            self.tables[-1][-1][-1] += data
-        if not {'style', 'script'} & set(self.open):
-            self.text += data
 
 
 def test_figures():
