@@ -6,11 +6,13 @@ from .controllers import Controller, FixedWidths
 from .dynamics import Dynamics, LocalGradient
 from .integer import ILIF
 from .lif import IF, LIF, PLIF
-from .multistep import LayerGradients, multistep, multistep_potentials, multistep_reference
+from .multistep import LayerGradients, multistep, multistep_chunk, multistep_potentials, multistep_reference
 from .neuron import Neuron, named_neurons, set_time_steps
+from .state import NeuronState
 
 __all__ = [
     'Neuron',
+    'NeuronState',
     'IF',
     'LIF',
     'PLIF',
@@ -21,6 +23,7 @@ __all__ = [
     'LocalGradient',
     'LayerGradients',
     'multistep',
+    'multistep_chunk',
     'multistep_potentials',
     'multistep_reference',
     'named_neurons',
