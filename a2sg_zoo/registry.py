@@ -197,6 +197,7 @@ MODELS = _child(
     'models.backbones',
     'models.losses',
     'models.classifiers',
+    'models.language',
     late=('models.necks', 'models.detectors', 'models.segmentors'),
     homes=('mmengine.model',),
 )
@@ -208,6 +209,7 @@ METRICS = _child(
     'metric',
     mmengine.METRICS,
     'engine.metrics.classification',
+    'engine.metrics.language',
     late=('engine.metrics.detection', 'engine.metrics.segmentation'),
     homes=('mmengine.evaluator',),
 )

@@ -13,6 +13,7 @@ from a2sg_zoo.datasets.imagenet import ImageNet
 from a2sg_zoo.datasets.miniature.event_digits import EventDigits
 from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
+from a2sg_zoo.datasets.text import Text
 from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 
 # These need MMSegmentation, which takes seconds to load, or pycocotools, so they are imported when they are asked for.
@@ -61,6 +62,7 @@ __all__ = [
     'PascalVOC2012',
     'SeededIndex',
     'SeededItems',
+    'Text',
     'TimmRandAugment',
     'checked_dataset',
     'draw_scene',
