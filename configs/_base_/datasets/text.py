@@ -1,5 +1,6 @@
 # The documentation that comes with Python, byte by byte: sequences of 128 bytes, and the last tenth of the text for
 # validation. Nothing to download. A text of your own: --cfg-options data_root=book.txt
+num_classes = 256
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,
