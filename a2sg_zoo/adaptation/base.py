@@ -297,6 +297,16 @@ class PolicyController(Controller):
         self._later = self.policy.width(self.neuron, t, gradient, self._later).to(self.neuron.beta.dtype)
         return self._later
 
+    def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        runs = self.policy.runs(gradient.z.numel(), gradient.z.device)
+        return self.width(t, gradient if runs is None else gradient.sampled(*runs))
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor) -> None:
+        self.policy.note_asked(self.neuron)
+        if widths is not None:
+            self.store(widths, summed_over_processes((~finite).float()) == 0)
+        self._later = None
+
     def choose(self, gradients: LayerGradients) -> Tensor:
         """The widths of all time steps, (T,) or one; stored in the neuron before the answer."""
         policy, neuron = self.policy, self.neuron

@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
-
 if TYPE_CHECKING:
     from a2sg_zoo.neurons.neuron import Neuron
 
 
 def compute_fused(neuron: Neuron, x: Tensor) -> Tensor:
-    """The default: one kernel over all time steps, a hand-written backward pass, widths that a controller chooses."""
-    controller = neuron.controller(len(x))
-    if neuron.potentials is None:
-        return multistep(x, neuron.rate, neuron.dynamics, controller)
-    s, u = multistep_potentials(x, neuron.rate, neuron.dynamics, controller)
-    neuron.potentials.append((neuron, u))
+    """The default: the fastest way that the neuron has, under widths that a controller chooses."""
+    s, u = neuron.compute(x, neuron.controller(len(x)))
+    if neuron.potentials is not None and u is not None:
+        neuron.potentials.append((neuron, u))
     return s
 
 
@@ -38,7 +34,7 @@ def compute_reference(neuron: Neuron, x: Tensor, surrogate: Callable[[Tensor, Te
     """
     # a network may predict with fewer time steps than its widths were adapted for
     beta = neuron.beta if neuron.beta.numel() in (1, len(x)) else neuron.beta[-1]
-    s, u = multistep_reference(x, neuron.rate, neuron.dynamics, surrogate or neuron.surrogate, beta, potentials=True)
-    if neuron.potentials is not None:
+    s, u = neuron.compute_reference(x, surrogate or neuron.surrogate, beta)
+    if neuron.potentials is not None and u is not None:
         neuron.potentials.append((neuron, u))
     return s

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from a2sg_zoo.neurons.dynamics import LocalGradient
     from a2sg_zoo.neurons.multistep import LayerGradients
     from a2sg_zoo.surrogates import Surrogate
 
@@ -20,14 +21,33 @@ class Controller(ABC):
         surrogate: the shape f(z; beta).
         finish: called at the end of the backward pass as `finish(u, delta)`, with u and delta = dL/du, each (T, N);
             None if nothing is to be called, which saves the time to compute delta.
+        searches: whether a backward pass that goes one time step at a time, see `Search`, calls `choose_step`.
     """
 
     surrogate: Surrogate
     finish: Callable[[Tensor, Tensor], None] | None = None
+    searches = False
 
     @abstractmethod
     def choose(self, gradients: LayerGradients) -> Tensor:
-        """The widths, a tensor of one element or T. The backward pass calls it once."""
+        """The widths, a tensor of one element or T. A backward pass over all time steps at once calls it once."""
+
+    def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        """The width of one time step, a scalar tensor; called from the last time step to the first.
+
+        Args:
+            t: the time step, from 0.
+            gradient: what delta[t] follows from, for all elements of the layer.
+        """
+        raise NotImplementedError
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor) -> None:
+        """Called once after the calls of `choose_step`, or without them if this controller does not search.
+
+        Args:
+            widths: the widths of all time steps, (T,); None without a search.
+            finite: whether the layer's gradient has neither NaN nor infinity, a boolean scalar tensor.
+        """
 
 
 class FixedWidths(Controller):
@@ -58,6 +78,17 @@ class Watched(Controller):
 
     def choose(self, gradients: LayerGradients) -> Tensor:
         return self.controller.choose(gradients)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the other controller searches."""
+        return self.controller.searches
+
+    def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        return self.controller.choose_step(t, gradient)
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor) -> None:
+        self.controller.end_steps(widths, finite)
 
     def finish(self, u: Tensor, delta: Tensor) -> None:
         if self.controller.finish is not None:

@@ -12,6 +12,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import backends
 from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
 from a2sg_zoo.neurons.dynamics import Dynamics
+from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.utils.checks import integer, number, positive
@@ -171,6 +172,36 @@ class Neuron(nn.Module):
         if x.dim() < 2:
             raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
         return self.backend(self, x)
+
+    def compute(self, x: Tensor, controller: Controller) -> tuple[Tensor, Tensor | None]:
+        """The spikes under the widths that a controller chooses: one kernel with a hand-written backward pass.
+
+        Args:
+            x: input current, (T, B, ...).
+            controller: decides the widths in the backward pass.
+
+        Returns:
+            (s, u), where u is None unless potentials are recorded; both of the shape and dtype of x.
+        """
+        if self.potentials is None:
+            return multistep(x, self.rate, self.dynamics, controller), None
+        return multistep_potentials(x, self.rate, self.dynamics, controller)
+
+    def compute_reference(
+        self, x: Tensor, surrogate: Callable[[Tensor, Tensor], Tensor], beta: float | Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The spikes in plain autograd, under widths that are given; see `multistep_reference`.
+
+        Args:
+            x: input current, (T, B, ...).
+            surrogate: f(z; beta).
+            beta: a number, or a tensor of one element or T.
+
+        Returns:
+            (s, u), where u may be None unless potentials are recorded; both of the shape and dtype of x.
+        """
+        s, u = multistep_reference(x, self.rate, self.dynamics, surrogate, beta, potentials=True)
+        return s, u
 
     def extra_repr(self) -> str:
         return f'{self.surrogate}, {self.dynamics}'
