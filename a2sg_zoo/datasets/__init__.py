@@ -10,8 +10,10 @@ from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
 from a2sg_zoo.datasets.event_augment import BatchEventAugment
 from a2sg_zoo.datasets.events import CIFAR10DVS
 from a2sg_zoo.datasets.imagenet import ImageNet
+from a2sg_zoo.datasets.miniature.digit_sequences import DigitSequences
 from a2sg_zoo.datasets.miniature.event_digits import EventDigits
 from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
+from a2sg_zoo.datasets.miniature.spoken_digits import SpokenDigits
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
 from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 
@@ -45,6 +47,7 @@ __all__ = [
     'COCO',
     'CheckedDataset',
     'Cityscapes',
+    'DigitSequences',
     'Digits',
     'Draws',
     'EventDigits',
@@ -61,6 +64,7 @@ __all__ = [
     'PascalVOC2012',
     'SeededIndex',
     'SeededItems',
+    'SpokenDigits',
     'TimmRandAugment',
     'checked_dataset',
     'draw_scene',

@@ -7,12 +7,14 @@ from .currents import ALIF, SynapticLIF
 from .dynamics import Dynamics, LocalGradient
 from .integer import ILIF
 from .lif import IF, LIF, PLIF
-from .multistep import LayerGradients, multistep, multistep_potentials, multistep_reference
+from .multistep import LayerGradients, multistep, multistep_chunk, multistep_potentials, multistep_reference
 from .neuron import Neuron, named_neurons, set_time_steps
+from .state import NeuronState
 from .step import StepNeuron
 
 __all__ = [
     'Neuron',
+    'NeuronState',
     'StepNeuron',
     'IF',
     'LIF',
@@ -26,6 +28,7 @@ __all__ = [
     'LocalGradient',
     'LayerGradients',
     'multistep',
+    'multistep_chunk',
     'multistep_potentials',
     'multistep_reference',
     'named_neurons',

@@ -54,20 +54,28 @@ class Search:
 
     Args:
         layer: the layer.
-        controller: chooses the widths; None if no width is ever chosen, and no statistics are taken.
+        controller: chooses the widths; None for the widths in force of the layer.
+        first: index in the sequence, from 0, of the first time step.
 
     Attributes:
         decides: whether the backward pass asks the controller; if not, the widths in force act.
-        T: number of time steps of the forward pass so far.
+        T: number of time steps of the sequence so far, with those before `first`.
     """
 
-    def __init__(self, layer: SearchedLayer, controller: Controller | None) -> None:
-        self.layer, self.controller = layer, controller
+    def __init__(self, layer: SearchedLayer, controller: Controller | None, first: int = 0) -> None:
+        self.layer, self.controller, self.first = layer, controller, first
         self.decides = not (controller is None or isinstance(controller, FixedWidths))
-        self.T = 0
+        self.T = first
         self._widths: dict[int, Tensor] = {}
         self._finite: Tensor | None = None
         self._observed: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def width_at(self, t: int) -> Tensor:
+        """The width in force at time step t, a tensor of one element."""
+        beta = self.controller.beta if isinstance(self.controller, FixedWidths) else None
+        if isinstance(beta, Tensor):
+            return beta[min(t, beta.numel() - 1)]
+        return self.layer.width_at(t, self.T)
 
     def step(self, t: int, z: Tensor, g: Tensor, c: Tensor | None, d: Tensor | None) -> tuple[Tensor, Tensor]:
         """Chooses beta[t], from the last time step to the first.
@@ -88,7 +96,7 @@ class Search:
         controller = self.controller
         assert controller is not None
         if self._finite is None:
-            if controller.searches and self.layer.beta.numel() not in (1, self.T):
+            if controller.searches and 1 < self.layer.beta.numel() < self.T:
                 raise self.layer.wrong_time_steps(self.T)
             queue_after_backward(self.end)
             self._finite = torch.ones((), dtype=torch.bool, device=z.device)
@@ -100,7 +108,7 @@ class Search:
             width = self._widths[t] = controller.choose_step(t, gradient)
             self._finite = self._finite & g.sum(dtype=torch.float32).isfinite()
         else:
-            width = self.layer.width_at(t, self.T)
+            width = self.width_at(t)
         share = g * self.layer.surrogate(z, width.to(z.dtype))
         delta = share if c is None else share + c
         if controller.finish is not None:
@@ -114,13 +122,15 @@ class Search:
             return
         widths = None
         if controller.searches:
-            steps = [self._widths[t] if t in self._widths else self.layer.width_at(t, self.T) for t in range(self.T)]
-            widths = torch.stack(steps)
-        controller.end_steps(widths, finite)
+            T = max(self.T, self.layer.beta.numel())
+            widths = torch.stack([self._widths[t] if t in self._widths else self.width_at(t) for t in range(T)])
+        controller.end_steps(widths, finite, self.first)
         if controller.finish is not None:
             zeros = torch.zeros_like(next(iter(self._observed.values()))[0])
             unknown = torch.full_like(zeros, torch.nan), zeros
-            z, delta = (torch.stack(x) for x in zip(*(self._observed.get(t, unknown) for t in range(self.T))))
+            z, delta = (
+                torch.stack(x) for x in zip(*(self._observed.get(t, unknown) for t in range(self.first, self.T)))
+            )
             controller.finish(z + self.layer.v_threshold, delta)
         self._widths, self._finite, self._observed = {}, None, {}
 
@@ -209,7 +219,7 @@ class _Spike(torch.autograd.Function):
         if search.decides:
             step.z, step.g = z, g
             return None, None, None
-        share = g * search.layer.surrogate(z, search.layer.width_at(step.t, search.T).to(z.dtype))
+        share = g * search.layer.surrogate(z, search.width_at(step.t).to(z.dtype))
         return share, ctx.threshold.gradient(share) if ctx.needs_input_grad[1] else None, None
 
 

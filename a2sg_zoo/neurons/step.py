@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons.controllers import Controller, FixedWidths
+from a2sg_zoo.neurons import backends
+from a2sg_zoo.neurons.controllers import Controller, FixedWidths, widths_between
 from a2sg_zoo.neurons.deferred import Search, Step, fire, mark_potential
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.neurons.multistep import Spike
 from a2sg_zoo.neurons.neuron import Neuron
+from a2sg_zoo.neurons.state import NeuronState
 
 # called as fire(u, threshold), answers with (u to be used from now on, s)
 Fire = Callable[[Tensor, Tensor | float], tuple[Tensor, Tensor]]
@@ -126,52 +128,61 @@ class StepNeuron(Neuron):
             state = self.checked_state(x_t, self.reset(u, s, state))
         return state
 
-    def advance(self, x: Tensor, state: tuple[Tensor, ...] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Runs some time steps of a sequence, which goes on in the next call.
-
-        Two calls over two halves equal one call over the whole: in spikes, in gradients, and in the widths that a
-        search chooses, if one backward pass goes through both calls.
+    def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, NeuronState]:
+        """Spikes of some time steps of a sequence, and the state for the next ones; see `Neuron.advance`.
 
         Args:
-            x: input currents, (T, B, ...).
-            state: what the last call returned; None at the start of a sequence. Tensors of a state that were detached
-                start a sequence of their own for a search.
+            x: input current of the next time steps, (T, B, ...), floating point, T >= 1.
+            state: what the call for the time steps before returned; None at the start of a sequence.
 
         Returns:
-            (spikes of the shape and dtype of x, the state: tensors of the shape (B, ...)).
+            (spikes of the shape and dtype of x, the state: tensors of the shape (B, ...), in float32 at least).
 
         Raises:
-            ConfigError: the state does not fit the neuron or x.
             ValueError: x has fewer than two axes.
+            ConfigError: x has no time step, the state does not fit the neuron or x, or the widths were adapted for
+                fewer time steps.
         """
-        if x.dim() < 2:
-            raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
-        search, t, link = None, 0, None
-        if isinstance(state, State):
-            search, t, link = state.search, state.t, state.link
-        if search is None or search.layer is not self:
-            search, t, link = Search(self, self.controller(self.beta.numel())), 0, None
-        return self._steps(x, state, _Deciding(search, t, link))
+        self._check_input(x)
+        if not len(x):
+            raise ConfigError(f'{type(self).__name__}.advance needs at least one time step, got shape {tuple(x.shape)}')
+        size = len(self.start(wide(x[0])))
+        known = None if state is None else self._checked_state(state, x, size)
+        start = 0 if known is None else known.steps
+        if self.backend not in (backends.compute_reference, backends.compute_fused):
+            raise backends.no_chunks(self)
+        firing: _Firing
+        if self.backend is backends.compute_reference or not torch.is_grad_enabled():
+            firing = _Plain(self.surrogate, widths_between(self.beta, start, len(x)), start)
+        elif isinstance(known, StepState) and known.search.layer is self:
+            firing = _Deciding(known.search, start, known.link)
+            self.controller_from(start, start + len(x), known.search.controller)
+        else:
+            controller = self.controller_from(start, start + len(x))
+            firing = _Deciding(Search(self, controller, start), start)
+        s, after = self._steps(x, known, firing)
+        if self.potentials is not None:
+            self.potentials.append((self, firing.potentials(x)))
+        return s, after
 
     def compute(self, x: Tensor, controller: Controller) -> tuple[Tensor, Tensor]:
-        if torch.compiler.is_compiling() and isinstance(controller, FixedWidths):
-            # fixed widths become part of the compiled network
-            return self.compute_reference(x, self.surrogate, controller.beta)
-        run = _uncompiled if torch.compiler.is_compiling() else StepNeuron._decided
-        return run(self, x, controller)
+        compiling = torch.compiler.is_compiling()
+        if not torch.is_grad_enabled() or compiling and isinstance(controller, FixedWidths):
+            # fixed widths become part of a compiled network
+            return self.compute_reference(
+                x, self.surrogate, self.beta if len(x) == self.beta.numel() else self.beta[-1]
+            )
+        return (_uncompiled if compiling else StepNeuron._decided)(self, x, controller)
 
     def compute_reference(
         self, x: Tensor, surrogate: Callable[[Tensor, Tensor], Tensor], beta: float | Tensor
     ) -> tuple[Tensor, Tensor]:
         firing = _Plain(surrogate, beta)
-        return self._steps(x, None, firing)[0], firing.potentials(self, x)
+        return self._steps(x, None, firing)[0], firing.potentials(x)
 
     def width_at(self, t: int, T: int) -> Tensor:
-        """The width in force at time step t of T, a tensor of one element."""
-        n = self.beta.numel()
-        if n not in (1, T) and self.training and bool((self.beta != self.beta[-1]).any()):
-            raise self.wrong_time_steps(T)
-        return self.beta[t if 1 < n == T else -1]
+        """The width in force at time step t of T, a tensor of one element; beyond the widths that of the last."""
+        return self.beta[min(t, self.beta.numel() - 1)]
 
     def wrong_time_steps(self, T: int) -> ConfigError:
         """The error for a forward pass of another number of time steps than the widths were adapted for."""
@@ -179,21 +190,16 @@ class StepNeuron(Neuron):
 
     def _decided(self, x, controller):
         firing = _Deciding(Search(self, controller))
-        return self._steps(x, None, firing)[0], firing.potentials(self, x)
+        return self._steps(x, None, firing)[0], firing.potentials(x)
 
     def _steps(self, x, state, firing):
         firing.begin(self, x)
-        state = self._full_state(x[0], state)
+        if state is None:
+            first = wide(x[0])
+            start = self.start(first)
+            state = tuple(v if isinstance(v, Tensor) else torch.full_like(first, v).detach() for v in start)
         state = self.unroll(wide(x), state, firing)
         return torch.stack(firing.spikes).to(x.dtype), firing.state(state)
-
-    def _full_state(self, x, state):
-        start = self.start(wide(x))
-        if state is None:
-            return tuple(_filled(wide(x), value) for value in start)
-        if len(state) != len(start):
-            raise ConfigError(f'{type(self).__name__}: a state has {len(start)} tensors, but this one has {len(state)}')
-        return self.checked_state(x, state)
 
     def checked_state(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The state, if all its elements are tensors of the shape of x, the input of one time step.
@@ -215,32 +221,23 @@ class StepNeuron(Neuron):
         return ''.join(constants) + super().extra_repr()
 
 
-class State(tuple):
-    """The state that `StepNeuron.advance` returns: a tuple of tensors, and where the search of its sequence stands.
+class StepState(NeuronState):
+    """The state of a sequence with a search.
 
     Attributes:
-        search: the search of the sequence.
-        t: number of time steps so far.
+        search: the search.
         link: the link of the last time step, see `deferred`.
     """
 
     search: Search
-    t: int
     link: Tensor | None
-
-    def __new__(cls, tensors: Iterable[Tensor], search: Search, t: int, link: Tensor | None) -> State:
-        """Make a state of tensors."""
-        self = super().__new__(cls, tensors)
-        self.search, self.t, self.link = search, t, link
-        return self
 
 
 class _Firing:
     """Collects the spikes and potentials of a forward pass."""
 
-    def __init__(self):
-        self.spikes, self.fired = [], []
-        self.neuron = self.shape = None
+    def __init__(self, t=0):
+        self.spikes, self.fired, self.t = [], [], t
 
     def begin(self, neuron, x):
         self.neuron, self.shape, self.records = neuron, x.shape[1:], neuron.potentials is not None
@@ -255,16 +252,17 @@ class _Firing:
         if not isinstance(threshold, (Tensor, float, int)):
             raise ConfigError(f'{owner}: threshold must be a number or a tensor, got {threshold!r}')
         u, s = self.fire(u, threshold)
+        self.t += 1
         self.spikes.append(s)
         if self.records:
             self.fired.append((u, threshold))
         return u, s
 
-    def potentials(self, neuron, x):
+    def potentials(self, x):
         """u of all time steps, shifted so that v_threshold is where neurons fire; None if nobody records it."""
         if not self.records:
             return None
-        nominal = neuron.v_threshold
+        nominal = self.neuron.v_threshold
         shifted = [u if threshold is nominal else u - threshold + nominal for u, threshold in self.fired]
         return torch.stack(shifted).to(x.dtype)
 
@@ -272,8 +270,8 @@ class _Firing:
 class _Plain(_Firing):
     """Fires in plain autograd, under widths that are given."""
 
-    def __init__(self, surrogate, beta):
-        super().__init__()
+    def __init__(self, surrogate, beta, t=0):
+        super().__init__(t)
         self.surrogate, self.beta = surrogate, beta
 
     def fire(self, u, threshold):
@@ -285,15 +283,15 @@ class _Plain(_Firing):
         return u, Spike.apply(z, self.surrogate, beta)
 
     def state(self, tensors):
-        return tensors
+        return NeuronState(tensors, self.t)
 
 
 class _Deciding(_Firing):
     """Fires under a search."""
 
     def __init__(self, search, t=0, link=None):
-        super().__init__()
-        self.search, self.t, self.link = search, t, link
+        super().__init__(t)
+        self.search, self.link = search, link
 
     def begin(self, neuron, x):
         super().begin(neuron, x)
@@ -301,18 +299,15 @@ class _Deciding(_Firing):
 
     def fire(self, u, threshold):
         step = Step(self.search, self.t)
-        self.t += 1
         u, self.link = mark_potential(u, threshold, self.link, step)
         return u, fire(u, threshold, step)
 
     def state(self, tensors):
-        return State(tensors, self.search, self.t, self.link)
+        state = StepState(tensors, self.t, self.search.controller)
+        state.search, state.link = self.search, self.link
+        return state
 
 
 @leave_uncompiled
 def _uncompiled(neuron, x, controller):
     return neuron._decided(x, controller)
-
-
-def _filled(x, value):
-    return value if isinstance(value, Tensor) else torch.full_like(x, value, requires_grad=False)

@@ -1,8 +1,9 @@
-"""The base class of neurons that are written as one time step: the search is that of our LIF where the dynamics are, and
-the gradient is everywhere that of plain autograd under the windows that were chosen."""
+"""The base class of neurons that are written as one time step: where the dynamics are those of our LIF, the windows
+are, and the gradient is everywhere that of plain autograd under the windows that were chosen."""
 
 import copy
 import io
+from functools import partial
 
 import pytest
 import torch
@@ -117,9 +118,20 @@ def test_state_carries_the_gradient_and_its_shape():
     assert [tuple(v.shape) for v in state] == [(7, 6)] * 2
     neuron.advance(inputs()[2:], state)[0].sum().backward()
     assert x.grad.abs().max() > 0
-    # tensors without a history start a sequence
-    s, _ = neuron.advance(inputs(), tuple(v.detach() for v in state))
-    assert s.shape == (T, 7, 6)
+
+
+def test_truncated_backpropagation_searches_the_widths_of_its_own_time_steps():
+    found = []
+    for kind in (LIF, Leaky):
+        neuron, policy = kind(T=T).double(), A2SG(beta_min=0.3)
+        attach(neuron, policy)
+        policy.begin(0, observe=True)
+        first, state = neuron.advance(inputs()[:2])
+        x = inputs()[2:].requires_grad_()
+        (neuron.advance(x, state.detach())[0] * inputs(7)[2:]).sum().backward()
+        assert (neuron.beta[:2] == 1).all() and (neuron.beta[2:] != 1).any()
+        found.append(dict(x=x.grad, **policy.records[neuron]))
+    assert_same(found[1], found[0])
 
 
 def test_activation_checkpointing():
@@ -142,7 +154,7 @@ def test_chunks_of_time_with_activation_checkpointing():
         policy.begin(0)
         x = inputs().requires_grad_()
         for chunk in x.split(2):
-            run = (lambda *args: checkpoint(neuron.advance, *args, use_reentrant=False)) if again else neuron.advance
+            run = partial(checkpoint, neuron.advance, use_reentrant=False) if again else neuron.advance
             s, state = run(chunk, state)
             chunks.append(s)
         (torch.cat(chunks) * inputs(7)).sum().backward()
@@ -188,7 +200,7 @@ def test_recordings():
     seen = {}
     with recorded_potentials(network) as potentials:
         out = network(inputs())
-    for neuron, u in potentials:
+    for _, u in potentials:
         # where the threshold moves, u is moved instead, so neurons fire at v_threshold
         assert u.shape == (T, 7, 40) and u.requires_grad
     assert [neuron for neuron, _ in potentials] == [network.n1, network.n2]
@@ -296,8 +308,7 @@ def test_another_number_of_time_steps_than_the_widths_are_for():
     policy.begin(1)
     with pytest.raises(ConfigError, match='T = 5'):
         network(inputs(T=3))
-    s, _ = network.n1.advance(network.fc1(inputs(T=3)))
     with pytest.raises(ConfigError, match='T = 5'):
-        s.sum().backward()
+        network.n1.advance(network.fc1(inputs(T=6)))
     network.eval()
     assert network(inputs(T=3)).shape == (3, 7, 3)
