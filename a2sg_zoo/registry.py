@@ -197,6 +197,7 @@ MODELS = _child(
     'models.backbones',
     'models.losses',
     'models.classifiers',
+    'models.encoders',
     'models.language',
     late=('models.necks', 'models.detectors', 'models.segmentors'),
     homes=('mmengine.model',),

@@ -80,6 +80,36 @@ def backward_pass(
     )
 
 
+def forward_chunk(x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`dynamics.forward_chunk`."""
+    key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
+    return _run(passes.forward_chunk, None, key, x, rate, dynamics, q)
+
+
+def backward_chunk(
+    u: Tensor,
+    grad_s: Tensor,
+    grad_u: Tensor | None,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    surrogate: Callable[[Tensor, Tensor], Tensor],
+    beta: Tensor,
+    later: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`dynamics.backward_chunk`."""
+    key = (
+        u.device.type,
+        u.dtype,
+        len(u),
+        dynamics,
+        isinstance(rate, Tensor),
+        grad_u is None,
+        type(surrogate),
+        beta.numel(),
+    )
+    return _run(passes.backward_chunk, None, key, u, grad_s, grad_u, rate, dynamics, surrogate, beta, later)
+
+
 def _kernel(name, x, surrogate=None):
     """The Triton kernel of a pass, None where there is none; Triton is imported where it can run at all."""
     if not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
