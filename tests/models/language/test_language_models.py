@@ -101,6 +101,69 @@ def test_attention_over_a_long_text_is_finite():
     assert layer.w.grad.isfinite().all()
 
 
+@pytest.mark.parametrize('name', BACKBONES)
+@pytest.mark.parametrize('cuts', [(5, 7), (1,) * 12])
+def test_a_text_in_pieces_gives_the_same_logits(name, cuts, text):
+    model, state, logits = network(name), None, []
+    for piece in text.split(cuts, 1):
+        z, state = model.advance(piece, state)
+        logits.append(z)
+    torch.testing.assert_close(torch.cat(logits), model(text), rtol=1e-9, atol=1e-12)
+
+
+def test_a_state_is_not_changed_and_has_a_fixed_size(text):
+    model = network()
+    with torch.no_grad():
+        _, state = model.advance(text[:, :5])
+        kept = {layer: [x.clone() for x in flat(value)] for layer, value in state.items()}
+        first, after = model.advance(text[:, 5:], state)
+        again, _ = model.advance(text[:, 5:], state)
+    assert first.equal(again)
+    assert all(a.equal(b) for layer, value in state.items() for a, b in zip(flat(value), kept[layer]))
+    size = [x.shape for value in state.values() for x in flat(value)]
+    assert [x.shape for value in after.values() for x in flat(value)] == size
+
+
+def flat(value):
+    return [value] if isinstance(value, torch.Tensor) else [x for x in value if isinstance(x, torch.Tensor)]
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+@pytest.mark.parametrize('temperature', [0.0, 0.7])
+def test_generation_is_that_of_the_whole_text_again_and_again(name, temperature):
+    """With carried states, and longer than T: the latest 12 symbols count for the transformer."""
+    model, prompt = network(name), [1, 2, 3]
+    found = list(model.generate(prompt, 15, temperature, seed=5))
+    seen, generator = list(prompt), torch.Generator().manual_seed(5)
+    for _ in range(15):
+        window = seen[-12:] if name == 'transformer' else seen
+        with torch.no_grad():
+            scores = model(torch.tensor([window]))[-1, 0].float()
+        if temperature:
+            symbol = int(torch.multinomial(torch.softmax(scores / temperature, 0), 1, generator=generator))
+        else:
+            symbol = int(scores.argmax())
+        seen.append(symbol)
+    assert found == seen[3:]
+    assert list(model.generate(prompt, 15, temperature, seed=5)) == found
+
+
+@pytest.mark.parametrize(
+    'arguments, key',
+    [
+        (dict(prompt=[], length=3), 'prompt'),
+        (dict(prompt=[20], length=3), 'prompt'),
+        (dict(prompt=[-1], length=3), 'prompt'),
+        (dict(prompt=[1], length=0), 'length'),
+        (dict(prompt=[1], length=3, temperature=-1), 'temperature'),
+        (dict(prompt=[1], length=3, temperature=float('nan')), 'temperature'),
+    ],
+)
+def test_wrong_arguments_of_generation(arguments, key):
+    with pytest.raises(ConfigError, match=key):
+        list(network().generate(**arguments))
+
+
 def test_loss_is_the_mean_cross_entropy(text):
     model = network()
     inputs, target = text[:, :-1], text[:, 1:].clone()
