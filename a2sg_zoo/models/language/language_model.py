@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel, BaseModule
 from torch import Tensor, nn
 
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.errors import ConfigError, NonFiniteError
 from a2sg_zoo.registry import MODELS
 from a2sg_zoo.utils.checks import integer, number
 
@@ -139,6 +139,7 @@ class LanguageModel(BaseModel):
 
         Raises:
             ConfigError: the prompt is empty or has an unknown symbol, or `length` or `temperature` is out of its range.
+            NonFiniteError: the logits are NaN or infinite.
         """
         integer('length', length, self)
         number('temperature', temperature, self, 0)
@@ -152,6 +153,8 @@ class LanguageModel(BaseModel):
         logits, state = self.advance(torch.tensor([prompt], device=device))
         for _ in range(length):
             scores = logits[-1, 0].float()
+            if not scores.isfinite().all():
+                raise NonFiniteError('the network answers with NaN or infinity; its weights are not usable')
             if temperature:
                 shares = torch.softmax(scores / temperature, 0)
                 symbol = torch.multinomial(shares, 1, generator=generator)
