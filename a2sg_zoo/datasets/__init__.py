@@ -14,7 +14,10 @@ from a2sg_zoo.datasets.miniature.digit_sequences import DigitSequences
 from a2sg_zoo.datasets.miniature.event_digits import EventDigits
 from a2sg_zoo.datasets.miniature.scenes import draw_scene, write_scenes
 from a2sg_zoo.datasets.miniature.spoken_digits import SpokenDigits
+from a2sg_zoo.datasets.mnist import MNIST
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
+from a2sg_zoo.datasets.sequences import ToSequence
+from a2sg_zoo.datasets.text import Text
 from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 
 # These need MMSegmentation, which takes seconds to load, or pycocotools, so they are imported when they are asked for.
@@ -56,6 +59,7 @@ __all__ = [
     'LoadDetection',
     'LoadImage',
     'LoadSegAnnotations',
+    'MNIST',
     'MaskFolder',
     'MiniatureADE20K',
     'MiniatureCOCO',
@@ -65,7 +69,9 @@ __all__ = [
     'SeededIndex',
     'SeededItems',
     'SpokenDigits',
+    'Text',
     'TimmRandAugment',
+    'ToSequence',
     'checked_dataset',
     'draw_scene',
     'seeded',

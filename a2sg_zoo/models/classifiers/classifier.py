@@ -21,6 +21,8 @@ class SpikingClassifier(BaseModel):
         head: config of a head from (T, B, C, H, W), or (T, B, C) of sequences, to logits (T, B, classes), with a method
             `loss(logits, target)`.
         data_preprocessor: config; MMEngine's `ImgDataPreprocessor` normalises images on the device.
+        encoder: config of an encoder, such as `dict(type='PoissonEncoder')`; see `a2sg_zoo.models.encoders`. None
+            is the direct encoding.
         mixing: configs of transforms that mix the images of a batch and their labels during training; one of them is
             drawn for each batch. torchvision's are `dict(type='torchvision/MixUp', alpha=0.5)`, and CutMix likewise.
             The number of classes is the head's. The hook `StopMixing` ends the mixing at an iteration.
@@ -31,6 +33,7 @@ class SpikingClassifier(BaseModel):
     Attributes:
         backbone: the backbone.
         head: the head.
+        encoder: the encoder, or None.
         train_T: number of time steps of a training step; the hook `GrowTimeSteps` changes it.
         test_T: number of time steps of a prediction.
 
@@ -59,8 +62,10 @@ class SpikingClassifier(BaseModel):
         mixing: Sequence[dict] = (),
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
+        encoder: dict | None = None,
     ):
         super().__init__(data_preprocessor, init_cfg)
+        self.encoder = None if encoder is None else MODELS.build(encoder)
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
         if getattr(self.backbone, 'time', 'keep') != 'keep':
@@ -99,7 +104,11 @@ class SpikingClassifier(BaseModel):
             ValueError: `mode` is another text.
         """
         if mode == 'tensor':
-            return self.head(self.backbone(inputs.transpose(0, 1) if _has_time(inputs) else inputs, T)[-1])
+            timed = _has_time(inputs)
+            x = inputs.transpose(0, 1) if timed else inputs
+            if self.encoder is not None:
+                x = self.encoder(x, self.backbone.T if T is None else T, timed)
+            return self.head(self.backbone(x, T)[-1])
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':

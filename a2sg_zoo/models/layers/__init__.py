@@ -1,7 +1,8 @@
 """Layers that several backbones use. Tensors are images (T, B, C, H, W), tokens (T, B, C, N) or sequences (T, B, F)."""
 
 from .attention import spiking_attention
-from .sequences import SequenceDropout, check_sequence, linear_norm
+from .delays import DelayLinear, delay_layers
+from .sequences import SequenceDropout, check_sequence, linear_norm, make_norm
 from .time_folded import TimeFolded, conv_bn, encode, token_bn
 from .transformer import MembraneMLP, SpikingMLP, SpikingPatchStage, SpikingSelfAttention, TransformerBlock, check_heads
 
@@ -12,7 +13,10 @@ __all__ = [
     'encode',
     'check_sequence',
     'linear_norm',
+    'make_norm',
     'SequenceDropout',
+    'DelayLinear',
+    'delay_layers',
     'spiking_attention',
     'SpikingPatchStage',
     'SpikingSelfAttention',

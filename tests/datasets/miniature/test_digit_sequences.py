@@ -6,7 +6,7 @@ from mmengine.dataset import default_collate
 from torch.utils.data import DataLoader
 
 from a2sg_zoo.datasets import Digits, DigitSequences, SeededIndex
-from a2sg_zoo.datasets.miniature.digit_sequences import fixed_permutation
+from a2sg_zoo.datasets.sequences import fixed_permutation
 from a2sg_zoo.errors import ConfigError
 
 
@@ -22,13 +22,13 @@ def test_a_sequence_is_an_image_pixel_by_pixel(train):
 
 
 def test_rows_and_permutation_keep_every_pixel():
-    data, rows, permuted = DigitSequences(), DigitSequences(rows=True), DigitSequences(permuted=True)
+    data, rows, permuted = DigitSequences(), DigitSequences(by='row'), DigitSequences(permuted=True)
     assert rows.metainfo['T'] == 8 and rows[3]['inputs'].equal(data[3]['inputs'].view(8, 8))
     assert permuted.images.equal(data.images[:, fixed_permutation(64)]) and not permuted.images.equal(data.images)
     # the order is a part of the task: it must never change
     assert fixed_permutation(64)[:8].tolist() == [45, 29, 43, 61, 34, 33, 31, 40]
-    with pytest.raises(ConfigError, match='permuted.*rows'):
-        DigitSequences(rows=True, permuted=True)
+    with pytest.raises(ConfigError, match='by.*row'):
+        DigitSequences(by='row', permuted=True)
 
 
 def test_loader():
