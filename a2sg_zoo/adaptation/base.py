@@ -323,6 +323,17 @@ class PolicyController(Controller):
         self._later = self.policy.width(self.neuron, t, gradient, self._later).to(self.neuron.beta.dtype)
         return self._later
 
+    def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        runs = self.policy.runs(gradient.z.numel(), gradient.z.device)
+        return self.width(t, gradient if runs is None else gradient.sampled(*runs))
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor, first: int) -> None:
+        self.policy.note_asked(self.neuron)
+        self.first, self._chunk = first, (first, None)
+        if widths is not None:
+            self.store(widths, summed_over_processes((~finite).float()) == 0)
+        self._later = None
+
     def choose(self, gradients: LayerGradients) -> Tensor:
         """The widths of the time steps, one for each or one for all; stored in the neuron before the answer."""
         policy, neuron = self.policy, self.neuron

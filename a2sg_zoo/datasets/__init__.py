@@ -19,6 +19,7 @@ from a2sg_zoo.datasets.mnist import MNIST
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
 from a2sg_zoo.datasets.sequences import ToSequence
 from a2sg_zoo.datasets.spikes import SHD, SSC
+from a2sg_zoo.datasets.text import Text
 from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 
 # These need MMSegmentation, which takes seconds to load, or pycocotools, so they are imported when they are asked for.
@@ -75,6 +76,7 @@ __all__ = [
     'SeededIndex',
     'SeededItems',
     'SpokenDigits',
+    'Text',
     'TimmRandAugment',
     'ToSequence',
     'checked_dataset',

@@ -151,5 +151,8 @@ def test(
     if out is not None and is_main_process():
         per_class = [row for metric in runner.test_evaluator.metrics for row in getattr(metric, 'per_class', [])]
         result = dict(config=str(cfg.filename), checkpoint=str(checkpoint), metrics=metrics, per_class=per_class)
+        # of a text: what it is, its length and its checksum
+        if source := getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('source'):
+            result['data'] = source
         write_output(result, out, 'test')
     return metrics

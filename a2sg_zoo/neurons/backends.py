@@ -14,7 +14,7 @@ from torch import Tensor
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons.controllers import widths_between
 from a2sg_zoo.neurons.dynamics import wide
-from a2sg_zoo.neurons.multistep import multistep, multistep_chunk, multistep_potentials, multistep_reference
+from a2sg_zoo.neurons.multistep import multistep_chunk, multistep_reference
 from a2sg_zoo.neurons.state import NeuronState
 
 if TYPE_CHECKING:
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 
 def compute_fused(neuron: Neuron, x: Tensor) -> Tensor:
-    """The default: one kernel over all time steps, a hand-written backward pass, widths that a controller chooses."""
-    controller = neuron.controller(len(x))
-    if neuron.potentials is None:
-        return multistep(x, neuron.rate, neuron.dynamics, controller)
-    s, u = multistep_potentials(x, neuron.rate, neuron.dynamics, controller)
-    neuron.potentials.append((neuron, u))
+    """The default: the fastest way that the neuron has, under widths that a controller chooses."""
+    s, u = neuron.compute(x, neuron.controller(len(x)))
+    if neuron.potentials is not None and u is not None:
+        neuron.potentials.append((neuron, u))
     return s
 
 
@@ -43,8 +41,8 @@ def compute_reference(neuron: Neuron, x: Tensor, surrogate: Callable[[Tensor, Te
     """
     # a network may predict with fewer time steps than its widths were adapted for
     beta = neuron.beta if neuron.beta.numel() in (1, len(x)) else neuron.beta[-1]
-    s, u = multistep_reference(x, neuron.rate, neuron.dynamics, surrogate or neuron.surrogate, beta, potentials=True)
-    if neuron.potentials is not None:
+    s, u = neuron.compute_reference(x, surrogate or neuron.surrogate, beta)
+    if neuron.potentials is not None and u is not None:
         neuron.potentials.append((neuron, u))
     return s
 
@@ -68,10 +66,15 @@ def advance(neuron: Neuron, x: Tensor, state: NeuronState | None) -> tuple[Tenso
             controller = neuron.controller_from(start, start + len(x), None if state is None else state.controller)
         s, u, q = multistep_chunk(x, neuron.rate, neuron.dynamics, controller, q, start)
     else:
-        raise ConfigError(
-            f'{type(neuron).__name__}: the backend {getattr(neuron.backend, "__name__", neuron.backend)!r} computes '
-            'whole sequences alone; advance needs compute_fused or compute_reference'
-        )
+        raise no_chunks(neuron)
     if neuron.potentials is not None:
         neuron.potentials.append((neuron, u))
     return s, NeuronState((q,), start + len(x), controller)
+
+
+def no_chunks(neuron: Neuron) -> ConfigError:
+    """The error for a neuron that has to advance by a backend that computes whole sequences alone."""
+    return ConfigError(
+        f'{type(neuron).__name__}: the backend {getattr(neuron.backend, "__name__", neuron.backend)!r} computes whole '
+        'sequences alone; advance needs compute_fused or compute_reference'
+    )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from a2sg_zoo.neurons.dynamics import LocalGradient
     from a2sg_zoo.neurons.multistep import LayerGradients
     from a2sg_zoo.surrogates import Surrogate
 
@@ -21,6 +22,7 @@ class Controller(ABC):
         surrogate: the shape f(z; beta).
         finish: called at the end of the backward pass as `finish(u, delta)`, with u and delta = dL/du, each (T, N);
             None if nothing is to be called, which saves the time to compute delta.
+        searches: whether a backward pass that goes one time step at a time, see `Search`, calls `choose_step`.
         first: the time step, from 0, at which the layer began under this controller.
         T: number of time steps that the layer has gone through under it; 0 for a layer that runs all at once.
 
@@ -31,6 +33,7 @@ class Controller(ABC):
     surrogate: Surrogate
     finish: Callable[[Tensor, Tensor], None] | None = None
     first = T = 0
+    searches = False
 
     @abstractmethod
     def choose(self, gradients: LayerGradients) -> Tensor:
@@ -41,6 +44,25 @@ class Controller(ABC):
         if not self.T:
             self.first = start
         self.T = max(self.T, T)
+
+    def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        """The width of one time step, a scalar tensor; called from the last time step to the first.
+
+        Args:
+            t: the time step, from 0.
+            gradient: what delta[t] follows from, for all elements of the layer.
+        """
+        raise NotImplementedError
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor, first: int) -> None:
+        """Called once after the calls of `choose_step`, or without them if this controller does not search.
+
+        Args:
+            widths: the widths of all time steps, (T,); None without a search.
+            finite: whether the layer's gradient has neither NaN nor infinity, a boolean scalar tensor.
+            first: the time step, from 0, at which the search began in the forward pass.
+        """
+        raise NotImplementedError
 
 
 class FixedWidths(Controller):
@@ -58,6 +80,9 @@ class FixedWidths(Controller):
         if not isinstance(self.beta, Tensor):
             return gradients.u.new_full((), self.beta)
         return widths_between(self.beta, gradients.start, len(gradients.u))
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor, first: int) -> None:
+        pass
 
 
 class Watched(Controller):
@@ -79,6 +104,17 @@ class Watched(Controller):
         if gradients.later is None:
             self._kept = []
         return self.controller.choose(gradients)
+
+    @property
+    def searches(self) -> bool:
+        """Whether the other controller searches."""
+        return self.controller.searches
+
+    def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        return self.controller.choose_step(t, gradient)
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor, first: int) -> None:
+        self.controller.end_steps(widths, finite, first)
 
     def extend(self, start: int, T: int) -> None:
         super().extend(start, T)

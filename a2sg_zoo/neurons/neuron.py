@@ -12,6 +12,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import backends
 from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
 from a2sg_zoo.neurons.dynamics import Dynamics, wide
+from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
 from a2sg_zoo.neurons.state import NeuronState
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
@@ -234,16 +235,17 @@ class Neuron(nn.Module):
         if x.dim() < 2:
             raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
 
-    def _checked_state(self, state, x):
+    def _checked_state(self, state, x, size=1):
         name = type(self).__name__
-        if len(state) != 1 or not isinstance(state[0], Tensor) or state[0].shape != x.shape[1:]:
+        if len(state) != size or any(not isinstance(q, Tensor) or q.shape != x.shape[1:] for q in state):
             got = ', '.join(str(tuple(q.shape)) if isinstance(q, Tensor) else type(q).__name__ for q in state)
             raise ConfigError(
-                f'{name}.advance: the state must be a tuple of one tensor of shape {tuple(x.shape[1:])}, that of one '
-                f'time step of x, got ({got}); pass the state that the last call returned, and None for a new sequence'
+                f'{name}.advance: the state must be a tuple of {size} tensors of shape {tuple(x.shape[1:])}, that of '
+                f'one time step of x, got ({got}); pass the state that the last call returned, and None for a new '
+                'sequence'
             )
         expected = wide(x[:0]).dtype
-        if state[0].dtype != expected:
+        if any(q.dtype != expected for q in state):
             raise ConfigError(
                 f'{name}.advance: the state has the type {state[0].dtype}, but x of the type {x.dtype} needs {expected}'
             )
@@ -255,6 +257,36 @@ class Neuron(nn.Module):
                 'which time step it was taken; pass the state as advance returned it, or state.detach()'
             )
         return NeuronState(state, 0)
+
+    def compute(self, x: Tensor, controller: Controller) -> tuple[Tensor, Tensor | None]:
+        """The spikes under the widths that a controller chooses: one kernel with a hand-written backward pass.
+
+        Args:
+            x: input current, (T, B, ...).
+            controller: decides the widths in the backward pass.
+
+        Returns:
+            (s, u), where u is None unless potentials are recorded; both of the shape and dtype of x.
+        """
+        if self.potentials is None:
+            return multistep(x, self.rate, self.dynamics, controller), None
+        return multistep_potentials(x, self.rate, self.dynamics, controller)
+
+    def compute_reference(
+        self, x: Tensor, surrogate: Callable[[Tensor, Tensor], Tensor], beta: float | Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The spikes in plain autograd, under widths that are given; see `multistep_reference`.
+
+        Args:
+            x: input current, (T, B, ...).
+            surrogate: f(z; beta).
+            beta: a number, or a tensor of one element or T.
+
+        Returns:
+            (s, u), where u may be None unless potentials are recorded; both of the shape and dtype of x.
+        """
+        s, u = multistep_reference(x, self.rate, self.dynamics, surrogate, beta, potentials=True)
+        return s, u
 
     def extra_repr(self) -> str:
         return f'{self.surrogate}, {self.dynamics}'
