@@ -5,6 +5,7 @@ from a2sg_zoo.engine.hooks.checkpoint import AtomicCheckpointHook, AtomicLocalBa
 from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
 from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
+from a2sg_zoo.engine.hooks.mistakes import ClassificationPictures
 from a2sg_zoo.engine.hooks.mixing import StopMixing
 from a2sg_zoo.engine.hooks.pictures import DetectionPictures, SegmentationPictures
 from a2sg_zoo.engine.hooks.progress import ProgressHook
@@ -18,6 +19,7 @@ __all__ = [
     'AdaptationHook',
     'AtomicCheckpointHook',
     'AtomicLocalBackend',
+    'ClassificationPictures',
     'DetectionPictures',
     'FrozenHook',
     'GrowTimeSteps',
