@@ -197,6 +197,8 @@ MODELS = _child(
     'models.backbones',
     'models.losses',
     'models.classifiers',
+    'models.encoders',
+    'models.language',
     late=('models.necks', 'models.detectors', 'models.segmentors'),
     homes=('mmengine.model',),
 )
@@ -208,6 +210,7 @@ METRICS = _child(
     'metric',
     mmengine.METRICS,
     'engine.metrics.classification',
+    'engine.metrics.language',
     late=('engine.metrics.detection', 'engine.metrics.segmentation'),
     homes=('mmengine.evaluator',),
 )

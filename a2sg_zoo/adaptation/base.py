@@ -9,6 +9,9 @@ The way of a width, from the training loop to the kernel:
     neuron.set_widths(widths)               the controller stores the answers
     fused.backward_pass(..., widths)        the kernel runs once
     controller.finish(u, delta)             the policy's `after` and `observe`
+
+A neuron that advances through a long sequence in chunks has one controller for all of them; `choose` and `finish` are
+then called once a chunk, from the last to the first.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.objectives import summed_over_processes
-from a2sg_zoo.adaptation.observables import layer_statistics
+from a2sg_zoo.adaptation.observables import joined_statistics, layer_statistics
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import Controller, LayerGradients, LocalGradient
+from a2sg_zoo.neurons.controllers import widths_between
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
@@ -228,9 +232,25 @@ class Policy:
         """
         return None
 
-    def observe(self, neuron: Layer, u: Tensor, delta: Tensor) -> None:
-        """Takes the statistics of one layer into `records`. u, delta: (T, N)."""
-        self.records[neuron] = layer_statistics(u, delta, neuron.v_threshold, neuron.beta)
+    def observe(
+        self, neuron: Layer, u: Tensor, delta: Tensor, start: int | None = None, later: Tensor | None = None
+    ) -> None:
+        """Takes the statistics of one layer into `records`.
+
+        A layer that advances in chunks calls it for each of them, from the last to the first, and the statistics are
+        joined.
+
+        Args:
+            neuron: the layer.
+            u: membrane potentials, (T, N).
+            delta: dL/du, (T, N).
+            start: for a chunk of a sequence, the index of its first time step, from 0.
+            later: delta of the time step after the last one, (N,), where the sequence goes on.
+        """
+        beta = neuron.beta if start is None else widths_between(neuron.beta, start, len(u))
+        found = layer_statistics(u, delta, neuron.v_threshold, beta, later)
+        known = None if later is None else self.records.get(neuron)
+        self.records[neuron] = found if known is None else joined_statistics(found, known)
 
     def check_asked(self, trained: bool = False) -> None:
         """Refuses neurons that did not ask this policy in the first training step in which widths may change.
@@ -286,6 +306,12 @@ class PolicyController(Controller):
         if not (policy.observing or self.searching and type(policy).after is not Policy.after):
             self.finish = None
         self._later: Tensor | None = None
+        # of the chunks of a sequence: where the latest one is, the widths in force before and those found, and u
+        self._chunk: tuple[int | None, Tensor | None] = (None, None)
+        self._in_force: Tensor | None = None
+        self._found: Tensor | None = None
+        self._finite: Tensor | None = None
+        self._potentials: list[Tensor] = []
 
     @property
     def searches(self) -> bool:
@@ -297,13 +323,29 @@ class PolicyController(Controller):
         self._later = self.policy.width(self.neuron, t, gradient, self._later).to(self.neuron.beta.dtype)
         return self._later
 
+    def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        runs = self.policy.runs(gradient.z.numel(), gradient.z.device)
+        return self.width(t, gradient if runs is None else gradient.sampled(*runs))
+
+    def end_steps(self, widths: Tensor | None, finite: Tensor, first: int) -> None:
+        self.policy.note_asked(self.neuron)
+        self.first, self._chunk = first, (first, None)
+        if widths is not None:
+            self.store(widths, summed_over_processes((~finite).float()) == 0)
+        self._later = None
+
     def choose(self, gradients: LayerGradients) -> Tensor:
-        """The widths of all time steps, (T,) or one; stored in the neuron before the answer."""
+        """The widths of the time steps, one for each or one for all; stored in the neuron before the answer."""
         policy, neuron = self.policy, self.neuron
         policy.note_asked(neuron)
+        start, (T, N) = gradients.start, gradients.u.shape
+        self._chunk = (start, gradients.later) if self.T else (None, None)
         if not self.searches:
-            return neuron.beta
-        T, N = gradients.u.shape
+            return widths_between(neuron.beta, start, T) if self.T else neuron.beta
+        if gradients.later is None:
+            self._later = self._in_force = None
+        elif self._later is None:  # no gradient reached the time steps that follow, so they were not searched
+            self._later = neuron.beta[-1]
         finite = torch.ones((), dtype=torch.bool, device=gradients.u.device)
         if policy.needs_gradient:
             # the sample may miss a NaN; `sum` is one pass and no copy to the host
@@ -314,7 +356,7 @@ class PolicyController(Controller):
         widths = [neuron.beta.new_empty(())] * T
 
         def shape(t, gradient):
-            widths[t] = self.width(t, gradient)
+            widths[t] = self.width(start + t, gradient)
             return self.surrogate(gradient.z, widths[t].to(gradient.z.dtype))
 
         if policy.needs_gradient:
@@ -322,8 +364,21 @@ class PolicyController(Controller):
         else:
             for t in reversed(range(T)):
                 z, g = wide(gradients.u[t]) - neuron.v_threshold, wide(gradients.grad_s[t])
-                widths[t] = self.width(t, LocalGradient(z, g))
-        return self.store(torch.stack(widths), finite)
+                widths[t] = self.width(start + t, LocalGradient(z, g))
+        if not self.T:
+            return self.store(torch.stack(widths), finite)
+        self._store_chunk(start, torch.stack(widths), finite)
+        return widths_between(neuron.beta, start, T)
+
+    def _store_chunk(self, start, widths, finite):
+        """Stores the widths of a chunk, and takes back those of later chunks if a gradient is not finite."""
+        beta = self.neuron.beta
+        if self._in_force is None or self._found is None or self._finite is None:
+            self._in_force = beta.expand(max(self.T, beta.numel())).clone()
+            self._found, self._finite = self._in_force.clone(), torch.ones_like(finite)
+        self._found[start : start + len(widths)] = widths
+        self._finite = self._finite & finite
+        self.neuron.set_widths(torch.where(self._finite, self._found, self._in_force))
 
     def store(self, widths: Tensor, finite: Tensor) -> Tensor:
         """Stores new widths where the layer's gradient is finite, and keeps those in force where it is not.
@@ -339,9 +394,19 @@ class PolicyController(Controller):
         return self.neuron.beta
 
     def finish(self, u: Tensor, delta: Tensor) -> None:
-        if self.observing:
+        start, later = self._chunk
+        if self.observing and start is None:
             self.policy.observe(self.neuron, u, delta)
-        if self.searching:
+        elif self.observing:
+            self.policy.observe(self.neuron, u, delta, start, later)
+        if self.searching and type(self.policy).after is not Policy.after:
+            if later is None:
+                self._potentials = []
+            self._potentials.insert(0, u)
+            if start is not None and start > self.first:
+                return
+            u = torch.cat(self._potentials) if len(self._potentials) > 1 else u
+            self._potentials = []
             widths = self.policy.after(self.neuron, u)
             if widths is not None:
                 self.neuron.set_widths(widths)

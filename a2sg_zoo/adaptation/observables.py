@@ -56,7 +56,9 @@ def temporal_gradient_consistency(delta: Tensor, delta_next: Tensor) -> Tensor:
     return a.dot(b) / (a.norm() * b.norm())
 
 
-def layer_statistics(u: Tensor, delta: Tensor, v_threshold: float, beta: Tensor | None) -> dict[str, Tensor | None]:
+def layer_statistics(
+    u: Tensor, delta: Tensor, v_threshold: float, beta: Tensor | None, later: Tensor | None = None
+) -> dict[str, Tensor | None]:
     """The statistics of one layer in one backward pass.
 
     Args:
@@ -64,13 +66,16 @@ def layer_statistics(u: Tensor, delta: Tensor, v_threshold: float, beta: Tensor 
         delta: dL/du, (T, N).
         v_threshold: the threshold of the layer.
         beta: the widths in force, (T,) or one; None if they are not known.
+        later: delta of the time step after the last one, (N,), if these time steps are a part of a sequence; tgc then
+            has T elements.
 
     Returns:
         beta (T,), sgv of the last time step, tgc (T - 1,), cv (T,), rate of spikes over all time steps, and u_mean and
         u_std (T,).
     """
     T, u = len(delta), wide(u)
-    tgc = [temporal_gradient_consistency(delta[t], delta[t + 1]) for t in range(T - 1)]
+    following = [*delta[1:], *([] if later is None else [later])]
+    tgc = [temporal_gradient_consistency(a, b) for a, b in zip(delta, following)]
     return dict(
         beta=None if beta is None else beta.expand(T).clone(),
         sgv=spatial_gradient_variation(delta[-1]),
@@ -80,3 +85,25 @@ def layer_statistics(u: Tensor, delta: Tensor, v_threshold: float, beta: Tensor 
         u_mean=u.mean(1),
         u_std=u.std(1, correction=0),
     )
+
+
+def joined_statistics(first: dict[str, Tensor | None], second: dict[str, Tensor | None]) -> dict[str, Tensor | None]:
+    """The statistics of two parts of a sequence as those of the whole.
+
+    Args:
+        first: of the earlier time steps, from `layer_statistics` with the delta of the step after them.
+        second: of the time steps that follow.
+    """
+    joined: dict[str, Tensor | None] = {}
+    n, m = (len(part['u_mean']) for part in (first, second))
+    for key, a in first.items():
+        b = second[key]
+        if a is None or b is None:
+            joined[key] = None
+        elif key == 'sgv':
+            joined[key] = b
+        elif key == 'rate':
+            joined[key] = (n * a + m * b) / (n + m)
+        else:
+            joined[key] = torch.cat([a, b])
+    return joined

@@ -147,9 +147,13 @@ class CheckedDataset(Dataset):
         if not isinstance(inputs, (torch.Tensor, np.ndarray)):
             raise self._error(index, f'inputs is {_kind(inputs)}; it must be a tensor (C, H, W)', item=item)
         inputs = torch.as_tensor(inputs)
-        if inputs.dim() not in (3, 4) or not inputs.numel():
+        sequence = inputs.dim() == 2 and inputs.is_floating_point() and self.task == 'classification'
+        if not (inputs.dim() in (3, 4) or sequence) or not inputs.numel():
             raise self._error(
-                index, f'inputs has the shape {tuple(inputs.shape)}; it must be (C, H, W), or (T, C, H, W)', item=item
+                index,
+                f'inputs has the shape {tuple(inputs.shape)} of {inputs.dtype}; it must be (C, H, W), (T, C, H, W), or '
+                'for a sequence floating-point (T, F)',
+                item=item,
             )
         if not inputs.is_floating_point():
             return

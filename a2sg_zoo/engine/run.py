@@ -164,5 +164,8 @@ def test(
             if getattr(metric, 'confusion', None) is not None:
                 names = (metric.dataset_meta or {}).get('classes') or range(len(metric.confusion))
                 result |= dict(classes=list(names), confusion=metric.confusion.tolist())
+        # of a text: what it is, its length and its checksum
+        if source := getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('source'):
+            result['data'] = source
         write_output(result, out, 'test')
     return metrics

@@ -3,24 +3,32 @@
 from .backends import compute_fused, compute_reference
 from .contexts import hold_widths, recorded_gradients, recorded_potentials, use_backend
 from .controllers import Controller, FixedWidths
+from .currents import ALIF, SynapticLIF
 from .dynamics import Dynamics, LocalGradient
 from .integer import ILIF
 from .lif import IF, LIF, PLIF
-from .multistep import LayerGradients, multistep, multistep_potentials, multistep_reference
+from .multistep import LayerGradients, multistep, multistep_chunk, multistep_potentials, multistep_reference
 from .neuron import Neuron, named_neurons, set_time_steps
+from .state import NeuronState
+from .step import StepNeuron
 
 __all__ = [
     'Neuron',
+    'NeuronState',
+    'StepNeuron',
     'IF',
     'LIF',
     'PLIF',
     'ILIF',
+    'ALIF',
+    'SynapticLIF',
     'Controller',
     'FixedWidths',
     'Dynamics',
     'LocalGradient',
     'LayerGradients',
     'multistep',
+    'multistep_chunk',
     'multistep_potentials',
     'multistep_reference',
     'named_neurons',

@@ -12,6 +12,13 @@ and v[0] = v_reset. The backward pass, with g[t] = dL/ds[t], z = u - v_threshold
 
     delta[t] = dL/du[t] = g[t] f(z[t]; beta[t]) + c[t],    c[t] = (1 - r) delta[t+1] dv[t]/du[t],    c[T] = 0
 
+A long sequence can be computed in chunks of time steps. What a chunk hands to the next one is
+
+    q[t] = (1 - r) v[t] + shift,    so that u[t+1] = q[t] + gain x[t+1]    and    dL/dq[t] = delta[t+1]
+
+with the coefficients of `Dynamics.coefficients`. So spikes go forward and gradients go backward from chunk to chunk
+without a difference to one pass over the whole sequence.
+
 With `detach_reset`, s in the reset counts as a constant. Without it, the reset adds a term that is proportional to f;
 `LocalGradient.g` includes this term.
 
@@ -53,6 +60,17 @@ class Dynamics:
             return 1 - rate, rate, rate * self.v_reset
         return 1 - rate, 1.0, 0.0
 
+    def initial(self, rate: float | Tensor) -> float | Tensor:
+        """q[0], which u[1] = q[0] + gain x[1] begins with."""
+        decay, _, shift = self.coefficients(rate)
+        return decay * self.v_reset + shift
+
+    def carried(self, u: Tensor, s: Tensor, rate: float | Tensor) -> Tensor:
+        """q[t] = decay v[t] + shift, which u[t+1] = q[t] + gain x[t+1] begins with."""
+        decay, _, shift = self.coefficients(rate)
+        q = self.reset(u, s) * decay
+        return q + shift if self.decay_input and self.v_reset else q
+
     def reset(self, u: Tensor, s: Tensor) -> Tensor:
         """v after the spikes s."""
         if not self.hard_reset:
@@ -90,7 +108,11 @@ def sampled_runs(x: Tensor, runs: Tensor, length: int) -> Tensor:
 
 
 def forward_pass(
-    x: Tensor, rate: float | Tensor, dynamics: Dynamics, fire: Callable[[int, Tensor], Tensor] | None = None
+    x: Tensor,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    fire: Callable[[int, Tensor], Tensor] | None = None,
+    q: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Spikes and membrane potentials over all time steps.
 
@@ -99,30 +121,36 @@ def forward_pass(
         rate: the leak rate r = 1 / tau; a number, or a scalar tensor.
         dynamics: the constants of the layer.
         fire: called as `fire(t, u[t])`, answers with s[t]; by default the step at the threshold, which has no gradient.
+        q: what the time steps before x hand over, of the shape of one time step and not in half precision; None at the
+            start of a sequence.
 
     Returns:
         (s, u), both of the shape and dtype of x.
     """
-    decay, gain, shift = dynamics.coefficients(rate)
-    spikes, potentials, v = [], [], None
+    spikes, potentials, _ = _forward_steps(x, rate, dynamics, fire, q)
+    return torch.stack(spikes), torch.stack(potentials)
+
+
+def _forward_steps(x, rate, dynamics, fire, q):
+    """(s[t] of all time steps, u[t] of all time steps, what the next time step begins with)."""
+    gain = dynamics.coefficients(rate)[1]
+    spikes, potentials = [], []
     for t, x_t in enumerate(x.unbind()):
         u = wide(x_t)
         if dynamics.decay_input:
             u = u * gain
-        if v is not None:
-            u = u + v * decay
-            if dynamics.decay_input and dynamics.v_reset:
-                u = u + shift
+        if q is not None:
+            u = u + q
         elif dynamics.v_reset:
-            u = u + (decay * dynamics.v_reset + shift)
+            u = u + dynamics.initial(rate)
         u = u.to(x.dtype)
         # in half precision the threshold itself would be rounded, and would differ from that of the backward pass
         s = wide(u) >= dynamics.v_threshold if fire is None else fire(t, wide(u))
         s = s.to(x.dtype)
-        v = dynamics.reset(wide(u), wide(s.detach() if dynamics.detach_reset else s))
+        q = dynamics.carried(wide(u), wide(s.detach() if dynamics.detach_reset else s), rate)
         spikes.append(s)
         potentials.append(u)
-    return torch.stack(spikes), torch.stack(potentials)
+    return spikes, potentials, q
 
 
 def local_gradients(
@@ -132,6 +160,7 @@ def local_gradients(
     rate: float | Tensor,
     dynamics: Dynamics,
     shape: Callable[[int, LocalGradient], Tensor],
+    later: Tensor | None = None,
 ) -> list[Tensor]:
     """delta[t] = dL/du[t] of every time step.
 
@@ -142,17 +171,16 @@ def local_gradients(
         rate: see `forward_pass`.
         dynamics: see `forward_pass`.
         shape: called as `shape(t, LocalGradient)` from t = T - 1 down to 0, answers with f(z; beta[t]).
+        later: delta of the time step after the last one, dL/dq, where the sequence goes on; None at its end.
 
     Returns:
         [delta[1], ..., delta[T]].
     """
-    deltas = []
+    deltas, d = [], later
     decay = dynamics.coefficients(rate)[0]
-    last = len(u) - 1
-    for t in range(last, -1, -1):
-        z, g, c, d = wide(u[t]) - dynamics.v_threshold, wide(grad_s[t]), None, None
-        if t < last:
-            d = deltas[-1]
+    for t in range(len(u) - 1, -1, -1):
+        z, g, c = wide(u[t]) - dynamics.v_threshold, wide(grad_s[t]), None
+        if d is not None:
             carry = d * decay
             if dynamics.hard_reset:
                 if not dynamics.detach_reset:
@@ -170,7 +198,21 @@ def local_gradients(
         elif grad_u is not None:
             delta = delta + wide(grad_u[t])
         deltas.append(delta)
+        d = delta
     return deltas[::-1]
+
+
+def forward_chunk(x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`forward_pass` for time steps in the midst of a sequence.
+
+    Args:
+        x, rate, dynamics, q: see `forward_pass`.
+
+    Returns:
+        (s, u, q): spikes, membrane potentials, and what the next time step begins with.
+    """
+    spikes, potentials, q = _forward_steps(x, rate, dynamics, None, q)
+    return torch.stack(spikes), torch.stack(potentials), q
 
 
 def backward_pass(
@@ -193,6 +235,31 @@ def backward_pass(
     shape = partial(_shape_at, surrogate, beta)
     deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, shape)
     return torch.stack([(d * gain if dynamics.decay_input else d).to(u.dtype) for d in deltas])
+
+
+def backward_chunk(
+    u: Tensor,
+    grad_s: Tensor,
+    grad_u: Tensor | None,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    surrogate: Callable[[Tensor, Tensor], Tensor],
+    beta: Tensor,
+    later: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`backward_pass` for time steps in the midst of a sequence.
+
+    Args:
+        u, grad_s, grad_u, rate, dynamics, later: see `local_gradients`.
+        surrogate, beta: see `backward_pass`.
+
+    Returns:
+        (dL/dx, dL/dq): the first of the shape and dtype of u, the second as `later`.
+    """
+    gain = dynamics.coefficients(rate)[1]
+    deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, partial(_shape_at, surrogate, beta), later)
+    grad_x = torch.stack([(d * gain if dynamics.decay_input else d).to(u.dtype) for d in deltas])
+    return grad_x, deltas[0]
 
 
 def _shape_at(surrogate, beta, t, gradient):

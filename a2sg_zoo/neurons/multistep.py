@@ -5,6 +5,7 @@
 `multistep` with it.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -43,16 +44,62 @@ class _MultiStep(torch.autograd.Function):
         return _shaped(grad_x, ctx.layout), grad_rate, None, None
 
 
-def _rate_gradient(u, grad_x, rate, dynamics):
+class _Chunk(torch.autograd.Function):
+    """Some time steps of a sequence: `_MultiStep` from the state before them to the state after them."""
+
+    @staticmethod
+    def forward(ctx, x, rate, q, dynamics, controller, start):
+        ctx.layout = _layout(x)
+        x = _flat(x, ctx.layout)
+        begin = fused.initial(x, rate, dynamics) if q is None else _flat_step(q, ctx.layout)
+        s, u, end = fused.forward_chunk(x, rate, dynamics, begin)
+        learned = isinstance(rate, Tensor)
+        ctx.save_for_backward(u, rate if learned else None, begin if learned and q is not None else None)
+        ctx.rate, ctx.dynamics, ctx.controller, ctx.start = None if learned else rate, dynamics, controller, start
+        ctx.set_materialize_grads(False)
+        return _shaped(s, ctx.layout), _shaped(u, ctx.layout), _shaped(end[None], _step(ctx.layout))[0]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_s, grad_u, grad_end):
+        u, rate, begin = ctx.saved_tensors
+        layout, dynamics, controller = ctx.layout, ctx.dynamics, ctx.controller
+        rate = ctx.rate if rate is None else rate
+        grad_s = torch.zeros_like(u) if grad_s is None else _flat(grad_s, layout)
+        grad_u = None if grad_u is None else _flat(grad_u, layout)
+        later = None if grad_end is None else _flat_step(grad_end, layout)
+        nothing = torch.zeros_like(u[0], dtype=wide(u[:0]).dtype) if later is None else later
+        if ctx.start + len(u) < controller.T:
+            later = nothing  # the loss does not depend on the time steps that follow
+        beta = controller.choose(LayerGradients(u, grad_s, grad_u, rate, dynamics, later, ctx.start))
+        grad_x, grad_q = fused.backward_chunk(
+            u, grad_s, grad_u, rate, dynamics, controller.surrogate, beta, nothing if later is None else later
+        )
+        if controller.finish is not None:
+            controller.finish(u, grad_x / dynamics.coefficients(rate)[1])
+        grad_rate = _rate_gradient(u, grad_x, rate, dynamics, begin, later) if ctx.needs_input_grad[1] else None
+        grad_q = _shaped(grad_q[None], _step(layout))[0] if ctx.needs_input_grad[2] else None
+        return _shaped(grad_x, layout), grad_rate, grad_q, None, None, None
+
+
+def _rate_gradient(u, grad_x, rate, dynamics, begin=None, later=None):
     """dL/dr. Half precision is widened: a sum over a layer needs more than its range (float16) or bits (bfloat16)."""
     total, v = 0.0, dynamics.v_reset
-    for u_t, grad_t in zip(u.unbind(), grad_x.unbind()):
+    for t, (u_t, grad_t) in enumerate(zip(u.unbind(), grad_x.unbind())):
         u_t = wide(u_t)
-        # u[t] - v[t-1] = r (x[t] + v_reset - v[t-1]) stands in for x, which is not kept
-        along = (u_t - v) / rate if dynamics.decay_input else -v
+        if t == 0 and begin is not None:
+            # the gradient through q belongs to the chunk that made it; what is left of u[t] is r x[t]
+            along = (u_t - begin) / rate if dynamics.decay_input else torch.zeros_like(u_t)
+        else:
+            # u[t] - v[t-1] = r (x[t] + v_reset - v[t-1]) stands in for x, which is not kept
+            along = (u_t - v) / rate if dynamics.decay_input else -v
         total = total + (wide(grad_t) * along).sum()
         v = dynamics.reset(u_t, (u_t >= dynamics.v_threshold).to(u_t.dtype))
-    return total / dynamics.coefficients(rate)[1]
+    total = total / dynamics.coefficients(rate)[1]
+    if later is not None:
+        # q = (1 - r) v + r v_reset, the last term under decay_input alone
+        total = total + (later * ((dynamics.v_reset if dynamics.decay_input else 0.0) - v)).sum()
+    return total
 
 
 class LayerGradients:
@@ -64,18 +111,29 @@ class LayerGradients:
         grad_u: the gradient that reaches u directly, (T, N), or None.
         rate: the leak rate, see `multistep`.
         dynamics: the constants of the layer.
+        later: delta of the time step after the last one, (N,), where the sequence goes on; None at its end.
+        start: index in the sequence, from 0, of the first of the T time steps.
     """
 
     def __init__(
-        self, u: Tensor, grad_s: Tensor, grad_u: Tensor | None, rate: float | Tensor, dynamics: Dynamics
+        self,
+        u: Tensor,
+        grad_s: Tensor,
+        grad_u: Tensor | None,
+        rate: float | Tensor,
+        dynamics: Dynamics,
+        later: Tensor | None = None,
+        start: int = 0,
     ) -> None:
         self.u, self.grad_s, self.grad_u, self.rate, self.dynamics = u, grad_s, grad_u, rate, dynamics
+        self.later, self.start = later, start
 
     def sampled(self, runs: Tensor, length: int) -> 'LayerGradients':
         """The same for some of the N elements: runs of `length` neighbours in memory. runs: their indices, (n,)."""
         u, grad_s = sampled_runs(self.u, runs, length), sampled_runs(self.grad_s, runs, length)
         grad_u = None if self.grad_u is None else sampled_runs(self.grad_u, runs, length)
-        return LayerGradients(u, grad_s, grad_u, self.rate, self.dynamics)
+        later = None if self.later is None else sampled_runs(self.later, runs, length)
+        return LayerGradients(u, grad_s, grad_u, self.rate, self.dynamics, later, self.start)
 
     def scan(self, shape: Callable[[int, LocalGradient], Tensor]) -> list[Tensor]:
         """Goes from t = T - 1 down to 0 with `shape(t, LocalGradient)`, which answers with f(z; beta[t]).
@@ -83,7 +141,7 @@ class LayerGradients:
         Returns:
             [delta[1], ..., delta[T]].
         """
-        return local_gradients(self.u, self.grad_s, self.grad_u, self.rate, self.dynamics, shape)
+        return local_gradients(self.u, self.grad_s, self.grad_u, self.rate, self.dynamics, shape, self.later)
 
 
 def multistep(x: Tensor, rate: float | Tensor, dynamics: Dynamics, controller: Controller) -> Tensor:
@@ -113,6 +171,32 @@ def multistep_potentials(
     chosen without it.
     """
     return _applied(x, rate, dynamics, controller)
+
+
+@leave_uncompiled
+def multistep_chunk(
+    x: Tensor,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    controller: Controller | None,
+    q: Tensor | None = None,
+    start: int = 0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`multistep` for some time steps of a sequence; differentiable in x, the rate and q.
+
+    Args:
+        x, rate, dynamics: see `multistep`.
+        controller: decides the widths in the backward pass; one for all chunks. None if no gradient is recorded.
+        q: what the time steps before hand over, (B, ...), in float32 at least; None at the start of a sequence.
+        start: index in the sequence of the first time step, from 0.
+
+    Returns:
+        (s, u, q): spikes and membrane potentials, of the shape of x, and what the next time step begins with, (B, ...).
+    """
+    s, u, end = _Chunk.apply(x, rate, q, dynamics, controller, start)
+    if torch.is_grad_enabled():
+        activation_memory.remember(s, u, dynamics.v_threshold)
+    return s, u, end
 
 
 def _applied(x, rate, dynamics, controller):
@@ -151,17 +235,27 @@ def _flat(x, layout):
     if layout is None:
         return x
     shape, strides = layout
-    size = shape[1:].numel()
+    size = math.prod(shape[1:])
     if any(a != b and n > 1 for a, b, n in zip(x.stride()[1:], strides, shape[1:])):
         x = torch.empty_strided(shape, (size, *strides), dtype=x.dtype, device=x.device).copy_(x)
     return x.as_strided((shape[0], size), (x.stride(0), 1))
+
+
+def _step(layout):
+    """The layout of one time step, with a time axis of length 1."""
+    return (1, *layout[0][1:]), layout[1]
+
+
+def _flat_step(x, layout):
+    """(N,): one time step in the order of memory that the layout gives."""
+    return _flat(x[None], _step(layout))[0]
 
 
 def _shaped(x, layout):
     if layout is None:
         return x
     shape, strides = layout
-    return x.as_strided(shape, (shape[1:].numel(), *strides))
+    return x.as_strided(shape, (math.prod(shape[1:]), *strides))
 
 
 class Spike(torch.autograd.Function):
@@ -186,6 +280,7 @@ def multistep_reference(
     surrogate: Callable[[Tensor, Tensor], Tensor],
     beta: float | Tensor,
     potentials: bool = False,
+    q: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """`multistep` with fixed widths, in plain autograd.
 
@@ -196,6 +291,7 @@ def multistep_reference(
         surrogate: f(z; beta).
         beta: a number, or a tensor of one element or T.
         potentials: whether to return the membrane potentials too.
+        q: what the time steps before x hand over, see `multistep_chunk`.
 
     Returns:
         s, or (s, u); of the shape and dtype of x.
@@ -205,5 +301,5 @@ def multistep_reference(
         beta_t = beta[t] if isinstance(beta, Tensor) and beta.numel() > 1 else beta
         return Spike.apply(u - dynamics.v_threshold, surrogate, beta_t)
 
-    s, u = forward_pass(x, rate, dynamics, fire if torch.is_grad_enabled() else None)
+    s, u = forward_pass(x, rate, dynamics, fire if torch.is_grad_enabled() else None, q)
     return (s, u) if potentials else s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import backends
 from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
-from a2sg_zoo.neurons.dynamics import Dynamics
+from a2sg_zoo.neurons.dynamics import Dynamics, wide
+from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
+from a2sg_zoo.neurons.state import NeuronState
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.utils.checks import integer, number, positive
@@ -139,14 +141,37 @@ class Neuron(nn.Module):
 
     def controller(self, T: int) -> Controller:
         """What decides the widths in the backward pass of a call over T time steps."""
-        adapts = self.policy is not None and self.policy.active and self.training and not self.held
         beta = self.beta
         if beta.numel() not in (1, T):
-            if self.training and (adapts or bool((beta != beta[-1]).any())):
-                raise self._wrong_time_steps(T)
+            self._refuse_time_steps(T)
             beta = beta[-1:]
-        controller = self.policy.controller(self) if adapts else FixedWidths(self.surrogate, beta)
+        return self._controller(beta)
+
+    def controller_from(self, start: int, T: int, controller: Controller | None = None) -> Controller:
+        """What decides the widths in the backward pass of a sequence that goes on from time step `start` to T.
+
+        Args:
+            start: index of the next time step, from 0.
+            T: number of time steps of the sequence so far, with those that follow.
+            controller: that of the time steps before `start`, if there is one.
+        """
+        if 1 < self.beta.numel() < T:
+            self._refuse_time_steps(T)
+        controller = controller or self._controller(self.beta)
+        controller.extend(start, T)
+        return controller
+
+    @property
+    def _adapts(self):
+        return self.policy is not None and self.policy.active and self.training and not self.held
+
+    def _controller(self, beta):
+        controller = self.policy.controller(self) if self._adapts else FixedWidths(self.surrogate, beta)
         return controller if self.watcher is None else Watched(controller, self.watcher)
+
+    def _refuse_time_steps(self, T):
+        if self.training and (self._adapts or bool((self.beta != self.beta[-1]).any())):
+            raise self._wrong_time_steps(T)
 
     def _wrong_time_steps(self, T):
         return ConfigError(
@@ -168,9 +193,100 @@ class Neuron(nn.Module):
             ValueError: x has fewer than two axes.
             ConfigError: the widths were adapted for another number of time steps.
         """
+        self._check_input(x)
+        return self.backend(self, x)
+
+    def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, NeuronState]:
+        """Spikes of some time steps of a sequence, and the state for the next ones.
+
+        Spikes, gradients and the widths that a policy chooses are those of one call over the whole sequence: in the
+        backward pass, the gradient of the state brings what a search needs to know of the time steps that follow.
+        Under a policy that searches, the number of time steps of the whole sequence should be known to the neuron
+        (`set_time_steps`), and `policy.begin` is called once for the sequence.
+
+        Args:
+            x: input current of the next time steps, (T, B, ...), floating point, T >= 1.
+            state: what the call for the time steps before returned; None at the start of a sequence. `state.detach()`
+                ends the backward pass there. A plain tuple of tensors does as well where all time steps have the same
+                width and no policy searches.
+
+        Returns:
+            (s, state): spikes of the shape of x; and a tuple with one tensor, (B, ...), in float32 at least:
+            q[t] = (1 - r) v[t], plus r v_reset if the input is averaged. The next step computes u = q + gain x.
+
+        Raises:
+            ValueError: x has fewer than two axes.
+            ConfigError: x has no time step, the state does not fit x, or the widths were adapted for fewer time steps.
+
+        >>> import torch
+        >>> from a2sg_zoo.neurons import LIF
+        >>> neuron, x = LIF(), torch.rand(8, 2, 3)
+        >>> first, state = neuron.advance(x[:5])
+        >>> last, state = neuron.advance(x[5:], state)
+        >>> torch.equal(torch.cat([first, last]), neuron(x))
+        True
+        """
+        self._check_input(x)
+        if not len(x):
+            raise ConfigError(f'{type(self).__name__}.advance needs at least one time step, got shape {tuple(x.shape)}')
+        return backends.advance(self, x, None if state is None else self._checked_state(state, x))
+
+    def _check_input(self, x):
         if x.dim() < 2:
             raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
-        return self.backend(self, x)
+
+    def _checked_state(self, state, x, size=1):
+        name = type(self).__name__
+        if len(state) != size or any(not isinstance(q, Tensor) or q.shape != x.shape[1:] for q in state):
+            got = ', '.join(str(tuple(q.shape)) if isinstance(q, Tensor) else type(q).__name__ for q in state)
+            raise ConfigError(
+                f'{name}.advance: the state must be a tuple of {size} tensors of shape {tuple(x.shape[1:])}, that of '
+                f'one time step of x, got ({got}); pass the state that the last call returned, and None for a new '
+                'sequence'
+            )
+        expected = wide(x[:0]).dtype
+        if any(q.dtype != expected for q in state):
+            raise ConfigError(
+                f'{name}.advance: the state has the type {state[0].dtype}, but x of the type {x.dtype} needs {expected}'
+            )
+        if isinstance(state, NeuronState):
+            return state
+        if torch.is_grad_enabled() and self.training and (self._adapts or bool((self.beta != self.beta[-1]).any())):
+            raise ConfigError(
+                f'{name}.advance: the widths differ from time step to time step, and a plain tuple does not tell at '
+                'which time step it was taken; pass the state as advance returned it, or state.detach()'
+            )
+        return NeuronState(state, 0)
+
+    def compute(self, x: Tensor, controller: Controller) -> tuple[Tensor, Tensor | None]:
+        """The spikes under the widths that a controller chooses: one kernel with a hand-written backward pass.
+
+        Args:
+            x: input current, (T, B, ...).
+            controller: decides the widths in the backward pass.
+
+        Returns:
+            (s, u), where u is None unless potentials are recorded; both of the shape and dtype of x.
+        """
+        if self.potentials is None:
+            return multistep(x, self.rate, self.dynamics, controller), None
+        return multistep_potentials(x, self.rate, self.dynamics, controller)
+
+    def compute_reference(
+        self, x: Tensor, surrogate: Callable[[Tensor, Tensor], Tensor], beta: float | Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The spikes in plain autograd, under widths that are given; see `multistep_reference`.
+
+        Args:
+            x: input current, (T, B, ...).
+            surrogate: f(z; beta).
+            beta: a number, or a tensor of one element or T.
+
+        Returns:
+            (s, u), where u may be None unless potentials are recorded; both of the shape and dtype of x.
+        """
+        s, u = multistep_reference(x, self.rate, self.dynamics, surrogate, beta, potentials=True)
+        return s, u
 
     def extra_repr(self) -> str:
         return f'{self.surrogate}, {self.dynamics}'

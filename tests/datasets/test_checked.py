@@ -155,6 +155,7 @@ def test_sound_items_pass():
         dict(inputs=PICTURE.numpy(), data_samples=np.int32(2)),
         dict(inputs=PICTURE.float(), data_samples=torch.tensor(2, dtype=torch.uint8)),
         dict(inputs=torch.zeros(4, 2, 8, 8), data_samples=np.array(2)),
+        dict(inputs=torch.zeros(64, 1), data_samples=2),
     ]
     for item in good:
         found = CheckedDataset(Mine(item), 'x', 'classification', **{**SETTINGS, 'same_size': False})[1]

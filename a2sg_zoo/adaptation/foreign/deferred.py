@@ -9,8 +9,9 @@ u is one step above it, and everything else that uses u sends its gradient to th
   (leak, reset, synaptic current, recurrence). The policy chooses beta[t], and the hook passes on
   delta[t] = g f(z; beta[t]) + c[t], which it keeps as d for time step t - 1.
 
-The time steps that belong together form a `Trace`. It belongs to one forward pass, not to the layer, so the second
-forward pass of activation checkpointing does not disturb it.
+The time steps that belong together form a `Trace`, which is a `Search` of our own neurons with what a foreign neuron
+needs besides. It belongs to one forward pass, not to the layer, so the second forward pass of activation checkpointing
+does not disturb it.
 """
 
 from __future__ import annotations
@@ -25,14 +26,13 @@ from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.base import PolicyController
 from a2sg_zoo.adaptation.foreign.layer import ForeignLayer
-from a2sg_zoo.adaptation.objectives import summed_over_processes
-from a2sg_zoo.compat import backward_in_progress, leave_uncompiled, queue_after_backward
+from a2sg_zoo.compat import backward_in_progress, leave_uncompiled
 from a2sg_zoo.errors import A2SGError, ConfigError
-from a2sg_zoo.neurons import LocalGradient
+from a2sg_zoo.neurons.deferred import Search
 from a2sg_zoo.neurons.dynamics import wide
 
 
-class Trace:
+class Trace(Search):
     """The time steps of one layer in one forward pass.
 
     Args:
@@ -41,70 +41,29 @@ class Trace:
         controller: asks the policy; None if widths stand still.
     """
 
+    layer: ForeignLayer
+
     def __init__(self, layer: ForeignLayer, forward_pass: int, controller: PolicyController | None) -> None:
-        self.layer, self.forward_pass, self.controller = layer, forward_pass, controller
+        super().__init__(layer, controller)
+        self.forward_pass = forward_pass
         # the second forward pass of activation checkpointing runs within a backward pass
         self.backward_pass = backward_in_progress()
-        self.T = 0
         self.gate: _Gate | None = None
         self.ended = False
-        self._widths: dict[int, Tensor] = {}
-        self._finite: Tensor | None = None
         self._delta: Tensor | None = None
-        self._observed: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def step(self, t: int, z: Tensor, g: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Chooses beta[t]; answers with delta[t] = g f(z; beta[t]) + c, and its first term.
-
-        To be called from the last time step to the first.
-
-        Args:
-            t: the time step, from 0.
-            z: u[t] - v_threshold.
-            g: dL/ds[t].
-            c: the gradient that reaches u[t] through time, or None.
-        """
-        layer, controller = self.layer, self.controller
-        if self._finite is None:
-            queue_after_backward(self.end)
-            self._finite = torch.ones((), dtype=torch.bool, device=z.device)
-        z, g, c = wide(z), wide(g), None if c is None else wide(c)
-        width = layer.width_at(t, self.T)
-        if controller.searches:
-            gradient = LocalGradient(z, g)
-            if t < self.T - 1:
-                gradient = LocalGradient(z, g, *(torch.zeros_like(g) if x is None else x for x in (c, self._delta)))
-            runs = controller.policy.runs(z.numel(), z.device)
-            width = controller.width(t, gradient if runs is None else gradient.sampled(*runs))
-            self._finite = self._finite & g.sum(dtype=torch.float32).isfinite()
-            self._widths[t] = width
-        share = g * layer.surrogate(z, width.to(z.dtype))
-        delta = share if c is None else share + c
-        self._delta = delta
-        if controller.finish is not None:
-            self._observed[t] = z.flatten(), delta.flatten()
-        return delta, share
+    def step_back(self, t: int, z: Tensor, g: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`step` with the delta[t+1] that the last call gave."""
+        self._delta, share = self.step(t, z, g, c, self._delta)
+        return self._delta, share
 
     def pass_over(self, c: Tensor | None) -> None:
         """A time step with spikes that the loss does not depend on: delta[t] = c."""
         self._delta = None if c is None else wide(c)
 
     def end(self) -> None:
-        """Stores the widths and tells the policy; called once, at the end of the backward pass."""
-        layer, controller = self.layer, self.controller
-        if self.ended:
-            return
-        self.ended = True
-        controller.policy.note_asked(layer)
-        if controller.searches:
-            widths = [self._widths.get(t, layer.width_at(t, self.T)) for t in range(self.T)]
-            controller.store(torch.stack(widths), summed_over_processes((~self._finite).float()) == 0)
-        if controller.finish is not None:
-            zeros = torch.zeros_like(next(iter(self._observed.values()))[0])
-            unknown = torch.full_like(zeros, torch.nan), zeros
-            z, delta = (torch.stack(x) for x in zip(*(self._observed.get(t, unknown) for t in range(self.T))))
-            controller.finish(z + layer.v_threshold, delta)
-        self._delta, self._observed = None, {}
+        super().end()
+        self.ended, self._delta = True, None
 
 
 class _Spike(torch.autograd.Function):
@@ -145,7 +104,7 @@ class _Immediate:
 
     def receive(self, z, g):
         self.done = True
-        return self.trace.step(self.t, z, g, None)[0].to(z.dtype)
+        return self.trace.step_back(self.t, z, g, None)[0].to(z.dtype)
 
 
 class _Deferred:
@@ -176,7 +135,7 @@ class _Deferred:
                 f'{tuple(z.shape)}',
             )
         with torch.no_grad():
-            delta, share = self.trace.step(self.t, z, g, c)
+            delta, share = self.trace.step_back(self.t, z, g, c)
             if self.gate is not None:
                 self.gate.add(share)
         return (*gradients[: self.index], delta.to(z.dtype), *gradients[self.index + 1 :])

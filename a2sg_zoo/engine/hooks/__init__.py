@@ -2,6 +2,7 @@
 
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
 from a2sg_zoo.engine.hooks.checkpoint import AtomicCheckpointHook, AtomicLocalBackend
+from a2sg_zoo.engine.hooks.delays import NarrowDelays
 from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
 from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
@@ -24,6 +25,7 @@ __all__ = [
     'FrozenHook',
     'GrowTimeSteps',
     'MembraneLoss',
+    'NarrowDelays',
     'NonFiniteGuard',
     'ProgressHook',
     'ResumeHook',

@@ -16,8 +16,9 @@ class Accuracy(BaseMetric):
     """Shares of images that are classified rightly, in percent.
 
     `top1` and `top5` judge the mean of the logits over all time steps; `top1_t1`, `top1_t2`, ... the mean over the
-    first 1, 2, ... steps: the score if the network stopped there. The last of these equals `top1`. Where there are
-    fewer than five classes, `top5` is 100.
+    first 1, 2, ... steps: the score if the network stopped there. The last of these equals `top1`. With more than 16
+    time steps, only the powers of two and the last step have a score. Where there are fewer than five classes, `top5`
+    is 100.
 
     Takes, for each image, dict(logits=(T, classes), label=scalar tensor).
 
@@ -88,4 +89,6 @@ class Accuracy(BaseMetric):
             for i in images.nonzero().flatten().tolist()
         ]
         top5 = 100 * float(among_five.double().mean())
-        return dict(top1=first[-1], top5=top5, **{f'top1_t{t}': x for t, x in enumerate(first, 1)})
+        T = len(first)
+        reported = (t for t in range(1, T + 1) if T <= 16 or t == T or t.bit_count() == 1)
+        return dict(top1=first[-1], top5=top5, **{f'top1_t{t}': first[t - 1] for t in reported})

@@ -28,10 +28,10 @@ class SpikingBackbone(nn.Module):
     """Base class of the spiking backbones.
 
     A backbone maps images (B, C, H, W) or event frames (T, B, C, H, W) to a tuple of feature maps. Inside, tensors are
-    (T, B, C, H, W). A subclass makes its layers in the constructor, makes neurons with `self.neuron()`, and calls
-    `self.tap(channels)` with the channels of its stages at the end. Its `forward_stages(x, T)` yields the output of
-    each stage in order and applies blocks with `self.run`. It names its parameters freely and describes in
-    `official_names` how the published code names them.
+    (T, B, C, H, W). A backbone for sequences maps (T, B, F) to a tuple of (T, B, C). A subclass makes its layers in the
+    constructor, makes neurons with `self.neuron()`, and calls `self.tap(channels)` with the channels of its stages at
+    the end. Its `forward_stages(x, T)` yields the output of each stage in order and applies blocks with `self.run`. It
+    names its parameters freely and describes in `official_names` how the published code names them.
 
     Args:
         T: number of time steps.
@@ -144,7 +144,7 @@ class SpikingBackbone(nn.Module):
         """Yield the output (T, B, C, H, W) of each stage.
 
         Args:
-            x: images (B, C, H, W) or frames (T, B, C, H, W).
+            x: images (B, C, H, W), frames (T, B, C, H, W) or sequences (T, B, F).
             T: number of time steps.
         """
         raise NotImplementedError
@@ -153,11 +153,12 @@ class SpikingBackbone(nn.Module):
         """Run the network.
 
         Args:
-            x: images (B, C, H, W) or frames (T, B, C, H, W).
+            x: images (B, C, H, W), frames (T, B, C, H, W) or sequences (T, B, F).
             T: number of time steps; by default that of the constructor.
 
         Returns:
-            the output of each stage in `out_indices`: (B, C, H, W), or (T, B, C, H, W) if `time` is 'keep'.
+            the output of each stage in `out_indices`: (B, C, H, W), or (T, B, C, H, W) if `time` is 'keep'; without H
+            and W for sequences.
 
         Raises:
             ConfigError: T is no integer of at least 1, or there are more or fewer frames.

@@ -1,4 +1,4 @@
-"""An image classifier: a spiking backbone and a head, with the three modes that MMEngine's loops call."""
+"""A classifier: a spiking backbone and a head, with the three modes that MMEngine's loops call."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,22 +14,26 @@ from a2sg_zoo.utils.checks import integer, positive
 
 @MODELS.register_module()
 class SpikingClassifier(BaseModel):
-    """An image classifier that keeps the time axis of its logits until the loss.
+    """A classifier of images, event frames or sequences that keeps the time axis of its logits until the loss.
 
     Args:
         backbone: config of a backbone with `time='keep'`; its last output is used.
-        head: config of a head from (T, B, C, H, W) to logits (T, B, classes), with a method `loss(logits, target)`.
+        head: config of a head from (T, B, C, H, W), or (T, B, C) of sequences, to logits (T, B, classes), with a method
+            `loss(logits, target)`.
         data_preprocessor: config; MMEngine's `ImgDataPreprocessor` normalises images on the device.
+        encoder: config of an encoder, such as `dict(type='PoissonEncoder')`; see `a2sg_zoo.models.encoders`. None
+            is the direct encoding.
         mixing: configs of transforms that mix the images of a batch and their labels during training; one of them is
             drawn for each batch. torchvision's are `dict(type='torchvision/MixUp', alpha=0.5)`, and CutMix likewise.
             The number of classes is the head's. The hook `StopMixing` ends the mixing at an iteration.
-        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever T the training uses; of event frames it takes the
-            first 2.
+        test_cfg: `dict(T=2)` predicts with 2 time steps, whatever T the training uses; of event frames and sequences
+            it takes the first 2.
         init_cfg: MMEngine's config of the initial weights.
 
     Attributes:
         backbone: the backbone.
         head: the head.
+        encoder: the encoder, or None.
         train_T: number of time steps of a training step; the hook `GrowTimeSteps` changes it.
         test_T: number of time steps of a prediction.
 
@@ -58,8 +62,10 @@ class SpikingClassifier(BaseModel):
         mixing: Sequence[dict] = (),
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
+        encoder: dict | None = None,
     ):
         super().__init__(data_preprocessor, init_cfg)
+        self.encoder = None if encoder is None else MODELS.build(encoder)
         self.backbone = MODELS.build(backbone)
         self.head = MODELS.build(head)
         if getattr(self.backbone, 'time', 'keep') != 'keep':
@@ -85,7 +91,7 @@ class SpikingClassifier(BaseModel):
         """Run the network in one of MMEngine's modes.
 
         Args:
-            inputs: normalised images (B, C, H, W), or event frames (B, T, C, H, W).
+            inputs: normalised images (B, C, H, W), event frames (B, T, C, H, W), or sequences (B, T, F).
             data_samples: labels (B,), for the modes 'loss' and 'predict'.
             mode: 'tensor', 'loss' or 'predict'.
             T: number of time steps, for the mode 'tensor'; by default that of the backbone.
@@ -98,7 +104,11 @@ class SpikingClassifier(BaseModel):
             ValueError: `mode` is another text.
         """
         if mode == 'tensor':
-            return self.head(self.backbone(inputs.transpose(0, 1) if inputs.dim() == 5 else inputs, T)[-1])
+            timed = _has_time(inputs)
+            x = inputs.transpose(0, 1) if timed else inputs
+            if self.encoder is not None:
+                x = self.encoder(x, self.backbone.T if T is None else T, timed)
+            return self.head(self.backbone(x, T)[-1])
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         if mode == 'predict':
@@ -106,19 +116,24 @@ class SpikingClassifier(BaseModel):
         raise ValueError(f"mode must be 'tensor', 'loss' or 'predict', got {mode!r}")
 
     def loss(self, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return dict(loss=scalar) of images (B, C, H, W) or frames (B, T, C, H, W) and labels (B,)."""
+        """Return dict(loss=scalar) of inputs, see `forward`, and labels (B,)."""
         if self.mix is not None:
             # the transforms take images, so the time steps of event frames count as channels
-            mixed, labels = self.mix(inputs.flatten(1, -3), labels)
+            mixed, labels = self.mix(inputs.unsqueeze(1) if inputs.dim() == 3 else inputs.flatten(1, -3), labels)
             inputs = mixed.view(inputs.shape)
         return dict(loss=self.head.loss(self(inputs, T=self.train_T), labels))
 
     def predict(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
-        """Return dict(logits=(T, classes), label=label) for each of B images, with T = `test_T` time steps."""
-        if inputs.dim() == 5 and inputs.shape[1] == self.backbone.T:  # the backbone reports any other number
+        """Return dict(logits=(T, classes), label=label) for each of B samples, with T = `test_T` time steps."""
+        if _has_time(inputs) and inputs.shape[1] == self.backbone.T:  # the backbone reports any other number
             inputs = inputs[:, : self.test_T]
         logits = self(inputs, T=self.test_T)
         return [dict(logits=z, label=label) for z, label in zip(logits.unbind(1), labels)]
+
+
+def _has_time(inputs):
+    """Whether a batch has a time axis, (B, T, F) or (B, T, C, H, W); the backbone reports any other wrong shape."""
+    return inputs.dim() in (3, 5)
 
 
 def _build_mixing(step, num_classes):

@@ -1,16 +1,19 @@
-"""Classification heads: from the last feature map of a backbone to logits, for each time step."""
+"""Classification heads: from the last output of a backbone to logits, for each time step."""
 
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import MODELS, NEURONS
 
 
 @MODELS.register_module()
 class LinearHead(BaseModule):
     """Average over space, then a linear layer: z[t] = W pool(x[t]) + b, from (T, B, C, H, W) to (T, B, num_classes).
+
+    The features (T, B, C) of a sequence have no space, so they enter the linear layer as they are.
 
     Args:
         in_channels: channels C of the backbone's last output.
@@ -61,12 +64,33 @@ class LinearHead(BaseModule):
         self.loss = MODELS.build(loss)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map features x (T, B, C, H, W) to logits (T, B, num_classes)."""
-        return self.layers(self._pool(x))
+        """Map features x (T, B, C, H, W) or (T, B, C) to logits (T, B, num_classes).
 
-    def _pool(self, x):
-        if self.grid == 1:
-            return x.mean((-2, -1))
-        if x.shape[-2:] != (self.grid, self.grid):
-            x = F.adaptive_avg_pool2d(x.flatten(0, 1), self.grid).unflatten(0, x.shape[:2])
-        return x.flatten(2)
+        Raises:
+            ConfigError: `grid` is larger than 1, and the features have no space.
+        """
+        return self.layers(pool_space(x, self.grid))
+
+
+def pool_space(x: torch.Tensor, grid: int) -> torch.Tensor:
+    """Average features over each cell of a grid of grid x grid cells.
+
+    Args:
+        x: features (T, B, C, H, W), or (T, B, C) without space, which are returned as they are.
+        grid: number of cells in each direction.
+
+    Returns:
+        (T, B, C * grid * grid).
+
+    Raises:
+        ConfigError: `grid` is larger than 1, and the features have no space.
+    """
+    if x.dim() == 3:
+        if grid != 1:
+            raise ConfigError(f'model.head.grid = {grid}, but the features of a sequence have no space; leave grid out')
+        return x
+    if grid == 1:
+        return x.mean((-2, -1))
+    if x.shape[-2:] != (grid, grid):
+        x = F.adaptive_avg_pool2d(x.flatten(0, 1), grid).unflatten(0, x.shape[:2])
+    return x.flatten(2)

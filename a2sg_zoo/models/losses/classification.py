@@ -88,3 +88,35 @@ class TET(nn.Module):
         entropy = F.cross_entropy(logits.flatten(0, 1), steps, label_smoothing=self.label_smoothing)
         spread = (logits - self.v_threshold).square().mean()
         return (1 - self.regularization) * entropy + self.regularization * spread
+
+
+@MODELS.register_module()
+class RateMSE(nn.Module):
+    """Squared error between the mean of the outputs over time and the one-hot target: L = mean (mean_t z[t] - y)^2.
+
+    For outputs that are firing rates from 0 to 1, such as those of `VotingHead`.
+
+    Source: Fang et al., ICCV 2021.
+
+    Example:
+        >>> import torch
+        >>> from a2sg_zoo.models.losses import RateMSE
+        >>> rates = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])  # (T, B, classes)
+        >>> float(RateMSE()(rates, torch.tensor([0])))  # ((0.5 - 1)^2 + 0) / 2
+        0.125
+    """
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Compute the loss.
+
+        Args:
+            logits: rates (T, B, classes).
+            target: labels (B,), integers, or probabilities (B, classes).
+
+        Returns:
+            A scalar.
+        """
+        rates = logits.mean(0)
+        if target.dim() == 1:
+            target = F.one_hot(target, rates.shape[1])
+        return F.mse_loss(rates, target.to(rates.dtype))
