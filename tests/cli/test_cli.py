@@ -90,7 +90,7 @@ def test_help_of_a_door_takes_less_than_a_second():
         (['analyze', 'x', '--points', '1'], ['--points', '1']),
         (['compare_runs', 'x', '--out', 'y', '--batch-size', '0'], ['--batch-size', '0']),
         (['download'], ['--list']),
-        (['download_dataset', 'mnist'], ['mnist', 'cifar10']),
+        (['download_dataset', 'svhn'], ['svhn', 'cifar10']),
         (['publish', 'run'], ['--name', '--summary']),
         (['verify', 'it'], ['it']),
         (['trian', 'x.py'], ['trian', 'train']),
