@@ -17,6 +17,7 @@ _LAZY = {
     'ImageClassifierInferencer': 'a2sg_zoo.apis.inference',
     'SegmentationInferencer': 'a2sg_zoo.apis.inference',
     'DetectionInferencer': 'a2sg_zoo.apis.detection',
+    'TextGenerator': 'a2sg_zoo.apis.language',
     'probe': 'a2sg_zoo.analysis.probe',
     'monitor': 'a2sg_zoo.analysis.monitor',
     **dict.fromkeys(

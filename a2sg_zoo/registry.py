@@ -198,6 +198,7 @@ MODELS = _child(
     'models.losses',
     'models.classifiers',
     'models.encoders',
+    'models.language',
     late=('models.necks', 'models.detectors', 'models.segmentors'),
     homes=('mmengine.model',),
 )
@@ -209,6 +210,7 @@ METRICS = _child(
     'metric',
     mmengine.METRICS,
     'engine.metrics.classification',
+    'engine.metrics.language',
     late=('engine.metrics.detection', 'engine.metrics.segmentation'),
     homes=('mmengine.evaluator',),
 )

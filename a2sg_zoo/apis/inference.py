@@ -326,6 +326,8 @@ def inferencer(model: str | Path, device: str | torch.device | None = None, show
 
     known = (ImageClassifierInferencer, SegmentationInferencer, DetectionInferencer)
     cls = next((cls for cls in known if cls.task == task), None)
+    if task == 'language':
+        raise ConfigError(f'{model} is a language model, which takes a text: use TextGenerator, or --prompt TEXT')
     if cls is None:
         raise ConfigError(f'{model} is for {task}, for which there is no inferencer')
     return cls(path, device, show_progress)

@@ -1,13 +1,16 @@
-"""Classify pictures, segment them (the class of every pixel), or find objects in them.
+"""Classify pictures, segment them (the class of every pixel), find objects in them; or continue a text.
 
     a2sg-zoo predict NAME cat.jpg dog.png
     a2sg-zoo predict work_dirs/run/iter_160000.pth folder --out predictions
+    a2sg-zoo predict work_dirs/run/iter_1000.pth --prompt 'The import statement' --length 200 --temperature 0.8 --seed 0
 
 The network is the name of pretrained weights, a file of `a2sg-zoo publish`, or a checkpoint of `a2sg-zoo train`. A
 picture is a path, a folder or an http(s) address. With --out, pictures of the results and results.json go to that
-folder. Pictures that cannot be read are named at the end; the others are processed, and the exit status is 2.
+folder. Pictures that cannot be read are named at the end; the others are processed, and the exit status is 2. A
+language model takes --prompt in place of pictures, and prints the prompt with the text that follows.
 """
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -38,11 +41,27 @@ def line(prediction: dict[str, Any], classes: Sequence[str], top: int = 3) -> st
     return printable(f'{prediction["input"]}: {", ".join(found)}')
 
 
+def _continue_text(args: argparse.Namespace) -> None:
+    with errors_for_people():
+        from a2sg_zoo.apis.language import TextGenerator
+
+        results = None if args.out is None else check_output(args.out / 'results.json', 'predict')
+        generator = TextGenerator(args.model, args.device)
+        pieces = []
+        for piece in generator.stream(args.prompt, args.length, args.temperature, args.seed):
+            # the prompt only after the network has taken it
+            print(printable(piece if pieces else args.prompt + piece, keep='\n'), end='', flush=True)
+            pieces.append(piece)
+        print()
+        if results is not None:
+            write_output(dict(predictions=[dict(prompt=args.prompt, text=''.join(pieces))]), results, 'predict')
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; argv: its arguments, None for those of the process."""
     parser = Parser('predict', __doc__)
     parser.add_argument('model', help='name of pretrained weights, or checkpoint file')
-    parser.add_argument('inputs', nargs='+', metavar='PICTURE', help='path, folder or address')
+    parser.add_argument('inputs', nargs='*', metavar='PICTURE', help='path, folder or address')
     parser.add_argument(
         '--out', type=Path, metavar='FOLDER', help='folder for pictures of the results, and results.json'
     )
@@ -50,7 +69,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         '--batch-size', type=at_least(1), default=1, help='pictures that the network takes at once (default: 1)'
     )
     parser.add_argument('--device', help='such as cuda:0 (default: the first accelerator, or else the CPU)')
-    args = parser.parse_args(argv)
+    text = parser.add_argument_group('language models')
+    text.add_argument('--prompt', metavar='TEXT', help='beginning of a text, which the network continues')
+    text.add_argument('--length', type=at_least(1), default=200, help='bytes of the new text (default: 200)')
+    text.add_argument(
+        '--temperature', type=float, default=0.8, help='0 takes the most probable byte (default: %(default)s)'
+    )
+    text.add_argument('--seed', type=at_least(0), help='of the draws (default: another text each time)')
+    # pictures may stand behind options, although there may be none
+    args = parser.parse_intermixed_args(argv)
+    if (args.prompt is None) == (not args.inputs):
+        parser.error('name one or more pictures, or --prompt for a language model')
+    if args.prompt is not None:
+        _continue_text(args)
+        return
     with errors_for_people():
         from a2sg_zoo.apis.inference import inferencer
 

@@ -8,6 +8,7 @@ from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
 from a2sg_zoo.datasets.checked import CheckedDataset, checked_dataset
 from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
 from a2sg_zoo.datasets.event_augment import BatchEventAugment
+from a2sg_zoo.datasets.event_sets import NMNIST, DVSGesture, NCaltech101
 from a2sg_zoo.datasets.events import CIFAR10DVS
 from a2sg_zoo.datasets.imagenet import ImageNet
 from a2sg_zoo.datasets.miniature.digit_sequences import DigitSequences
@@ -17,6 +18,8 @@ from a2sg_zoo.datasets.miniature.spoken_digits import SpokenDigits
 from a2sg_zoo.datasets.mnist import MNIST
 from a2sg_zoo.datasets.seeding import SeededIndex, SeededItems, seeded
 from a2sg_zoo.datasets.sequences import ToSequence
+from a2sg_zoo.datasets.spikes import SHD, SSC
+from a2sg_zoo.datasets.text import Text
 from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 
 # These need MMSegmentation, which takes seconds to load, or pycocotools, so they are imported when they are asked for.
@@ -50,6 +53,7 @@ __all__ = [
     'CheckedDataset',
     'Cityscapes',
     'DigitSequences',
+    'DVSGesture',
     'Digits',
     'Draws',
     'EventDigits',
@@ -62,12 +66,17 @@ __all__ = [
     'MaskFolder',
     'MiniatureADE20K',
     'MiniatureCOCO',
+    'NCaltech101',
+    'NMNIST',
     'PackDetection',
     'PascalContext59',
     'PascalVOC2012',
+    'SHD',
+    'SSC',
     'SeededIndex',
     'SeededItems',
     'SpokenDigits',
+    'Text',
     'TimmRandAugment',
     'ToSequence',
     'checked_dataset',

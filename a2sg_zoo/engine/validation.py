@@ -270,15 +270,16 @@ def _refuse_credentials(node, path, problems):
 
 
 def _check_frames(cfg, problems):
-    """Event frames are the time steps: a data set that says its T must say the backbone's."""
+    """Event frames, and the symbols of a text, are the time steps: a data set must have as many as the backbone."""
     steps = _get(cfg, 'model', 'backbone', 'T')
     for name in LOADERS:
-        frames = _get(cfg, name, 'dataset', 'T')
-        if None not in (steps, frames) and frames != steps:
-            problems.append(
-                f'{name}.dataset.T: a sample has {frames} frames, but the network runs model.backbone.T = '
-                f'{steps} time steps; give both the same number'
-            )
+        for key, kind in (('T', 'frames'), ('length', 'symbols')):
+            found = _get(cfg, name, 'dataset', key)
+            if None not in (steps, found) and found != steps:
+                problems.append(
+                    f'{name}.dataset.{key}: a sample has {found} {kind}, but the network runs model.backbone.T = '
+                    f'{steps} time steps; give both the same number'
+                )
 
 
 def _get(node, *path):

@@ -51,6 +51,7 @@ _LONGEST_NAME = 200
 _RESIZE_KEYS = {
     'classification': ({'size'}, {'shorter', 'crop'}),
     'detection': ({'size', 'max_size'}, {'size'}),
+    'language': (),
     'segmentation': ({'scale', 'scale_factor', 'keep_ratio', 'clip_object_border', 'backend', 'interpolation'},),
 }
 
@@ -60,15 +61,15 @@ class Description:
     """What a weight file says about its network.
 
     Attributes:
-        task: 'classification', 'segmentation' or 'detection'.
+        task: 'classification', 'segmentation', 'detection' or 'language'.
         model: config of the network, with its `data_preprocessor`.
-        classes: their names.
+        classes: their names; of a language model, the names of the symbols.
         resize: how a picture is resized before the network sees it. For segmentation: the arguments of mmcv's
             `Resize`; empty if it is not resized. For classification: dict(size=S), to S x S whatever its shape; or
             dict(shorter=A, crop=S), its shorter side to A, of which the middle S x S is taken; empty if the network
             takes no pictures. For detection: dict(size=A, max_size=B), the shorter side to A, but the longer one to at
-            most B; empty if it is not resized.
-        palette: colours [red, green, blue] of the classes of a segmentation or detection; empty for a classification.
+            most B; empty if it is not resized. Empty for a language model.
+        palette: colours [red, green, blue] of the classes of a segmentation or detection; empty for other tasks.
     """
 
     task: str
@@ -223,7 +224,7 @@ def _class_names(classes: Sequence, where: str) -> list[str]:
 
 def _require_palette(description: Description, where: str) -> None:
     palette = description.palette
-    if description.task != 'classification' and len(palette) != len(description.classes):
+    if description.task in ('segmentation', 'detection') and len(palette) != len(description.classes):
         raise CheckpointError(
             f'{where}: palette has {len(palette)} colours, and classes has {len(description.classes)} names'
         )
@@ -272,6 +273,8 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
         kept = {'size', 'max_size'} if task == 'detection' else step.keys() - {'type'}
         step = {key: value for key, value in step.items() if key in kept}
         return checked(Description(task, model, classes, step, palette), where)
+    if isinstance(model, dict) and model.get('type') == 'LanguageModel':
+        return checked(Description('language', model, classes, {}, []), where)
     resize = {}
     if kind in ('CIFAR', 'Digits', 'ImageFolder'):
         resize = dict(size=dataset.get('size', 32))

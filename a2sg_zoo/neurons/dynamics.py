@@ -127,6 +127,12 @@ def forward_pass(
     Returns:
         (s, u), both of the shape and dtype of x.
     """
+    spikes, potentials, _ = _forward_steps(x, rate, dynamics, fire, q)
+    return torch.stack(spikes), torch.stack(potentials)
+
+
+def _forward_steps(x, rate, dynamics, fire, q):
+    """(s[t] of all time steps, u[t] of all time steps, what the next time step begins with)."""
     gain = dynamics.coefficients(rate)[1]
     spikes, potentials = [], []
     for t, x_t in enumerate(x.unbind()):
@@ -144,7 +150,7 @@ def forward_pass(
         q = dynamics.carried(wide(u), wide(s.detach() if dynamics.detach_reset else s), rate)
         spikes.append(s)
         potentials.append(u)
-    return torch.stack(spikes), torch.stack(potentials)
+    return spikes, potentials, q
 
 
 def local_gradients(
@@ -205,8 +211,8 @@ def forward_chunk(x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor
     Returns:
         (s, u, q): spikes, membrane potentials, and what the next time step begins with.
     """
-    s, u = forward_pass(x, rate, dynamics, q=q)
-    return s, u, dynamics.carried(wide(u[-1]), wide(s[-1]), rate)
+    spikes, potentials, q = _forward_steps(x, rate, dynamics, None, q)
+    return torch.stack(spikes), torch.stack(potentials), q
 
 
 def backward_pass(

@@ -3,11 +3,12 @@
 On CUDA devices the kernels are those of Triton (`triton_kernels`), for the cases that they support. Elsewhere
 torch.compile makes one loop over memory of each pass, so a layer costs little more than moving x, s, u and their
 gradients once. Compiling takes some seconds for the first large tensor of a kind: a number of time steps, a precision,
-constants, a surrogate shape. Two kinds of tensors run step by step:
+constants, a surrogate shape. Tensors below `SMALL` elements run step by step, because they would never make up for the
+time to compile.
 
-- tensors below `SMALL` elements, which would never make up for the time to compile;
-- tensors of more than `MAX_STEPS` time steps: a compiler unrolls the loop over time and takes about a second a step,
-  while such a layer takes only about three times as long step by step.
+A compiler unrolls the loop over time and takes about half a second a step. More than `MAX_STEPS` time steps therefore
+go through one compiled kernel of `CHUNK` steps, again and again: q = (1 - r) v + shift is handed forward from chunk to
+chunk, and delta backward (see `dynamics`). A rest of fewer steps runs step by step.
 
 `TORCH_COMPILE_DISABLE=1` in the environment, or `step_by_step`, keeps everything step by step. The results are the
 same, to the bit for shapes without transcendental functions.
@@ -22,12 +23,14 @@ from contextlib import contextmanager
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack, to_dlpack
 
 from a2sg_zoo.neurons import dynamics as passes
 from a2sg_zoo.neurons.dynamics import Dynamics
 
 SMALL = 2**17
 MAX_STEPS = 32
+CHUNK = 16
 
 # Errors of these modules are those of a compiler. A compiled function may be recompiled later for a new memory layout,
 # so they can appear after the first call.
@@ -41,16 +44,20 @@ def forward_pass(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> tuple[T
     """`dynamics.forward_pass`."""
     if torch.compiler.is_compiling():
         return passes.forward_pass(x, rate, dynamics)
-    key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
-    return _run(passes.forward_pass, _kernel('forward', x), key, x, rate, dynamics)
+    kernel = _kernel('forward', x)
+    if kernel is None and _in_chunks(x):
+        return forward_chunk(x, rate, dynamics, initial(x, rate, dynamics))[:2]
+    return _run(passes.forward_pass, kernel, _key(x, dynamics, rate), x, rate, dynamics)
 
 
 def spikes_alone(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> Tensor:
     """The s of `dynamics.forward_pass`; nothing is kept for a backward pass."""
     if torch.compiler.is_compiling():
         return _spikes(x, rate, dynamics)
-    key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
-    return _run(_spikes, _kernel('spikes_alone', x), key, x, rate, dynamics)
+    kernel = _kernel('spikes_alone', x)
+    if kernel is None and _in_chunks(x):
+        return forward_chunk(x, rate, dynamics, initial(x, rate, dynamics), keep_potentials=False)[0]
+    return _run(_spikes, kernel, _key(x, dynamics, rate), x, rate, dynamics)
 
 
 def backward_pass(
@@ -63,27 +70,42 @@ def backward_pass(
     beta: Tensor,
 ) -> Tensor:
     """`dynamics.backward_pass`."""
+    args = u, grad_s, grad_u, rate, dynamics, surrogate, beta
     if torch.compiler.is_compiling():
-        return passes.backward_pass(u, grad_s, grad_u, rate, dynamics, surrogate, beta)
-    key = (
-        u.device.type,
-        u.dtype,
-        len(u),
-        dynamics,
-        isinstance(rate, Tensor),
-        grad_u is None,
-        type(surrogate),
-        beta.numel(),
-    )
-    return _run(
-        passes.backward_pass, _kernel('backward', u, surrogate), key, u, grad_s, grad_u, rate, dynamics, surrogate, beta
-    )
+        return passes.backward_pass(*args)
+    kernel = _kernel('backward', u, surrogate)
+    if kernel is None and _in_chunks(u):
+        return backward_chunk(*args, torch.zeros_like(u[0], dtype=passes.wide(u[:0]).dtype))[0]
+    key = *_key(u, dynamics, rate), grad_u is None, type(surrogate), beta.numel()
+    return _run(passes.backward_pass, kernel, key, *args)
 
 
-def forward_chunk(x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`dynamics.forward_chunk`."""
-    key = x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
-    return _run(passes.forward_chunk, None, key, x, rate, dynamics, q)
+def forward_chunk(
+    x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor, keep_potentials: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`dynamics.forward_pass` from a state to the state after it, for any number of time steps.
+
+    Args:
+        x: input current, (T, N), each time step contiguous.
+        rate, dynamics: see `dynamics.forward_pass`.
+        q: what the time steps before hand over, (N,); `initial` at the start of a sequence.
+        keep_potentials: whether u is wanted; without it, u may be anything.
+
+    Returns:
+        (s, u, q), the last one for the time step that follows.
+    """
+    kernel = _kernel('forward_chunk', x)
+    if kernel is not None or not _in_chunks(x):
+        return _run(passes.forward_chunk, kernel, _key(x, dynamics, rate), x, rate, dynamics, q)
+    s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    u = torch.empty_like(s) if keep_potentials else s
+    for at in _chunks(x):
+        args = x[at], rate, dynamics, q
+        s_part, u_part, q = _run_chunk(passes.forward_chunk, _key(x[at], dynamics, rate), *args)
+        if keep_potentials:
+            u[at] = u_part
+        s[at] = s_part
+    return s, u, q
 
 
 def backward_chunk(
@@ -96,18 +118,59 @@ def backward_chunk(
     beta: Tensor,
     later: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """`dynamics.backward_chunk`."""
-    key = (
-        u.device.type,
-        u.dtype,
-        len(u),
-        dynamics,
-        isinstance(rate, Tensor),
-        grad_u is None,
-        type(surrogate),
-        beta.numel(),
-    )
-    return _run(passes.backward_chunk, None, key, u, grad_s, grad_u, rate, dynamics, surrogate, beta, later)
+    """`dynamics.backward_pass` from the gradient of the state after these time steps to that of the state before.
+
+    Args:
+        u, grad_s, grad_u: (T, N), each time step contiguous; any number of time steps.
+        rate, dynamics, surrogate, beta: see `dynamics.backward_pass`.
+        later: dL/dq of the state after them, (N,), not in half precision.
+
+    Returns:
+        (dL/dx, dL/dq of the state before).
+    """
+    kernel = _kernel('backward_chunk', u, surrogate)
+    if kernel is not None or not _in_chunks(u):
+        key = *_key(u, dynamics, rate), grad_u is None, type(surrogate), beta.numel()
+        args = u, grad_s, grad_u, rate, dynamics, surrogate, beta, later
+        return _run(passes.backward_chunk, kernel, key, *args)
+    grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
+    for at in reversed(_chunks(u)):
+        direct = None if grad_u is None else grad_u[at]
+        widths = beta[at].clone() if beta.numel() > 1 else beta
+        key = *_key(u[at], dynamics, rate), grad_u is None, type(surrogate), widths.numel()
+        args = u[at], grad_s[at], direct, rate, dynamics, surrogate, widths, later
+        grad_x[at], later = _run_chunk(passes.backward_chunk, key, *args)
+    return grad_x, later
+
+
+def initial(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> Tensor:
+    """q[0] for x, (T, N): what the first time step begins with, (N,), in float32 at least."""
+    value, dtype = dynamics.initial(rate), passes.wide(x[:0]).dtype
+    if isinstance(value, Tensor):  # filled on the device, because a copy to the host would wait for it
+        return value.detach().to(dtype).expand(x.shape[1]).contiguous()
+    return torch.full((x.shape[1],), value, dtype=dtype, device=x.device)
+
+
+def _key(x, dynamics, rate):
+    return x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
+
+
+def _in_chunks(x):
+    return len(x) > MAX_STEPS and x.numel() >= SMALL and not _switched_off()
+
+
+def _chunks(x):
+    """Slices of `CHUNK` time steps; the last one may be shorter."""
+    return [slice(start, start + CHUNK) for start in range(0, len(x), CHUNK)]
+
+
+def _run_chunk(function, key, first, *args):
+    """Some time steps of a long sequence. A rest that is shorter than `CHUNK` runs step by step."""
+    if len(first) < CHUNK:
+        return function(first, *args)
+    # a tensor that begins within the memory of another would be compiled once more
+    args = [from_dlpack(to_dlpack(x)) if isinstance(x, Tensor) and x.dim() == 2 else x for x in (first, *args)]
+    return _run(function, None, key, *args, large=True)
 
 
 def _kernel(name, x, surrogate=None):
@@ -123,8 +186,9 @@ def _spikes(x, rate, dynamics):
     return passes.forward_pass(x, rate, dynamics)[0]
 
 
-def _run(function, kernel, key, first, *args):
-    if (kernel is None and (first.numel() < SMALL or len(first) > MAX_STEPS)) or _switched_off():
+def _run(function, kernel, key, first, *args, large=None):
+    large = first.numel() >= SMALL and len(first) <= MAX_STEPS if large is None else large
+    if (kernel is None and not large) or _switched_off():
         return function(first, *args)
     key = function, kernel, *key
     known = _compiled.get(key)

@@ -50,8 +50,9 @@ class _Chunk(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, rate, q, dynamics, controller, start):
         ctx.layout = _layout(x)
-        begin = _initial(x, rate, dynamics) if q is None else _flat_step(q, ctx.layout)
-        s, u, end = fused.forward_chunk(_flat(x, ctx.layout), rate, dynamics, begin)
+        x = _flat(x, ctx.layout)
+        begin = fused.initial(x, rate, dynamics) if q is None else _flat_step(q, ctx.layout)
+        s, u, end = fused.forward_chunk(x, rate, dynamics, begin)
         learned = isinstance(rate, Tensor)
         ctx.save_for_backward(u, rate if learned else None, begin if learned and q is not None else None)
         ctx.rate, ctx.dynamics, ctx.controller, ctx.start = None if learned else rate, dynamics, controller, start
@@ -79,14 +80,6 @@ class _Chunk(torch.autograd.Function):
         grad_rate = _rate_gradient(u, grad_x, rate, dynamics, begin, later) if ctx.needs_input_grad[1] else None
         grad_q = _shaped(grad_q[None], _step(layout))[0] if ctx.needs_input_grad[2] else None
         return _shaped(grad_x, layout), grad_rate, grad_q, None, None, None
-
-
-def _initial(x, rate, dynamics):
-    """q[0] for the elements of a time step of x, flat."""
-    value = dynamics.initial(rate)
-    if not isinstance(value, Tensor):
-        return torch.full((x[0].numel(),), value, dtype=wide(x[:0]).dtype, device=x.device)
-    return value.detach().to(wide(x[:0]).dtype).expand(x[0].numel()).contiguous()
 
 
 def _rate_gradient(u, grad_x, rate, dynamics, begin=None, later=None):

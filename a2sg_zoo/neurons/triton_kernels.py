@@ -22,7 +22,6 @@ try:
 except ImportError:  # then torch.compile, which needs it too, fails as well, and plain torch is left
     triton = None
 
-MAX_STEPS = 64  # loops over time are unrolled
 _BLOCK = 1024
 
 
@@ -33,29 +32,31 @@ def supports(x: Tensor, surrogate: Surrogate | None = None) -> bool:
     """
     if triton is None or not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
         return False
-    return (
-        len(x) <= MAX_STEPS
-        and x.dtype in (torch.float32, torch.float16, torch.bfloat16)
-        and (surrogate is None or isinstance(surrogate, PiecewiseLinear))
+    return x.dtype in (torch.float32, torch.float16, torch.bfloat16) and (
+        surrogate is None or isinstance(surrogate, PiecewiseLinear)
     )
 
 
 def forward(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> tuple[Tensor, Tensor]:
     """`dynamics.forward_pass` of (T, N), each time step contiguous."""
     s, u = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for _ in range(2))
-    if x.numel():
-        _forward[_grid(x)](x, s, u, x.shape[1], x.stride(0), *_constants(rate, dynamics), **_options(x, rate, dynamics))
+    _run_forward(x, s, u, None, None, rate, dynamics)
     return s, u
 
 
 def spikes_alone(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> Tensor:
     """The s of `forward`; u is not written."""
     s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    if x.numel():
-        _forward[_grid(x)](
-            x, s, None, x.shape[1], x.stride(0), *_constants(rate, dynamics), **_options(x, rate, dynamics)
-        )
+    _run_forward(x, s, None, None, None, rate, dynamics)
     return s
+
+
+def forward_chunk(x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`forward` from what the time steps before hand over, q, (N,), in float32, to what the next one begins with."""
+    s, u = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for _ in range(2))
+    end = torch.empty_like(q)
+    _run_forward(x, s, u, q, end, rate, dynamics)
+    return s, u, end
 
 
 def backward(
@@ -68,6 +69,33 @@ def backward(
     beta: Tensor,
 ) -> Tensor:
     """`dynamics.backward_pass` of (T, N), each time step contiguous."""
+    return _run_backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta, None, None)
+
+
+def backward_chunk(
+    u: Tensor,
+    grad_s: Tensor,
+    grad_u: Tensor | None,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    surrogate: PiecewiseLinear,
+    beta: Tensor,
+    later: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`backward` from delta of the time step that follows, `later`, (N,), in float32: (dL/dx, delta of the first)."""
+    first = torch.empty_like(later)
+    return _run_backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta, later, first), first
+
+
+def _run_forward(x, s, u, q, end, rate, dynamics):
+    if not x.numel():
+        return
+    _forward[_grid(x)](
+        x, s, u, q, end, x.shape[1], len(x), x.stride(0), *_constants(rate, dynamics), **_options(rate, dynamics)
+    )
+
+
+def _run_backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta, later, first):
     grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     if not u.numel():
         return grad_x
@@ -78,10 +106,13 @@ def backward(
         grad_s,
         grad_u,
         grad_x,
+        later,
+        first,
         beta,
         slope,
         offset,
         u.shape[1],
+        len(u),
         u.stride(0),
         grad_s.stride(0),
         0 if grad_u is None else grad_u.stride(0),
@@ -89,7 +120,7 @@ def backward(
         EVEN=surrogate.even,
         PER_STEP=beta.numel() > 1,
         DETACHED=dynamics.detach_reset,
-        **_options(u, rate, dynamics),
+        **_options(rate, dynamics),
     )
     return grad_x
 
@@ -101,7 +132,7 @@ def _grid(x):
 def _constants(rate, dynamics):
     """decay, gain, shift of u[1] and of later steps, threshold, reset; those of a learned rate stay on the device."""
     decay, gain, shift = dynamics.coefficients(rate)
-    first = decay * dynamics.v_reset + shift
+    first = dynamics.initial(rate)
     if isinstance(rate, Tensor):
         decay, gain, first, shift = (_filled(x, rate.detach().float()) for x in (decay, gain, first, shift))
     return decay, gain, first, shift, dynamics.v_threshold, dynamics.v_reset
@@ -112,9 +143,8 @@ def _filled(value, like):
     return value.detach().to(like) if isinstance(value, Tensor) else torch.full_like(like, value)
 
 
-def _options(x, rate, dynamics):
+def _options(rate, dynamics):
     return dict(
-        T=len(x),
         DECAY_INPUT=dynamics.decay_input,
         HARD=dynamics.hard_reset,
         FROM_ZERO=dynamics.v_reset == 0,
@@ -125,13 +155,16 @@ def _options(x, rate, dynamics):
 
 
 if triton is not None:
-
-    @triton.jit
+    # T changes no code, so that one kernel serves every number of time steps
+    @triton.jit(do_not_specialize=['T'])
     def _forward(
         x,
         s,
         u,
+        begin,
+        end,
         N,
+        T,
         stride,
         decay,
         gain,
@@ -139,7 +172,6 @@ if triton is not None:
         shift,
         v_threshold,
         v_reset,
-        T: tl.constexpr,
         DECAY_INPUT: tl.constexpr,
         HARD: tl.constexpr,
         FROM_ZERO: tl.constexpr,
@@ -150,20 +182,19 @@ if triton is not None:
             decay, gain, first, shift = tl.load(decay), tl.load(gain), tl.load(first), tl.load(shift)
         n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
         inside = n < N
-        v = tl.zeros((BLOCK,), tl.float32)
-        for t in tl.static_range(T):
+        if begin is not None:
+            q = tl.load(begin + n, mask=inside, other=0.0)
+        elif FROM_ZERO:
+            q = tl.zeros((BLOCK,), tl.float32)
+        else:
+            q = tl.zeros((BLOCK,), tl.float32) + first
+        for t in range(T):
             at = tl.cast(t, tl.int64)
             current = tl.load(x + at * stride + n, mask=inside, other=0.0)
             potential = current.to(tl.float32)
             if DECAY_INPUT:
                 potential = potential * gain
-            if t > 0:
-                potential = potential + v * decay
-                if DECAY_INPUT and not FROM_ZERO:
-                    potential = potential + shift
-            elif not FROM_ZERO:
-                potential = potential + first
-            stored = potential.to(current.dtype)
+            stored = (potential + q).to(current.dtype)
             potential = stored.to(tl.float32)
             spike = (potential >= v_threshold).to(tl.float32)
             if HARD:
@@ -172,20 +203,28 @@ if triton is not None:
                     v = v + spike * v_reset
             else:
                 v = potential - spike * v_threshold
+            q = v * decay
+            if DECAY_INPUT and not FROM_ZERO:
+                q = q + shift
             tl.store(s + at * N + n, spike.to(current.dtype), mask=inside)
             if u is not None:
                 tl.store(u + at * N + n, stored, mask=inside)
+        if end is not None:
+            tl.store(end + n, q, mask=inside)
 
-    @triton.jit
+    @triton.jit(do_not_specialize=['T'])
     def _backward(
         u,
         grad_s,
         grad_u,
         grad_x,
+        later,
+        earliest,
         beta,
         slope,
         offset,
         N,
+        T,
         stride_u,
         stride_s,
         stride_grad_u,
@@ -195,7 +234,6 @@ if triton is not None:
         shift,
         v_threshold,
         v_reset,
-        T: tl.constexpr,
         DECAY_INPUT: tl.constexpr,
         HARD: tl.constexpr,
         FROM_ZERO: tl.constexpr,
@@ -209,8 +247,11 @@ if triton is not None:
             decay, gain = tl.load(decay), tl.load(gain)
         n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
         inside = n < N
-        delta = tl.zeros((BLOCK,), tl.float32)
-        for i in tl.static_range(T):
+        if later is not None:
+            delta = tl.load(later + n, mask=inside, other=0.0)
+        else:
+            delta = tl.zeros((BLOCK,), tl.float32)
+        for i in range(T):
             t = T - 1 - i
             at = tl.cast(t, tl.int64)
             stored = tl.load(u + at * stride_u + n, mask=inside, other=0.0)
@@ -221,22 +262,19 @@ if triton is not None:
             distance = tl.abs(z)
             f = (distance if EVEN else z) * tl.load(slope + window) + tl.load(offset + window)
             f = f * (distance <= tl.load(beta + window)).to(tl.float32)
-            if i == 0:
-                delta = g * f
-                if grad_u is not None:
-                    delta = delta + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.0).to(tl.float32)
+            carry = delta * decay
+            if HARD:
+                if not DETACHED:
+                    g = g + carry * (v_reset - potential)
+                c = carry - carry * (z >= 0).to(tl.float32)
             else:
-                carry = delta * decay
-                if HARD:
-                    if not DETACHED:
-                        g = g + carry * (v_reset - potential)
-                    c = carry - carry * (z >= 0).to(tl.float32)
-                else:
-                    if not DETACHED:
-                        g = g - carry * v_threshold
-                    c = carry
-                if grad_u is not None:
-                    c = c + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.0).to(tl.float32)
-                delta = g * f + c
+                if not DETACHED:
+                    g = g - carry * v_threshold
+                c = carry
+            if grad_u is not None:
+                c = c + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.0).to(tl.float32)
+            delta = g * f + c
             out = delta * gain if DECAY_INPUT else delta
             tl.store(grad_x + at * N + n, out.to(stored.dtype), mask=inside)
+        if earliest is not None:
+            tl.store(earliest + n, delta, mask=inside)

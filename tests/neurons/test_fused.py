@@ -178,12 +178,42 @@ def test_a_learned_time_constant_under_autocast_keeps_its_precision(dtype, decay
     assert neuron.w.grad.dtype == torch.float32 and float(neuron.w.grad) == pytest.approx(dw, rel=1e-6)
 
 
-def test_many_time_steps_are_not_unrolled(compiled):
-    """A neuron that takes a batch's samples for time steps sees hundreds, and each number of them would be compiled."""
+@pytest.mark.parametrize(
+    'make, dtype',
+    [(LIF, torch.float32), (lambda: PLIF(v_reset=-0.3, reset='soft', detach_reset=False), torch.bfloat16)],
+    ids=['lif', 'plif'],
+)
+def test_chunks_of_a_long_sequence_are_step_by_step_to_the_bit(make, dtype, compiled, monkeypatch):
+    """One kernel serves all chunks and all longer sequences; the rest is not compiled."""
+    monkeypatch.setattr(fused, 'MAX_STEPS', 5)
+    monkeypatch.setattr(fused, 'CHUNK', 3)
+    neuron, count = make(), None
+    for T in (6, 11, 21):
+        neuron.beta = torch.linspace(0.5, 1.5, T)
+        x, g = current(T, 2, 5, dtype=dtype, seed=T)
+        (s, dx, learned), (s_eager, dx_eager, learned_eager) = both(neuron, x, g)
+        assert torch.equal(s, s_eager) and torch.equal(dx, dx_eager) and s.any() and dx.any()
+        for a, b in zip(learned, learned_eager):
+            torch.testing.assert_close(a, b)
+        assert count in (None, len(compiled))
+        count = len(compiled)
+    assert count == 2 and {key[4] for key in compiled} == {3}
+    # the same kernels serve a caller who goes through time by itself
+    leaf, state, spikes = x.detach().requires_grad_(), None, []
+    for part in leaf.split(7):
+        s, state = neuron.advance(part, state)
+        spikes.append(s)
+    (dx_parts,) = torch.autograd.grad(torch.cat(spikes), leaf, g)
+    assert torch.equal(torch.cat(spikes), s_eager) and torch.equal(dx_parts, dx_eager) and len(compiled) == count
+
+
+def test_many_time_steps_are_not_unrolled(compiled, monkeypatch):
+    """A neuron that takes a batch's samples for time steps sees hundreds of them."""
+    monkeypatch.setattr(fused, 'CHUNK', 3)
     layer = AcrossBatch(PLIF(detach_reset=False).double())
     x, g = current(4, fused.MAX_STEPS // 4 + 1, 5, 3, dtype=torch.float64)
     s, dx, (dw,) = both(layer, x, g)[0]
-    assert not compiled
+    assert {key[4] for key in compiled} == {fused.CHUNK}
     neuron, x, g = layer.neuron, x.flatten(0, 1).requires_grad_(), g.flatten(0, 1)
     expected = multistep_reference(x, neuron.rate, neuron.dynamics, neuron.surrogate, neuron.beta)
     dx_expected, dw_expected = torch.autograd.grad(expected, [x, neuron.w], g)
@@ -197,8 +227,9 @@ def test_as_many_time_steps_as_are_unrolled(compiled, monkeypatch):
     x, g = current(3, 2, 5)
     (s, dx, _), (s_eager, dx_eager, _) = both(LIF(), x, g)
     assert len(compiled) == 3 and torch.equal(s, s_eager) and torch.equal(dx, dx_eager)
+    monkeypatch.setattr(fused, 'CHUNK', 3)
     both(LIF(), *current(4, 2, 5))
-    assert len(compiled) == 3
+    assert {key[4] for key in compiled} == {3}
 
 
 class Untraceable(SURROGATES.get('TRI')):

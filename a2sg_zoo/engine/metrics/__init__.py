@@ -1,10 +1,11 @@
-"""Metrics of classification, segmentation and detection."""
+"""Metrics of classification, segmentation, detection and language modelling."""
 
 from importlib import import_module
 
 from a2sg_zoo.engine.metrics.classification import Accuracy
+from a2sg_zoo.engine.metrics.language import BitsPerCharacter
 
-__all__ = ['Accuracy', 'DetectionMetric', 'SegmentationMetric']
+__all__ = ['Accuracy', 'BitsPerCharacter', 'DetectionMetric', 'SegmentationMetric']
 
 _LAZY = dict(
     DetectionMetric='a2sg_zoo.engine.metrics.detection', SegmentationMetric='a2sg_zoo.engine.metrics.segmentation'
