@@ -37,6 +37,7 @@ _LARGEST = {
     'dilation': 1_000,
     'pool_scales': 100,
     'num_queries': 1_000,
+    'k': 1_000,
 }
 _LARGEST_OTHER = 1_000_000
 # sides of a picture, and time steps x height x width of what a network is given
