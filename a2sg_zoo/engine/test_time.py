@@ -1,4 +1,4 @@
-"""Test-time options of a segmentation: several scales, mirrored pictures, a sliding window."""
+"""What a segmentation does to pictures around the network: several scales, mirrored pictures, windows, padding."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -84,4 +84,23 @@ def check_window(test_cfg: Mapping[str, Any] | None) -> None:
             raise ConfigError(
                 f'model.test_cfg.stride = {tuple(test_cfg["stride"])} leaves gaps between windows of crop_size = '
                 f'{tuple(test_cfg["crop_size"])}; take a stride of at most the window'
+            )
+
+
+def check_padding(preprocessor: Any) -> None:
+    """Check what pictures of a segmentation are padded to, before the first batch.
+
+    Args:
+        preprocessor: MMSegmentation's `SegDataPreProcessor`, or another one.
+
+    Raises:
+        ConfigError: both a fixed size and a divisor are given.
+    """
+    training = {key: getattr(preprocessor, key, None) for key in ('size', 'size_divisor')}
+    test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
+    for place, values in (('', training), ('test_cfg.', test_cfg)):
+        if values.get('size') is not None and values.get('size_divisor') is not None:
+            raise ConfigError(
+                f'model.data_preprocessor.{place}size = {values["size"]} and {place}size_divisor = '
+                f'{values["size_divisor"]}: pictures are padded to one of them; leave the other out'
             )

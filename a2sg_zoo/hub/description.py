@@ -21,7 +21,7 @@ _MOST_ITEMS = 100_000
 _LONGEST_TEXT = 2_000
 _LONGEST_CONFIG = 2_000_000
 # bounds of the integers under a key, alone or summed over a list; of any other key
-MOST_TIME_STEPS = 1_000
+MOST_TIME_STEPS = 4_096
 _LARGEST = {
     'T': MOST_TIME_STEPS,
     'depth': 1_000,
@@ -37,6 +37,7 @@ _LARGEST = {
     'dilation': 1_000,
     'pool_scales': 100,
     'num_queries': 1_000,
+    'k': 1_000,
 }
 _LARGEST_OTHER = 1_000_000
 # sides of a picture, and time steps x height x width of what a network is given
@@ -273,7 +274,7 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
         kept = {'size', 'max_size'} if task == 'detection' else step.keys() - {'type'}
         step = {key: value for key, value in step.items() if key in kept}
         return checked(Description(task, model, classes, step, palette), where)
-    if model.get('type') == 'LanguageModel':
+    if isinstance(model, dict) and model.get('type') == 'LanguageModel':
         return checked(Description('language', model, classes, {}, []), where)
     resize = {}
     if kind in ('CIFAR', 'Digits', 'ImageFolder'):

@@ -1,5 +1,7 @@
 """Several scales, mirrored pictures and the sliding window of a segmentation's test."""
 
+from types import SimpleNamespace
+
 import mmcv
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from a2sg_zoo.datasets import write_scenes
 from a2sg_zoo.datasets.pictures import read_picture
 from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.run import prepare_config
-from a2sg_zoo.engine.test_time import check_window, use_versions
+from a2sg_zoo.engine.test_time import check_padding, check_window, use_versions
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.segmentors import AveragedSegmentor
 
@@ -140,3 +142,11 @@ def test_pipeline_without_a_resize_gets_one(scenes, tmp_path):
 def test_versions_are_for_segmentation():
     with pytest.raises(ConfigError, match='--scales'):
         use_versions(prepare_config('resnet_small_digits'), (0.5, 1.0))
+
+
+@pytest.mark.parametrize('place', ['', 'test_cfg.'])
+def test_pictures_are_padded_to_one_size(place):
+    both = dict(size=(64, 64), size_divisor=16)
+    with pytest.raises(ConfigError, match=f'data_preprocessor.{place}size'):
+        check_padding(SimpleNamespace(test_cfg=both) if place else SimpleNamespace(**both))
+    check_padding(SimpleNamespace(size=(64, 64), test_cfg=dict(size_divisor=16)))
