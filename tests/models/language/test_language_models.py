@@ -8,7 +8,6 @@ from a2sg_zoo.adaptation import A2SG, Fixed, attach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.language import LanguageModel
 from a2sg_zoo.models.language.spikegpt import DecayedAttention, TokenShift
-from a2sg_zoo.neurons.neuron import named_neurons
 from a2sg_zoo.registry import NEURONS
 
 BACKBONES = dict(
@@ -129,10 +128,10 @@ def flat(value):
 
 
 @pytest.mark.parametrize('name', BACKBONES)
-@pytest.mark.parametrize('temperature', [0.0, 0.7])
-def test_generation_is_that_of_the_whole_text_again_and_again(name, temperature):
-    """With carried states, and longer than T: the latest 12 symbols count for the transformer."""
-    model, prompt = network(name), [1, 2, 3]
+@pytest.mark.parametrize('temperature, length', [(0.0, 1), (0.7, 1), (0.7, 9)])
+def test_generation_is_that_of_the_whole_text_again_and_again(name, temperature, length):
+    """With carried states, and longer than T, as a prompt may be: the latest 12 symbols count for the transformer."""
+    model, prompt = network(name), [1, 2, 3] * length
     found = list(model.generate(prompt, 15, temperature, seed=5))
     seen, generator = list(prompt), torch.Generator().manual_seed(5)
     for _ in range(15):
@@ -144,7 +143,7 @@ def test_generation_is_that_of_the_whole_text_again_and_again(name, temperature)
         else:
             symbol = int(scores.argmax())
         seen.append(symbol)
-    assert found == seen[3:]
+    assert found == seen[len(prompt) :]
     assert list(model.generate(prompt, 15, temperature, seed=5)) == found
 
 
@@ -191,11 +190,28 @@ def test_policies_apply(policy, text):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-@pytest.mark.parametrize('name', ['IF', 'PLIF'])
-def test_neurons_of_the_registry(name, text):
-    model = network(neuron=dict(type=name)).train()
-    assert {type(neuron) for neuron in named_neurons(model).values()} == {NEURONS.get(name)}
-    model(text, text, mode='loss')['loss'].backward()
+# these need the number of their features
+WRAPPERS = {'Recurrent'}
+AT_ONCE = {'PSN', 'MaskedPSN'}
+
+
+@pytest.mark.parametrize('name', sorted({*NEURONS.own_names()} - WRAPPERS - AT_ONCE))
+def test_every_neuron_of_the_registry(name, text):
+    model = network(neuron=dict(type=name), depth=1)
+    logits = model(text)
+    first, state = model.advance(text[:, :5])
+    last, _ = model.advance(text[:, 5:], state)
+    torch.testing.assert_close(torch.cat([first, last]), logits, rtol=1e-9, atol=1e-12)
+    changed = text.clone()
+    changed[:, 6] = (text[:, 6] + 1) % 20
+    assert model(changed)[:6].equal(logits[:6])
+    model.train()(text, text, mode='loss')['loss'].backward()
+
+
+@pytest.mark.parametrize('name', sorted(AT_ONCE))
+def test_neurons_that_see_the_future_are_refused(name):
+    with pytest.raises(ConfigError, match=rf"neuron\.type.*'{name}'"):
+        network(neuron=dict(type=name))
 
 
 def test_recomputation_gives_the_same_gradients(text):
