@@ -8,7 +8,9 @@ from a2sg_zoo.benchmark.speed.networks import Setting
 
 
 def test_rows(monkeypatch):
-    for name, value in dict(STEPS=(3, 5), EVEN_STEPS=(2, 4), SEARCH_STEPS=4, SHAPE=(2, 3), CHUNK=2).items():
+    for name, value in dict(
+        STEPS=(3, 5), EVEN_STEPS=(2, 4), SEARCH_STEPS=4, SHAPE=(2, 3), EVEN_SHAPE=(2, 3), CHUNK=2
+    ).items():
         monkeypatch.setattr(long_sequences, name, value)
     measured = []
 
@@ -27,7 +29,7 @@ def test_rows(monkeypatch):
     assert sum('peak memory, time_chunk=2' in name for name in names) == 2
     assert sum('steps_per_width=16' in name for name in names) == 1
     for row in rows[1:]:
-        name = row.what.rpartition(': ')[2].removeprefix('peak memory, ').removeprefix('A2SG in every step, ')
+        name = row.what.rpartition(': ')[2].removeprefix('peak memory, ').removeprefix('A2SG, ')
         assert row.ratio == row.medians[name] / row.medians['fixed' if 'A2SG' in row.what else row.against]
 
 
