@@ -29,8 +29,10 @@ from a2sg_zoo.neurons import dynamics as passes
 from a2sg_zoo.neurons.dynamics import Dynamics
 
 SMALL = 2**17
-MAX_STEPS = 32
+MAX_STEPS = 31  # two chunks are faster than one kernel of 32 steps, which reads and writes too many places at once
 CHUNK = 16
+# elements of a time step from which kernels write into the tensors of the whole sequence: copies leave the cache
+WIDE = 2**16
 
 # Errors of these modules are those of a compiler. A compiled function may be recompiled later for a new memory layout,
 # so they can appear after the first call.
@@ -104,7 +106,11 @@ def forward_chunk(
     u = torch.empty_like(s) if keep_potentials else s
     for at in _chunks(x):
         args = x[at], rate, dynamics, q
-        s_part, u_part, q = _run_chunk(passes.forward_chunk, _key(x[at], dynamics, rate), *args)
+        key = _key(x[at], dynamics, rate)
+        if x.shape[1] >= WIDE and keep_potentials:
+            q = _run_chunk(passes.forward_into, key, *args, s[at].unbind(), u[at].unbind())
+            continue
+        s_part, u_part, q = _run_chunk(passes.forward_chunk, key, *args)
         if keep_potentials:
             u[at] = u_part
         s[at] = s_part
@@ -144,7 +150,10 @@ def backward_chunk(
         widths = beta[at].clone() if beta.numel() > 1 else beta
         key = *_key(u[at], dynamics, rate), grad_u is None, type(surrogate), widths.numel()
         args = u[at], grad_s[at], direct, rate, dynamics, surrogate, widths, later
-        grad_x[at], later = _run_chunk(passes.backward_chunk, key, *args)
+        if u.shape[1] >= WIDE:
+            later = _run_chunk(passes.backward_into, key, *args, grad_x[at].unbind())
+        else:
+            grad_x[at], later = _run_chunk(passes.backward_chunk, key, *args)
     return grad_x, later
 
 
@@ -183,7 +192,14 @@ def _run_chunk(function, key, first, *args):
 
 def _packed(*args):
     """The arguments with tensors (T, N) that do not begin within the memory of others: those are compiled once more."""
-    return [from_dlpack(to_dlpack(x)) if isinstance(x, Tensor) and x.storage_offset() else x for x in args]
+    return [
+        _packed(*x)
+        if isinstance(x, tuple)
+        else from_dlpack(to_dlpack(x))
+        if isinstance(x, Tensor) and x.dim() and not x.requires_grad
+        else x
+        for x in args
+    ]
 
 
 def _kernel(name, x, surrogate=None):
