@@ -23,6 +23,7 @@ from a2sg_zoo.neurons import (
     QIF,
     Izhikevich,
     MaskedPSN,
+    Recurrent,
     SlidingPSN,
     StepNeuron,
     SynapticLIF,
@@ -242,6 +243,18 @@ def test_bfloat16():
     out.float().square().mean().backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
     assert all(layer.beta.dtype == torch.float32 for layer in layers.values())
+
+
+@pytest.mark.parametrize('name', [*NEURONS, 'Recurrent'])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision(name, dtype):
+    neuron = NEURONS[name](T=T) if name in NEURONS else Recurrent(dict(type='GLIF', T=T), features=6)
+    neuron.to(dtype)
+    attach(neuron, A2SG())
+    x = inputs().to(dtype).requires_grad_()
+    s = neuron(x)
+    s.sum().backward()
+    assert s.dtype == dtype and x.grad.isfinite().all() and ((s == 0) | (s == 1)).all()
 
 
 def test_recordings():
