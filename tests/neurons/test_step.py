@@ -343,10 +343,36 @@ class LongState(Leaky):
         return (u.flatten(),)
 
 
-@pytest.mark.parametrize('kind', [WrongShape, NoThreshold, LongState])
+class OneNumber(Leaky):
+    def start(self, x):
+        return 0.0
+
+
+class LongStart(Leaky):
+    def start(self, x):
+        return (torch.zeros(3),)
+
+
+class NoState(Leaky):
+    def charge(self, state, x):
+        return 0.5 * state[0] + x
+
+
+@pytest.mark.parametrize('kind', [WrongShape, NoThreshold, LongState, OneNumber, LongStart, NoState])
 def test_a_neuron_that_breaks_the_rules_is_named(kind):
     with pytest.raises(ConfigError, match=kind.__name__):
         kind()(inputs())
+
+
+@pytest.mark.parametrize('name', ['beta', 'rate', 'threshold', 'reset'])
+def test_a_constant_must_not_hide_a_part_of_the_neuron(name):
+    class Own(Leaky):
+        def __init__(self):
+            super().__init__()
+            setattr(self, name, 0.9)
+
+    with pytest.raises(ConfigError, match=rf'Own.*\b{name}\b'):
+        Own()
 
 
 def test_bad_input():
