@@ -1,5 +1,6 @@
-"""Pictures of segmentations and detections: image, truth and prediction side by side, with a legend."""
+"""Pictures of what networks see: image, truth and prediction side by side, with a legend; mistakes; confusion."""
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -152,3 +153,86 @@ def contact_sheet(
         draw.rectangle((x, y + 2, x + 13, y + 15), tuple(colour))
         draw.text((x + 19, y + 2), name[:20], 'black', font)
     return sheet
+
+
+def input_picture(inputs: Any) -> np.ndarray:
+    """Return what a classifier sees as a picture, uint8 (H, W, 3), RGB.
+
+    Args:
+        inputs: tensor of an image (1 or 3, H, W) with values from 0 to 255; of event frames (T, 2, H, W), which are
+            added up: ON is red, OFF is blue; or of a sequence (T, F): time goes to the right.
+    """
+    x = np.asarray(inputs, dtype=np.float32)
+    if x.ndim == 3:
+        return np.broadcast_to(x.clip(0, 255).transpose(1, 2, 0), (*x.shape[1:], 3)).astype(np.uint8)
+    if x.ndim == 4:
+        off, on = x.sum(0) / max(float(x.sum(0).max()), 1e-6)
+        return (255 * np.stack([1 - off, 1 - np.maximum(on, off), 1 - on], -1)).astype(np.uint8)
+    low, high = float(x.min()), float(x.max())
+    grey = 255 * (1 - (x.T - low) / max(high - low, 1e-6))
+    return np.repeat(grey[..., None], 3, -1).astype(np.uint8)
+
+
+def mistakes_sheet(mistakes: Sequence[Mapping[str, Any]], names: Sequence[str], columns: int = 8) -> Image.Image:
+    """Arrange wrongly classified inputs in a grid, each with its class, the class chosen and the probability of that.
+
+    Args:
+        mistakes: each dict(image=, truth=, chosen=, p=, position=): a tensor (see `input_picture`), two labels, a
+            probability, and the position in the data set.
+        names: of the classes.
+        columns: number of inputs in a row.
+    """
+    cell, caption = 120, 3 * 15 + 4
+    columns = min(columns, len(mistakes))
+    rows = -(-len(mistakes) // columns)
+    sheet = Image.new('RGB', (MARGIN + columns * (cell + MARGIN), MARGIN + rows * (cell + caption + MARGIN)), 'white')
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
+    for i, mistake in enumerate(mistakes):
+        x, y = MARGIN + i % columns * (cell + MARGIN), MARGIN + i // columns * (cell + caption + MARGIN)
+        image = Image.fromarray(input_picture(mistake['image']))
+        scale = cell / max(image.size)
+        size = [max(1, round(side * scale)) for side in image.size]
+        image = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR)
+        sheet.paste(image, (x + (cell - size[0]) // 2, y + (cell - size[1]) // 2))
+        lines = (
+            f'#{mistake["position"]} {names[mistake["truth"]]}',
+            f'taken for {names[mistake["chosen"]]}',
+            f'with {mistake["p"]:.1%}',
+        )
+        for line, text in enumerate(lines):
+            draw.text((x, y + cell + 2 + 15 * line), text[:20], (180, 30, 30) if line else (0, 0, 0), font)
+    return sheet
+
+
+def confusion_picture(confusion: Any, names: Sequence[str]) -> Image.Image:
+    """Draw a confusion matrix: a row for each class, shaded by the share of its samples, in percent.
+
+    Args:
+        confusion: counts (classes, classes): samples of the row's class that are taken for the column's.
+        names: of the classes.
+    """
+    from matplotlib.figure import Figure  # takes half a second
+
+    counts = np.asarray(confusion, dtype=np.float64)
+    share = 100 * counts / counts.sum(1, keepdims=True).clip(min=1)
+    classes = len(counts)
+    side = min(14.0, max(4.5, 0.55 * classes + 1.5))
+    figure = Figure(figsize=(side + 1, side), layout='constrained')
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap='viridis', vmin=0, vmax=100)
+    figure.colorbar(image, ax=axes, label='share of the class, in percent', shrink=0.8)
+    axes.set(xlabel='taken for', ylabel='class')
+    if classes <= 60:
+        labels = [name[:18] for name in names]
+        axes.set_xticks(range(classes), labels, rotation=90)
+        axes.set_yticks(range(classes), labels)
+    if classes <= 20:
+        for row in range(classes):
+            for column in range(classes):
+                if counts[row, column]:
+                    colour = 'black' if share[row, column] > 60 else 'white'
+                    text = f'{share[row, column]:.0f}' if share[row, column] >= 0.5 else '<1'
+                    axes.text(column, row, text, color=colour, ha='center', va='center', fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=100)
+    return Image.open(buffer).convert('RGB')

@@ -15,66 +15,178 @@ from a2sg_zoo.cli.parsing import Parser, errors_for_people
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A file to download and unpack.
+
+    Attributes:
+        url: address of a zip or tar file, or of a single file that is compressed with gzip.
+        checksum: 'ALGORITHM:HEX'.
+        size: of the file in bytes, None where no source states it.
+        into: the folder, or the single file, that it becomes, in the folder of the data set; '' is that folder itself.
+        name: of the file while it is downloaded; by default the last part of the address.
+    """
+
+    url: str
+    checksum: str
+    size: int | None = None
+    into: str = ''
+    name: str | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a data set comes from.
 
     Attributes:
-        url: address of a zip or tar file.
-        size: size of that file in bytes, None where no source states it.
-        checksum: 'ALGORITHM:HEX'.
+        archives: its files.
         root: default folder to unpack in.
         folder: name of the unpacked folder.
         about: one line on the data and their terms.
-        nested: whether the folder holds archives that are unpacked to folders of their names.
+        nested: whether the folder holds zip files that are unpacked to folders of their names.
     """
 
-    url: str
-    size: int | None
-    checksum: str
+    archives: tuple[Archive, ...]
     root: str
     folder: str
     about: str
     nested: bool = False
 
 
+_ZENKE = 'https://zenkelab.org/datasets/'
+_MENDELEY = 'https://data.mendeley.com/public-files/datasets/'
+_MNIST = 'https://ossci-datasets.s3.amazonaws.com/mnist/'
+
 SOURCES = {
     # size and SHA-256 as in datasets/scene_parse_150/dataset_infos.json of github.com/huggingface/datasets. Others
     # list SHA-1 219e1696abb36c8ba3a3afe7fb2f4b4606a897c7 (scripts/datasets/ade20k.py of github.com/dmlc/gluon-cv).
     'ade20k': Source(
-        url='http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
-        size=967382037,
-        checksum='sha256:7ff1be44964418441f542a7cc1e1a650e7dc0fc275f5d23252bc9bbdbc977b29',
+        (
+            Archive(
+                'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
+                'sha256:7ff1be44964418441f542a7cc1e1a650e7dc0fc275f5d23252bc9bbdbc977b29',
+                size=967382037,
+            ),
+        ),
         root='data/ade',
         folder='ADEChallengeData2016',
         about='ADE20K SceneParse150: 20210 + 2000 images of 150 classes; for research, terms at '
         'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/',
     ),
-    # URLs and MD5 as in torchvision/datasets/cifar.py of github.com/pytorch/vision
+    # URLs and MD5 as in torchvision/datasets/cifar.py and mnist.py of github.com/pytorch/vision
     'cifar10': Source(
-        url='https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz',
-        size=None,
-        checksum='md5:c58f30108f718f92721af3b95e74349a',
+        (Archive('https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz', 'md5:c58f30108f718f92721af3b95e74349a'),),
         root='data/cifar',
         folder='cifar-10-batches-py',
         about='CIFAR-10: 50000 + 10000 images of 10 classes, 32x32',
     ),
     'cifar100': Source(
-        url='https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz',
-        size=None,
-        checksum='md5:eb9058c3a382ffc7106e4002c42a8d85',
+        (Archive('https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz', 'md5:eb9058c3a382ffc7106e4002c42a8d85'),),
         root='data/cifar',
         folder='cifar-100-python',
         about='CIFAR-100: 50000 + 10000 images of 100 classes, 32x32',
     ),
-    # URL and MD5 as in tonic/datasets/cifar10dvs.py of github.com/neuromorphs/tonic
+    'mnist': Source(
+        (
+            Archive(
+                f'{_MNIST}train-images-idx3-ubyte.gz',
+                'md5:f68b3c2dcbeaaa9fbdd348bbdeb94873',
+                into='raw/train-images-idx3-ubyte',
+            ),
+            Archive(
+                f'{_MNIST}train-labels-idx1-ubyte.gz',
+                'md5:d53e105ee54ea40749a09fcbcd1e9432',
+                into='raw/train-labels-idx1-ubyte',
+            ),
+            Archive(
+                f'{_MNIST}t10k-images-idx3-ubyte.gz',
+                'md5:9fb629c4189551a2d022fa330f9573f3',
+                into='raw/t10k-images-idx3-ubyte',
+            ),
+            Archive(
+                f'{_MNIST}t10k-labels-idx1-ubyte.gz',
+                'md5:ec29112dd5afa0611ce80d1b7f02629c',
+                into='raw/t10k-labels-idx1-ubyte',
+            ),
+        ),
+        root='data',
+        folder='MNIST',
+        about='MNIST: 60000 + 10000 images of 10 digits, 28x28',
+    ),
+    # URLs and MD5 of the following ones as in tonic/datasets of github.com/neuromorphs/tonic
     'cifar10dvs': Source(
-        url='https://figshare.com/ndownloader/files/38023437',
-        size=None,
-        checksum='md5:ce3a4a0682dc0943703bd8f749a7701c',
+        (Archive('https://figshare.com/ndownloader/files/38023437', 'md5:ce3a4a0682dc0943703bd8f749a7701c'),),
         root='data',
         folder='CIFAR10DVS',
         about='CIFAR10-DVS: 10000 event recordings of 10 classes, 128x128',
         nested=True,
+    ),
+    'dvs_gesture': Source(
+        (
+            Archive(
+                'https://figshare.com/ndownloader/files/38022171',
+                'md5:3a8f0d4120a166bac7591f77409cb105',
+                into='ibmGestureTrain',
+            ),
+            Archive(
+                'https://figshare.com/ndownloader/files/38020584',
+                'md5:56070e45dadaa85fff82e0fbfbc06de5',
+                into='ibmGestureTest',
+            ),
+        ),
+        root='data',
+        folder='DVSGesture',
+        about='DVS128 Gesture: 1077 + 264 event recordings of 11 gestures, 128x128',
+    ),
+    'nmnist': Source(
+        (
+            Archive(
+                f'{_MENDELEY}468j46mzdv/files/39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded',
+                'md5:20959b8e626244a1b502305a9e6e2031',
+                into='Train',
+                name='nmnist_train.zip',
+            ),
+            Archive(
+                f'{_MENDELEY}468j46mzdv/files/05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded',
+                'md5:69ca8762b2fe404d9b9bad1103e97832',
+                into='Test',
+                name='nmnist_test.zip',
+            ),
+        ),
+        root='data',
+        folder='NMNIST',
+        about='N-MNIST: 60000 + 10000 event recordings of 10 digits, 34x34',
+    ),
+    'ncaltech101': Source(
+        (
+            Archive(
+                f'{_MENDELEY}cy6cvx3ryv/files/36b5c52a-b49d-4853-addb-a836a8883e49/file_downloaded',
+                'md5:66201824eabb0239c7ab992480b50ba3',
+                name='ncaltech101.zip',
+            ),
+        ),
+        root='data',
+        folder='NCALTECH101',
+        about='N-Caltech101: 8709 event recordings of 101 classes, up to 240x180',
+        nested=True,
+    ),
+    'shd': Source(
+        (
+            Archive(f'{_ZENKE}shd_train.h5.zip', 'md5:f3252aeb598ac776c1b526422d90eecb', into='shd_train'),
+            Archive(f'{_ZENKE}shd_test.h5.zip', 'md5:1503a5064faa34311c398fb0a1ed0a6f', into='shd_test'),
+        ),
+        root='data',
+        folder='SHD',
+        about='Spiking Heidelberg Digits: 8156 + 2264 spike trains of 20 spoken digits, 700 channels',
+    ),
+    'ssc': Source(
+        (
+            Archive(f'{_ZENKE}ssc_train.h5.zip', 'md5:d102be95e7144fcc0553d1f45ba94170', into='ssc_train'),
+            Archive(f'{_ZENKE}ssc_valid.h5.zip', 'md5:b4eee3516a4a90dd0c71a6ac23a8ae43', into='ssc_valid'),
+            Archive(f'{_ZENKE}ssc_test.h5.zip', 'md5:a35ff1e9cffdd02a20eb850c17c37748', into='ssc_test'),
+        ),
+        root='data',
+        folder='SSC',
+        about='Spiking Speech Commands: 75466 + 9981 + 20382 spike trains of 35 words, 700 channels',
     ),
 }
 
@@ -86,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--root',
         type=Path,
-        help='folder to unpack in (default: where the configs look, unless ADE20K_ROOT or CIFAR_ROOT names a folder)',
+        help='folder to unpack in (default: where the configs look, if no variable such as CIFAR_ROOT is set)',
     )
     parser.add_argument('--list', action='store_true', help='list the data sets and exit')
     args = parser.parse_args(argv)
@@ -95,22 +207,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     with errors_for_people('interrupted; run the same command again to resume the download'):
         if args.list:
             for name, source in SOURCES.items():
-                print(name, *([f'{source.size / 1e6:.0f} MB'] if source.size else []), source.about, sep='  ')
+                sizes = [archive.size for archive in source.archives if archive.size]
+                print(name, *([f'{sum(sizes) / 1e6:.0f} MB'] if sizes else []), source.about, sep='  ')
             return
-        from a2sg_zoo.hub.archives import extract
+        from a2sg_zoo.hub.archives import extract, gunzip
         from a2sg_zoo.hub.download import download
 
         source = SOURCES[args.name]
         root = args.root or Path(source.root)
         folder = root / source.folder
-        if not folder.exists():
-            name = PurePosixPath(urlsplit(source.url).path).name
-            archive = download(source.url, root / name, checksum=source.checksum, size=source.size)
-            extract(archive, folder)
-            archive.unlink(missing_ok=True)
-        for archive in sorted(folder.glob('*.zip')) if source.nested else ():
-            extract(archive, archive.with_suffix(''))
-            archive.unlink()
+        for archive in source.archives:
+            into = folder / archive.into
+            if not into.exists():
+                name = archive.name or PurePosixPath(urlsplit(archive.url).path).name
+                file = download(archive.url, root / name, checksum=archive.checksum, size=archive.size)
+                single = name.endswith('.gz') and not name.endswith('.tar.gz')
+                (gunzip if single else extract)(file, into)
+                file.unlink(missing_ok=True)
+        for nested in sorted(folder.rglob('*.zip')) if source.nested else ():
+            if not nested.name.startswith('.'):
+                extract(nested, nested.with_suffix(''))
+            nested.unlink()
         print(f'{args.name} is in {folder.absolute()}')
 
 

@@ -21,8 +21,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument('--out', metavar='JSON', help='write the metrics to this file')
     parser.add_argument(
-        '--show-dir', metavar='FOLDER', help='write pictures of image, truth and prediction to this folder'
+        '--show-dir',
+        metavar='FOLDER',
+        help='write pictures to this folder: image, truth and prediction, or the worst mistakes of a classification',
     )
+    parser.add_argument(
+        '--scales',
+        type=float,
+        nargs='+',
+        default=[1.0],
+        metavar='FACTOR',
+        help='segmentation: predict by the mean over the picture at several scales',
+    )
+    parser.add_argument('--flip', action='store_true', help='segmentation: and over the mirrored picture')
     parser.add_argument('--work-dir', metavar='FOLDER', help='folder of the log (default: work_dirs/NAME)')
     parser.add_argument('--demo', action='store_true', help='evaluate on the embedded miniature data')
     add_options_argument(parser)
@@ -34,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = prepare_config(
             args.config, args.cfg_options, args.demo, args.work_dir, launcher=args.launcher, methods=args.method
         )
-        test(cfg, args.checkpoint, args.out, args.show_dir)
+        test(cfg, args.checkpoint, args.out, args.show_dir, args.scales, args.flip)
 
 
 if __name__ == '__main__':

@@ -128,6 +128,11 @@ class CheckedDataset(Dataset):
         missing = [key for key in ('inputs', 'data_samples') if key not in item]
         if missing:
             raise self._error(index, f'has no {" and no ".join(missing)}, but {", ".join(map(str, item))}', item=item)
+        inputs, samples = item['inputs'], item['data_samples']
+        if self.task == 'segmentation' and not self.training and isinstance(inputs, list) and isinstance(samples, list):
+            for version in zip(inputs, samples):  # of TestTimeAug
+                self._checked(dict(zip(('inputs', 'data_samples'), version)), index)
+            return item
         self._check_inputs(item, index)
         if self.task == 'classification':
             return {**item, 'data_samples': self._checked_label(item, index)}

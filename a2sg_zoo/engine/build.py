@@ -19,6 +19,7 @@ from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.runner import ZooRunner
+from a2sg_zoo.engine.test_time import check_padding, check_window
 from a2sg_zoo.engine.values import refused_by_network
 from a2sg_zoo.errors import A2SGError, ConfigError, DataError
 from a2sg_zoo.hub import web
@@ -56,6 +57,9 @@ def build_runner(cfg: Config) -> ZooRunner:
         raise ConfigError(f'{cfg.filename}: the network cannot be built: {refused}') from error
     model = unwrap_model(runner.model)
     check_channels(model)
+    if hasattr(model, 'decode_head'):
+        check_window(model.test_cfg)
+        check_padding(model.data_preprocessor)
     frozen = [hook for hook in runner.hooks if isinstance(hook, FrozenHook)]
     for hook in frozen:
         hook.freeze(model)

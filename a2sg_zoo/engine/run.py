@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.loaders import set_classes
 from a2sg_zoo.engine.machine import machine_faults_named
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
+from a2sg_zoo.engine.test_time import use_versions
 from a2sg_zoo.engine.work_folder import held, set_aside
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output
@@ -23,7 +25,7 @@ from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import class_names
 
 # {head of a network: the hook that draws what the network sees}
-_PICTURES = dict(decode_head='SegmentationPictures', detection_head='DetectionPictures')
+_PICTURES = dict(decode_head='SegmentationPictures', detection_head='DetectionPictures', head='ClassificationPictures')
 
 
 def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
@@ -116,14 +118,17 @@ def test(
     checkpoint: str | os.PathLike,
     out: str | os.PathLike | None = None,
     show_dir: str | os.PathLike | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
 ) -> dict:
     """Evaluates a checkpoint.
 
     Args:
         cfg: from `prepare_config`.
         checkpoint: file to load, or a name in the zoo; 'best' or 'last' for that of the run's folder.
-        out: JSON file for the metrics, overall and for each class.
-        show_dir: folder for pictures of a segmentation or a detection.
+        out: JSON file for the metrics, overall and for each class, and the confusion matrix of a classification.
+        show_dir: folder for pictures of what the network saw.
+        scales, flip: versions of each picture whose mean a segmentation predicts by, see `use_versions`.
 
     Returns:
         The metrics, {name: number}.
@@ -136,7 +141,11 @@ def test(
         out = check_output(out, 'test')
     drawn = next((hook for head, hook in _PICTURES.items() if head in cfg.model), None)
     if show_dir is not None and drawn is None:
-        raise ConfigError('--show-dir draws segmentations and detections, and this network gives none; leave it out')
+        raise ConfigError(
+            '--show-dir draws classifications, segmentations and detections, and this network gives none; leave it out'
+        )
+    if flip or tuple(scales) != (1.0,):
+        use_versions(cfg, scales, flip)
     if checkpoint in ('best', 'last'):
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
@@ -151,6 +160,10 @@ def test(
     if out is not None and is_main_process():
         per_class = [row for metric in runner.test_evaluator.metrics for row in getattr(metric, 'per_class', [])]
         result = dict(config=str(cfg.filename), checkpoint=str(checkpoint), metrics=metrics, per_class=per_class)
+        for metric in runner.test_evaluator.metrics:
+            if getattr(metric, 'confusion', None) is not None:
+                names = (metric.dataset_meta or {}).get('classes') or range(len(metric.confusion))
+                result |= dict(classes=list(names), confusion=metric.confusion.tolist())
         # of a text: what it is, its length and its checksum
         if source := getattr(runner.test_dataloader.dataset, 'metainfo', {}).get('source'):
             result['data'] = source

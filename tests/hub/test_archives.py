@@ -1,4 +1,5 @@
 import bz2
+import gzip
 import io
 import re
 import shutil
@@ -10,7 +11,7 @@ import zipfile
 import pytest
 
 from a2sg_zoo.errors import DataError
-from a2sg_zoo.hub.archives import extract
+from a2sg_zoo.hub.archives import extract, gunzip
 from tests.hub.files import leftovers, make_zip
 
 
@@ -117,3 +118,23 @@ def test_a_disk_that_fills_does_not_accuse_the_archive(tmp_path, small_disk, mon
     assert leftovers(small_disk / 'set') == []
     subprocess.run(['mount', '-o', 'remount,size=4m', small_disk], check=True)
     assert (extract(archive, small_disk / 'set') / '1').stat().st_size == 400_000
+
+
+def test_gunzip(tmp_path):
+    content = bytes(range(256)) * 1000
+    archive = tmp_path / 'a.gz'
+    archive.write_bytes(gzip.compress(content))
+    into = tmp_path / 'new' / 'a'
+    assert gunzip(archive, into) == into and into.read_bytes() == content and leftovers(into) == ['a']
+    archive.write_bytes(b'')
+    gunzip(archive, into)  # a file that is there is kept
+    assert into.read_bytes() == content
+
+
+@pytest.mark.parametrize('spoil', [lambda x: x[:-5], lambda x: b'<html>', lambda x: x[:50] + b'\xff' * 9 + x[59:]])
+def test_gunzip_names_damage(tmp_path, spoil):
+    archive = tmp_path / 'a.gz'
+    archive.write_bytes(spoil(gzip.compress(bytes(range(256)) * 1000)))
+    with pytest.raises(DataError, match=str(archive)):
+        gunzip(archive, tmp_path / 'a')
+    assert leftovers(archive) == ['a.gz']

@@ -6,6 +6,7 @@ from a2sg_zoo.engine.hooks.delays import NarrowDelays
 from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.hooks.guard import NonFiniteGuard
 from a2sg_zoo.engine.hooks.membrane_loss import MembraneLoss
+from a2sg_zoo.engine.hooks.mistakes import ClassificationPictures
 from a2sg_zoo.engine.hooks.mixing import StopMixing
 from a2sg_zoo.engine.hooks.pictures import DetectionPictures, SegmentationPictures
 from a2sg_zoo.engine.hooks.progress import ProgressHook
@@ -19,6 +20,7 @@ __all__ = [
     'AdaptationHook',
     'AtomicCheckpointHook',
     'AtomicLocalBackend',
+    'ClassificationPictures',
     'DetectionPictures',
     'FrozenHook',
     'GrowTimeSteps',

@@ -24,9 +24,10 @@ from a2sg_zoo.visualization import IGNORED, contact_sheet, detection_panel, pred
 class Pictures(Hook):
     """Draws image, truth and prediction side by side. A subclass says how a sample is drawn.
 
-    In a validation the first `limit` images go to one sheet, `pictures/iter_N.png` in the run's folder, and to
-    TensorBoard. In a test every image gets a picture of its own in `show_dir`, if that is given, and the first ones
-    are on a sheet beside them. Only pictures that an earlier test has drawn are replaced.
+    In a validation `limit` images, at equal distances in the data set, go to one sheet, `pictures/iter_N.png` in the
+    run's folder, and to TensorBoard. In a test every image gets a picture of its own in `show_dir`, if that is given,
+    and those of the sheet are on one beside them. Only pictures that an earlier test has drawn are replaced. Of a run
+    on several devices, the sheet shows images of the first.
 
     Args:
         limit: images on a sheet.
@@ -44,7 +45,7 @@ class Pictures(Hook):
         self._clear()
 
     def _clear(self) -> None:
-        self._panels, self._classes = [], set()
+        self._panels, self._classes, self._seen = [], set(), 0
 
     def panel(self, sample: BaseDataElement, metainfo: dict[str, Any]) -> tuple[np.ndarray, set[int]]:
         """Return the picture of a sample, uint8 (H, 3 W, 3), and the labels of the classes on it.
@@ -77,7 +78,7 @@ class Pictures(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[BaseDataElement] | None = None
     ) -> None:
         """Draws the first images of a validation."""
-        self._collect(runner.val_dataloader.dataset, outputs)
+        self._collect(runner.val_dataloader, outputs)
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Writes the sheet of a validation; where that fails, the run goes on."""
@@ -91,7 +92,7 @@ class Pictures(Hook):
     ) -> None:
         """Writes a picture of each image of a test."""
         if self.show_dir is not None:
-            self._collect(runner.test_dataloader.dataset, outputs, write=True)
+            self._collect(runner.test_dataloader, outputs, write=True)
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Writes the sheet of a test."""
@@ -103,12 +104,17 @@ class Pictures(Hook):
     def _picture(self, image: str) -> Path:
         return self.show_dir / f'{self._names.get(image, Path(image).stem)}.png'
 
-    def _collect(self, dataset: Any, outputs: Sequence[BaseDataElement] | None, write: bool = False) -> None:
-        if not is_main_process() or not write and len(self._panels) >= self.limit:
+    def _collect(self, loader: Any, outputs: Sequence[BaseDataElement] | None, write: bool = False) -> None:
+        if not is_main_process():
             return
+        on_sheet = spread(len(loader.sampler), self.limit)
         for sample in outputs or ():
-            panel, classes = self.panel(sample, dataset.metainfo)
-            if len(self._panels) < self.limit:
+            shown = self._seen in on_sheet
+            self._seen += 1
+            if not (shown or write):
+                continue
+            panel, classes = self.panel(sample, loader.dataset.metainfo)
+            if shown:
                 self._panels.append(panel)
                 self._classes |= classes
             if write:
@@ -116,6 +122,7 @@ class Pictures(Hook):
 
     def _sheet(self, runner: Runner, dataset: Any, save: Any) -> None:
         if not self._panels:
+            self._clear()
             return
         meta = dataset.metainfo
         legend = [(meta['classes'][i], meta['palette'][i]) for i in sorted(int(i) for i in self._classes)]
@@ -123,6 +130,15 @@ class Pictures(Hook):
         self._clear()
         save(sheet)
         runner.visualizer.add_image(self.title, np.asarray(sheet), runner.iter)
+
+
+def spread(total: int, limit: int) -> set[int]:
+    """Choose `limit` positions of 0 .. total - 1 at equal distances, the first and the last among them.
+
+    >>> sorted(spread(101, 3))
+    [0, 50, 100]
+    """
+    return {int(i) for i in np.linspace(0, total - 1, min(limit, total)).round()} if total else set()
 
 
 def _unique_names(images: Sequence[str]) -> dict[str, str]:
