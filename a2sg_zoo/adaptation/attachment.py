@@ -155,6 +155,7 @@ class Attachment:
                 self._take(layer, order, fuse)
             if self._left:
                 self._report_left()
+            self._report_parallel()
         except BaseException:
             self.undo()
             raise
@@ -194,6 +195,17 @@ class Attachment:
             'current',
             logging.WARNING,
         )
+
+    def _report_parallel(self):
+        """Says which of our neurons are searched without a gradient through time."""
+        names = [name for name, layer in self.layers.items() if not getattr(layer, 'through_time', True)]
+        if names and type(self.policy).width is not Policy.width:
+            shown = ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else '')
+            print_log(
+                f'{type(self.policy).__name__}: no gradient reaches the potentials of {shown} through time (parallel '
+                'neurons), so the widths of these layers are searched with c = 0',
+                'current',
+            )
 
     def undo(self) -> None:
         """Puts everything back."""

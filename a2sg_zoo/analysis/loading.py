@@ -106,7 +106,8 @@ def load_batches(
     settings = {**cfg[f'{split}_dataloader'], 'num_workers': 0, 'persistent_workers': False}
     # their pipelines load the truth, too
     dense = 'decode_head' in cfg.model or 'detection_head' in cfg.model
-    if not dense:
+    # a text has no pipeline
+    if not dense and 'LanguageModel' not in str(cfg.model.type):
         settings['dataset'] = {**settings['dataset'], 'pipeline': cfg.test_dataloader.dataset.get('pipeline', [])}
     loader = Runner.build_dataloader(settings, seed=seed)
     check_classes(model, loader.dataset, f'the {split} data')

@@ -25,7 +25,7 @@ def list_models(
 
     Args:
         filter: pattern such as '*cifar10*', or a list of patterns; upper and lower case are the same.
-        task: 'classification', 'segmentation' or 'detection'; None for all.
+        task: 'classification', 'segmentation', 'detection' or 'language'; None for all.
         exclude: patterns of names to leave out.
         pretrained: list the pretrained weights of the zoo. Otherwise: the shipped configs, from which `create_model`
             builds networks with initial weights.
@@ -87,7 +87,8 @@ def get_model(
 
     Returns:
         `SpikingClassifier`, from normalised images (B, 3, H, W) to logits (T, B, classes), or MMSegmentation's
-        `EncoderDecoder`, to logits (B, classes, h, w), or `SpikingDetector`, to boxes, scores and labels.
+        `EncoderDecoder`, to logits (B, classes, h, w), or `SpikingDetector`, to boxes, scores and labels; or
+        `LanguageModel`, from bytes (B, T) to logits (T, B, 256) of the bytes that follow.
         `model.data_preprocessor` normalises. `model.classes` holds the
         names of the classes; None where the last layer of the head has initial weights.
 

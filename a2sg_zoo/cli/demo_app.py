@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.apis.demo import page
 
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an end in which the uploads are deleted
-        blocks, settings = page(args.networks or a2sg_zoo.list_models(), args.device)
+        pictures = [name for name in a2sg_zoo.list_models() if a2sg_zoo.info(name)['task'] != 'language']
+        blocks, settings = page(args.networks or pictures, args.device)
         print(f'http://127.0.0.1:{args.port} - Ctrl+C ends it', flush=True)
         try:
             blocks.launch(server_port=args.port, inbrowser=not args.no_browser, **settings)

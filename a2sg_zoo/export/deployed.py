@@ -60,6 +60,11 @@ class Deployed(nn.Module):
                 'are sorted and overlapping ones are removed, and the exported graphs have fixed shapes. Use the '
                 'network in PyTorch, with a2sg_zoo.DetectionInferencer'
             )
+        if description.task == 'language':
+            raise ConfigError(
+                'a language model cannot be exported: it reads a text step by step with carried states, and the '
+                'exported graphs have none. Use the network in PyTorch, with a2sg_zoo.TextGenerator'
+            )
         self.network: Any = fold_batch_norms(network)
         self.task, self.description = description.task, description
         backbone: Any = self.network.backbone

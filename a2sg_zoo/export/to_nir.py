@@ -45,7 +45,7 @@ from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.deployed import Deployed
 from a2sg_zoo.export.to_onnx import facts
 from a2sg_zoo.models.layers.norms import BATCH_NORMS
-from a2sg_zoo.neurons import ILIF, Neuron
+from a2sg_zoo.neurons import ILIF, Neuron, Recurrent, StepNeuron
 from a2sg_zoo.utils.tensors import nested_tensors
 
 # functions that do not change the values of a signal
@@ -159,6 +159,7 @@ class _Tracer(TorchFunctionMode):
             nn.MaxPool2d: self._max_pool,
             Neuron: self._neuron,
             ILIF: self._refuse_integers,
+            Recurrent: self._refuse_feedback,
             BATCH_NORMS: self._refuse_batch_norm,
         }
 
@@ -293,8 +294,8 @@ class _Tracer(TorchFunctionMode):
         return self._add(f'{name}.any', node, mean, mean.shape, spikes=True)
 
     def _neuron(self, name, neuron, value, shape):
-        if type(neuron).forward is not Neuron.forward:
-            raise self._error('its class computes its own dynamics')
+        if isinstance(neuron, StepNeuron) or type(neuron).forward is not Neuron.forward:
+            raise self._error('its class computes its own dynamics; only IF, LIF and PLIF have a node of NIR')
         if not neuron.dynamics.hard_reset:
             raise self._error("NIR has no soft reset; only reset='hard' can be exported")
         dynamics, rate = neuron.dynamics, float(neuron.rate)
@@ -308,6 +309,9 @@ class _Tracer(TorchFunctionMode):
 
     def _refuse_integers(self, name, *_):
         raise self._error('an integer neuron sends counts, and NIR has binary spikes only')
+
+    def _refuse_feedback(self, name, *_):
+        raise self._error('its spikes go back into it, and the exporter writes networks without loops only')
 
     def _refuse_batch_norm(self, name, *_):
         raise self._error('a batch norm without a convolution before it cannot be merged')

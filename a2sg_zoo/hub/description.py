@@ -273,7 +273,7 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
         kept = {'size', 'max_size'} if task == 'detection' else step.keys() - {'type'}
         step = {key: value for key, value in step.items() if key in kept}
         return checked(Description(task, model, classes, step, palette), where)
-    if model.get('type') == 'LanguageModel':
+    if isinstance(model, dict) and model.get('type') == 'LanguageModel':
         return checked(Description('language', model, classes, {}, []), where)
     resize = {}
     if kind in ('CIFAR', 'Digits', 'ImageFolder'):

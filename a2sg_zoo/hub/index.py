@@ -23,7 +23,7 @@ from a2sg_zoo.utils.checks import is_integer, is_number
 
 SHIPPED = Path(__file__).with_name('weights.json')
 SCHEMA = 1
-TASKS = ('classification', 'segmentation', 'detection')
+TASKS = ('classification', 'segmentation', 'detection', 'language')
 # starts the address of weights by name: in configs, and wherever a tool takes a checkpoint
 ZOO = 'zoo:'
 # starts the address of weights in a repository of the Hugging Face Hub
@@ -300,7 +300,7 @@ def names(patterns: str | Sequence[str] = '*', task: str | None = None, exclude:
 
     Args:
         patterns: of `fnmatch`, such as '*cifar10*'. Upper and lower case are the same.
-        task: 'classification', 'segmentation' or 'detection'; None for all.
+        task: 'classification', 'segmentation', 'detection' or 'language'; None for all.
         exclude: patterns of names to leave out.
 
     Raises:

@@ -5,10 +5,14 @@ from .contexts import hold_widths, recorded_gradients, recorded_potentials, use_
 from .controllers import Controller, FixedWidths
 from .currents import ALIF, SynapticLIF
 from .dynamics import Dynamics, LocalGradient
-from .integer import ILIF
+from .gated import CLIF, GLIF, KLIF
+from .integer import ILIF, NILIF
 from .lif import IF, LIF, PLIF
 from .multistep import LayerGradients, multistep, multistep_chunk, multistep_potentials, multistep_reference
 from .neuron import Neuron, named_neurons, set_time_steps
+from .nonlinear import EIF, QIF, Izhikevich
+from .parallel import PSN, MaskedPSN, SlidingPSN
+from .recurrent import Recurrent
 from .state import NeuronState
 from .step import StepNeuron
 
@@ -22,6 +26,17 @@ __all__ = [
     'ILIF',
     'ALIF',
     'SynapticLIF',
+    'QIF',
+    'EIF',
+    'Izhikevich',
+    'KLIF',
+    'GLIF',
+    'CLIF',
+    'NILIF',
+    'PSN',
+    'MaskedPSN',
+    'SlidingPSN',
+    'Recurrent',
     'Controller',
     'FixedWidths',
     'Dynamics',

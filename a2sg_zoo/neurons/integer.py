@@ -1,4 +1,6 @@
-"""The integer neuron: it sends counts of spikes in training, which become single spikes in inference."""
+"""Integer neurons: they send counts of spikes in training, which become single spikes in inference."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +34,13 @@ def _count(x, levels):
 
 @NEURONS.register_module()
 class ILIF(nn.Module):
-    """Integer leaky integrate and fire: (T, B, ...) of currents in, counts over `levels` out.
+    """Integer leaky integrate and fire: (T, B, ...) of currents in, counts out.
 
         u[t] = decay v[t-1] + x[t]
         n[t] = round(clip(u[t] / v_threshold, 0, levels))
         v[t] = u[t] - v_threshold n[t]
-        s[t] = n[t] / levels
+        s[t] = n[t] / levels    normalize=True
+        s[t] = n[t]             otherwise
 
     A count of n stands for n spikes in the `levels` time steps that inference runs for one step of training. Rounding
     has the gradient of the identity, and gradient zero beyond the clip. The reset counts as a constant. The neuron has
@@ -47,36 +50,69 @@ class ILIF(nn.Module):
         levels: D, the largest count.
         decay: of the membrane potential from one step to the next; without effect for T = 1.
         v_threshold: membrane potential that makes one count.
+        normalize: whether counts are divided by `levels`.
+
+    Attributes:
+        unit: value of one spike in the output.
 
     Raises:
         ConfigError: levels or decay is out of range.
 
-    Source: Luo et al., ECCV 2024 (I-LIF, with decay 0.25); division by D as in Yao et al., 2024 (arXiv 2411.16061),
-    where networks for still images run T = 1.
+    Source: Luo et al., ECCV 2024 (I-LIF, with decay 0.25, not normalised); division by D as in Yao et al., 2024 (arXiv
+    2411.16061), where networks for still images run T = 1.
 
     >>> import torch
     >>> ILIF(levels=4)(torch.tensor([[0.4], [1.2], [9.0]])).flatten()
     tensor([0.0000, 0.2500, 1.0000])
     """
 
-    def __init__(self, levels: int = 4, decay: float = 0.25, v_threshold: float = 1.0) -> None:
+    def __init__(self, levels: int = 4, decay: float = 0.25, v_threshold: float = 1.0, normalize: bool = True) -> None:
         super().__init__()
         self.levels, self.decay = integer('levels', levels, self), number('decay', decay, self, 0, 1)
         self.v_threshold = positive('v_threshold', v_threshold, self)
+        self.unit = 1 / self.levels if normalize else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Counts over `levels`, of the shape of x, (T, B, ...)."""
+        """Counts times `unit`, of the shape of x, (T, B, ...)."""
+        return self.advance(x)[0]
+
+    def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Runs some time steps of a sequence, see `Neuron.advance`. The state is (v,)."""
         if x.dim() < 2:
-            raise ValueError(f'ILIF takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
+            raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
         # where no gradient is recorded, plain operations that a tracer can follow
         count = _Count.apply if torch.is_grad_enabled() else _count
-        counts, v = [], None
+        counts, v = [], None if state is None else state[0]
         for current in x.unbind():
             u = current if v is None else self.decay * v + current
             n = count(u / self.v_threshold, self.levels)
             v = u - self.v_threshold * n.detach()
             counts.append(n)
-        return torch.stack(counts) / self.levels
+        spikes = torch.stack(counts)
+        return spikes if self.unit == 1 else spikes / self.levels, () if v is None else (v,)
 
     def extra_repr(self) -> str:
-        return f'levels={self.levels}, decay={self.decay}, v_threshold={self.v_threshold}'
+        return f'levels={self.levels}, decay={self.decay}, v_threshold={self.v_threshold}, unit={self.unit:g}'
+
+
+@NEURONS.register_module()
+class NILIF(ILIF):
+    """Normalised integer LIF: `ILIF` with counts divided by `levels`, so that outputs lie between 0 and 1.
+
+    Args:
+        levels: D, the largest count.
+        decay: of the membrane potential from one step to the next.
+        v_threshold: membrane potential that makes one count.
+
+    Raises:
+        ConfigError: levels or decay is out of range.
+
+    Source: Lei et al., AAAI 2025 (Spike2Former, arXiv 2412.14587).
+
+    >>> import torch
+    >>> NILIF(levels=2)(torch.tensor([[0.4], [1.2], [9.0]])).flatten()
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+
+    def __init__(self, levels: int = 4, decay: float = 0.25, v_threshold: float = 1.0) -> None:
+        super().__init__(levels, decay, v_threshold)

@@ -43,6 +43,7 @@ class Neuron(nn.Module):
         time_steps: number of time steps, None if it is not known.
         time_steps_vary: whether calls differ in their number of time steps, so `set_time_steps` leaves the neuron out.
         policy: the `Policy` that adapts the widths, or None.
+        through_time: whether gradients reach u[t] from later time steps. Where they do not, a search works with c = 0.
         backend: how the neuron computes: `compute_fused` or `compute_reference`, see `use_backend`.
 
     >>> import torch
@@ -54,6 +55,7 @@ class Neuron(nn.Module):
     """
 
     decay_input = False
+    through_time = True
     beta: Tensor
     order: int
     policy_target: Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,8 +18,18 @@ from a2sg_zoo.neurons.multistep import Spike
 from a2sg_zoo.neurons.neuron import Neuron
 from a2sg_zoo.neurons.state import NeuronState
 
-# called as fire(u, threshold), answers with (u to be used from now on, s)
-Fire = Callable[[Tensor, Tensor | float], tuple[Tensor, Tensor]]
+
+class Fire(Protocol):
+    """What a time step calls to fire.
+
+    Attributes:
+        t: index in the sequence, from 0, of the time step that fires next.
+    """
+
+    t: int
+
+    def __call__(self, u: Tensor, threshold: Tensor | float) -> tuple[Tensor, Tensor]:
+        """(u to be used from now on, the spikes)."""
 
 
 class StepNeuron(Neuron):
@@ -111,13 +122,12 @@ class StepNeuron(Neuron):
         return self.dynamics.reset(u, s)
 
     def unroll(self, x: Tensor, state: tuple[Tensor, ...], fire: Fire) -> tuple[Tensor, ...]:
-        """Goes through the time steps. A subclass without a state replaces it.
+        """Goes through the time steps. A subclass may look at x as a whole, or compute all time steps at once.
 
         Args:
             x: input currents, (T, B, ...), float32 or float64.
             state: the state before the first of these time steps.
-            fire: to be called once a time step as `u, s = fire(u, threshold)`; answers with the potential to be used
-                from then on, and the spikes.
+            fire: to be called once a time step as `u, s = fire(u, threshold)`.
 
         Returns:
             the state after the last time step.
@@ -179,6 +189,17 @@ class StepNeuron(Neuron):
     ) -> tuple[Tensor, Tensor]:
         firing = _Plain(surrogate, beta)
         return self._steps(x, None, firing)[0], firing.potentials(x)
+
+    def fire_at(self, u: Tensor) -> Tensor:
+        """The spikes of given membrane potentials, as if `charge` had answered with them; (T, B, ...), float32 or 64.
+
+        It shows the surrogate that acts, whatever the dynamics.
+        """
+        firing = _Deciding(Search(self, self.controller(len(u))))
+        firing.begin(self, u)
+        for u_t in u.unbind():
+            firing(u_t, self.dynamics.v_threshold)
+        return torch.stack(firing.spikes)
 
     def width_at(self, t: int, T: int) -> Tensor:
         """The width in force at time step t of T, a tensor of one element; beyond the widths that of the last."""

@@ -15,17 +15,34 @@ from a2sg_zoo.hub.index import ZOO, Entry
 from a2sg_zoo.utils.markdown import markdown_table
 
 _INFERENCERS = dict(
-    classification='ImageClassifierInferencer', segmentation='SegmentationInferencer', detection='DetectionInferencer'
+    classification='ImageClassifierInferencer',
+    segmentation='SegmentationInferencer',
+    detection='DetectionInferencer',
+    language='TextGenerator',
 )
 _RESULTS = dict(
     classification="print(infer('picture.jpg')['predictions'][0]['name'])",
     segmentation="print(infer('picture.jpg', out_dir='out')['predictions'][0]['shares'])",
     detection="print(infer('picture.jpg', out_dir='out')['predictions'][0]['objects'])",
+    language="print(infer('The import statement', length=200, temperature=0.8, seed=0))",
+)
+_NOT_FOR = (
+    'Do not use it for decisions about people, or for pictures that differ from its training data: it always answers '
+    'with one of its own classes.'
+)
+_NOT_FOR_TEXTS = (
+    'Do not use it as a source of facts: it continues a text with what is probable after it, and knows nothing of what '
+    'is true.'
 )
 # names of these metrics on the Hugging Face Hub
 _METRICS = dict(top1='accuracy', mIoU='mean_iou', aAcc='accuracy')
 # names of the tasks there
-_TASKS = dict(classification='image-classification', segmentation='image-segmentation', detection='object-detection')
+_TASKS = dict(
+    classification='image-classification',
+    segmentation='image-segmentation',
+    detection='object-detection',
+    language='text-generation',
+)
 _CITATION = (
     '@misc{a2sg,',
     '  title = {A2SG: Adaptive and Asymmetric Surrogate Gradients for Training Deep Spiking Neural Networks},',
@@ -85,9 +102,7 @@ def card(entry: Entry, address: str | None = None) -> str:
         entry.get('uses')
         or 'Comparisons of training methods for spiking neural networks on this data, and initial weights for your own '
         'networks.',
-        entry.get('not_for')
-        or 'Do not use it for decisions about people, or for pictures that differ from its training data: it always '
-        'answers with one of its own classes.',
+        entry.get('not_for') or (_NOT_FOR_TEXTS if entry['task'] == 'language' else _NOT_FOR),
         '## Data',
         '. '.join(filter(None, [data['name'], data.get('about')])) + '.',
         *_optional('Licence: {}.', data.get('licence')),

@@ -138,7 +138,7 @@ def facts_of_run(cfg: Config, args: argparse.Namespace, notes: Mapping, meta: Ma
         config=config.as_posix(),
         licence='Apache-2.0',
         code_version=a2sg_zoo.__version__,
-        data=_DATA.get(kind, dict(name=kind)),
+        data=_text(meta) if kind == 'Text' else _DATA.get(kind, dict(name=kind)),
         recipe=dict(
             command=shlex.join([*start, 'tools/train.py', config.as_posix(), *own, *shared]),
             evaluation=shlex.join(['python', 'tools/test.py', config.as_posix(), f'zoo:{name}', *shared]),
@@ -151,6 +151,21 @@ def facts_of_run(cfg: Config, args: argparse.Namespace, notes: Mapping, meta: Ma
             commit=str(notes.get('commit')),
             torch=notes['torch'],
         ),
+    )
+
+
+def _text(meta: Mapping) -> dict[str, str]:
+    """The field `data` of a language model: what its checkpoint says of the text."""
+    source = meta['dataset_meta']['source']
+    size = f'{source["characters"]:,} characters, the last part of them for the test; SHA-256 {source["sha256"]}'
+    if 'python' not in source:
+        return dict(name=source['text'], about=size)
+    return dict(
+        name="Python's documentation",
+        id='pydoc_data.topics',
+        licence='PSF-2.0',
+        url='https://docs.python.org/3/license.html',
+        about=f'pydoc_data.topics of Python {source["python"]} without repeated paragraphs: {size}',
     )
 
 
@@ -220,9 +235,12 @@ def scores(cfg: Config, file: Path, result: Path) -> dict[str, Any]:
 
 
 def activity(cfg: Config, model: nn.Module) -> dict[str, Any]:
-    """The fields `firing_rates` and `energy`: spikes counted on test images."""
+    """The fields `firing_rates` and `energy`: spikes counted on test images. A language model has the first alone."""
     batches = [inputs for inputs, _ in load_batches(cfg, model, 'test', _COUNTED, batch_size=16)]
     found = measure_energy(model, batches)
+    if 'LanguageModel' in str(cfg.model.type):
+        # a text is read step by step from carried states, which this count of whole sequences does not see
+        return dict(firing_rates={layer: round(rate, 4) for layer, rate in found['rates'].items()})
     dense = sum(ann_energy(found).values())
     return dict(
         firing_rates={layer: round(rate, 4) for layer, rate in found['rates'].items()},

@@ -16,7 +16,12 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.index import SHIPPED as SHIPPED_INDEX
 from a2sg_zoo.hub.index import Entry
 
-_TASKS = dict(classification='Image Classification', segmentation='Semantic Segmentation', detection='Object Detection')
+_TASKS = dict(
+    classification='Image Classification',
+    segmentation='Semantic Segmentation',
+    detection='Object Detection',
+    language='Language Modelling',
+)
 # names that OpenMMLab's metafiles use; other metrics stand on the cards alone
 _METRICS = dict(
     top1='Top 1 Accuracy',
@@ -26,6 +31,7 @@ _METRICS = dict(
     aAcc='aAcc',
     bbox_mAP='box AP',
     segm_mAP='mask AP',
+    bits_per_character='bits per character',
 )
 
 
@@ -95,6 +101,12 @@ FAMILIES = {
         'QKFormer: Hierarchical Spiking Transformer using Q-K Attention',
         'https://arxiv.org/abs/2403.16552',
         ('Q-K Attention', 'Spiking Self Attention', 'LIF'),
+    ),
+    'spikegpt': Family(
+        'SpikeGPT',
+        'SpikeGPT: Generative Pre-trained Language Model with Spiking Neural Networks',
+        'https://arxiv.org/abs/2302.13939',
+        ('Spiking attention with decay', 'LIF'),
     ),
 }
 

@@ -44,7 +44,14 @@ LEADERBOARD = (
     'step time',
     'energy, µJ',
 )
-NETWORKS = ('name', 'task', 'data', 'T', 'parameters, M', 'file, MB', 'metric', 'result, %')
+NETWORKS = ('name', 'task', 'data', 'T', 'parameters, M', 'file, MB', 'metric', 'result')
+# {task: (score of the table, its name there)}
+SCORES = dict(
+    classification=('top1', 'top1, %'),
+    segmentation=('mIoU', 'mIoU, %'),
+    detection=('bbox_mAP', 'box AP, %'),
+    language=('bits_per_character', 'bits per character'),
+)
 
 
 def read_results(file: Path, suite_file: Path) -> list[dict[str, Any]]:
@@ -178,7 +185,7 @@ def networks_table(entries: Iterable[Entry]) -> str:
     """Return the table of pretrained networks as Markdown."""
     rows = []
     for entry in entries:
-        metric = 'top1' if entry['task'] == 'classification' else 'mIoU'
+        score, metric = SCORES[entry['task']]
         rows.append(
             [
                 f'[{entry.name}](../model_cards/{entry.name}.md)',
@@ -188,7 +195,7 @@ def networks_table(entries: Iterable[Entry]) -> str:
                 f'{entry["parameters"] / 1e6:.2f}',
                 f'{entry["size"] / 1e6:.1f}',
                 metric,
-                f'{entry["metrics"][metric]:.1f}',
+                f'{entry["metrics"][score]:.{2 if entry["task"] == "language" else 1}f}',
             ]
         )
     return _table(NETWORKS, rows)

@@ -11,7 +11,7 @@ from a2sg_zoo.adaptation import A2SG, Adapter, Fixed, adapter, attach, detach
 from a2sg_zoo.analysis.probe import probe
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.models.backbones import VGGSNN
-from a2sg_zoo.neurons import IF, ILIF, LIF, PLIF
+from a2sg_zoo.neurons import ALIF, IF, ILIF, LIF, PLIF, PSN
 from a2sg_zoo.registry import SURROGATES
 from tests.adaptation.foreign.networks import MultiStep, SingleStep, braincog_nodes, inputs, reset, step
 from tests.adaptation.foreign.test_equality import SJ, TABLE, norse, sj
@@ -20,6 +20,8 @@ OURS = dict(
     IF=lambda **k: IF(**k),
     LIF=lambda **k: LIF(**k),
     PLIF=lambda **k: PLIF(tau=3.0, reset='soft', detach_reset=False, **k),
+    ALIF=lambda **k: ALIF(**k),
+    PSN=lambda **k: PSN(**k),
 )
 LIBRARIES = ['SpikingJelly LIF', 'snnTorch Leaky', 'norse LIF', 'BrainCog LIF']
 

@@ -140,8 +140,8 @@ def test_neighbours_of_an_unknown_name():
 def test_lists():
     every = a2sg_zoo.list_models()
     assert every == a2sg_zoo.list_models(['*']) and len(every) >= 4
-    segmentation = a2sg_zoo.list_models(task='segmentation')
-    assert set(segmentation) | set(a2sg_zoo.list_models(task='classification')) == set(every)
+    tasks = [set(a2sg_zoo.list_models(task=task)) for task in ('classification', 'segmentation', 'language')]
+    assert set().union(*tasks) == set(every) and sum(map(len, tasks)) == len(every)
     assert a2sg_zoo.list_models(['RESNET1*', '*camvid*'], exclude='*small*') == ['resnet19_w16_cifar10_tri']
     configs = a2sg_zoo.list_models('resnet*', exclude=['*cifar*'], pretrained=False)
     assert configs == ['resnet_small_digits']

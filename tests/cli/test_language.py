@@ -1,11 +1,14 @@
 """A language model from training to evaluation, as the command lines do it, and a run that resumes."""
 
 import json
+import shlex
 
 import pytest
 import torch
 
+import a2sg_zoo
 from a2sg_zoo.cli import main
+from a2sg_zoo.errors import A2SGError, printable
 from tests.cli.mistakes import mistake
 
 CONFIG = 'configs/spikegpt_small_text_a2sg.py'
@@ -87,3 +90,36 @@ def test_files_that_are_no_text(contents, key, tmp_path, capsys):
 def test_lengths_that_do_not_fit(option, book, tmp_path, capsys):
     said = mistake(capsys, 'train', CONFIG, '--work-dir', str(tmp_path), *options(book), option)
     assert option.partition('=')[0] in said
+
+
+def test_publication(trained, book, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('A2SG_ZOO_INDEX', str(tmp_path / 'index.json'))
+    command = shlex.join(['a2sg-zoo', 'train', CONFIG, '--seed', '0', *options(book)])
+    main(
+        ['publish', str(trained), '--name', 'night', '--summary', 'A dark and stormy night.', '--any-commit']
+        + ['--command', command]
+    )
+    entry = a2sg_zoo.info('night')
+    assert entry['task'] == 'language' and entry['data']['name'] == 'book.txt' and entry['T'] == 16
+    assert a2sg_zoo.list_models(task='language') == ['night']
+    card = (tmp_path / 'model_cards' / 'night.md').read_text()
+    assert 'text-generation' in card and "TextGenerator('night')" in card and 'picture' not in card
+    assert entry['firing_rates'].keys() == {
+        f'backbone.blocks.0.{part}_neuron'.replace('._', '.')
+        for part in ('time.', 'time.qkv', 'time.attention', 'channels.', 'channels.hidden')
+    }
+    text = a2sg_zoo.TextGenerator('night', 'cpu')('It was', length=9, seed=0)
+    capsys.readouterr()
+    main(['predict', 'zoo:night', '--prompt', 'It was', '--length', '9', '--seed', '0'])
+    assert capsys.readouterr().out.strip() == printable(f'It was{text}', keep='\n').strip()
+    main(['publish', '--check'])
+    assert 'in order' in capsys.readouterr().out
+    model = a2sg_zoo.get_model('night', T=8)
+    assert model.backbone.T == 8 and model(torch.zeros(1, 8, dtype=torch.long)).shape == (8, 1, 256)
+    for arguments in (
+        ['export', 'night', '--format', 'onnx', '--out', str(tmp_path / 'night.onnx')],
+        ['predict', 'night', 'cat.jpg'],
+    ):
+        assert 'language' in mistake(capsys, *arguments)
+    with pytest.raises(A2SGError, match='num_classes'):
+        a2sg_zoo.get_model('night', num_classes=3)

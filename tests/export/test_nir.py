@@ -164,6 +164,7 @@ def test_in_spikingjelly(name, tmp_path):
         ('sew_and', {}, r'backbone.stages.0.0', "'mul'"),
         ('e_spikeformer', {}, 'backbone.stages.0.0.mixer.neuron1', ''),
         ('resnet18', dict(neuron=dict(type='LIF', reset='soft')), 'backbone.stem_neuron', "reset='hard'"),
+        ('resnet18', dict(neuron=dict(type='ALIF')), 'backbone.stem_neuron', ''),
     ],
 )
 def test_what_nir_cannot_say(name, overrides, layer, reason):

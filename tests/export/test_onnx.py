@@ -136,9 +136,15 @@ NEURON_CONFIGS = [
     for reset in ('hard', 'soft')
     for v_reset in (0.0, -0.4)
 ]
+OTHERS = [
+    dict(type='ILIF', levels=3, decay=0.5),
+    *(dict(type=kind) for kind in ('ALIF', 'SynapticLIF', 'QIF', 'EIF', 'Izhikevich', 'KLIF', 'CLIF', 'SlidingPSN')),
+    *(dict(type=kind, T=6) for kind in ('GLIF', 'PSN', 'MaskedPSN')),
+    *(dict(type='Recurrent', neuron=dict(type=kind), features=50) for kind in ('LIF', 'ALIF')),
+]
 
 
-@pytest.mark.parametrize('config', [*NEURON_CONFIGS, dict(type='ILIF', levels=3, decay=0.5)], ids=str)
+@pytest.mark.parametrize('config', [*NEURON_CONFIGS, *OTHERS], ids=str)
 def test_exportable_neurons(config):
     """The same spikes as their own forward passes, and their own again afterwards."""
     neuron = NEURONS.build(config).double().eval()

@@ -74,8 +74,8 @@ SHIPPED = {
 
 
 def test_of_all_that_is_shipped():
-    """None is forgotten below."""
-    assert SHIPPED.keys() == read_index(SHIPPED_INDEX).keys()
+    """None that takes pictures is forgotten below."""
+    assert SHIPPED.keys() == {name for name, x in read_index(SHIPPED_INDEX).items() if x['task'] != 'language'}
 
 
 def pictures_for(name, shared):

@@ -4,6 +4,7 @@ are, and the gradient is everywhere that of plain autograd under the windows tha
 import copy
 import io
 from functools import partial
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +14,16 @@ from a2sg_zoo.adaptation import A2SG, CPNG, MPDAGL, STASG, TASG, EvolvingTanh, F
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import (
     ALIF,
+    CLIF,
+    EIF,
+    GLIF,
+    KLIF,
     LIF,
+    PSN,
+    QIF,
+    Izhikevich,
+    MaskedPSN,
+    SlidingPSN,
     StepNeuron,
     SynapticLIF,
     compute_reference,
@@ -30,7 +40,17 @@ NEURONS = dict(
     ALIF=lambda **k: ALIF(tau_a=3.0, b=0.5, detach_reset=False, **k),
     ALIF_soft=lambda **k: ALIF(reset='soft', detach_reset=False, **k),
     SynapticLIF=SynapticLIF,
+    QIF=QIF,
+    EIF=EIF,
+    Izhikevich=lambda **k: Izhikevich(detach_reset=False, **k),
+    KLIF=lambda **k: KLIF(scale_reset=True, **k),
+    GLIF=lambda **k: GLIF(detach_reset=False, **k),
+    CLIF=lambda **k: CLIF(detach_reset=False, **k),
+    SlidingPSN=SlidingPSN,
+    PSN=PSN,
+    MaskedPSN=lambda **k: MaskedPSN(k=3, **k),
 )
+ADVANCED = [name for name in NEURONS if name not in ('PSN', 'MaskedPSN')]
 VARIANTS = [
     dict(),
     dict(detach_reset=False),
@@ -86,11 +106,12 @@ def test_a_sample_of_the_elements():
     assert all(torch.equal(layers[0][name].beta, layers[1][name].beta) for name in layers[0])
 
 
-@pytest.mark.parametrize('name', NEURONS)
+@pytest.mark.parametrize('name', ADVANCED)
 def test_two_calls_over_two_halves_equal_one(name):
     """In spikes, gradients of x and of what came before the state, and widths."""
     found = []
     for split in (None, 1, 3):
+        torch.manual_seed(0)
         neuron = NEURONS[name](T=T).double()
         policy = A2SG(beta_min=0.3)
         attach(neuron, policy)
@@ -181,6 +202,15 @@ def step_of(network, policy, seed, widths):
         network.get_submodule(name).set_widths(beta)
     with use_backend(network, compute_reference):
         return step(network, x=inputs(seed))
+
+
+def test_the_log_says_which_layers_are_searched_without_a_gradient_through_time():
+    with mock.patch('a2sg_zoo.adaptation.attachment.print_log') as log:
+        attach(Perceptron(lambda: PSN(T=T)), A2SG())
+        attach(Perceptron(lambda: PSN(T=T)), Fixed())
+        attach(Perceptron(lambda: ALIF(T=T)), A2SG())
+    ((text, *_),) = (call.args for call in log.call_args_list)
+    assert 'n1' in text and 'n2' in text and 'c = 0' in text
 
 
 def test_bfloat16():

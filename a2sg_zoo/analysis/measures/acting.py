@@ -14,7 +14,7 @@ from a2sg_zoo.adaptation.attachment import held
 from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.foreign.tap import around
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import Neuron, multistep_potentials, recorded_potentials
+from a2sg_zoo.neurons import Neuron, StepNeuron, multistep_potentials, recorded_potentials
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, FastSigmoid, Gaussian, Sigmoid
 from a2sg_zoo.utils.tensors import nested_tensors
 
@@ -87,6 +87,12 @@ def _unchanged(network: nn.Module, layers: Mapping[str, Neuron | ForeignLayer]) 
 
 def _own_curve(layer, ramp):
     """(z, f(z) of each time step) of a neuron that our code computes; None for f if it asks no controller."""
+    if isinstance(layer, StepNeuron):
+        if layer.bypasses_controller:
+            return ramp, None
+        u = (ramp + layer.v_threshold).expand(layer.beta.numel(), 1, -1).detach().requires_grad_()
+        s = layer.fire_at(u)
+        return ramp, torch.stack([_gradient(s[t], u)[t, 0] for t in range(len(u))])
     if isinstance(layer, Neuron):
         rate, dynamics = layer.rate, layer.dynamics
     else:

@@ -8,7 +8,8 @@ with real-valued input multiplies and adds: MACs (multiply-accumulates). A layer
     SOPs = MACs of the layer in one time step * mean number of spikes of an input value in one time step * T
 
 4.6 pJ is the energy of a 32-bit multiply-accumulate and 0.9 pJ that of a 32-bit addition, at 45 nm (Horowitz, ISSCC
-2014). Papers of the field use the same sum. It leaves out memory, the updates of neurons, batch norms (they can be
+2014). Papers of the field use the same sum. It leaves out memory, the updates of neurons (of a PSN, too, which
+multiplies with T values a time step; the feedback of `Recurrent` counts as a layer), batch norms (they can be
 merged into the weights), pooling, biases, the additions of shortcuts, and masks (products of spikes element by element,
 as in QKFormer's token attention and in the first Spike-driven Transformer).
 
@@ -41,6 +42,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import Recurrent
 from a2sg_zoo.neurons.fused import step_by_step
 from a2sg_zoo.registry import NEURONS
 
@@ -215,11 +217,13 @@ class _Meter(TorchFunctionMode):
         neurons = tuple(NEURONS.module_dict.values())
         for name, module in self.model.named_modules():
             weighted = isinstance(module, (*_CONVS, *_TRANSPOSED, nn.Linear))
+            is_neuron = isinstance(module, neurons)
+            unit = module.unit if isinstance(module, Recurrent) else None
             handles = [
-                module.register_forward_pre_hook(self._entered(name, weighted)),
+                module.register_forward_pre_hook(self._entered(name, weighted or is_neuron, unit)),
                 module.register_forward_hook(self._left, always_call=True),
             ]
-            if isinstance(module, neurons):
+            if is_neuron:
                 handles.append(module.register_forward_hook(self._fired(name)))
             elif weighted:
                 handles.append(module.register_forward_hook(self._ran(name)))
@@ -231,9 +235,11 @@ class _Meter(TorchFunctionMode):
         self._hooks.close()
         return super().__exit__(*exception)
 
-    def _entered(self, name, weighted):
+    def _entered(self, name, counted, unit):
         def hook(module, args):
-            self._within.append([name, weighted, 0])  # the last entry counts the matrix products in this module
+            # the feedback inside gets the spikes of its own layer
+            self._unit = unit or self._unit
+            self._within.append([name, counted, 0])  # the last entry counts the matrix products in this module
 
         return hook
 
@@ -242,7 +248,7 @@ class _Meter(TorchFunctionMode):
 
     def _fired(self, name):
         def hook(module, args, output):
-            self._unit = 1 / getattr(module, 'levels', 1)
+            self._unit = getattr(module, 'unit', 1.0)
             spikes, nonzero, n = self.outputs.get(name, (0, 0, 0))
             self.outputs[name] = (
                 spikes + output.sum(dtype=torch.float64).item() / self._unit,
@@ -256,7 +262,9 @@ class _Meter(TorchFunctionMode):
         def hook(module, args, output):
             x = args[0]
             if isinstance(module, nn.Linear):
-                macs, steps = output.numel() * module.in_features, self._steps(x, name, folded=x.dim() < 3)
+                macs = output.numel() * module.in_features
+                alone = getattr(module, 'one_step_a_call', False)
+                steps = self.T if alone else self._steps(x, name, folded=x.dim() < 3)
             else:
                 # a convolution has a whole kernel for each output value, a transposed one for each input value
                 ends = (
@@ -274,10 +282,10 @@ class _Meter(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
         if self._within:
-            name, weighted, _ = self._within[-1]
-            if func in _PRODUCTS:
+            name, counted, _ = self._within[-1]
+            if func in _PRODUCTS and not counted:
                 self._multiplied(*(*args, *(kwargs or {}).values())[:2], output)
-            elif func in _UNSEEN and not weighted:
+            elif func in _UNSEEN and not counted:
                 raise ConfigError(
                     f'energy: {name or "the network"} calls {func.__name__}, which is not counted; '
                     'use a layer (nn.Conv2d, nn.Linear, ...) or, for attention, torch.matmul'

@@ -13,7 +13,7 @@ from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.models.layers import TimeFolded, encode, spiking_attention
-from a2sg_zoo.neurons import IF, ILIF
+from a2sg_zoo.neurons import IF, ILIF, PSN, Recurrent
 from a2sg_zoo.registry import MODELS
 
 BACKBONES = [
@@ -213,6 +213,32 @@ def test_integer_neurons_count_each_of_their_spikes(levels):
     second = result['layers'][1]
     assert second['input'] == 'spikes' and second['sops'] == pytest.approx(counts.sum().item() * 5 / 2)
     assert result['firing_rate'] == pytest.approx(counts.mean().item())
+
+
+def test_the_feedback_of_a_recurrent_layer_counts_and_the_product_of_a_psn_does_not():
+    T, B, F = 3, 2, 5
+
+    class Sequences(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.T, self.project = T, nn.Linear(7, F)
+            self.recurrent, self.parallel = Recurrent(dict(type='LIF'), F), PSN(T=T)
+
+        def forward(self, x):
+            return self.parallel(self.recurrent(self.project(x)))
+
+    torch.manual_seed(0)
+    net, x = Sequences().eval(), 4 * torch.randn(T, B, 7)
+    s = net.recurrent(net.project(x))
+    found = measure_energy(net, [x])
+    layers = {layer['name']: layer for layer in found['layers']}
+    assert layers.keys() == {'project', 'recurrent.feedback'}
+    feedback = layers['recurrent.feedback']
+    # in each time step but the first, each spike of the time step before adds one row of weights
+    assert 0 < s[:-1].sum() and feedback['sops'] == pytest.approx(s[:-1].sum().item() * F / B)
+    assert feedback['macs'] == F * F and feedback['steps'] == T
+    assert found['rates'].keys() == {'recurrent', 'parallel'}
+    assert found['rates']['recurrent'] == pytest.approx(s.mean().item())
 
 
 def test_sums_of_spikes_count_each_and_averages_multiply():
