@@ -3,7 +3,8 @@
     a2sg-zoo test configs/spikformer_ade20k_a2sg.py CHECKPOINT --out result.json --show-dir pictures
 
 A segmentation is scored by mIoU, mAcc and aAcc, overall and for each class; a classification by top-1 and top-5
-accuracy after each time step; a detection by COCO's mAP of boxes, and of masks where the network gives them.
+accuracy after each time step; a detection by COCO's mAP of boxes, and of masks where the network gives them; a language
+model by bits per character of the validation text.
 """
 
 from collections.abc import Sequence

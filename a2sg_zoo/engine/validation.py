@@ -169,11 +169,12 @@ def validate_config(cfg: Config, where: str | None = None) -> None:
             problems.append(f'{key}: {explain_unread(cfg, key)}')
     _check_frames(cfg, problems)
     _refuse_credentials(dict(cfg.items()), 'config', problems)
-    if cfg.get('compile') and _get(cfg, 'model', 'backbone', 'recompute'):
-        problems.append(
-            'compile: a backbone under activation checkpointing (model.backbone.recompute) cannot be compiled as a '
-            'whole; leave out one of the two'
-        )
+    for option in ('recompute', 'time_chunk'):
+        if cfg.get('compile') and _get(cfg, 'model', 'backbone', option):
+            problems.append(
+                f'compile: a backbone under activation checkpointing (model.backbone.{option}) cannot be compiled as a '
+                'whole; leave out one of the two'
+            )
     raise_problems(problems, where or getattr(cfg, 'filename', None))
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.activation_checkpointing import checkpointed
+from a2sg_zoo.models.layers.time_chunks import refuse_mixed_time, run_in_chunks
 from a2sg_zoo.models.layers.transformer import TransformerBlock
 from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.neurons.activation_memory import spikes_from_potentials
@@ -21,7 +22,19 @@ from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.utils.checks import integer, number
 
 # arguments that may differ between the network of a file and this one
-_FREE = ('T', 'neuron', 'out_indices', 'time', 'recompute', 'save_spikes', 'drop_path', 'init_cfg', 'type')
+_FREE = (
+    'T',
+    'neuron',
+    'out_indices',
+    'time',
+    'recompute',
+    'time_chunk',
+    'chunked_norms',
+    'save_spikes',
+    'drop_path',
+    'init_cfg',
+    'type',
+)
 
 
 class SpikingBackbone(nn.Module):
@@ -42,6 +55,15 @@ class SpikingBackbone(nn.Module):
         recompute: whether to use activation checkpointing: blocks keep only their input for the backward pass, which
             runs them a second time. It saves memory, takes about a third more time, and gives the same results. It
             cannot be combined with torch.compile.
+        time_chunk: number of time steps that run at once, for long sequences; None for all. The backward pass keeps
+            the states of the neurons between chunks, and runs each chunk a second time. Its memory is in proportion to
+            T / C + C for C time steps a chunk: with C near sqrt(T) it grows as sqrt(T). Outputs, gradients and widths
+            are those of all T time steps at once. Networks in which time steps meet elsewhere than in states are
+            refused, see `a2sg_zoo.models.layers.time_chunks`. It takes the place of `recompute`, and cannot be combined
+            with torch.compile.
+        chunked_norms: whether batch norms in training may normalise over the time steps of a chunk. This is another
+            function than over all T time steps, and running statistics are updated once a chunk; without it, such a
+            network is refused.
         save_spikes: whether the backward pass keeps spikes beside membrane potentials, as autograd does. By default it
             computes spikes from potentials again, which saves about a third of a network's memory.
         drop_path: rate of stochastic depth at the last transformer block; it rises from 0 at the first one in equal
@@ -79,6 +101,8 @@ class SpikingBackbone(nn.Module):
         out_indices: Sequence[int] = (-1,),
         time: str = 'mean',
         recompute: bool = False,
+        time_chunk: int | None = None,
+        chunked_norms: bool = False,
         save_spikes: bool = False,
         drop_path: float = 0.0,
         init_cfg: dict | list[dict] | None = None,
@@ -90,6 +114,10 @@ class SpikingBackbone(nn.Module):
         if time not in ('mean', 'keep'):
             raise ConfigError(f"{type(self).__name__}: time must be 'mean' or 'keep', got {time!r}")
         self.time, self.recompute, self.save_spikes = time, recompute, save_spikes
+        self.time_chunk = None if time_chunk is None else integer('time_chunk', time_chunk, self)
+        self.chunked_norms = chunked_norms
+        if recompute and time_chunk is not None:
+            raise ConfigError(f'{type(self).__name__}: time_chunk takes the place of recompute; set one of the two')
         self.drop_path = number('drop_path', drop_path, self, 0, 1, below_high=True)
         self._neuron = dict(neuron)
         self._out_indices = out_indices
@@ -161,15 +189,27 @@ class SpikingBackbone(nn.Module):
             and W for sequences.
 
         Raises:
-            ConfigError: T is no integer of at least 1, or there are more or fewer frames.
+            ConfigError: T is no integer of at least 1, there are more or fewer frames, or `time_chunk` is set and the
+                network cannot run in chunks of time steps.
         """
         T = self.T if T is None else integer('T', T, self)
-        outputs = []
+        repeated = x.dim() == 4  # an image is the same at all time steps
+        if self.time_chunk is not None and self.time_chunk < T and (repeated or len(x) == T):
+            refuse_mixed_time(self, self.chunked_norms)
+            return run_in_chunks(
+                self,
+                lambda start, stop: self._tapped(x if repeated else x[start:stop], stop - start),
+                T,
+                self.time_chunk,
+                mean=self.time == 'mean',
+            )
         with nullcontext() if self.save_spikes or not torch.is_grad_enabled() else spikes_from_potentials():
-            for i, y in enumerate(self.forward_stages(x, T)):
-                if i in self.out_indices:
-                    outputs.append(y.mean(0) if self.time == 'mean' else y)
+            outputs = [y.mean(0) if self.time == 'mean' else y for y in self._tapped(x, T)]
         return tuple(outputs)
+
+    def _tapped(self, x: torch.Tensor, T: int) -> Iterator[torch.Tensor]:
+        """The outputs (T, B, ...) of the stages in `out_indices`."""
+        return (y for i, y in enumerate(self.forward_stages(x, T)) if i in self.out_indices)
 
     @classmethod
     def from_official(cls, state_dict: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], list[str]]:

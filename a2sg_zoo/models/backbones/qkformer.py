@@ -162,6 +162,9 @@ class AcrossBatch(nn.Module):
         each_alone: whether each sample is treated separately, as in a batch of one; an export sets it.
     """
 
+    # an output depends on several time steps, see `time_chunks`
+    mixes_time = True
+
     def __init__(self, neuron: Neuron):
         super().__init__()
         self.neuron = neuron

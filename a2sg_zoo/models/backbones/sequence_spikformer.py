@@ -32,6 +32,9 @@ class TemporalLayer(nn.Module):
         neuron: layer of spiking neurons.
     """
 
+    # an output depends on several time steps, see `time_chunks`
+    mixes_time = True
+
     def __init__(self, in_features: int, out_features: int, causal: bool, neuron: nn.Module):
         super().__init__()
         self.padding = (2, 0) if causal else (1, 1)
@@ -94,6 +97,9 @@ class TemporalSelfAttention(nn.Module):
         causal: whether a time step sees itself and the past alone, or the whole sequence.
         scale: factor on the product.
     """
+
+    # an output depends on several time steps, see `time_chunks`
+    mixes_time = True
 
     def __init__(self, dim: int, heads: int, make_neuron: Callable[..., nn.Module], causal: bool, scale: float = 0.125):
         super().__init__()

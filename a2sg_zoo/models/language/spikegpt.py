@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.layers import check_heads
+from a2sg_zoo.neurons.parallel import PSN
 from a2sg_zoo.registry import MODELS
 from a2sg_zoo.utils.checks import integer, positive
 
@@ -200,7 +202,7 @@ class SpikeGPT(SpikingBackbone):
         mlp_ratio: hidden channels of the channel mixing, as a multiple of embed_dims.
         vocabulary: number of symbols; 256 for bytes.
         T: number of positions of a training sequence. Every position has its own width of the surrogate's window.
-        neuron: config of the neurons.
+        neuron: config of the neurons; any but PSN and MaskedPSN, which compute all time steps at once.
         **kwargs: out_indices, recompute, save_spikes and init_cfg, see `SpikingBackbone`. The outputs are those of the
             blocks.
 
@@ -240,6 +242,12 @@ class SpikeGPT(SpikingBackbone):
         self.embedding = nn.Embedding(vocabulary, embed_dims)
         self.blocks = nn.ModuleList(SpikeGPTBlock(embed_dims, num_heads, hidden, self.neuron) for _ in range(depth))
         self.tap([embed_dims] * depth)
+        kinds = {type(neuron).__name__ for neuron in self.modules() if isinstance(neuron, PSN)}
+        if kinds:
+            raise ConfigError(
+                f'SpikeGPT: neuron.type = {kinds.pop()!r} computes all time steps at once, so it may see later '
+                "symbols, and cannot write a text; use 'SlidingPSN', or another neuron"
+            )
 
     def forward_stages(self, x: Tensor, T: int) -> Iterator[Tensor]:
         """Yield the output (T, B, C) of each block for symbols x (T, B), integers."""

@@ -1,5 +1,6 @@
 """Activation checkpointing: a block keeps only its input for the backward pass, which computes the rest once more."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -32,22 +33,23 @@ def checkpointed(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     Source: Chen et al., 2016 (arXiv 1604.06174); `torch.utils.checkpoint`.
     """
     if torch.compiler.is_compiling():
-        _refuse_to_compile()
+        refuse_to_compile('recompute')
     return checkpoint(
-        block, x, use_reentrant=False, context_fn=lambda: (nothing_remembered(), _without_running_statistics(block))
+        block, x, use_reentrant=False, context_fn=lambda: (nothing_remembered(), without_running_statistics(block))
     )
 
 
 @leave_uncompiled  # a compiler that meets an error while it traces falls back to eager mode and hides the error
-def _refuse_to_compile():
+def refuse_to_compile(option: str) -> None:
+    """Raise a ConfigError for a network that is compiled although `option`, of its backbone, forbids it."""
     raise ConfigError(
-        'activation checkpointing (recompute=True) cannot be used in a network that is compiled as a whole; leave out '
-        'recompute or compile. Without compile, the neurons are still compiled'
+        f'activation checkpointing ({option}) cannot be used in a network that is compiled as a whole; leave out '
+        f'{option} or compile. Without compile, the neurons are still compiled'
     )
 
 
 @contextmanager
-def _without_running_statistics(block):
+def without_running_statistics(block: nn.Module) -> Iterator[None]:
     """Within it, norms use the statistics of the batch, as in the first pass, but leave their running ones alone."""
     kinds = (*BATCH_NORMS, *INSTANCE_NORMS)
     norms = [m for m in block.modules() if isinstance(m, kinds) and m.training and m.track_running_stats]

@@ -51,6 +51,9 @@ class DelayLinear(nn.Module):
 
     sigma: torch.Tensor
 
+    # an output depends on several time steps, see `time_chunks`
+    mixes_time = True
+
     def __init__(self, in_features: int, out_features: int, max_delay: int, sigma: float | None = None):
         super().__init__()
         self.max_delay = integer('max_delay', max_delay, self)

@@ -97,6 +97,11 @@ class SequenceDropout(nn.Module):
         super().__init__()
         self.rate = number('dropout', rate, self, 0, 1, below_high=True)
 
+    @property
+    def mixes_time(self) -> bool:
+        """Whether the layer drops something at all time steps at once, see `time_chunks`."""
+        return self.training and self.rate > 0
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map x (T, B, ...) to the same shape; outside training, x is returned as it is."""
         if not self.training or not self.rate:

@@ -130,6 +130,11 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.attn, self.mlp = attn, mlp
 
+    @property
+    def mixes_time(self) -> bool:
+        """Whether the block drops samples at all time steps at once, see `time_chunks`."""
+        return self.training and self.drop_path > 0
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map x (T, B, C, ...) to the same shape."""
         x = x + self.dropped(self.attn(x))

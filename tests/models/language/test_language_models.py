@@ -8,7 +8,6 @@ from a2sg_zoo.adaptation import A2SG, Fixed, attach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.language import LanguageModel
 from a2sg_zoo.models.language.spikegpt import DecayedAttention, TokenShift
-from a2sg_zoo.neurons.neuron import named_neurons
 from a2sg_zoo.registry import NEURONS
 
 BACKBONES = dict(
@@ -191,11 +190,28 @@ def test_policies_apply(policy, text):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-@pytest.mark.parametrize('name', ['IF', 'PLIF'])
-def test_neurons_of_the_registry(name, text):
-    model = network(neuron=dict(type=name)).train()
-    assert {type(neuron) for neuron in named_neurons(model).values()} == {NEURONS.get(name)}
-    model(text, text, mode='loss')['loss'].backward()
+# these need the number of their features
+WRAPPERS = {'Recurrent'}
+AT_ONCE = {'PSN', 'MaskedPSN'}
+
+
+@pytest.mark.parametrize('name', sorted({*NEURONS.own_names()} - WRAPPERS - AT_ONCE))
+def test_every_neuron_of_the_registry(name, text):
+    model = network(neuron=dict(type=name), depth=1)
+    logits = model(text)
+    first, state = model.advance(text[:, :5])
+    last, _ = model.advance(text[:, 5:], state)
+    torch.testing.assert_close(torch.cat([first, last]), logits, rtol=1e-9, atol=1e-12)
+    changed = text.clone()
+    changed[:, 6] = (text[:, 6] + 1) % 20
+    assert model(changed)[:6].equal(logits[:6])
+    model.train()(text, text, mode='loss')['loss'].backward()
+
+
+@pytest.mark.parametrize('name', sorted(AT_ONCE))
+def test_neurons_that_see_the_future_are_refused(name):
+    with pytest.raises(ConfigError, match=rf"neuron\.type.*'{name}'"):
+        network(neuron=dict(type=name))
 
 
 def test_recomputation_gives_the_same_gradients(text):
