@@ -1,5 +1,5 @@
 # Methods on event frames of digits in motion, 8 time steps; a small convolutional network, five seeds. Nothing to
-# download. The learning rate is the same for all methods: the steps of AdamW do not depend on the scale of the gradient.
+# download. The learning rate is the same for all methods: the steps of AdamW do not depend on the gradient's scale.
 name = 'time_events'
 networks = dict(csnn=['../_base_/models/csnn_small.py'])
 datasets = dict(event_digits=['../_base_/datasets/event_digits.py'])
