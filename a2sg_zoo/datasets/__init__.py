@@ -1,5 +1,5 @@
 """The data sets: ADE20K SceneParse150 and a miniature of its layout that is drawn on the spot; CIFAR and other small
-images with a label each; recordings of event cameras; and their augmentation in batches."""
+images with a label each; recordings of event cameras; text; and their augmentation in batches."""
 
 from importlib import import_module
 

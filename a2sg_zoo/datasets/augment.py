@@ -1,7 +1,8 @@
 """Augmentation of whole batches of small images, uint8 (B, 3, H, W). Each image has its own random numbers.
 
 A transform is called with the images and a `Draws`, and returns new images. A loop over images in Python would take
-longer than the arithmetic.
+longer than the arithmetic. The images may be on any device. The random numbers are drawn on the host, so they are the
+same for every device, and a copy of them follows the images without a stop of the host.
 """
 
 import math
@@ -70,6 +71,16 @@ def _hash(z: np.ndarray) -> np.ndarray:
     return z ^ (z >> np.uint64(31))
 
 
+def to_device_of(images: Tensor, tensor: Tensor) -> Tensor:
+    """Returns a tensor of the host on the device of images; the host does not wait for the copy.
+
+    Args:
+        images: decide the device.
+        tensor: small tensor on the host.
+    """
+    return tensor.to(images.device, non_blocking=True)
+
+
 @TRANSFORMS.register_module()
 class BatchCrop:
     """Pads every side with zeros, and crops the original size at a random place.
@@ -78,15 +89,17 @@ class BatchCrop:
         padding: pixels on each side.
     """
 
+    any_device = True
+
     def __init__(self, padding: int = 4) -> None:
         self.padding = padding
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
-        top, left = (draws.integers(2 * self.padding + 1) for _ in range(2))
+        top, left = (to_device_of(images, draws.integers(2 * self.padding + 1)) for _ in range(2))
         height, width = images.shape[2:]
         windows = F.pad(images, [self.padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
-        return windows[torch.arange(len(images)), :, top, left]
+        return windows[torch.arange(len(images), device=images.device), :, top, left]
 
 
 @TRANSFORMS.register_module()
@@ -104,6 +117,8 @@ class BatchFlip:
     Source: K. Jordan, arXiv 2404.00498 (flips in turn).
     """
 
+    any_device = True
+
     def __init__(self, prob: float = 0.5, alternate: bool = False) -> None:
         if alternate and prob != 0.5:
             raise ConfigError(f'BatchFlip: alternate=True mirrors half of the images, but prob = {prob!r}')
@@ -112,7 +127,7 @@ class BatchFlip:
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
         flipped = self._in_turn(draws) if self.alternate else draws.events(self.prob)
-        return torch.where(flipped.view(-1, 1, 1, 1), images.flip(3), images)
+        return torch.where(to_device_of(images, flipped).view(-1, 1, 1, 1), images.flip(3), images)
 
     def _in_turn(self, draws: Draws) -> Tensor:
         if draws.indices is None or draws.visits is None:
@@ -133,6 +148,8 @@ class BatchCutout:
     Source: DeVries and Taylor, arXiv 1708.04552.
     """
 
+    any_device = True
+
     def __init__(self, size: int = 16, prob: float = 1.0, fill: Sequence[float] = (0, 0, 0)) -> None:
         self.size, self.prob = size, prob
         self.fill = torch.tensor(fill).round().byte().view(3, 1, 1)
@@ -141,8 +158,7 @@ class BatchCutout:
         """Returns new images (B, 3, H, W); see the class."""
         chosen = draws.events(self.prob)
         rows, columns = (self._covered(draws.integers(n), n) for n in images.shape[2:])
-        mask = (rows & chosen[:, None])[:, None, :, None] & columns[:, None, None, :]
-        return torch.where(mask, self.fill, images)
+        return _filled(images, rows & chosen[:, None], columns, self.fill)
 
     def _covered(self, centre: Tensor, n: int) -> Tensor:
         start = centre[:, None] - self.size // 2
@@ -164,6 +180,7 @@ class BatchErasing:
     Source: Zhong et al., AAAI 2020.
     """
 
+    any_device = True
     _attempts = 10
 
     def __init__(
@@ -188,12 +205,17 @@ class BatchErasing:
             better = (h == 0) & (new_h < height) & (new_w < width)
             h, w = torch.where(better, new_h, h), torch.where(better, new_w, w)
         rows, columns = (self._covered(size, n, draws.uniform()) for size, n in ((h, height), (w, width)))
-        mask = (rows & chosen[:, None])[:, None, :, None] & columns[:, None, None, :]
-        return torch.where(mask, self.fill, images)
+        return _filled(images, rows & chosen[:, None], columns, self.fill)
 
     def _covered(self, size: Tensor, n: int, place: Tensor) -> Tensor:
         start = (place * (n - size + 1)).long()[:, None]
         return (torch.arange(n) >= start) & (torch.arange(n) < start + size[:, None])
+
+
+def _filled(images: Tensor, rows: Tensor, columns: Tensor, fill: Tensor) -> Tensor:
+    """Images with `fill` where both rows (B, H) and columns (B, W), on the host, are True."""
+    rows, columns, fill = (to_device_of(images, tensor) for tensor in (rows, columns, fill))
+    return torch.where(rows[:, None, :, None] & columns[:, None, None, :], fill, images)
 
 
 def _between(bounds: Sequence[float], share: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision import datasets as torchvision
 
-from a2sg_zoo.datasets.augment import Draws
+from a2sg_zoo.datasets.augment import Draws, to_device_of
 from a2sg_zoo.datasets.classes import warn_of_absent_classes
 from a2sg_zoo.datasets.folders import ClassFolders, classes_of_training
 from a2sg_zoo.datasets.pictures import read_picture
@@ -45,9 +45,13 @@ class ImagesInMemory:
         pipeline: batch transforms, or their configs; see `a2sg_zoo.datasets.augment`.
         per_class: (start, stop) keeps the images start..stop-1 of each class, in their order; stop may be None. A part
             of the training images can so serve for validation.
+        device: device that keeps and augments the images, such as 'cuda' (None: the CPU). The random numbers are those
+            of the CPU. The data loader then needs num_workers=0, and the pipeline transforms with `any_device`, which
+            are those in `a2sg_zoo.datasets.augment`.
 
     Raises:
-        ConfigError: `per_class` is no range, or leaves no image.
+        ConfigError: `per_class` is no range, or leaves no image; or there is no such device, or a transform cannot
+            augment there.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class ImagesInMemory:
         classes: Iterable[str],
         pipeline: Sequence[Step] = (),
         per_class: Range = None,
+        device: str | None = None,
     ) -> None:
         known, classes = np.asarray(labels, dtype=np.int64), list(classes)
         per_class = _checked_range(per_class, self)
@@ -72,8 +77,17 @@ class ImagesInMemory:
             images, known = images[kept], known[kept]
             warn_of_absent_classes({classes[label] for label in known}, classes, type(self).__name__)
         self.images, self.labels = images, known.tolist()
+        if device is not None:
+            self.images = _moved(images, device, self)
         self.metainfo: dict[str, Any] = dict(classes=tuple(classes))
         self.pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+        if device is not None and self.images.device.type != 'cpu':
+            for step in self.pipeline:
+                if not getattr(step, 'any_device', False):
+                    raise ConfigError(
+                        f'{type(self).__name__}: device = {device!r}, but {type(step).__name__} augments images on the '
+                        'CPU alone; leave out device, or that transform'
+                    )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -83,7 +97,8 @@ class ImagesInMemory:
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """The items of a batch, augmented together."""
-        images = self.images[[int(i) for i in indices]]
+        images = self.images
+        images = images[to_device_of(images, torch.tensor([int(i) for i in indices], dtype=torch.long))]
         if self.pipeline:
             draws = Draws(
                 [i.seed if isinstance(i, SeededIndex) else int(torch.randint(2**63 - 1, ())) for i in indices],
@@ -104,7 +119,7 @@ class CIFAR(ImagesInMemory):
             variable CIFAR_ROOT, or else data/cifar.
         num_classes: 10 or 100.
         train: take the training images, or else the test images.
-        pipeline, per_class: see `ImagesInMemory`.
+        pipeline, per_class, device: see `ImagesInMemory`.
 
     Raises:
         DataError: the files are missing or damaged.
@@ -120,6 +135,7 @@ class CIFAR(ImagesInMemory):
         train: bool = True,
         pipeline: Sequence[Step] = (),
         per_class: Range = None,
+        device: str | None = None,
     ) -> None:
         if num_classes not in (10, 100):
             raise ConfigError(f'CIFAR: num_classes must be 10 or 100, got {num_classes!r}')
@@ -136,7 +152,7 @@ class CIFAR(ImagesInMemory):
                 f'{self._how_to_get(num_classes)}'
             ) from error
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()
-        super().__init__(images, data.targets, data.classes, pipeline, per_class)
+        super().__init__(images, data.targets, data.classes, pipeline, per_class, device)
 
     def _how_to_get(self, num_classes: int) -> str:
         return f"""Get the data set (170 MB) with
@@ -159,7 +175,7 @@ class ImageFolder(ImagesInMemory):
         train: take the pictures in train, or else those in test.
         size: height and width to which pictures are resized.
         on_error: 'raise' stops at a picture that cannot be read; 'skip' warns and leaves it out.
-        pipeline, per_class: see `ImagesInMemory`.
+        pipeline, per_class, device: see `ImagesInMemory`.
         classes: names of the classes, in the order of their labels; by default the folders of data_root/train in
             alphabetical order. An evaluation gets them from the weights, and then needs no train folder.
 
@@ -177,6 +193,7 @@ class ImageFolder(ImagesInMemory):
         pipeline: Sequence[Step] = (),
         per_class: Range = None,
         classes: Sequence[str] | None = None,
+        device: str | None = None,
     ) -> None:
         if on_error not in ('raise', 'skip'):
             raise ConfigError(f"ImageFolder: on_error must be 'raise' or 'skip', got {on_error!r}")
@@ -210,7 +227,7 @@ class ImageFolder(ImagesInMemory):
             )
         if train or per_class:
             warn_of_absent_classes({found.classes[label] for label in labels}, found.classes, str(folder))
-        super().__init__(torch.stack(images), labels, found.classes, pipeline)
+        super().__init__(torch.stack(images), labels, found.classes, pipeline, device=device)
 
 
 def _resized(path: str, size: int) -> Tensor:
@@ -219,6 +236,17 @@ def _resized(path: str, size: int) -> Tensor:
     if image.shape[:2] != (size, size):
         image = np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
     return torch.from_numpy(image).permute(2, 0, 1).contiguous()
+
+
+def _moved(images: Any, device: str, owner: object) -> Tensor:
+    """The images on a device, or a ConfigError if there is no such device."""
+    try:
+        return torch.as_tensor(images).to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch's for a wrong name and for one that is not there
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = str(error).partition('\n')[0]
+        raise ConfigError(f'{type(owner).__name__}: device = {device!r} cannot hold the images: {reason}') from error
 
 
 def _checked_range(per_class: Any, owner: object) -> tuple[int | None, int | None] | None:
@@ -245,13 +273,18 @@ class Digits(ImagesInMemory):
     Args:
         train: take the training images, or else the test images.
         size: height and width to which the images are enlarged.
-        pipeline, per_class: see `ImagesInMemory`.
+        pipeline, per_class, device: see `ImagesInMemory`.
 
     Source: UCI Machine Learning Repository, Optical Recognition of Handwritten Digits.
     """
 
     def __init__(
-        self, train: bool = True, size: int = 32, pipeline: Sequence[Step] = (), per_class: Range = None
+        self,
+        train: bool = True,
+        size: int = 32,
+        pipeline: Sequence[Step] = (),
+        per_class: Range = None,
+        device: str | None = None,
     ) -> None:
         from sklearn.datasets import load_digits  # takes a second
 
@@ -259,4 +292,5 @@ class Digits(ImagesInMemory):
         chosen = (np.arange(len(digits.target)) % 5 == 0) != train
         images = torch.from_numpy(digits.images[chosen]).float()[:, None] * (255 / 16)
         images = F.interpolate(images, (size, size), mode='bilinear').round().byte().expand(-1, 3, -1, -1)
-        super().__init__(images.contiguous(), digits.target[chosen], list(map(str, range(10))), pipeline, per_class)
+        images, classes = images.contiguous(), list(map(str, range(10)))
+        super().__init__(images, digits.target[chosen], classes, pipeline, per_class, device)

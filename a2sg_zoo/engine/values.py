@@ -28,7 +28,7 @@ from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.engine.signatures import import_name, parameter_of
 from a2sg_zoo.engine.validation import raise_problems
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
-from a2sg_zoo.hub.description import require_bounded
+from a2sg_zoo.hub.description import MOST_TIME_STEPS, require_bounded
 from a2sg_zoo.utils.checks import is_integer, is_number
 
 # Classes of these packages are built to try them. Others may do more in a constructor than to keep their arguments.
@@ -49,7 +49,7 @@ _INTEGERS = [
     (r'\w+_dataloader\.batch_size', 1, 65_536),
     (r'\w+_dataloader\.num_workers', 0, 1_024),
     (r'\w+_dataloader\.(.*\.)?dataset\.size', 1, 8_192),
-    (r'\w+_dataloader\.(.*\.)?dataset\.T', 1, 1_000),
+    (r'\w+_dataloader\.(.*\.)?dataset\.T', 1, MOST_TIME_STEPS),
     (r'\w+_dataloader\.(.*\.)?dataset\.times', 1, 1_000_000),
     (r'train_cfg\.(max_iters|max_epochs|val_interval)', 1, None),
     (r'train_cfg\.val_begin', 0, None),

@@ -21,7 +21,7 @@ _MOST_ITEMS = 100_000
 _LONGEST_TEXT = 2_000
 _LONGEST_CONFIG = 2_000_000
 # bounds of the integers under a key, alone or summed over a list; of any other key
-MOST_TIME_STEPS = 1_000
+MOST_TIME_STEPS = 4_096
 _LARGEST = {
     'T': MOST_TIME_STEPS,
     'depth': 1_000,
@@ -37,6 +37,7 @@ _LARGEST = {
     'dilation': 1_000,
     'pool_scales': 100,
     'num_queries': 1_000,
+    'k': 1_000,
 }
 _LARGEST_OTHER = 1_000_000
 # sides of a picture, and time steps x height x width of what a network is given

@@ -5,6 +5,7 @@ every time step. An encoder in this file turns images (B, ...) in [0, 1] into sp
 from `data_preprocessor=dict(type='ImgDataPreprocessor', mean=[0.0] * 3, std=[255.0] * 3)`.
 """
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -104,7 +105,7 @@ class PoissonEncoder(Encoder):
 
     Args:
         gain: factor on the probability; a product above 1 counts as 1.
-        seed: of the random numbers in evaluation, a non-negative integer.
+        seed: of the random numbers in evaluation, a non-negative integer; its lowest 32 bits count.
 
     Raises:
         ConfigError: `gain` is not positive, or `seed` is no such integer.
@@ -130,9 +131,9 @@ class PoissonEncoder(Encoder):
         if self.training:
             uniform = torch.rand(x.shape, dtype=x.dtype, device=x.device)
         else:
-            # the numbers of the CPU, so that all devices draw the same spikes
-            generator = torch.Generator().manual_seed(self.seed)
-            uniform = torch.rand((len(x), 1, *x.shape[2:]), generator=generator).to(x)
+            # NumPy's numbers never change, and an exported network holds them as constants; float32 has 24 bits
+            drawn = np.random.RandomState(self.seed % 2**32).randint(2**24, size=(len(x), 1, *x.shape[2:]))
+            uniform = torch.from_numpy(drawn).to(x) / 2**24
         return (uniform < self.gain * x).to(x)
 
 

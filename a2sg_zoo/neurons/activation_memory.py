@@ -64,7 +64,7 @@ def _recording():
         source = table.get(x.untyped_storage().data_ptr()) if table and x.layout == torch.strided else None
         # the spikes may be deleted and their memory given to another tensor, or the memory may be written to
         if source is None or source.storage.expired() or tensor_version(x) != source.version:
-            return x
+            return x.detach()  # x itself may be the result of the node that keeps it: a cycle that is never freed
         return _Spikes(source.u, source.v_threshold, x.shape, x.stride(), x.storage_offset() - source.offset)
 
     _tables.append(table)

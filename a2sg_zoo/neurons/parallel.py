@@ -35,10 +35,11 @@ class _Parallel(StepNeuron):
 class PSN(_Parallel):
     """Parallel spiking neuron: W and b are learned, one for each pair of time steps and one for each time step.
 
-    The network runs as many time steps as it was built for. The widths of a search are in the unit of u.
+    The network runs as many time steps as it was built for.
 
     Args:
         surrogate: see `Neuron`.
+        v_threshold: minus the value that b starts from, and the unit of the widths.
         T: number of time steps; a backbone sets it for all its neurons.
 
     Raises:
@@ -53,8 +54,10 @@ class PSN(_Parallel):
 
     all_at_once = True
 
-    def __init__(self, surrogate: Surrogate | dict = dict(type='TRI'), T: int | None = None) -> None:
-        super().__init__(surrogate)
+    def __init__(
+        self, surrogate: Surrogate | dict = dict(type='TRI'), v_threshold: float = 1.0, T: int | None = None
+    ) -> None:
+        super().__init__(surrogate, v_threshold)
         self.register_parameter('weight', None)
         self.register_parameter('bias', None)
         if T is not None:
@@ -62,7 +65,7 @@ class PSN(_Parallel):
 
     def set_time_steps(self, T: int) -> None:
         super().set_time_steps(T)
-        self.weight, self.bias = nn.Parameter(torch.zeros(T, T)), nn.Parameter(torch.full((T, 1), -1.0))
+        self.weight, self.bias = nn.Parameter(torch.zeros(T, T)), nn.Parameter(torch.full((T, 1), -self.v_threshold))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
 
     def matrix(self) -> Tensor:
@@ -79,7 +82,7 @@ class PSN(_Parallel):
                 f'with T = {len(x)}{" of a longer sequence" if fire.t else ""}; run T = {len(self.weight)}, or use '
                 'SlidingPSN, which takes any T'
             )
-        self._fire_all(torch.addmm(self.bias, self.matrix(), x.flatten(1)).view(x.shape), fire)
+        self._fire_all(torch.addmm(self.bias.to(x.dtype), self.matrix().to(x.dtype), x.flatten(1)).view(x.shape), fire)
         return state
 
 
@@ -93,6 +96,7 @@ class MaskedPSN(PSN):
         k: order, the number of time steps that a neuron sees.
         lambda_: share of the mask, from 0 (that of `PSN`) to 1. It is a buffer: `neuron.lambda_.fill_(0.5)`.
         surrogate: see `Neuron`.
+        v_threshold: minus the value that b starts from, and the unit of the widths.
         T: number of time steps; a backbone sets it for all its neurons.
 
     Raises:
@@ -108,10 +112,15 @@ class MaskedPSN(PSN):
     mask: Tensor
 
     def __init__(
-        self, k: int = 2, lambda_: float = 1.0, surrogate: Surrogate | dict = dict(type='TRI'), T: int | None = None
+        self,
+        k: int = 2,
+        lambda_: float = 1.0,
+        surrogate: Surrogate | dict = dict(type='TRI'),
+        v_threshold: float = 1.0,
+        T: int | None = None,
     ) -> None:
         self.k = integer('k', k, type(self).__name__)
-        super().__init__(surrogate, T)
+        super().__init__(surrogate, v_threshold, T)
         self.register_buffer('lambda_', torch.tensor(number('lambda_', lambda_, self, 0, 1)))
 
     def set_time_steps(self, T: int) -> None:
@@ -132,6 +141,7 @@ class SlidingPSN(_Parallel):
         k: order, the number of time steps that a neuron sees.
         exp_init: whether the weights start as 1, 1/2, 1/4, ... going back in time, or at random.
         surrogate: see `Neuron`.
+        v_threshold: minus the value that b starts from, and the unit of the widths.
         T: number of time steps, if it is known.
 
     Raises:
@@ -145,14 +155,19 @@ class SlidingPSN(_Parallel):
     """
 
     def __init__(
-        self, k: int = 2, exp_init: bool = True, surrogate: Surrogate | dict = dict(type='TRI'), T: int | None = None
+        self,
+        k: int = 2,
+        exp_init: bool = True,
+        surrogate: Surrogate | dict = dict(type='TRI'),
+        v_threshold: float = 1.0,
+        T: int | None = None,
     ) -> None:
-        super().__init__(surrogate, T=T)
+        super().__init__(surrogate, v_threshold, T=T)
         self.k = integer('k', k, self)
         weight = 0.5 ** torch.arange(self.k - 1, -1, -1.0)
         if not exp_init:
             nn.init.kaiming_uniform_(weight[None], a=math.sqrt(5))
-        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(torch.tensor(-1.0))
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(torch.tensor(-self.v_threshold))
 
     def start(self, x: Tensor) -> tuple[Tensor | float, ...]:
         """The inputs of the last k - 1 time steps."""

@@ -10,6 +10,7 @@ from a2sg_zoo.datasets import auto_augment
 from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchErasing, BatchFlip, Draws
 from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
 from a2sg_zoo.errors import ConfigError
+from tests.fake_gpu import fake_gpu
 
 SEEDS = list(range(40))
 TRANSFORMS = [
@@ -180,3 +181,36 @@ def test_rand_augment_with_noise(images, monkeypatch):
     assert {name for name, _ in happened} == {*auto_augment._OPERATIONS}
     levels = [round(10 * strength) for _, strength in happened]
     assert {*levels} <= {7, 8, 9, 10} and abs(levels.count(9) / len(levels) - 0.683) < 0.04
+
+
+ON_ANY_DEVICE = dict(
+    crop=lambda: BatchCrop(),
+    flip=lambda: BatchFlip(),
+    flips_in_turn=lambda: BatchFlip(alternate=True),
+    cutout=lambda: BatchCutout(prob=0.5),
+    erasing=lambda: BatchErasing(prob=0.5),
+)
+
+
+def draws():
+    return Draws(SEEDS, SEEDS, [1] * len(SEEDS))
+
+
+@pytest.mark.parametrize('make', ON_ANY_DEVICE.values(), ids=[*ON_ANY_DEVICE])
+def test_only_small_tensors_follow_the_images_to_a_device(make, images):
+    """Random numbers are drawn on the host, and torch is asked for no copy that it would wait for."""
+    with fake_gpu() as crossings:
+        on_gpu = torch.zeros(images.shape, dtype=torch.uint8, device='cuda')
+        transform = make()
+        crossings.clear()
+        found = transform(on_gpu, draws())
+        assert found.device.type == 'cuda' and found.shape == images.shape and found.dtype == torch.uint8
+        assert {*crossings} == {'aten._to_copy.default'}
+    assert transform.any_device
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('make', ON_ANY_DEVICE.values(), ids=[*ON_ANY_DEVICE])
+def test_a_gpu_gives_the_same_images(make, images):
+    transform = make()
+    assert transform(images.cuda(), draws()).cpu().equal(transform(images, draws()))

@@ -55,6 +55,33 @@ def test_an_item_is_a_function_of_its_seed():
     assert data.images.equal(Digits().images)
 
 
+def test_images_on_a_device():
+    """The order and the random numbers are those of images without a device."""
+    items = [SeededIndex(i, i + 100) for i in (5, 3, 5, 9)]
+    found, expected = (Digits(pipeline=PIPELINE, **keys).__getitems__(items) for keys in (dict(device='cpu'), {}))
+    assert all(
+        a['inputs'].equal(b['inputs']) and a['data_samples'] == b['data_samples'] for a, b in zip(found, expected)
+    )
+    # a device without values: all that a batch needs of it is computed there
+    batch = Digits(size=8, pipeline=PIPELINE, device='meta').__getitems__(items)
+    assert {item['inputs'].device.type for item in batch} == {'meta'} and batch[0]['inputs'].shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    'device, steps, named', [('cud', [], 'cud'), ('meta', ['BatchAutoAugment'], 'BatchAutoAugment')]
+)
+def test_a_device_that_cannot_augment(device, steps, named):
+    with pytest.raises(ConfigError, match=named):
+        Digits(size=8, pipeline=[dict(type=step) for step in steps], device=device)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_a_gpu_hands_out_the_same_batches():
+    items = [SeededIndex(i, i + 100) for i in range(20)]
+    found, expected = (Digits(pipeline=PIPELINE, device=device).__getitems__(items) for device in ('cuda', 'cpu'))
+    assert all(a['inputs'].cpu().equal(b['inputs']) for a, b in zip(found, expected))
+
+
 @pytest.mark.parametrize('workers', [0, 2])
 def test_loader_hands_out_batches(workers):
     data = Digits(pipeline=PIPELINE)

@@ -1,8 +1,11 @@
 """Spikes that are made again from u: the same gradients, from less memory."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.neurons import IF, LIF, PLIF, activation_memory
@@ -94,3 +97,26 @@ def test_backbones(config):
         (y * torch.linspace(0, 1, y.numel()).view_as(y)).sum().backward()
         results[save_spikes] = [p.grad for p in net.parameters() if p.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(*results.values())) and sum(float(g.norm()) for g in results[True]) > 0
+
+
+def test_an_operation_that_keeps_its_own_result_is_freed():
+    """exp keeps its result, so a note that holds the result itself would hold the graph for ever."""
+    x = torch.rand(8, requires_grad=True)
+    with spikes_from_potentials():
+        y = x.exp()
+        memory = StorageWeakRef(y.untyped_storage())
+        z = y.sigmoid()
+    z.sum().backward()
+    del y, z
+    assert memory.expired()
+
+
+def test_second_derivatives_are_those_without_notes():
+    x = torch.rand(8, requires_grad=True, dtype=torch.float64)
+    found = []
+    for context in (nullcontext(), spikes_from_potentials()):
+        with context:
+            y = x.exp().sigmoid() * x
+        (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(first.square().sum(), x)[0])
+    assert torch.equal(*found)

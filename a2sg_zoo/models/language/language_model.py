@@ -150,7 +150,10 @@ class LanguageModel(BaseModel):
         device = self.head.linear.weight.device
         generator = torch.Generator(device)
         generator.manual_seed(seed) if seed is not None else generator.seed()
-        logits, state = self.advance(torch.tensor([prompt], device=device))
+        state = None
+        # in pieces, because the memory of all positions at once grows with their square
+        for piece in torch.tensor([prompt], device=device).split(self.backbone.T, 1):
+            logits, state = self.advance(piece, state)
         for _ in range(length):
             scores = logits[-1, 0].float()
             if not scores.isfinite().all():

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.export.deployed import exportable
 from a2sg_zoo.models.encoders import DirectEncoder, LatencyEncoder, PoissonEncoder, WeightedPhaseEncoder
 from a2sg_zoo.registry import MODELS
 from tests.models.encoders.equality import STEPS, images, pairs
@@ -158,3 +159,14 @@ def test_direct_keeps_an_image():
 def test_mistakes(name, key, value):
     with pytest.raises(ConfigError, match=f'{name}.*{key}'):
         MODELS.build(dict(type=name, **{key: value}))
+
+
+@pytest.mark.parametrize('name', ['PoissonEncoder', 'LatencyEncoder'])
+def test_onnx(name):
+    pytest.importorskip('onnxruntime', reason='needs the extra a2sg-zoo[export]')
+    pytest.importorskip('onnxscript', reason='needs the extra a2sg-zoo[export]')
+    network = MODELS.build(dict(copy.deepcopy(NETWORK), encoder=dict(type=name))).eval()
+    x = torch.rand(2, 3, 8, 8)
+    with exportable(network) as plain, torch.no_grad():
+        program = torch.onnx.export(plain, (x,), dynamo=True, verbose=False)
+        torch.testing.assert_close(program(x)[0], network(x))
