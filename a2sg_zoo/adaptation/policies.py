@@ -85,6 +85,9 @@ class AdaptivePolicy(Policy):
             'area' divides it by its area, for shapes that are linear in their window. SGV is that of the surrogate as
             it is either way, because an area of 1 leaves it without an inner minimum; TGC is that of the applied shape.
         min_inside: share of the elements that a candidate's window must hold, from 0 to below 1; see above.
+        steps_per_width: number of neighbouring time steps that share a width, for long sequences. The paper has 1, a
+            search at every time step. With k, the temporal search is made at the time steps k, 2 k, ... alone, and its
+            width serves the k - 1 time steps before, too. The last time step is always searched.
 
     Raises:
         ConfigError: an argument is out of its range, or names something unknown.
@@ -107,6 +110,7 @@ class AdaptivePolicy(Policy):
         sample: int | None = 65536,
         gain: str = 'shape',
         min_inside: float = 0.05,
+        steps_per_width: int = 1,
     ) -> None:
         super().__init__(surrogate)
         name = type(self).__name__
@@ -127,6 +131,7 @@ class AdaptivePolicy(Policy):
         self.scale_free = objective == 'cv'
         self.interval, self.sample = interval, sample
         self.min_inside = number('min_inside', min_inside, name, 0, 1, below_high=True)
+        self.steps_per_width = integer('steps_per_width', steps_per_width, name)
         self.searching = False
         self.searches = dict(spatial=0, temporal=0)
         self.on_bound: dict[str, int | Tensor] = dict(spatial=0, temporal=0)
@@ -159,6 +164,8 @@ class AdaptivePolicy(Policy):
         last = later is None
         if not (self.spatial if last else self.temporal):
             return in_force if last else later
+        if later is not None and (t + 1) % self.steps_per_width:
+            return later
         shape = self.searched if last else self.surrogate
         by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not last)
         kind_of_objective: Any = MomentObjective if by_moments else DirectObjective

@@ -3,9 +3,9 @@
     a2sg-zoo benchmark_speed --out docs/benchmarks/speed_cpu
     a2sg-zoo benchmark_speed neuron time --no-peers
 
-The parts are neuron, attached, resnet, spikformer, memory and time; the default is all of them. Each part compares
-medians of interleaved runs within one process. The other libraries are SpikingJelly and snnTorch (pip install
-'a2sg-zoo[peers]').
+The parts are neuron, attached, resnet, spikformer, memory, time and long (sequences of up to 784 time steps); the
+default is all of them. Each part compares medians of interleaved runs within one process. The other libraries are
+SpikingJelly and snnTorch (pip install 'a2sg-zoo[peers]').
 Run nothing else on the machine during a measurement.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from a2sg_zoo.cli.parsing import Parser, at_least, errors_for_people, written_command
 
-PARTS = ('neuron', 'attached', 'resnet', 'spikformer', 'memory', 'time')
+PARTS = ('neuron', 'attached', 'resnet', 'spikformer', 'memory', 'time', 'long')
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -4,7 +4,8 @@
     membrane_loss = dict(type='IMLoss', weight=0.1)                      a loss on membrane potentials
     loss = dict(type='TET', regularization=0.05)                         the loss of a classifier, model.head.loss
     optim_method = dict(type='SAMOptimWrapper', rho=0.05)                the step of the optimiser, in optim_wrapper
-    neuron = dict(type='PLIF')                                           changes of every neuron of the network
+    neuron = dict(type='PLIF')                                           changes of every neuron of the network; another
+                                                                         type keeps the constants that both have
     num_classes = 10                                                     for the heads and the data sets
     classes = ['road', 'sky']                                            their names, for data sets that take them
     data_root = 'data/cifar'                                             for every data set without one of its own
@@ -180,7 +181,19 @@ def _complete_neurons(cfg, given):
         # an override such as model.backbone.neuron.tau=3 changes the default of the class
         default = {} if 'type' in own else default_of(registry.MODELS.get(node['type']), 'neuron') or {}
         if own and default or changes:
-            node['neuron'] = _merged(default, own, changes)
+            before = _merged(default, own)
+            for key in _left_behind(before, changes):
+                if not any(given_key.startswith(f'model.{path}.neuron.{key}') for given_key in given):
+                    del before[key]
+            node['neuron'] = _merged(before, changes)
+
+
+def _left_behind(before, changes):
+    """Constants of the neuron in the config that the one in its place does not have, such as tau of `LIF` for `PSN`."""
+    if changes.get('type', before.get('type')) == before.get('type') or changes.get('type') not in registry.NEURONS:
+        return []
+    taken = keys_of(registry.NEURONS.get(changes['type']))[0]
+    return [key for key in before if taken is not None and key not in ('type', *taken)]
 
 
 def _merged(*parts):

@@ -81,7 +81,7 @@ def backward_pass(
 
 
 def forward_chunk(
-    x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor, keep_potentials: bool = True
+    x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor, T: int = 0, keep_potentials: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`dynamics.forward_pass` from a state to the state after it, for any number of time steps.
 
@@ -89,14 +89,17 @@ def forward_chunk(
         x: input current, (T, N), each time step contiguous.
         rate, dynamics: see `dynamics.forward_pass`.
         q: what the time steps before hand over, (N,); `initial` at the start of a sequence.
+        T: number of time steps of the sequence that x is a part of, as far as it is known. Where the sequence is large,
+            compiling pays for its parts, too.
         keep_potentials: whether u is wanted; without it, u may be anything.
 
     Returns:
         (s, u, q), the last one for the time step that follows.
     """
     kernel = _kernel('forward_chunk', x)
-    if kernel is not None or not _in_chunks(x):
-        return _run(passes.forward_chunk, kernel, _key(x, dynamics, rate), x, rate, dynamics, q)
+    if kernel is not None or not _in_chunks(x, T):
+        key = _key(x, dynamics, rate)
+        return _run(passes.forward_chunk, kernel, key, x, rate, dynamics, q, large=_large(x, T))
     s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     u = torch.empty_like(s) if keep_potentials else s
     for at in _chunks(x):
@@ -117,6 +120,7 @@ def backward_chunk(
     surrogate: Callable[[Tensor, Tensor], Tensor],
     beta: Tensor,
     later: Tensor,
+    T: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """`dynamics.backward_pass` from the gradient of the state after these time steps to that of the state before.
 
@@ -124,15 +128,16 @@ def backward_chunk(
         u, grad_s, grad_u: (T, N), each time step contiguous; any number of time steps.
         rate, dynamics, surrogate, beta: see `dynamics.backward_pass`.
         later: dL/dq of the state after them, (N,), not in half precision.
+        T: see `forward_chunk`.
 
     Returns:
         (dL/dx, dL/dq of the state before).
     """
     kernel = _kernel('backward_chunk', u, surrogate)
-    if kernel is not None or not _in_chunks(u):
+    if kernel is not None or not _in_chunks(u, T):
         key = *_key(u, dynamics, rate), grad_u is None, type(surrogate), beta.numel()
         args = u, grad_s, grad_u, rate, dynamics, surrogate, beta, later
-        return _run(passes.backward_chunk, kernel, key, *args)
+        return _run(passes.backward_chunk, kernel, key, *args, large=_large(u, T))
     grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     for at in reversed(_chunks(u)):
         direct = None if grad_u is None else grad_u[at]
@@ -155,8 +160,13 @@ def _key(x, dynamics, rate):
     return x.device.type, x.dtype, len(x), dynamics, isinstance(rate, Tensor)
 
 
-def _in_chunks(x):
-    return len(x) > MAX_STEPS and x.numel() >= SMALL and not _switched_off()
+def _large(x, T=0):
+    # a few time steps at a call take no less time in a compiled kernel than one after the other
+    return x.numel() >= SMALL or len(x) >= CHUNK // 2 and x.numel() // len(x) * T >= SMALL
+
+
+def _in_chunks(x, T=0):
+    return len(x) > MAX_STEPS and _large(x, T) and not _switched_off()
 
 
 def _chunks(x):
@@ -187,7 +197,7 @@ def _spikes(x, rate, dynamics):
 
 
 def _run(function, kernel, key, first, *args, large=None):
-    large = first.numel() >= SMALL and len(first) <= MAX_STEPS if large is None else large
+    large = _large(first) if large is None else large
     if (kernel is None and not large) or _switched_off():
         return function(first, *args)
     key = function, kernel, *key

@@ -52,7 +52,7 @@ class _Chunk(torch.autograd.Function):
         ctx.layout = _layout(x)
         x = _flat(x, ctx.layout)
         begin = fused.initial(x, rate, dynamics) if q is None else _flat_step(q, ctx.layout)
-        s, u, end = fused.forward_chunk(x, rate, dynamics, begin)
+        s, u, end = fused.forward_chunk(x, rate, dynamics, begin, start + len(x))
         learned = isinstance(rate, Tensor)
         ctx.save_for_backward(u, rate if learned else None, begin if learned and q is not None else None)
         ctx.rate, ctx.dynamics, ctx.controller, ctx.start = None if learned else rate, dynamics, controller, start
@@ -72,8 +72,9 @@ class _Chunk(torch.autograd.Function):
         if ctx.start + len(u) < controller.T:
             later = nothing  # the loss does not depend on the time steps that follow
         beta = controller.choose(LayerGradients(u, grad_s, grad_u, rate, dynamics, later, ctx.start))
+        following = nothing if later is None else later
         grad_x, grad_q = fused.backward_chunk(
-            u, grad_s, grad_u, rate, dynamics, controller.surrogate, beta, nothing if later is None else later
+            u, grad_s, grad_u, rate, dynamics, controller.surrogate, beta, following, controller.T
         )
         if controller.finish is not None:
             controller.finish(u, grad_x / dynamics.coefficients(rate)[1])

@@ -49,6 +49,11 @@ class Recurrent(nn.Module):
         self.feedback = Feedback(self.features, self.features, bias)
 
     @property
+    def v_threshold(self) -> float:
+        """Membrane potential at which the neuron inside fires."""
+        return self.neuron.v_threshold
+
+    @property
     def unit(self) -> float:
         """Value of one spike in the output."""
         return getattr(self.neuron, 'unit', 1.0)

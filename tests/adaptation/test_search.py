@@ -20,6 +20,7 @@ from a2sg_zoo.adaptation import (
     spatial_gradient_variation,
     temporal_gradient_consistency,
 )
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF, LayerGradients, LocalGradient
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Gaussian
 from tests.fake_gpu import fake_gpu
@@ -231,3 +232,39 @@ def test_tpe_copies_one_curve_to_the_host(monkeypatch):
     for _ in range(3):
         search(MomentObjective(ASY(), GRID, local_gradient()), [0])
     assert copied == [len(GRID)] * 4  # the grid itself, once
+
+
+@pytest.mark.parametrize('k, searched', [(1, range(7)), (2, [1, 3, 5, 6]), (3, [2, 5, 6]), (50, [6])])
+def test_neighbouring_time_steps_share_a_width(k, searched):
+    """Where a width is searched, the candidates are compared under the widths of the time steps that follow."""
+    T, generator = 7, torch.Generator().manual_seed(0)
+    u, g = (torch.randn(T, 500, generator=generator, dtype=torch.float64) for _ in range(2))
+    neuron = LIF(T=T, decay_input=False).double()
+    policy = A2SG(steps_per_width=k, min_inside=0, beta_min=0.2)
+    policy.adopt(neuron)
+    neuron.policy, neuron.order = policy, 0
+    policy.begin(0)
+    gradients = LayerGradients(u + 0.7, g, None, 0.5, neuron.dynamics)
+    beta = policy.controller(neuron).choose(gradients)
+    assert policy.searches == dict(spatial=1, temporal=len(searched) - 1)
+    assert all(beta[t] == beta[t + 1] for t in range(T - 1) if t not in searched)
+    # plain evaluation of each candidate, one time step after the other
+    delta = {}
+    grid, best = policy.grid, 0
+    for t in reversed(range(T)):
+        z, c = u[t] + 0.7 - 1, 0.0
+        if t < T - 1:
+            c = 0.5 * delta[t + 1] * (z < 0)
+        deltas = [g[t] * policy.surrogate(z, width) + c for width in grid]
+        if t == T - 1:
+            values = [d.var(correction=0) / d.abs().mean() for d in deltas]
+        elif t in searched:
+            values = [-torch.cosine_similarity(d, delta[t + 1], 0) for d in deltas]
+        best = int(torch.stack(values).argmin()) if t in searched else best
+        assert beta[t] == grid[best]
+        delta[t] = deltas[best]
+
+
+def test_a_wrong_number_of_time_steps_that_share_a_width():
+    with pytest.raises(ConfigError, match='steps_per_width'):
+        A2SG(steps_per_width=0)

@@ -92,6 +92,16 @@ def test_a_method_reaches_every_neuron(config):
         load_config(config("neuron = dict(type='PLIF')\nmodel = dict(type='FCN')", bases=()))
 
 
+def test_another_neuron_keeps_the_constants_that_both_have():
+    cfg = load_config('resnet19_cifar10', {'neuron.type': 'ALIF', 'neuron.tau_a': 5.0})
+    shared = dict(tau=2.0, decay_input=False, detach_reset=False)
+    assert cfg.model.backbone.neuron == dict(type='ALIF', tau_a=5.0, **shared)
+    assert load_config('resnet19_cifar10', {'neuron.type': 'PSN'}).model.backbone.neuron == dict(type='PSN')
+    # what the command line says itself is not dropped, but checked
+    with pytest.raises(ConfigError, match=r'model\.backbone\.neuron\.tau\b'):
+        load_config('resnet19_cifar10', {'neuron.type': 'PSN', 'model.backbone.neuron.tau': 3.0})
+
+
 def test_an_override_changes_the_neurons_of_the_class():
     cfg = load_config('spikformer_4_384_cifar10', {'model.backbone.neuron.tau': 3.0})
     assert cfg.model.backbone.neuron == dict(type='LIF', tau=3.0, surrogate=dict(type='Sigmoid', alpha=4.0))

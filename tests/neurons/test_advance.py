@@ -149,6 +149,7 @@ POLICIES = dict(
     tasg=lambda: TASG(beta_min=0.2),
     sasg=lambda: SASG(beta_min=0.2),
     sampled=lambda: A2SG(beta_min=0.2, sample=64),
+    shared=lambda: A2SG(beta_min=0.2, steps_per_width=2),
     direct=lambda: A2SG(surrogate=dict(type='ATan'), candidates=8),
     tpe=lambda: A2SG(searcher=dict(type='TPESearcher', trials=8)),
     mpd_agl=MPDAGL,

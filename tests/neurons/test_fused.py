@@ -207,6 +207,23 @@ def test_chunks_of_a_long_sequence_are_step_by_step_to_the_bit(make, dtype, comp
     assert torch.equal(torch.cat(spikes), s_eager) and torch.equal(dx_parts, dx_eager) and len(compiled) == count
 
 
+def test_parts_of_a_large_sequence_are_compiled_and_single_steps_are_not(compiled, monkeypatch):
+    monkeypatch.setattr(fused, 'SMALL', 200)
+    monkeypatch.setattr(fused, 'CHUNK', 4)
+    neuron = LIF()
+    for steps, number in ((1, 0), (2, 2)):
+        x, g = current(24, 2, 5)
+        leaf, state, spikes = x.requires_grad_(), None, []
+        for part in leaf.split(steps):
+            s, state = neuron.advance(part, state)
+            spikes.append(s)
+        (dx,) = torch.autograd.grad(torch.cat(spikes), leaf, g)
+        expected = multistep_reference(leaf, neuron.rate, neuron.dynamics, neuron.surrogate, neuron.beta)
+        assert torch.equal(torch.cat(spikes), expected)
+        torch.testing.assert_close(dx, torch.autograd.grad(expected, leaf, g)[0])
+        assert len(compiled) == number
+
+
 def test_many_time_steps_are_not_unrolled(compiled, monkeypatch):
     """A neuron that takes a batch's samples for time steps sees hundreds of them."""
     monkeypatch.setattr(fused, 'CHUNK', 3)

@@ -5,15 +5,15 @@ both.
 """
 
 import copy
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from a2sg_zoo.adaptation import Fixed, attach
 from a2sg_zoo.benchmark.speed import attached, peers
+from a2sg_zoo.benchmark.speed.long_sequences import long_rows
 from a2sg_zoo.benchmark.speed.networks import (
     NETWORKS,
     RESNET19,
@@ -26,31 +26,12 @@ from a2sg_zoo.benchmark.speed.networks import (
     training_step,
     with_relu,
 )
+from a2sg_zoo.benchmark.speed.rows import Row, unevenness
 from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
 from a2sg_zoo.neurons.fused import step_by_step
 
 CHECKPOINTED = 'activation checkpointing'
 FUSED = 'SpikingJelly, attach(fuse=True)'
-
-
-class Row(NamedTuple):
-    """A row of the table.
-
-    Attributes:
-        what: what was measured.
-        against: what it is compared with.
-        ratio: ratio of the medians.
-        reach: largest ratio that this project aims at, or None.
-        medians: {name: seconds, or bytes} of all that took part.
-        runs: {name: seconds of each round}; empty for memory.
-    """
-
-    what: str
-    against: str
-    ratio: float
-    reach: float | None
-    medians: Mapping[str, float]
-    runs: Mapping[str, Sequence[float]] = {}
 
 
 def neuron_rows(setting: Setting) -> list[Row]:
@@ -217,26 +198,6 @@ def time_rows(setting: Setting) -> list[Row]:
     return rows
 
 
-def unevenness(seconds: Mapping[int, float]) -> float:
-    """Return the factor between the mean cost of a further time step and the cost that is farthest from it.
-
-    Args:
-        seconds: {T: seconds}, T ascending.
-
-    Returns:
-        At least 1; infinity if a further step costs nothing or less.
-
-    >>> unevenness({1: 1.0, 2: 2.0, 4: 4.0})
-    1.0
-    """
-    points = list(seconds.items())
-    slopes = [(y - x) / (b - a) for (a, x), (b, y) in zip(points, points[1:])]
-    if min(slopes) <= 0:
-        return math.inf
-    mean = (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0])
-    return max(max(slope / mean, mean / slope) for slope in slopes)
-
-
 def where_time_goes(setting: Setting, top: int = 10) -> dict[str, list[tuple[str, float]]]:
     """Profile the training steps of both networks.
 
@@ -271,6 +232,7 @@ PARTS: dict[str, Callable[[Setting], list[Row]]] = dict(
     spikformer=spikformer_rows,
     memory=memory_rows,
     time=time_rows,
+    long=long_rows,
 )
 
 

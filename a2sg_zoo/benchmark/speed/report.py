@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from a2sg_zoo.benchmark.speed.measurements import Row
+from a2sg_zoo.benchmark.speed.rows import Row
 from a2sg_zoo.utils.markdown import markdown_table
 
 Profiles = Mapping[str, Sequence[tuple[str, float]]]

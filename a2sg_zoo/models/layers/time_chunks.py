@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers.activation_checkpointing import refuse_to_compile, without_running_statistics
 from a2sg_zoo.models.layers.norms import BATCH_NORMS
-from a2sg_zoo.neurons import ILIF, Neuron
+from a2sg_zoo.neurons import Neuron
 from a2sg_zoo.neurons.activation_memory import nothing_remembered
 
 Run = Callable[[int, int], Iterable[Tensor]]
@@ -145,8 +145,6 @@ def refuse_mixed_time(network: nn.Module, chunked_norms: bool) -> None:
         if getattr(module, 'mixes_time', False)
         or getattr(module, 'all_at_once', False)
         or isinstance(module, nn.RNNBase)
-        or isinstance(module, ILIF)
-        and not hasattr(module, 'advance')
     ]
     if mixing:
         raise ConfigError(

@@ -9,9 +9,10 @@ import torch
 
 import a2sg_zoo
 from a2sg_zoo.benchmark.speed import measurements, peers
-from a2sg_zoo.benchmark.speed.measurements import Row, time_rows, unevenness
+from a2sg_zoo.benchmark.speed.measurements import time_rows
 from a2sg_zoo.benchmark.speed.networks import RESNET19, Setting, with_relu
 from a2sg_zoo.benchmark.speed.report import as_data, markdown
+from a2sg_zoo.benchmark.speed.rows import Row, unevenness
 from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
 from a2sg_zoo.cli.benchmark_speed import main
 from a2sg_zoo.errors import A2SGError, ConfigError

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.layers.norms import BATCH_NORMS
 from a2sg_zoo.neurons import Neuron, named_neurons, recorded_potentials
-from a2sg_zoo.registry import MODELS
+from a2sg_zoo.registry import MODELS, NEURONS
 
 T = 7
 LIF = dict(type='LIF', tau=2.0, decay_input=False, surrogate=dict(type='ASY'))
@@ -74,6 +76,43 @@ def test_chunks_equal_the_whole(name, chunk):
             for key, value in policies[0].records[a].items():
                 torch.testing.assert_close(policies[1].records[b][key], value, rtol=1e-9, atol=1e-12)
     assert policies[0].searches == policies[1].searches
+
+
+class Perceptron(SpikingBackbone):
+    """Two layers of neurons on sequences (T, B, 4)."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.fc1, self.neuron1, self.fc2, self.neuron2 = nn.Linear(4, 9), self.neuron(), nn.Linear(9, 9), self.neuron()
+        self.tap([9])
+
+    def forward_stages(self, x, T):
+        yield self.neuron2(8 * self.fc2(self.neuron1(2 * self.fc1(x))))
+
+
+@pytest.mark.parametrize('kind', sorted({*NEURONS.module_dict} - {'PSN', 'MaskedPSN'}))
+def test_every_neuron_of_the_registry(kind):
+    neuron = dict(type=kind, **(dict(neuron=dict(type='ALIF'), features=9) if kind == 'Recurrent' else {}))
+    networks = []
+    for kwargs in ({}, dict(time_chunk=3)):
+        torch.manual_seed(0)
+        networks.append(Perceptron(T=T, neuron=neuron, **kwargs).double().train())
+    x, outputs, policies = 5 * torch.randn(T, 8, 4, dtype=torch.float64), [], []
+    for network in networks:
+        if any(isinstance(m, Neuron) for m in network.modules()):
+            policies.append(A2SG(beta_min=0.2))
+            attach(network, policies[-1])
+            policies[-1].begin(0)
+        outputs.append(network(x)[0])
+        (outputs[-1] * torch.linspace(0, 1, 8).double()[:, None]).square().sum().backward()
+    assert outputs[0].any()
+    torch.testing.assert_close(outputs[1], outputs[0])
+    for a, b in zip(*(named_neurons(network).values() for network in networks)):
+        assert torch.equal(a.beta, b.beta)
+    for (name, a), b in zip(networks[0].named_parameters(), networks[1].parameters()):
+        assert (a.grad is None) == (b.grad is None), name
+        if a.grad is not None:
+            torch.testing.assert_close(b.grad, a.grad, rtol=1e-8, atol=1e-12, msg=lambda text, name=name: name + text)
 
 
 def test_means_over_time_and_several_outputs():
@@ -149,7 +188,7 @@ REFUSED = dict(
         dict(type='SequenceSpikformer', in_features=3, embed_dims=8, depth=1, num_heads=2, T=T),
         'stages.0.*TemporalLayer',
     ),
-    counts=({**RESNET, 'neuron': dict(type='ILIF')}, 'neuron.*ILIF'),
+    parallel=({**CSNN, 'neuron': dict(type='PSN', T=T)}, 'neuron.*PSN'),
     drop_path=(
         {**GPT, 'type': 'Spikformer', 'form': 'cifar', 'embed_dims': 16, 'drop_path': 0.1, 'depth': 2},
         'blocks.1',
@@ -162,7 +201,7 @@ def test_layers_in_which_time_steps_meet_are_refused(name):
     config, named = REFUSED[name]
     config = {key: value for key, value in config.items() if not (name == 'drop_path' and key == 'vocabulary')}
     network = build(config, time_chunk=3)
-    x = torch.randn((2, 3, 8, 8) if name in ('drop_path', 'counts') else (T, 2, 3)).double()
+    x = torch.randn(dict(drop_path=(2, 3, 8, 8), parallel=(T, 2, 2, 8, 8)).get(name, (T, 2, 3))).double()
     with pytest.raises(ConfigError, match=f'time_chunk.*{named}'):
         network(x)
 
