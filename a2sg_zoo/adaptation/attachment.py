@@ -198,7 +198,11 @@ class Attachment:
 
     def _report_parallel(self):
         """Says which of our neurons are searched without a gradient through time."""
-        names = [name for name, layer in self.layers.items() if not getattr(layer, 'through_time', True)]
+        names = [
+            name or 'the network itself'
+            for name, layer in self.layers.items()
+            if not getattr(layer, 'through_time', True)
+        ]
         if names and type(self.policy).width is not Policy.width:
             shown = ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else '')
             print_log(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from a2sg_zoo.analysis.figures.energy import energy_figure
 from a2sg_zoo.analysis.figures.landscape import landscape_figure
-from a2sg_zoo.analysis.figures.layers import bridge_figure, layer_figure
+from a2sg_zoo.analysis.figures.layers import bridge_figure, layer_figure, time_figure
 from a2sg_zoo.analysis.figures.spikes import feature_figure, raster_figure
 from a2sg_zoo.analysis.figures.theory import growth_figure, theory_figure
 from a2sg_zoo.analysis.figures.training import beta_figure, method_figure
@@ -149,6 +149,13 @@ def _variation(report: Report) -> Section:
     keys = ('beta', 'rate', 'in_window', 'mean', 'std', 'sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box')
     rows = [dict(layer=layer, t=t, **{key: stats[key] for key in keys}) for (layer, t), stats in found.items()]
     figures, data = {}, dict(layers=rows)
+    if max(t for _, t in found) > 1:
+        names = dict(tgc='TGC: cosine of delta[t] and delta[t+1]', sgv='SGV', beta='width beta')
+        for statistic, name in names.items():
+            over_time: dict[str, list[float | None]] = {}
+            for row in rows:
+                over_time.setdefault(row['layer'], []).append(row[statistic])
+            figures[f'variation_{statistic}_over_time'] = time_figure(over_time, name)
     if report.run:
         records = variation.read_adaptation_log(report.run)
         for statistic in ('sgv', 'tgc', 'cv', 'rate'):

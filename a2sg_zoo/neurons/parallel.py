@@ -82,7 +82,7 @@ class PSN(_Parallel):
                 f'with T = {len(x)}{" of a longer sequence" if fire.t else ""}; run T = {len(self.weight)}, or use '
                 'SlidingPSN, which takes any T'
             )
-        self._fire_all(torch.addmm(self.bias, self.matrix(), x.flatten(1)).view(x.shape), fire)
+        self._fire_all(torch.addmm(self.bias.to(x.dtype), self.matrix().to(x.dtype), x.flatten(1)).view(x.shape), fire)
         return state
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.neurons.multistep import Spike
 from a2sg_zoo.neurons.neuron import Neuron
 from a2sg_zoo.neurons.state import NeuronState
+
+# what a subclass writes as methods, and easily takes for names of its constants
+_PARTS = ('start', 'charge', 'threshold', 'reset', 'rate', 'leak', 'unroll')
 
 
 class Fire(Protocol):
@@ -56,6 +59,13 @@ class StepNeuron(Neuron):
     >>> Leaky(T=3)(torch.full((3, 1), 0.7)).flatten()  # u = 0.7, 1.05, 0.7
     tensor([0., 1., 0.])
     """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, unless it would hide a part of the neuron."""
+        if name in _PARTS or name == 'beta' and not isinstance(value, Tensor):
+            what = 'the widths of the surrogate window' if name == 'beta' else 'a part of every StepNeuron'
+            raise ConfigError(f'{type(self).__name__}: self.{name} is {what}; give yours another name')
+        super().__setattr__(name, value)
 
     def start(self, x: Tensor) -> tuple[Tensor | float, ...]:
         """The state before the first time step; by default the membrane potential v_reset alone.
@@ -133,7 +143,7 @@ class StepNeuron(Neuron):
             the state after the last time step.
         """
         for x_t in x.unbind():
-            u, state = self.charge(state, x_t)
+            u, state = self._charged(state, x_t)
             u, s = fire(u, self.threshold(state))
             state = self.checked_state(x_t, self.reset(u, s, state))
         return state
@@ -156,7 +166,7 @@ class StepNeuron(Neuron):
         self._check_input(x)
         if not len(x):
             raise ConfigError(f'{type(self).__name__}.advance needs at least one time step, got shape {tuple(x.shape)}')
-        size = len(self.start(wide(x[0])))
+        size = len(self._started(wide(x[0])))
         known = None if state is None else self._checked_state(state, x, size)
         start = 0 if known is None else known.steps
         if self.backend not in (backends.compute_reference, backends.compute_fused):
@@ -217,10 +227,28 @@ class StepNeuron(Neuron):
         firing.begin(self, x)
         if state is None:
             first = wide(x[0])
-            start = self.start(first)
+            start = self._started(first)
             state = tuple(v if isinstance(v, Tensor) else torch.full_like(first, v).detach() for v in start)
+            state = self.checked_state(first, state)
         state = self.unroll(wide(x), state, firing)
         return torch.stack(firing.spikes).to(x.dtype), firing.state(state)
+
+    def _started(self, x):
+        start = self.start(x)
+        if not isinstance(start, tuple) or not all(isinstance(value, (Tensor, float, int)) for value in start):
+            raise ConfigError(
+                f'{type(self).__name__}: start must answer with a tuple of numbers or tensors, such as (0.0,), got '
+                f'{start!r}'
+            )
+        return start
+
+    def _charged(self, state, x):
+        charged = self.charge(state, x)
+        if not isinstance(charged, tuple) or len(charged) != 2 or not isinstance(charged[1], tuple):
+            raise ConfigError(
+                f'{type(self).__name__}: charge must answer with a pair, the membrane potential and the state (a tuple)'
+            )
+        return charged
 
     def checked_state(self, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The state, if all its elements are tensors of the shape of x, the input of one time step.

@@ -71,6 +71,24 @@ FAMILIES = {
         'https://arxiv.org/abs/2202.11946',
         ('VGG', 'LIF'),
     ),
+    'csnn': Family(
+        'CSNN',
+        'Incorporating Learnable Membrane Time Constant to Enhance Learning of Spiking Neural Networks',
+        'https://arxiv.org/abs/2007.05785',
+        ('VGG', 'PLIF', 'Voting'),
+    ),
+    'delay_snn': Family(
+        'DelaySNN',
+        'Learning Delays in Spiking Neural Networks using Dilated Convolutions with Learnable Spacings',
+        'https://arxiv.org/abs/2306.17670',
+        ('Learned Delays', 'LIF'),
+    ),
+    'rsnn': Family(
+        'RecurrentSNN',
+        'The Heidelberg Spiking Data Sets for the Systematic Evaluation of Spiking Neural Networks',
+        'https://arxiv.org/abs/1910.07407',
+        ('Recurrent SNN', 'PLIF'),
+    ),
     'spikformer': Family(
         'Spikformer',
         'Spikformer: When Spiking Neural Network Meets Transformer',

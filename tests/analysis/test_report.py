@@ -89,7 +89,15 @@ def test_sections(run, tmp_path, sections):
         assert data['samples'] == 6
         text = (tmp_path / f'{name}.md').read_text()
         assert 'nan' not in text.lower() and text in said
-    pictures = ['fisher', 'landscape_2d', 'variation_sgv', 'variation_beta', 'energy', 'rasters']
+    pictures = [
+        'fisher',
+        'landscape_2d',
+        'variation_sgv',
+        'variation_beta',
+        'variation_tgc_over_time',
+        'energy',
+        'rasters',
+    ]
     pictures += ['bridge', 'theory', 'growth'] * ('growth' in sections)
     for stem in pictures:
         assert (tmp_path / f'{stem}.png').stat().st_size > 5000

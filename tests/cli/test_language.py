@@ -51,6 +51,8 @@ def test_training_leaves_its_text_and_its_score(trained, book):
     state = torch.load(trained / 'iter_6.pth', weights_only=False)
     source = state['meta']['dataset_meta']['source']
     assert source['text'] == 'book.txt' and source['characters'] == 1280
+    (log,) = trained.glob('*/*.log')
+    assert '71 training sequences' in log.read_text()
     assert [*trained.glob('best_bits_per_character_iter_6.pth')]
     assert state['state_dict']['backbone.blocks.0.time.neuron.beta'].unique().numel() > 1
 

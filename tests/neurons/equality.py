@@ -7,7 +7,7 @@ from tests.neurons.peers import PEERS, difference, double
 
 
 def main():
-    print('| neuron | library | its class | spikes differ by | gradients differ by | share of spikes |')
+    print('| neuron | library | its class | spikes differ by | gradients differ by | mean output |')
     print('|---|---|---|---|---|---|')
     for name in PEERS:
         with double():

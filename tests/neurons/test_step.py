@@ -23,6 +23,7 @@ from a2sg_zoo.neurons import (
     QIF,
     Izhikevich,
     MaskedPSN,
+    Recurrent,
     SlidingPSN,
     StepNeuron,
     SynapticLIF,
@@ -32,6 +33,8 @@ from a2sg_zoo.neurons import (
     recorded_potentials,
     use_backend,
 )
+from a2sg_zoo.neurons.deferred import Search
+from tests.fake_gpu import fake_gpu
 
 from .networks import Leaky, Perceptron, T, assert_same, inputs, step
 
@@ -213,6 +216,23 @@ def test_the_log_says_which_layers_are_searched_without_a_gradient_through_time(
     assert 'n1' in text and 'n2' in text and 'c = 0' in text
 
 
+def test_a_search_reads_nothing_on_the_host():
+    """Nor does it copy anything to the device, but the grid, once: either would wait for the device."""
+    with fake_gpu() as crossings, mock.patch('a2sg_zoo.neurons.deferred.queue_after_backward') as queued:
+        neuron, policy = ALIF(T=T).to('cuda'), A2SG(sample=None)
+        attach(neuron, policy)
+        crossings.clear()  # the neuron itself
+        for iteration in range(2):
+            policy.begin(iteration, observe=True)
+            search, delta = Search(neuron, policy.controller(neuron)), None
+            search.T = T
+            for t in reversed(range(T)):
+                z, g, c = (torch.randn(4, 5, device='cuda') for _ in 'zgc')
+                delta, _ = search.step(t, z, g, c, delta)
+            queued.call_args.args[0]()
+            assert len(crossings) == 1 and neuron.beta.shape == (T,)
+
+
 def test_bfloat16():
     network, policy, layers = searched(NEURONS['SynapticLIF'])
     network.float()
@@ -223,6 +243,18 @@ def test_bfloat16():
     out.float().square().mean().backward()
     assert all(p.grad.isfinite().all() for p in network.parameters())
     assert all(layer.beta.dtype == torch.float32 for layer in layers.values())
+
+
+@pytest.mark.parametrize('name', [*NEURONS, 'Recurrent'])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_weights_in_half_precision(name, dtype):
+    neuron = NEURONS[name](T=T) if name in NEURONS else Recurrent(dict(type='GLIF', T=T), features=6)
+    neuron.to(dtype)
+    attach(neuron, A2SG())
+    x = inputs().to(dtype).requires_grad_()
+    s = neuron(x)
+    s.sum().backward()
+    assert s.dtype == dtype and x.grad.isfinite().all() and ((s == 0) | (s == 1)).all()
 
 
 def test_recordings():
@@ -311,10 +343,36 @@ class LongState(Leaky):
         return (u.flatten(),)
 
 
-@pytest.mark.parametrize('kind', [WrongShape, NoThreshold, LongState])
+class OneNumber(Leaky):
+    def start(self, x):
+        return 0.0
+
+
+class LongStart(Leaky):
+    def start(self, x):
+        return (torch.zeros(3),)
+
+
+class NoState(Leaky):
+    def charge(self, state, x):
+        return 0.5 * state[0] + x
+
+
+@pytest.mark.parametrize('kind', [WrongShape, NoThreshold, LongState, OneNumber, LongStart, NoState])
 def test_a_neuron_that_breaks_the_rules_is_named(kind):
     with pytest.raises(ConfigError, match=kind.__name__):
         kind()(inputs())
+
+
+@pytest.mark.parametrize('name', ['beta', 'rate', 'threshold', 'reset'])
+def test_a_constant_must_not_hide_a_part_of_the_neuron(name):
+    class Own(Leaky):
+        def __init__(self):
+            super().__init__()
+            setattr(self, name, 0.9)
+
+    with pytest.raises(ConfigError, match=rf'Own.*\b{name}\b'):
+        Own()
 
 
 def test_bad_input():

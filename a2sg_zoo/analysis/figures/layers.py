@@ -1,10 +1,11 @@
-"""Figures with one point for each layer of a network."""
+"""Figures with one point, or one line over the time steps, for each layer of a network."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from a2sg_zoo.analysis.figures.style import label_layers, new_figure, positive_or_gap, series_styles, tidy
+from a2sg_zoo.analysis.figures.style import label_layers, new_figure, positive_or_gap, series_styles, short_name, tidy
 from a2sg_zoo.analysis.measures.bridge import BridgeRow, shared_constant
 
 
@@ -27,6 +28,31 @@ def layer_figure(
     label_layers(axes, layers)
     if len(values) > 1:
         axes.legend(frameon=False)
+    return figure
+
+
+def time_figure(values: Mapping[str, Sequence[float | None]], ylabel: str, title: str = '') -> Figure:
+    """Draw a quantity of every layer over the time steps, a line for each layer.
+
+    Args:
+        values: {layer: [number or None for t = 1, 2, ...]}. None leaves a gap.
+        ylabel: name and unit of the quantity.
+        title: title of the figure.
+
+    Example:
+        >>> from a2sg_zoo.analysis.figures.layers import time_figure
+        >>> figure = time_figure({'layers.0.neuron': [0.2, 0.9, None], 'layers.1.neuron': [0.1, 0.8, None]}, 'TGC')
+        >>> len(figure.axes[0].lines)
+        2
+    """
+    figure = new_figure()
+    axes = tidy(figure.add_subplot(), xlabel='time step t', ylabel=ylabel, title=title)
+    for (layer, of_layer), style in zip(values.items(), series_styles()):
+        heights = [math.nan if value is None else value for value in of_layer]
+        every = max(1, len(heights) // 12)
+        axes.plot(range(1, len(heights) + 1), heights, label=short_name(layer), markersize=4, markevery=every, **style)
+    if len(values) > 1:
+        axes.legend(frameon=False, fontsize=7, ncols=1 + len(values) // 12)
     return figure
 
 

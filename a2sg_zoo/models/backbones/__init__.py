@@ -8,6 +8,7 @@ from .meta_spikeformer import MetaSpikeFormer
 from .qkformer import QKFormer
 from .resnet import SpikingResNet
 from .resnet9 import SpikingResNet9
+from .rsnn import RecurrentSNN
 from .sdt import SpikeDrivenTransformer
 from .sequence_spikformer import SequenceSpikformer
 from .sew_resnet import SEWResNet
@@ -29,5 +30,6 @@ __all__ = [
     'VGGSNN',
     'CSNN',
     'DelaySNN',
+    'RecurrentSNN',
     'SequenceSpikformer',
 ]

@@ -7,7 +7,7 @@ import torch
 
 from a2sg_zoo.analysis.figures.energy import energy_figure
 from a2sg_zoo.analysis.figures.landscape import landscape_figure
-from a2sg_zoo.analysis.figures.layers import layer_figure
+from a2sg_zoo.analysis.figures.layers import layer_figure, time_figure
 from a2sg_zoo.analysis.figures.spikes import raster_figure
 from a2sg_zoo.analysis.figures.style import save
 from a2sg_zoo.analysis.figures.training import beta_figure, method_figure
@@ -118,3 +118,13 @@ def test_energy_of_every_layer_on_a_log_axis(tmp_path):
     assert math.isnan(spikes.get_ydata()[1]) and list(silent.get_xdata()) == [2]
     assert list(real.get_xdata()) == [0] and real.get_ydata() == pytest.approx([4.6e3])
     save(figure, tmp_path / 'energy')
+
+
+def test_a_line_for_each_layer_over_the_time_steps(tmp_path):
+    figure = time_figure({'a.neuron': [0.5, None, 0.25], 'b.neuron': [None, 1.0, -1.0]}, 'TGC')
+    first, second = figure.axes[0].lines
+    assert first.get_xdata().tolist() == [1, 2, 3] and figure.axes[0].get_ylabel() == 'TGC'
+    assert first.get_ydata()[[0, 2]].tolist() == [0.5, 0.25] and math.isnan(first.get_ydata()[1])
+    assert second.get_ydata()[1:].tolist() == [1.0, -1.0]
+    save(figure, tmp_path / 'two')
+    save(time_figure({'a': [0.1] * 300}, 'TGC'), tmp_path / 'long')

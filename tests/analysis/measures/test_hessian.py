@@ -15,7 +15,7 @@ from a2sg_zoo.analysis.measures.hessian import (
 )
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import IF, ILIF, LIF, PLIF
+from a2sg_zoo.neurons import ALIF, IF, ILIF, KLIF, LIF, PLIF
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Sigmoid
 from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
 
@@ -167,7 +167,7 @@ def test_field_of_box_does_not_see_the_first_layer():
     assert matrix(Hessian(objective).product, objective)[:, :first].any()
 
 
-@pytest.mark.parametrize('neuron', [IF, LIF, PLIF])
+@pytest.mark.parametrize('neuron', [IF, LIF, PLIF, ALIF, KLIF])
 def test_swapped_neurons_give_the_same_gradient(neuron):
     objective = perceptron(ASY(), neuron=neuron)
     objective.model.neuron1.beta = torch.tensor([0.7, 0.9, 1.1], dtype=torch.float64)

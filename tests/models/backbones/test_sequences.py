@@ -9,10 +9,17 @@ from a2sg_zoo.models.backbones.sequence_spikformer import causal_attention
 from a2sg_zoo.registry import MODELS
 
 SPIKFORMER = dict(type='SequenceSpikformer', in_features=5, embed_dims=16, depth=1, num_heads=4)
+RECURRENT = dict(type='RecurrentSNN', in_features=5, widths=(8,), neuron=dict(type='LIF', tau=2.0))
 # a small network of each kind, and the channels of its stages
 NETWORKS = {
     'delays': (dict(type='DelaySNN', in_features=5, widths=(8, 12), max_delay=4), (8, 12)),
     'delays_layer_norm': (dict(type='DelaySNN', in_features=5, widths=(8,), max_delay=4, norm='layer'), (8,)),
+    'recurrent': (dict(RECURRENT, widths=(8, 12)), (8, 12)),
+    'recurrent_alif': (
+        dict(type='RecurrentSNN', in_features=5, widths=(8,), norm='layer', neuron=dict(type='ALIF')),
+        (8,),
+    ),
+    'without_feedback': (dict(RECURRENT, recurrent=False), (8,)),
     'spikformer': (SPIKFORMER, (8, 16, 16)),
     'spikformer_whole': (dict(SPIKFORMER, causal=False), (8, 16, 16)),
 }
@@ -95,6 +102,9 @@ def test_data_that_do_not_fit(name, shape, keys):
         (dict(SPIKFORMER, embed_dims=15), 'embed_dims.*15'),
         (dict(SPIKFORMER, num_heads=3), 'num_heads = 3'),
         (dict(type='CSNN', widths=()), 'widths'),
+        (dict(NETWORKS['recurrent'][0], widths=()), 'widths'),
+        (dict(NETWORKS['recurrent'][0], out_indices=(-3,)), 'out_indices.*-3'),
+        (dict(NETWORKS['recurrent'][0], neuron=dict(type='PSN')), 'PSN'),
     ],
 )
 def test_wrong_arguments_are_explained(config, keys):
@@ -112,3 +122,24 @@ def test_causal_attention_step_by_step(chunk):
                 weight = (q[t, :, head] * k[before, :, head]).sum(-1, keepdim=True)
                 expected[t, :, head] += 0.125 * weight * v[before, :, head]
     torch.testing.assert_close(causal_attention(q, k, v, 2, 0.125, chunk), expected)
+
+
+def test_the_search_of_a_recurrent_layer_sees_the_gradient_through_the_feedback():
+    """g of the last but one time step has a share that comes through the recurrent weights, by hand."""
+    neuron = dict(type='LIF', tau=2.0, decay_input=False, surrogate=dict(type='TRI', beta=2.0))
+    backbone = MODELS.build(
+        dict(type='RecurrentSNN', in_features=3, widths=(4,), norm=None, dropout=0.0, neuron=neuron, T=2, time='keep')
+    ).double()
+    x = torch.randn(2, 5, 3, dtype=torch.float64)
+    layer = backbone.layers[0]
+    seen = {}
+    layer.neuron.neuron.watcher = lambda u, delta: seen.update(u=u, delta=delta)
+    weights = torch.randn(2, 5, 4, dtype=torch.float64)
+    (backbone.train()(x)[0] * weights).sum().backward()
+    u, delta = (seen[key].view(2, 5, 4) for key in ('u', 'delta'))
+    z = u - 1
+    shape = (1 - z.abs() / 2).clamp(min=0) / 2
+    torch.testing.assert_close(delta[1], weights[1] * shape[1])
+    g = weights[0] + delta[1] @ layer.neuron.feedback.weight
+    kept = 0.5 * (z[0] < 0)
+    torch.testing.assert_close(delta[0], g * shape[0] + kept * delta[1])

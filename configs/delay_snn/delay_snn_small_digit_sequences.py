@@ -1,0 +1,8 @@
+# A recipe of this project: 200 steps on one CPU core.
+_base_ = [
+    '../_base_/models/delay_snn_small.py',
+    '../_base_/datasets/digit_sequences.py',
+    '../_base_/schedules/short_adamw.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(backbone=dict(in_features=1))
