@@ -207,6 +207,8 @@ class _Meter(TorchFunctionMode):
         self._without_time = getattr(model, 'without_time', ())
         self.layers, self.outputs = {}, {}
         self._hooks, self._within = ExitStack(), []
+        # a data preprocessor runs before the first batch begins
+        self._unit, self._product = 1.0, None
 
     def begin(self, inputs):
         self._image = inputs if inputs.dim() == 4 else None

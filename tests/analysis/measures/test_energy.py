@@ -418,3 +418,18 @@ def test_other_networks_for_sequences(config):
     ).eval()
     found = measure_energy(model, [(torch.rand(2, 9, 5) > 0.5).float()])
     assert found['layers'][0]['macs'] * found['layers'][0]['steps'] == 9 * 5 * (6 if 'widths' in config else 4 * 3)
+
+
+def test_batches_may_come_through_the_preprocessor_of_the_network():
+    """A benchmark passes a generator, so the preprocessor runs while the network is watched."""
+    model = MODELS.build(
+        dict(
+            type='SpikingClassifier',
+            backbone=dict(type='CSNN', widths=(4,), T=3, time='keep'),
+            head=dict(type='LinearHead', in_channels=4, num_classes=5),
+            data_preprocessor=dict(type='BaseDataPreprocessor'),
+        )
+    ).eval()
+    frames = torch.rand(2, 3, 2, 8, 8)
+    found = measure_energy(model, (model.data_preprocessor(dict(inputs=x))['inputs'] for x in [frames]))
+    assert found['layers'] == measure_energy(model, [frames])['layers']
