@@ -15,7 +15,15 @@ COMMANDS = {
     'Training and evaluation': ('train', 'test', 'search', 'benchmark', 'report'),
     'Pretrained networks': ('download', 'predict', 'demo_app', 'export', 'convert', 'publish'),
     'Data': ('download_dataset', 'benchmark_loader'),
-    'Analysis': ('analyze', 'compare_runs', 'benchmark_speed', 'benchmark_libraries', 'why_it_works', 'verify'),
+    'Analysis': (
+        'analyze',
+        'compare_runs',
+        'benchmark_speed',
+        'benchmark_libraries',
+        'gpu_report',
+        'why_it_works',
+        'verify',
+    ),
 }
 
 

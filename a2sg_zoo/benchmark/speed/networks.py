@@ -15,7 +15,7 @@ from a2sg_zoo.registry import MODELS
 
 _LIF = dict(type='LIF', tau=2.0, decay_input=False)
 # those of configs/_base_/models; the package works without the configs beside it
-RESNET19 = dict(
+RESNET19: dict[str, Any] = dict(
     type='SpikingClassifier',
     backbone=dict(
         type='SpikingResNet', depths=(3, 3, 2), widths=(128, 256, 512), tdbn=True, T=4, neuron=_LIF, time='keep'

@@ -54,6 +54,23 @@ def spikingjelly_lif(beta: float = 1.0) -> nn.Module:
     )
 
 
+def spikingjelly_environment(backend: str) -> dict[str, str]:
+    """Return the environment variables with which a new process uses one of SpikingJelly's back ends on CUDA devices.
+
+    Without them, SpikingJelly 2 takes the first of its back ends that works.
+
+    Args:
+        backend: 'torch', 'cuda' (its compiled kernels), 'triton', or 'cupy', which version 2 no longer has.
+
+    Raises:
+        ConfigError: SpikingJelly is not installed, or this version has no such back end.
+    """
+    _, number = require('spikingjelly')
+    if backend not in ('torch', 'cuda', 'triton'):
+        raise ConfigError(f'SpikingJelly {number} has no back end {backend}; it has torch, cuda and triton')
+    return dict(SJ_LIF_CUDA_IMPLEMENTATION=backend)
+
+
 def spikingjelly_reset() -> Callable[[nn.Module], None]:
     """Return SpikingJelly's function that resets the state of a network."""
     require('spikingjelly')

@@ -1,0 +1,157 @@
+"""The training of `a2sg-zoo gpu_report`: as a user tries it on a CPU, and its arithmetic."""
+
+import io
+import json
+import shlex
+import tarfile
+
+import pytest
+import torch
+from PIL import Image
+
+from a2sg_zoo.benchmark.gpu import training
+from a2sg_zoo.benchmark.gpu.training import CONFIG, Measured, affordable, plan_words
+from a2sg_zoo.cli import main
+from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.hub.checkpoint import read_checkpoint
+from tests.cli.mistakes import mistake
+
+
+def read(folder):
+    report = json.loads((folder / 'training.json').read_text())
+    return {row['method']: row for row in report['rows']}
+
+
+def weights(folder):
+    return read_checkpoint(folder / 'iter_16.pth')['state_dict']
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('report')
+    main(['gpu_report', 'training', '--out', str(folder), '--smoke'])
+    return folder
+
+
+def test_both_methods_are_trained_and_evaluated(report):
+    rows = read(report)
+    assert [*rows] == ['a2sg', 'tri'] and {row['state'] for row in rows.values()} == {'finished'}
+    for method, row in rows.items():
+        assert [*row['top1']] == ['1', '2', '4'] and row['iterations'] == 16
+        assert {*row['measured']['step']} == {'1', '2', '4'} and min(row['measured']['step'].values()) > 0
+        logged = (report / method / 'evaluations.jsonl').read_text().splitlines()
+        assert len(logged) == 8 and f'a2sg-zoo publish {report / method}' in row['publish']
+    text = (report / 'training.md').read_text()
+    assert '| a2sg | finished |' in text and all(row['command'] in text for row in rows.values())
+    beta = 'backbone.stages.0.0.neuron.beta'
+    a2sg, tri = (weights(report / method)[beta] for method in rows)
+    assert len(a2sg) == 4 and not a2sg.equal(tri)
+
+
+def test_the_noted_command_repeats_the_run(report, tmp_path):
+    words = shlex.split(read(report)['a2sg']['command'])
+    words[words.index('--work-dir') + 1] = str(tmp_path)
+    main(words[1:])
+    assert equal(weights(tmp_path), weights(report / 'a2sg'))
+
+
+def test_an_interrupted_report_continues(report):
+    """What is finished stays; the plan of what was interrupted is kept, and its run resumed."""
+    done, interrupted = (report / method / 'iter_16.pth' for method in ('a2sg', 'tri'))
+    before, expected, plan = done.stat().st_mtime_ns, weights(report / 'tri'), read(report)['tri']['command']
+    interrupted.unlink()
+    data = json.loads((report / 'training.json').read_text())
+    data['rows'][1].update(state='training', top1={})
+    (report / 'training.json').write_text(json.dumps(data))
+    main(['gpu_report', 'training', '--out', str(report), '--smoke'])
+    assert done.stat().st_mtime_ns == before and equal(weights(report / 'tri'), expected)
+    row = read(report)['tri']
+    assert (row['command'], row['state'], len(row['top1'])) == (plan, 'finished', 3)
+
+
+def test_another_training_is_not_mixed_into_a_report(report, capsys):
+    words = ['--cfg-options', 'optim_wrapper.optimizer.lr=0.1']
+    assert 'training.json' in mistake(capsys, 'gpu_report', 'training', '--out', str(report), '--smoke', *words)
+
+
+def test_a_method_that_fails_does_not_stop_the_next(tmp_path, capsys, monkeypatch):
+    def measure(method, *args):
+        if method == 'a2sg':
+            raise torch.OutOfMemoryError('CUDA')
+        return Measured({1: 1.0, 2: 1.0, 4: 1.0}, 0.0, 0.0)
+
+    class Runner:
+        iter = 16
+
+    monkeypatch.setattr(training, 'measure', measure)
+    monkeypatch.setattr(training, 'train', lambda *args, **kwargs: Runner())
+    monkeypatch.setattr(training, 'test', lambda cfg, checkpoint: dict(top1=float(cfg.model.test_cfg.T)))
+    assert 'a2sg' in mistake(capsys, 'gpu_report', 'training', '--out', str(tmp_path), '--smoke')
+    rows = read(tmp_path)
+    assert [row['state'] for row in rows.values()] == ['failed', 'finished'] and 'CUDA' in rows['a2sg']['reason']
+    assert rows['tri']['top1'] == {'1': 1.0, '2': 2.0, '4': 4.0}
+
+
+def test_the_iterations_fit_into_the_time():
+    found = Measured({1: 0.01, 2: 0.02, 4: 0.05}, image=1e-4, setup=3.0)
+    number = affordable(found, 200, [50_000, 10_000], reading=6.0)
+    cfg = load_config(CONFIG, {})
+    assert cfg.custom_hooks[1].schedule == [(0, 1), (2400, 2), (3600, 4)] and cfg.train_cfg.max_iters == 4000
+    seconds = number * (0.6 * 0.01 + 0.3 * 0.02 + 0.1 * 0.05)
+    # eight evaluations in the run and three after it, four starts, all images once and the test images three times
+    seconds += 11 * 1e-4 * 10_000 + 4 * 3 + 6 + 3 * 6 / 6
+    assert 170 < seconds <= 180
+    assert number % 8 == 0
+    with pytest.raises(ConfigError, match='--minutes'):
+        affordable(found, 30, [50_000, 10_000], reading=6.0)
+    with pytest.raises(ConfigError, match='--minutes'):
+        affordable(found, -1, [50_000, 10_000], reading=6.0)
+
+
+def test_a_plan_stretches_the_schedule_of_the_config():
+    options = training._parsed(plan_words(4000))
+    assert load_config(CONFIG, options)._cfg_dict == load_config(CONFIG)._cfg_dict
+    cfg = load_config(CONFIG, training._parsed(plan_words(800)))
+    assert cfg.train_cfg.max_iters == 800 and cfg.custom_hooks[1].schedule == [(0, 1), (480, 2), (720, 4)]
+    assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 160
+    assert (cfg.train_cfg.val_interval, cfg.default_hooks.checkpoint.interval) == (100, 50)
+
+
+def archive(path, prefix='cifar10/'):
+    data = io.BytesIO()
+    Image.new('RGB', (32, 32)).save(data, format='jpeg')
+    with tarfile.open(path, 'w:xz') as file:
+        for name in ('train/cat/1.jpg', 'test/cat/1.jpg'):
+            member = tarfile.TarInfo(prefix + name)
+            member.size = len(data.getvalue())
+            file.addfile(member, io.BytesIO(data.getvalue()))
+    return path
+
+
+@pytest.mark.parametrize('prefix', ['cifar10/', 'data/', ''])
+def test_data_from_an_archive_or_a_folder(prefix, tmp_path):
+    packed = archive(tmp_path / 'images.tar.xz', prefix)
+    folder = training._folder(packed, tmp_path / 'out')
+    assert (folder / 'train' / 'cat' / '1.jpg').is_file()
+    assert training._folder(folder, tmp_path / 'out') == folder == training._folder(packed, tmp_path / 'out')
+
+
+def test_data_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match='nowhere'):
+        training._folder(tmp_path / 'nowhere', tmp_path)
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(DataError, match='empty'):
+        training._folder(tmp_path / 'empty', tmp_path)
+    with pytest.raises(DataError, match=r'\.\./'):
+        training._folder(archive(tmp_path / 'stray.tar.xz', '../'), tmp_path / 'out')
+
+
+@pytest.mark.parametrize('words, named', [(['--methods', 'a2sgg'], 'a2sgg'), (['--methods', 'a/b.py'], 'a/b.py')])
+def test_an_unknown_method_ends_before_the_first_run(words, named, tmp_path, capsys):
+    assert named in mistake(capsys, 'gpu_report', 'training', '--out', str(tmp_path), '--smoke', *words)
+    assert [*tmp_path.iterdir()] == []
