@@ -124,6 +124,44 @@ RECIPES = {
         augmentation=[('BatchEventAugment', dict(operations=['roll'], roll=5, flip=0.5))],
         others={'head.loss.regularization': 0.001, 'head.loss.v_threshold': 1.0},
     ),
+    'delay_snn_shd': Recipe(
+        'best_config_SHD.py of github.com/Thvnvtos/SNN-delays',
+        optimizer='Adam',
+        lr=5e-3,
+        weight_decay=1e-5,
+        batch=256,
+        images=8_156,
+        epochs=150,
+        T=140,
+        warmup=45,
+        warmup_lr=2e-4,
+        others={'head.linear.max_delay': 25, 'head.tau': 1.005, 'head.readout': 'softmax'},
+    ),
+    'delay_snn_ssc': Recipe(
+        'best_config_SSC.py of github.com/Thvnvtos/SNN-delays',
+        optimizer='Adam',
+        lr=5e-3,
+        weight_decay=1e-5,
+        batch=128,
+        images=75_466,
+        epochs=60,
+        T=100,
+        warmup=18,
+        warmup_lr=2e-4,
+        others={'head.linear.max_delay': 31, 'head.tau': 1.5, 'head.readout': 'softmax'},
+    ),
+    'csnn_dvs_gesture': Recipe(
+        'codes/train.py of github.com/fangwei123456/Parametric-Leaky-Integrate-and-Fire-Spiking-Neuron',
+        optimizer='Adam',
+        lr=1e-3,
+        weight_decay=0.0,
+        batch=16,
+        images=1_176,
+        epochs=1024,
+        T=20,
+        drop_last=True,
+        others={'head.votes': 10},
+    ),
     'sew_resnet34_imagenet': Recipe(
         'imagenet/train.py and the logs of github.com/fangwei123456/Spike-Element-Wise-ResNet',
         optimizer='SGD',
@@ -216,7 +254,7 @@ def test_batch_and_time_steps(recipe):
 def test_loss_and_mixing(recipe):
     name, cfg, source = recipe
     head = MODELS.build(cfg.model.head)
-    assert head.loss.label_smoothing == source.smoothing
+    assert getattr(head.loss, 'label_smoothing', 0.0) == source.smoothing
     for path, value in source.others.items():
         assert value_at(dict(head=head), path) == value
     assert [step['alpha'] for step in cfg.model.get('mixing', [])] == ([source.mixup] if source.mixup else [])
@@ -274,3 +312,19 @@ def test_initial_weights(name, layer, expected):
     for weight in found:
         assert weight.std().item() == pytest.approx(expected(weight), rel=0.05)
         assert abs(weight.mean().item()) < 0.02 * weight.std().item() + 1e-3
+
+
+@pytest.mark.parametrize('name, epochs', [('delay_snn_shd', 150), ('delay_snn_ssc', 60)])
+def test_delays_narrow_over_a_quarter_of_the_training_and_learn_twenty_times_as_fast(name, epochs):
+    cfg = load_config(name)
+    (hook,) = cfg.custom_hooks
+    assert hook['type'] == 'NarrowDelays'
+    assert hook['end'] == (epochs // 4) * cfg.train_cfg.max_iters // epochs
+    init_default_scope('a2sg_zoo')
+    model = torch.nn.ModuleDict(dict(backbone=MODELS.build(cfg.model.backbone), head=MODELS.build(cfg.model.head)))
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    of = {id(p): group for group in groups for p in group['params']}
+    for key, parameter in model.named_parameters():
+        group = of[id(parameter)]
+        expected = (0.1, 0.0) if key.endswith('.delay') else (5e-3, 0.0 if '.norm.' in key else 1e-5)
+        assert (group['lr'], group['weight_decay']) == pytest.approx(expected), key

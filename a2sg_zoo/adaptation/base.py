@@ -89,6 +89,8 @@ class Policy:
         layers: {neuron: name} of the neurons that the policy works on.
     """
 
+    # number of neighbouring time steps that share a width: `width` is asked at each T that it divides, and at the last
+    steps_per_width = 1
     # whether `width` looks at the gradient, and not only at the membrane potential
     needs_gradient = True
     # whether a forward pass may begin a step by itself, see `begin_by_itself`
@@ -359,7 +361,9 @@ class PolicyController(Controller):
             widths[t] = self.width(start + t, gradient)
             return self.surrogate(gradient.z, widths[t].to(gradient.z.dtype))
 
-        if policy.needs_gradient:
+        if policy.needs_gradient and policy.steps_per_width > 1:
+            self._scan_shared(gradients, widths, shape)
+        elif policy.needs_gradient:
             gradients.scan(shape)
         else:
             for t in reversed(range(T)):
@@ -369,6 +373,22 @@ class PolicyController(Controller):
             return self.store(torch.stack(widths), finite)
         self._store_chunk(start, torch.stack(widths), finite)
         return widths_between(neuron.beta, start, T)
+
+    def _scan_shared(self, gradients, widths, shape):
+        """`gradients.scan(shape)`, in which time steps that share a width go through one kernel without a search."""
+        later, t = gradients.later, len(widths) - 1
+        while t >= 0:
+            first = t
+            if later is not None:
+                while first >= 0 and (gradients.start + first + 1) % self.policy.steps_per_width:
+                    first -= 1
+            if first == t:
+                (later,) = gradients.between(t, t + 1, later).scan(lambda _, gradient, t=t: shape(t, gradient))
+                t -= 1
+                continue
+            part, width = gradients.between(first + 1, t + 1, later), self._later
+            widths[first + 1 : t + 1] = [width] * (t - first)
+            later, t = part.first_delta(self.surrogate, width, max(self.T, len(widths))), first
 
     def _store_chunk(self, start, widths, finite):
         """Stores the widths of a chunk, and takes back those of later chunks if a gradient is not finite."""

@@ -164,8 +164,6 @@ class AdaptivePolicy(Policy):
         last = later is None
         if not (self.spatial if last else self.temporal):
             return in_force if last else later
-        if later is not None and (t + 1) % self.steps_per_width:
-            return later
         shape = self.searched if last else self.surrogate
         by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not last)
         kind_of_objective: Any = MomentObjective if by_moments else DirectObjective

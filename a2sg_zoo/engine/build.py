@@ -192,7 +192,9 @@ def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:
     model = unwrap_model(runner.model)
     backbone = getattr(model, 'backbone', model)
     policy = next((h.policy for h in runner.hooks if hasattr(h, 'policy')), None)
-    data = ', '.join(f'{len(cast(Sized, loader.dataset))} {name} images' for name, loader in loaders)
+    # a language model reads texts
+    kind = 'sequences' if hasattr(model, 'advance') else 'images'
+    data = ', '.join(f'{len(cast(Sized, loader.dataset))} {name} {kind}' for name, loader in loaders)
     step = (runner.cfg.get('optim_method') or {}).get('type')
     root = getattr(loaders[0][1].dataset, 'data_root', None) if loaders else None
     device = next(model.parameters()).device

@@ -27,7 +27,7 @@ memory (see `fused`). Half precision is widened to float32. u is rounded to the 
 is applied, because the backward pass knows only the stored u and must see the same spikes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -215,6 +215,16 @@ def forward_chunk(x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor
     return torch.stack(spikes), torch.stack(potentials), q
 
 
+def forward_into(
+    x: Tensor, rate: float | Tensor, dynamics: Dynamics, q: Tensor, s: Sequence[Tensor], u: Sequence[Tensor]
+) -> Tensor:
+    """`forward_chunk` that writes into tensors that it is given, one a time step, and answers with q."""
+    spikes, potentials, q = _forward_steps(x, rate, dynamics, None, q)
+    for target, value in zip((*s, *u), (*spikes, *potentials)):
+        target.copy_(value)
+    return q
+
+
 def backward_pass(
     u: Tensor,
     grad_s: Tensor,
@@ -260,6 +270,25 @@ def backward_chunk(
     deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, partial(_shape_at, surrogate, beta), later)
     grad_x = torch.stack([(d * gain if dynamics.decay_input else d).to(u.dtype) for d in deltas])
     return grad_x, deltas[0]
+
+
+def backward_into(
+    u: Tensor,
+    grad_s: Tensor,
+    grad_u: Tensor | None,
+    rate: float | Tensor,
+    dynamics: Dynamics,
+    surrogate: Callable[[Tensor, Tensor], Tensor],
+    beta: Tensor,
+    later: Tensor,
+    grad_x: Sequence[Tensor],
+) -> Tensor:
+    """`backward_chunk` that writes dL/dx into tensors that it is given, one a time step, and answers with dL/dq."""
+    gain = dynamics.coefficients(rate)[1]
+    deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, partial(_shape_at, surrogate, beta), later)
+    for target, delta in zip(grad_x, deltas):
+        target.copy_(delta * gain if dynamics.decay_input else delta)
+    return deltas[0]
 
 
 def _shape_at(surrogate, beta, t, gradient):

@@ -29,8 +29,10 @@ from a2sg_zoo.neurons import dynamics as passes
 from a2sg_zoo.neurons.dynamics import Dynamics
 
 SMALL = 2**17
-MAX_STEPS = 32
+MAX_STEPS = 31  # two chunks are faster than one kernel of 32 steps, which reads and writes too many places at once
 CHUNK = 16
+# elements of a time step from which kernels write into the tensors of the whole sequence: copies leave the cache
+WIDE = 2**16
 
 # Errors of these modules are those of a compiler. A compiled function may be recompiled later for a new memory layout,
 # so they can appear after the first call.
@@ -99,12 +101,16 @@ def forward_chunk(
     kernel = _kernel('forward_chunk', x)
     if kernel is not None or not _in_chunks(x, T):
         key = _key(x, dynamics, rate)
-        return _run(passes.forward_chunk, kernel, key, x, rate, dynamics, q, large=_large(x, T))
+        return _run(passes.forward_chunk, kernel, key, *_packed(x, rate, dynamics, q), large=_large(x, T))
     s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     u = torch.empty_like(s) if keep_potentials else s
     for at in _chunks(x):
         args = x[at], rate, dynamics, q
-        s_part, u_part, q = _run_chunk(passes.forward_chunk, _key(x[at], dynamics, rate), *args)
+        key = _key(x[at], dynamics, rate)
+        if x.shape[1] >= WIDE and keep_potentials:
+            q = _run_chunk(passes.forward_into, key, *args, s[at].unbind(), u[at].unbind())
+            continue
+        s_part, u_part, q = _run_chunk(passes.forward_chunk, key, *args)
         if keep_potentials:
             u[at] = u_part
         s[at] = s_part
@@ -137,14 +143,17 @@ def backward_chunk(
     if kernel is not None or not _in_chunks(u, T):
         key = *_key(u, dynamics, rate), grad_u is None, type(surrogate), beta.numel()
         args = u, grad_s, grad_u, rate, dynamics, surrogate, beta, later
-        return _run(passes.backward_chunk, kernel, key, *args, large=_large(u, T))
+        return _run(passes.backward_chunk, kernel, key, *_packed(*args), large=_large(u, T))
     grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     for at in reversed(_chunks(u)):
         direct = None if grad_u is None else grad_u[at]
         widths = beta[at].clone() if beta.numel() > 1 else beta
         key = *_key(u[at], dynamics, rate), grad_u is None, type(surrogate), widths.numel()
         args = u[at], grad_s[at], direct, rate, dynamics, surrogate, widths, later
-        grad_x[at], later = _run_chunk(passes.backward_chunk, key, *args)
+        if u.shape[1] >= WIDE:
+            later = _run_chunk(passes.backward_into, key, *args, grad_x[at].unbind())
+        else:
+            grad_x[at], later = _run_chunk(passes.backward_chunk, key, *args)
     return grad_x, later
 
 
@@ -178,9 +187,19 @@ def _run_chunk(function, key, first, *args):
     """Some time steps of a long sequence. A rest that is shorter than `CHUNK` runs step by step."""
     if len(first) < CHUNK:
         return function(first, *args)
-    # a tensor that begins within the memory of another would be compiled once more
-    args = [from_dlpack(to_dlpack(x)) if isinstance(x, Tensor) and x.dim() == 2 else x for x in (first, *args)]
-    return _run(function, None, key, *args, large=True)
+    return _run(function, None, key, *_packed(first, *args), large=True)
+
+
+def _packed(*args):
+    """The arguments with tensors (T, N) that do not begin within the memory of others: those are compiled once more."""
+    return [
+        _packed(*x)
+        if isinstance(x, tuple)
+        else from_dlpack(to_dlpack(x))
+        if isinstance(x, Tensor) and x.dim() and not x.requires_grad
+        else x
+        for x in args
+    ]
 
 
 def _kernel(name, x, surrogate=None):

@@ -61,19 +61,19 @@ class KLIF(StepNeuron):
 class GLIF(StepNeuron):
     """Gated LIF: learned mixtures of two kinds of leak, input and reset.
 
-    With all constants learned as sigmoid(w), so that they lie between 0 and 1, and r = 1 - alpha (1 - tau):
+    With all constants learned as sigmoid(w), so that they lie between 0 and 1, and r = 1 - alpha (1 - decay):
 
         u[t] = r v[t-1] (1 - gamma s[t-1]) - (1 - alpha) leak - (1 - gamma) subtract s[t-1]
                + (1 - beta (1 - conduct[t])) x[t]
         s[t] = 1 if u[t] >= threshold else 0,    v[t] = u[t]
 
-    alpha mixes the exponential leak (factor tau) with the linear one, beta the weighted input with the plain one, and
+    alpha mixes the exponential leak (factor decay) with the linear one, beta the weighted input with the plain one, and
     gamma the reset to 0 with the subtraction. `conduct` has one value a time step. A call over fewer time steps uses
     the first of them.
 
     Args:
         surrogate: see `Neuron`.
-        tau: factor of the exponential leak to start from, between 0 and 1.
+        decay: factor of the exponential leak to start from, between 0 and 1.
         v_threshold: threshold to start from, between 0 and 1; the unit of a search stays this value.
         leak: linear leak to start from; by default v_threshold / (2 T), or v_threshold / 8 if T is not known.
         subtract: what a reset subtracts to start from; by default v_threshold.
@@ -95,7 +95,7 @@ class GLIF(StepNeuron):
     def __init__(
         self,
         surrogate: dict = dict(type='TRI'),
-        tau: float = 0.25,
+        decay: float = 0.25,
         v_threshold: float = 0.5,
         leak: float | None = None,
         subtract: float | None = None,
@@ -111,7 +111,7 @@ class GLIF(StepNeuron):
         shape = () if self.channels is None else (self.channels,)
         for name in ('alpha', 'beta', 'gamma'):
             setattr(self, f'w_{name}', nn.Parameter(0.2 * (torch.rand(shape) - 0.5)))
-        values = dict(tau=tau, threshold=v_threshold, leak=leak, subtract=subtract)
+        values = dict(decay=decay, threshold=v_threshold, leak=leak, subtract=subtract)
         for name, value in values.items():
             setattr(self, f'w_{name}', nn.Parameter(torch.full(shape, _logit(name, value, self))))
         self.w_conduct = nn.Parameter(torch.full((1, *shape), _logit('conduct', conduct, self)))
@@ -146,7 +146,7 @@ class GLIF(StepNeuron):
     def charge(self, state: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         v, s = state
         alpha, gamma = self.gate('alpha', x), self.gate('gamma', x)
-        kept = (1 - alpha * (1 - self.gate('tau', x))) * v
+        kept = (1 - alpha * (1 - self.gate('decay', x))) * v
         u = kept - (1 - alpha) * self.gate('leak', x) + x
         return u - kept * gamma * s - (1 - gamma) * self.gate('subtract', x) * s, state
 

@@ -136,6 +136,29 @@ class LayerGradients:
         later = None if self.later is None else sampled_runs(self.later, runs, length)
         return LayerGradients(u, grad_s, grad_u, self.rate, self.dynamics, later, self.start)
 
+    def between(self, start: int, stop: int, later: Tensor | None) -> 'LayerGradients':
+        """The same for the time steps from `start` to before `stop`.
+
+        Args:
+            start, stop: indices into these T time steps.
+            later: delta of the time step `stop`, (N,); None at the end of the sequence.
+        """
+        grad_u = None if self.grad_u is None else self.grad_u[start:stop]
+        return LayerGradients(
+            self.u[start:stop], self.grad_s[start:stop], grad_u, self.rate, self.dynamics, later, self.start + start
+        )
+
+    def first_delta(self, surrogate: Callable[[Tensor, Tensor], Tensor], beta: Tensor, T: int) -> Tensor:
+        """delta[1], (N,), under one width for all of these time steps, which the sequence goes on after.
+
+        Args:
+            surrogate: f(z; beta).
+            beta: the width, a tensor of one element.
+            T: number of time steps of the whole sequence.
+        """
+        args = self.u, self.grad_s, self.grad_u, self.rate, self.dynamics, surrogate, beta, self.later
+        return fused.backward_chunk(*args, T)[1]
+
     def scan(self, shape: Callable[[int, LocalGradient], Tensor]) -> list[Tensor]:
         """Goes from t = T - 1 down to 0 with `shape(t, LocalGradient)`, which answers with f(z; beta[t]).
 

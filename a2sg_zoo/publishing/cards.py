@@ -43,6 +43,8 @@ _TASKS = dict(
     detection='object-detection',
     language='text-generation',
 )
+# time steps up to which the picture of the widths has room for numbers
+_MOST_WRITTEN = 32
 _CITATION = (
     '@misc{a2sg,',
     '  title = {A2SG: Adaptive and Asymmetric Surrogate Gradients for Training Deep Spiking Neural Networks},',
@@ -204,11 +206,19 @@ def _widths(entry: Entry) -> list[str]:
         return [
             '## Widths of the surrogate gradient',
             'The width beta at the end of the training, for each layer (rows) and time step (columns), in units of the '
-            'membrane potential:',
+            f'membrane potential{_range(entry["beta"])}:',
             f'![beta for each layer and time step]({entry.name}.svg)',
         ]
     value = next(iter(entry['beta'].values()))[0]
     return ['## Widths of the surrogate gradient', f'beta = {value:g} in every layer and time step.']
+
+
+def _range(beta: Mapping[str, Sequence[float]]) -> str:
+    """What the colours of the picture mean, where it has no numbers."""
+    if max(map(len, beta.values())) <= _MOST_WRITTEN:
+        return ''
+    values = [value for widths in beta.values() for value in widths]
+    return f', from {min(values):.2f} (light) to {max(values):.2f} (dark)'
 
 
 def _activity(entry: Entry) -> list[str]:
@@ -239,10 +249,14 @@ def _source(entry: Entry) -> str:
 def beta_picture(beta: Mapping[str, Sequence[float]]) -> str:
     """The widths of all layers and time steps as an SVG, byte for byte the same on every machine.
 
+    Each width is written into its cell; where there are more than 32 time steps, the cells are narrow and have colours
+    alone.
+
     Args:
         beta: {layer: widths, one for each time step}.
     """
-    row, column, margin = 16, 44, 8
+    written = max(map(len, beta.values())) <= _MOST_WRITTEN
+    row, column, margin = 16, 44 if written else 7, 8
     left = margin + 7 * max(map(len, beta))
     values = [value for widths in beta.values() for value in widths]
     low, span = min(values), max(max(values) - min(values), 1e-9)
@@ -260,6 +274,8 @@ def beta_picture(beta: Mapping[str, Sequence[float]]) -> str:
             colour = '#' + ''.join(f'{round(a + (b - a) * share):02x}' for a, b in ((247, 33), (251, 113), (255, 181)))
             x = left + column * t
             lines.append(f'<rect x="{x}" y="{y}" width="{column}" height="{row}" fill="{colour}"/>')
+            if not written:
+                continue
             lines.append(
                 f'<text x="{x + column // 2}" y="{y + 12}" text-anchor="middle" '
                 f'fill="{"white" if share > 0.5 else "black"}">{value:.2f}</text>'

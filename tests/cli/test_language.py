@@ -51,6 +51,8 @@ def test_training_leaves_its_text_and_its_score(trained, book):
     state = torch.load(trained / 'iter_6.pth', weights_only=False)
     source = state['meta']['dataset_meta']['source']
     assert source['text'] == 'book.txt' and source['characters'] == 1280
+    (log,) = trained.glob('*/*.log')
+    assert '71 training sequences' in log.read_text()
     assert [*trained.glob('best_bits_per_character_iter_6.pth')]
     assert state['state_dict']['backbone.blocks.0.time.neuron.beta'].unique().numel() > 1
 
@@ -63,6 +65,20 @@ def test_a_run_resumes_to_the_bit(trained, book, tmp_path):
     first, second = (torch.load(folder / 'iter_6.pth', weights_only=False) for folder in (trained, tmp_path))
     assert first['state_dict'].keys() == second['state_dict'].keys()
     assert all(x.equal(second['state_dict'][name]) for name, x in first['state_dict'].items())
+
+
+def test_a_run_goes_on_in_chunks_of_time_steps(trained, book, tmp_path):
+    """The run without chunks, from its checkpoint on in chunks of 5 of the 16 time steps, under a search."""
+    main(
+        ['train', CONFIG, '--work-dir', str(tmp_path), '--seed', '0', '--resume', str(trained / 'iter_3.pth')]
+        + [*options(book), 'model.backbone.time_chunk=5']
+    )
+    first, second = (torch.load(folder / 'iter_6.pth', weights_only=False) for folder in (trained, tmp_path))
+    assert first['state_dict'].keys() == second['state_dict'].keys()
+    for name, x in first['state_dict'].items():
+        torch.testing.assert_close(
+            second['state_dict'][name], x, rtol=1e-3, atol=1e-4, msg=lambda text, n=name: n + text
+        )
 
 
 def test_evaluation_and_prediction(trained, book, tmp_path, capsys):

@@ -68,7 +68,7 @@ def klif(**kwargs):
     return one(ours, theirs)
 
 
-GLIF_NAMES = dict(tau='tau', threshold='v_threshold', leak='linear_decay', subtract='v_subreset', conduct='conduct')
+GLIF_NAMES = dict(decay='tau', threshold='v_threshold', leak='linear_decay', subtract='v_subreset', conduct='conduct')
 
 
 def glif(channels):

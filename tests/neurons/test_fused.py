@@ -179,14 +179,19 @@ def test_a_learned_time_constant_under_autocast_keeps_its_precision(dtype, decay
 
 
 @pytest.mark.parametrize(
-    'make, dtype',
-    [(LIF, torch.float32), (lambda: PLIF(v_reset=-0.3, reset='soft', detach_reset=False), torch.bfloat16)],
-    ids=['lif', 'plif'],
+    'make, dtype, wide',
+    [
+        (LIF, torch.float32, 2**16),
+        (LIF, torch.float32, 0),
+        (lambda: PLIF(v_reset=-0.3, reset='soft', detach_reset=False), torch.bfloat16, 0),
+    ],
+    ids=['copied', 'in_place', 'plif'],
 )
-def test_chunks_of_a_long_sequence_are_step_by_step_to_the_bit(make, dtype, compiled, monkeypatch):
+def test_chunks_of_a_long_sequence_are_step_by_step_to_the_bit(make, dtype, wide, compiled, monkeypatch):
     """One kernel serves all chunks and all longer sequences; the rest is not compiled."""
     monkeypatch.setattr(fused, 'MAX_STEPS', 5)
     monkeypatch.setattr(fused, 'CHUNK', 3)
+    monkeypatch.setattr(fused, 'WIDE', wide)
     neuron, count = make(), None
     for T in (6, 11, 21):
         neuron.beta = torch.linspace(0.5, 1.5, T)
@@ -197,7 +202,8 @@ def test_chunks_of_a_long_sequence_are_step_by_step_to_the_bit(make, dtype, comp
             torch.testing.assert_close(a, b)
         assert count in (None, len(compiled))
         count = len(compiled)
-    assert count == 2 and {key[4] for key in compiled} == {3}
+    # where kernels write in place, spikes alone have one of their own
+    assert count == (3 if wide == 0 else 2) and {key[4] for key in compiled} == {3}
     # the same kernels serve a caller who goes through time by itself
     leaf, state, spikes = x.detach().requires_grad_(), None, []
     for part in leaf.split(7):

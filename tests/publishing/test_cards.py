@@ -15,6 +15,14 @@ def test_picture_of_widths():
     assert beta_picture(beta) == beta_picture(dict(beta))
 
 
+def test_picture_of_widths_over_many_time_steps():
+    picture = ET.fromstring(beta_picture({'neuron': [0.5 + t / 100 for t in range(128)]}))
+    texts = [node.text for node in picture.iter('{http://www.w3.org/2000/svg}text')]
+    cells = [*picture.iter('{http://www.w3.org/2000/svg}rect')][1:]
+    assert texts == ['neuron'] and len(cells) == 128 and len({cell.get('fill') for cell in cells}) > 100
+    assert int(picture.get('width')) < 1200
+
+
 def test_a_width_that_never_moved_takes_a_line(tmp_path):
     path = publish_tiny(tmp_path)[1]
     entry = Entry('tiny', tiny_facts(path, path.name, beta={'a': [1.0], 'b': [1.0]}), tmp_path)

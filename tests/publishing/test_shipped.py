@@ -1,5 +1,6 @@
 """The shipped zoo: its cards, configs, recipes and figures agree."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
+from a2sg_zoo.datasets.text import embedded_text
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.hub.index import SHIPPED, read_index
 from a2sg_zoo.hub.published import build, describe, read
@@ -74,6 +76,10 @@ def test_shipped_weights_score_what_their_cards_say(entry, tmp_path):
     needed = dict(cifar10='CIFAR10_FOLDER', camvid='CAMVID_ROOT').get(entry['data']['id'])
     if needed and not os.environ.get(needed):
         pytest.skip(f'{needed} is not set; it names the folder of {entry["data"]["name"]}')
+    if entry['task'] == 'language':
+        checksum = hashlib.sha256(embedded_text().encode()).hexdigest()
+        if checksum not in entry['data']['about']:
+            pytest.skip('this version of Python comes with another text')
     tool, *arguments = shlex.split(entry['recipe']['evaluation'])[1:]
     env = {key: value for key, value in os.environ.items() if key != 'A2SG_ZOO_INDEX'}
     done = subprocess.run(

@@ -42,6 +42,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.layers import DelayLinear
 from a2sg_zoo.neurons import Recurrent
 from a2sg_zoo.neurons.fused import step_by_step
 from a2sg_zoo.registry import NEURONS
@@ -49,6 +50,8 @@ from a2sg_zoo.registry import NEURONS
 PJ_MAC, PJ_SOP = 4.6, 0.9
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# at inference a synapse with a delay has one tap
+_LINEAR = (nn.Linear, DelayLinear)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _PRODUCTS = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm)
 # functions that must not be called outside of the layers above, because they would not be counted
@@ -204,6 +207,8 @@ class _Meter(TorchFunctionMode):
         self._without_time = getattr(model, 'without_time', ())
         self.layers, self.outputs = {}, {}
         self._hooks, self._within = ExitStack(), []
+        # a data preprocessor runs before the first batch begins
+        self._unit, self._product = 1.0, None
 
     def begin(self, inputs):
         self._image = inputs if inputs.dim() == 4 else None
@@ -216,7 +221,7 @@ class _Meter(TorchFunctionMode):
     def __enter__(self):
         neurons = tuple(NEURONS.module_dict.values())
         for name, module in self.model.named_modules():
-            weighted = isinstance(module, (*_CONVS, *_TRANSPOSED, nn.Linear))
+            weighted = isinstance(module, (*_CONVS, *_TRANSPOSED, *_LINEAR))
             is_neuron = isinstance(module, neurons)
             unit = module.unit if isinstance(module, Recurrent) else None
             handles = [
@@ -261,7 +266,7 @@ class _Meter(TorchFunctionMode):
     def _ran(self, name):
         def hook(module, args, output):
             x = args[0]
-            if isinstance(module, nn.Linear):
+            if isinstance(module, _LINEAR):
                 macs = output.numel() * module.in_features
                 alone = getattr(module, 'one_step_a_call', False)
                 steps = self.T if alone else self._steps(x, name, folded=x.dim() < 3)

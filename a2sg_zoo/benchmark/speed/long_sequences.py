@@ -16,11 +16,11 @@ from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
 from a2sg_zoo.models.language import SpikeGPT
 
 STEPS = (64, 256, 784)
-EVEN_STEPS = (4, 8, 16, 32, 64, 128)
+EVEN_STEPS = (4, 8, 16, 32, 64)
 SEARCH_STEPS = 256
 SHAPE = (32, 256)
 """Samples and features of a time step of the layer."""
-EVEN_SHAPE = (16, 64, 16, 16)
+EVEN_SHAPE = (16, 64, 32, 32)
 CHUNK = 16
 LIF = dict(type='LIF', tau=2.0, decay_input=False)
 

@@ -90,18 +90,16 @@ class ReadoutHead(BaseModule):
 def leaky_sum(x: torch.Tensor, decay: float) -> torch.Tensor:
     """Compute u[t] = decay u[t-1] + x[t] for all time steps of x (T, ...), with u[0] = 0.
 
-    It is one product with a T x T matrix, so there is no loop over time.
-
     Example:
         >>> import torch
         >>> from a2sg_zoo.models.classifiers.sequence_heads import leaky_sum
         >>> leaky_sum(torch.tensor([[1.0], [0.0], [2.0]]), 0.5).flatten().tolist()
         [1.0, 0.5, 2.25]
     """
-    t = torch.arange(len(x), device=x.device)
-    age = t[:, None] - t
-    weights = torch.where(age >= 0, decay ** age.clamp(min=0).to(x.dtype), 0)
-    return (weights.to(x.dtype) @ x.flatten(1)).view(x.shape)
+    potentials = [x[0]]
+    for current in x[1:].unbind():
+        potentials.append(decay * potentials[-1] + current)
+    return torch.stack(potentials)
 
 
 @MODELS.register_module()

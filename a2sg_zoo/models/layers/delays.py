@@ -56,6 +56,7 @@ class DelayLinear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, max_delay: int, sigma: float | None = None):
         super().__init__()
+        self.in_features, self.out_features = in_features, out_features
         self.max_delay = integer('max_delay', max_delay, self)
         self.initial_sigma = max(self.max_delay // 2, 0.5) if sigma is None else positive('sigma', sigma, self)
         bound = math.sqrt(6 / in_features)
@@ -82,7 +83,7 @@ class DelayLinear(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the sizes, for `print(model)`."""
-        return f'{self.weight.shape[1]}, {self.weight.shape[0]}, max_delay={self.max_delay}'
+        return f'{self.in_features}, {self.out_features}, max_delay={self.max_delay}'
 
 
 def delay_layers(model: nn.Module) -> Iterator[DelayLinear]:

@@ -381,3 +381,55 @@ def test_event_frames_of_a_classifier_have_the_batch_first():
     whole, backbone = measure_energy(model, [frames]), measure_energy(model.backbone, [frames.transpose(0, 1)])
     assert whole['layers'][0] == {**backbone['layers'][0], 'name': f'backbone.{backbone["layers"][0]["name"]}'}
     assert whole['rates'].keys() == {f'backbone.{name}' for name in backbone['rates']}
+
+
+@pytest.mark.parametrize('max_delay', [None, 4])
+def test_a_synapse_with_a_delay_costs_as_much_as_one_without(max_delay):
+    model = MODELS.build(
+        dict(
+            type='SpikingClassifier',
+            backbone=dict(type='DelaySNN', in_features=5, widths=(8, 6), max_delay=4, T=9, time='keep'),
+            head=dict(type='ReadoutHead', in_channels=6, num_classes=3, max_delay=max_delay),
+        )
+    ).eval()
+    spikes = (torch.rand(2, 9, 5) > 0.5).float()
+    found = measure_energy(model, [spikes])
+    layers = {layer['name']: layer for layer in found['layers']}
+    assert {name: layer['macs'] * layer['steps'] for name, layer in layers.items()} == {
+        'backbone.layers.0.delay': 9 * 5 * 8,
+        'backbone.layers.1.delay': 9 * 8 * 6,
+        'head.linear': 9 * 6 * 3,
+    }
+    assert layers['backbone.layers.0.delay']['sops'] == pytest.approx(9 * 5 * 8 * spikes.mean().item())
+
+
+@pytest.mark.parametrize(
+    'config',
+    [dict(type='RecurrentSNN', widths=(6,)), dict(type='SequenceSpikformer', embed_dims=8, depth=1, num_heads=2)],
+    ids=['recurrent', 'spikformer'],
+)
+def test_other_networks_for_sequences(config):
+    model = MODELS.build(
+        dict(
+            type='SpikingClassifier',
+            backbone=dict(config, in_features=5, T=9, time='keep'),
+            head=dict(type='ReadoutHead', in_channels=config.get('embed_dims', 6), num_classes=3),
+        )
+    ).eval()
+    found = measure_energy(model, [(torch.rand(2, 9, 5) > 0.5).float()])
+    assert found['layers'][0]['macs'] * found['layers'][0]['steps'] == 9 * 5 * (6 if 'widths' in config else 4 * 3)
+
+
+def test_batches_may_come_through_the_preprocessor_of_the_network():
+    """A benchmark passes a generator, so the preprocessor runs while the network is watched."""
+    model = MODELS.build(
+        dict(
+            type='SpikingClassifier',
+            backbone=dict(type='CSNN', widths=(4,), T=3, time='keep'),
+            head=dict(type='LinearHead', in_channels=4, num_classes=5),
+            data_preprocessor=dict(type='BaseDataPreprocessor'),
+        )
+    ).eval()
+    frames = torch.rand(2, 3, 2, 8, 8)
+    found = measure_energy(model, (model.data_preprocessor(dict(inputs=x))['inputs'] for x in [frames]))
+    assert found['layers'] == measure_energy(model, [frames])['layers']
