@@ -7,7 +7,7 @@ C time steps a chunk this is in proportion to T / C + C, so it grows as sqrt(T) 
 Outputs, gradients and the widths that a policy chooses are those of the whole sequence at once. This holds for networks
 in which time steps meet in two ways only: in layers without a state each time step is by itself; a layer with a state
 over time has `advance(x, state) -> (y, state)`, as neurons have. A layer in which time steps meet in another way says
-so by `mixes_time = True`, and such a network is refused.
+so by `mixes_time = True`, and such a network is refused. So is a `Neuron` with a `forward` of its own and no `advance`.
 """
 
 from __future__ import annotations
@@ -139,13 +139,7 @@ def refuse_mixed_time(network: nn.Module, chunked_norms: bool) -> None:
         ConfigError: the network has such layers; the message names them.
     """
     owner = type(network).__name__
-    mixing = [
-        f'{name} ({type(module).__name__})'
-        for name, module in network.named_modules()
-        if getattr(module, 'mixes_time', False)
-        or getattr(module, 'all_at_once', False)
-        or isinstance(module, nn.RNNBase)
-    ]
+    mixing = [f'{name} ({type(module).__name__})' for name, module in network.named_modules() if _mixes_time(module)]
     if mixing:
         raise ConfigError(
             f'{owner}: time_chunk cannot be used, because time steps of different chunks meet in {_shown(mixing)}. '
@@ -164,6 +158,13 @@ def refuse_mixed_time(network: nn.Module, chunked_norms: bool) -> None:
             'model.backbone.chunked_norms=True if that is what you want, use a norm of each sample (norm="layer" where '
             'the backbone has it), or freeze the norms (frozen)'
         )
+
+
+def _mixes_time(module):
+    if isinstance(module, Neuron) and type(module).advance is Neuron.advance:
+        return type(module).forward is not Neuron.forward  # it does something that `advance` knows nothing of
+    declared = getattr(module, 'mixes_time', False) or getattr(module, 'all_at_once', False)
+    return declared or isinstance(module, nn.RNNBase)
 
 
 def _shown(names, most=3):

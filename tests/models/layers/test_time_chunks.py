@@ -206,6 +206,14 @@ def test_layers_in_which_time_steps_meet_are_refused(name):
         network(x)
 
 
+def test_a_neuron_with_a_forward_of_its_own_is_refused():
+    network = build(CSNN, time_chunk=3)
+    neuron = network.stages[1].neuron
+    neuron.__class__ = type('Own', (type(neuron),), dict(forward=lambda self, x: x))
+    with pytest.raises(ConfigError, match='stages.1.neuron.*Own'):
+        network(inputs('csnn'))
+
+
 @pytest.mark.parametrize('value', [0, -1, 1.5, 'many'])
 def test_a_wrong_chunk(value):
     with pytest.raises(ConfigError, match='time_chunk'):
