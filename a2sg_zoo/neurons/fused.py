@@ -101,7 +101,7 @@ def forward_chunk(
     kernel = _kernel('forward_chunk', x)
     if kernel is not None or not _in_chunks(x, T):
         key = _key(x, dynamics, rate)
-        return _run(passes.forward_chunk, kernel, key, *_packed(x, rate, dynamics, q), large=_large(x, T))
+        return _run(passes.forward_chunk, kernel, key, x, rate, dynamics, q, large=_large(x, T))
     s = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     u = torch.empty_like(s) if keep_potentials else s
     for at in _chunks(x):
@@ -143,7 +143,7 @@ def backward_chunk(
     if kernel is not None or not _in_chunks(u, T):
         key = *_key(u, dynamics, rate), grad_u is None, type(surrogate), beta.numel()
         args = u, grad_s, grad_u, rate, dynamics, surrogate, beta, later
-        return _run(passes.backward_chunk, kernel, key, *_packed(*args), large=_large(u, T))
+        return _run(passes.backward_chunk, kernel, key, *args, large=_large(u, T))
     grad_x = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     for at in reversed(_chunks(u)):
         direct = None if grad_u is None else grad_u[at]
@@ -187,11 +187,11 @@ def _run_chunk(function, key, first, *args):
     """Some time steps of a long sequence. A rest that is shorter than `CHUNK` runs step by step."""
     if len(first) < CHUNK:
         return function(first, *args)
-    return _run(function, None, key, *_packed(first, *args), large=True)
+    return _run(function, None, key, first, *args, large=True)
 
 
 def _packed(*args):
-    """The arguments with tensors (T, N) that do not begin within the memory of others: those are compiled once more."""
+    """The arguments with tensors that do not begin within the memory of others: those are compiled once more."""
     return [
         _packed(*x)
         if isinstance(x, tuple)
@@ -216,9 +216,11 @@ def _spikes(x, rate, dynamics):
 
 
 def _run(function, kernel, key, first, *args, large=None):
-    large = _large(first) if large is None else large
+    part, large = large is not None, _large(first) if large is None else large
     if (kernel is None and not large) or _switched_off():
         return function(first, *args)
+    if part and kernel is None:
+        first, *args = _packed(first, *args)
     key = function, kernel, *key
     known = _compiled.get(key)
     run = known or kernel or _compile(function)

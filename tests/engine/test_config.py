@@ -7,6 +7,7 @@ import pytest
 
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.registry import NEURONS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 OURS = CONFIGS / 'spikformer_ade20k_a2sg.py'
@@ -100,6 +101,13 @@ def test_another_neuron_keeps_the_constants_that_both_have():
     # what the command line says itself is not dropped, but checked
     with pytest.raises(ConfigError, match=r'model\.backbone\.neuron\.tau\b'):
         load_config('resnet19_cifar10', {'neuron.type': 'PSN', 'model.backbone.neuron.tau': 3.0})
+
+
+def test_every_neuron_takes_the_place_of_the_one_in_a_config():
+    for name in NEURONS.own_names():
+        if name != 'Recurrent':  # it has to know its number of features
+            cfg = load_config('resnet_small_digits', {'neuron.type': name})
+            assert type(NEURONS.build(cfg.model.backbone.neuron)).__name__ == name
 
 
 def test_an_override_changes_the_neurons_of_the_class():

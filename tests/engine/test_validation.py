@@ -135,10 +135,11 @@ def test_all_mistakes_are_listed_at_once():
         assert key in message
 
 
+@pytest.mark.parametrize('option, on, off', [('recompute', True, False), ('time_chunk', 2, None)])
 @pytest.mark.parametrize('compiled', [True, dict(mode='default')], ids=['true', 'options'])
-def test_activation_checkpointing_is_not_compiled(compiled):
-    both = {'compile': compiled, 'model.backbone.recompute': True}
+def test_activation_checkpointing_is_not_compiled(compiled, option, on, off):
+    both = {'compile': compiled, f'model.backbone.{option}': on}
     message = problems(both)
-    assert 'compile' in message and 'model.backbone.recompute' in message
+    assert 'compile' in message and f'model.backbone.{option}' in message
     for key in both:
-        load_config(OURS, {**both, key: False})
+        load_config(OURS, {**both, key: False if key == 'compile' else off})

@@ -6,11 +6,9 @@ import torch
 from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import NILIF, Recurrent, compute_reference, use_backend
-from a2sg_zoo.registry import NEURONS
 
 from .networks import Leaky, Perceptron, T, assert_same, inputs, step
 
-NEURONS.register_module(name='TestLeaky', module=Leaky)
 KINDS = {
     name: dict(type=name)
     for name in ('IF', 'LIF', 'PLIF', 'ALIF', 'SynapticLIF', 'QIF', 'EIF', 'Izhikevich', 'KLIF', 'CLIF', 'SlidingPSN')
@@ -30,7 +28,7 @@ def network(config):
 
 
 def test_two_ways_to_write_one_neuron_choose_the_same_windows():
-    networks = [network(dict(type=kind)) for kind in ('LIF', 'TestLeaky')]
+    networks = [network(dict(type=kind)) for kind in ('LIF', Leaky)]
     policies = [A2SG(beta_min=0.3) for _ in networks]
     layers = [attach(*both) for both in zip(networks, policies)]
     for iteration in range(2):
