@@ -33,7 +33,7 @@ def edited(tmp_path, change, name='small_cpu', folder=None):
     return file
 
 
-@pytest.mark.parametrize('name', ['small_cpu', 'a2sg_choices', 'time_sequences'])
+@pytest.mark.parametrize('name', ['small_cpu', 'a2sg_choices', 'time_sequences', 'time_events'])
 def test_the_committed_files_agree(name):
     rows = json.loads((BENCHMARKS / name / 'report.json').read_text())['rows']
     with open(BENCHMARKS / name / 'report.csv', newline='') as file:
