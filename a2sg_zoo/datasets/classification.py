@@ -97,12 +97,15 @@ class ImagesInMemory:
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """The items of a batch, augmented together."""
-        images = self.images
-        images = images[to_device_of(images, torch.tensor([int(i) for i in indices], dtype=torch.long))]
+        images, positions = self.images, [int(i) for i in indices]
+        if isinstance(images, Tensor):
+            images = images[to_device_of(images, torch.tensor(positions, dtype=torch.long))]
+        else:  # a cache on disk
+            images = images[positions]
         if self.pipeline:
             draws = Draws(
                 [i.seed if isinstance(i, SeededIndex) else int(torch.randint(2**63 - 1, ())) for i in indices],
-                indices=[int(i) for i in indices],
+                indices=positions,
                 visits=[i.visit if isinstance(i, SeededIndex) else 0 for i in indices],
             )
             for step in self.pipeline:

@@ -255,7 +255,7 @@ def affordable(found: Measured, seconds: float, sizes: Sequence[int], reading: f
         ConfigError: not even 8 iterations fit.
 
     >>> affordable(Measured({1: 0.01, 2: 0.02, 4: 0.04}, 0.0, 0.0), 16.0, (50000, 10000), 0.0)
-    960
+    896
     """
     shares = _shares()
     evaluations, tests = shares['evaluations'], len(_TIME_STEPS)
