@@ -97,8 +97,9 @@ class ImagesInMemory:
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """The items of a batch, augmented together."""
-        images = self.images
-        images = images[to_device_of(images, torch.tensor([int(i) for i in indices], dtype=torch.long))]
+        positions, images = torch.tensor([int(i) for i in indices], dtype=torch.long), self.images
+        # a `FrameCache` reads from the disk, and has no device
+        images = images[to_device_of(images, positions) if isinstance(images, Tensor) else positions.tolist()]
         if self.pipeline:
             draws = Draws(
                 [i.seed if isinstance(i, SeededIndex) else int(torch.randint(2**63 - 1, ())) for i in indices],
