@@ -150,10 +150,12 @@ class NMNIST(EventRecordings):
 
     def find(self, folder: Path, train: bool) -> tuple[list[Recording], Sequence[str]]:
         """Returns the recordings of a split, and the names of the classes."""
-        paths = sorted(_files(folder, 'Train' if train else 'Test', '.bin'))
+        part = 'Train' if train else 'Test'
+        paths = sorted(_files(folder, part, '.bin'))
         self.require(len(paths), self.expected['train' if train else 'test'], folder)
         labels = [_label(path, path.parent.name, 10) for path in paths]
-        return [recording(path, label, read_bin) for path, label in zip(paths, labels)], list(map(str, range(10)))
+        found = [recording(path, label, read_bin, f'{part}/') for path, label in zip(paths, labels)]
+        return found, list(map(str, range(10)))
 
 
 @DATASETS.register_module()

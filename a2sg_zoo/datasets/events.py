@@ -200,9 +200,16 @@ that holds {self.name}/{self.layout}. To try things without it, pass --demo: tha
 scikit-learn, in motion."""
 
 
-def recording(path: Path, label: int, read: Any) -> Recording:
-    """Returns the recording in a file: its name is that of its folder, its own, and the size of the file."""
-    name = f'{path.parent.name}/{path.stem}.{path.stat().st_size}'
+def recording(path: Path, label: int, read: Any, part: str = '') -> Recording:
+    """Returns the recording in a file: its name is that of its folder, its own, and the size of the file.
+
+    Args:
+        path: file.
+        label: number of its class.
+        read: function from the path to the events.
+        part: begins the name, where files of training and test have equal names.
+    """
+    name = f'{part}{path.parent.name}/{path.stem}.{path.stat().st_size}'
     return Recording(name, str(path), label, partial(read, path))
 
 

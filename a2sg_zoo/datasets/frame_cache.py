@@ -65,14 +65,18 @@ class FrameCache:
             on_error: 'raise', or 'skip' to take damaged recordings out of `recordings`, with a warning.
 
         Raises:
-            DataError: a recording is damaged, and `on_error` is 'raise'; or there is no space.
+            DataError: a recording is damaged, and `on_error` is 'raise'; or the files cannot be written.
         """
         missing = [x for x in self.recordings if not self._file(x).exists()]
         if not missing:
             return
         left_out = set()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / '.lock'):
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            held = FileLock(self.folder / '.lock').acquire()
+        except OSError as error:
+            raise DataError(self._not_kept(self.folder, error.strerror)) from error
+        with held:
             for recording in tqdm(missing, f'frames in {self.folder}', unit='recordings', disable=None):
                 if self._file(recording).exists():  # another process has written it meanwhile
                     continue
@@ -116,10 +120,12 @@ class FrameCache:
             write_atomically(buffer.getvalue(), file)
         except CheckpointError as error:
             reason = getattr(error.__cause__, 'strerror', error)
-            raise DataError(
-                f'frames could not be kept in {file.parent} ({reason}); make space, or set cache_root'
-            ) from error
+            raise DataError(self._not_kept(file.parent, reason)) from error
         return frames
+
+    @staticmethod
+    def _not_kept(folder: Path, reason: object) -> str:
+        return f'frames could not be kept in {folder} ({reason}); make space or get access there, or set cache_root'
 
 
 def damaged(where: object, why: object) -> str:

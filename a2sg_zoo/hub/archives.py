@@ -109,7 +109,8 @@ def _unpack(archive: str | os.PathLike, into: Path, part: Path) -> None:
             part.mkdir()
             for member in tqdm(members, unit='file', desc=into.name, disable=None):
                 extract_member(member.name, part)
-        tops = {PurePosixPath(member.name).parts[0] for member in members}
+        # the member '.' of a tar file has no parts
+        tops = {part for member in members for part in PurePosixPath(member.name).parts[:1]}
         os.rename(part / into.name if tops == {into.name} else part, into)
     finally:
         shutil.rmtree(part, ignore_errors=True)

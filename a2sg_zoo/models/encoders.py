@@ -215,7 +215,9 @@ class WeightedPhaseEncoder(Encoder):
         """Encode x (B, ...)."""
         exact = x.double()  # float32 has bits for 24 phases
         phase = torch.arange(T, dtype=exact.dtype, device=x.device) % (self.phases or T)
-        bits = ((2 ** (phase + 1)).view(-1, *[1] * x.dim()) * exact).floor().remainder(2)
+        # a float64 has no power of 2 above 1,023, and float32 no bits there
+        power = 2 ** (phase + 1).clamp(max=1023)
+        bits = (power.view(-1, *[1] * x.dim()) * exact).floor().remainder(2)
         return bits.masked_fill(exact == 1, 1).to(x)
 
 

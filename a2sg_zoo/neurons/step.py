@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.errors import ConfigError
@@ -62,7 +63,8 @@ class StepNeuron(Neuron):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute, unless it would hide a part of the neuron."""
-        if name in _PARTS or name == 'beta' and not isinstance(value, Tensor):
+        # snnTorch calls the decay beta, and a parameter would take the place of the buffer
+        if name in _PARTS or name == 'beta' and (not isinstance(value, Tensor) or isinstance(value, Parameter)):
             what = 'the widths of the surrogate window' if name == 'beta' else 'a part of every StepNeuron'
             raise ConfigError(f'{type(self).__name__}: self.{name} is {what}; give yours another name')
         super().__setattr__(name, value)

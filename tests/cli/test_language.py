@@ -88,6 +88,8 @@ def test_evaluation_and_prediction(trained, book, tmp_path, capsys):
     assert result['metrics']['bytes'] == 127 and 0 < result['metrics']['bits_per_character'] < 16
     assert result['data']['text'] == 'book.txt' and len(result['data']['sha256']) == 64
     capsys.readouterr()
+    shown = ['--show-dir', str(tmp_path / 'pictures'), '--work-dir', str(tmp_path)]
+    assert '--show-dir' in mistake(capsys, 'test', CONFIG, str(trained / 'iter_6.pth'), *shown, *options(book))
     main(['predict', str(trained / 'iter_6.pth'), '--prompt', 'It was', '--length', '9', '--seed', '0'])
     assert capsys.readouterr().out.startswith('It was')
 

@@ -110,6 +110,11 @@ def test_nmnist(root, monkeypatch):
     assert np.array_equal(test[2 * 7 + 1]['inputs'], counted([events[bins == i] for i in range(4)]))
 
 
+def test_files_of_training_and_test_with_equal_names(root):
+    NMNIST(root, T=4)
+    assert np.array_equal(NMNIST(root, train=False, T=4)[1]['inputs'], counted(np.split(recording(seed=11), 4)))
+
+
 def test_gestures(root):
     train, test = DVSGesture(root, T=5, size=16), DVSGesture(root, train=False, T=5)
     assert (len(train), len(test)) == (22, 11) and len(train.metainfo['classes']) == 11

@@ -66,6 +66,12 @@ def test_shd(root, monkeypatch):
     assert np.array_equal(late, counted(*sample(54), 7, 0.1, 1)) and 100 < late.sum() < 180
 
 
+def test_a_cache_that_cannot_be_written(root):
+    (root / 'file').touch()
+    with pytest.raises(DataError, match='cache_root'):
+        SHD(root, cache_root=root / 'file')
+
+
 def test_more_steps_than_the_recording_are_silent(root):
     inputs = SHD(root, T=200)[0]['inputs']
     assert inputs.sum() == 200 and not inputs[80:].any()

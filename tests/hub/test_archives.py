@@ -92,6 +92,15 @@ def test_extract_tar(tmp_path):
         assert not (tmp_path / 'in' / 'bad').exists() and not (tmp_path / 'in' / 'x').exists()
 
 
+def test_a_tar_of_the_folder_it_lies_in(tmp_path):
+    (tmp_path / 'source').mkdir()
+    (tmp_path / 'source' / '1').write_text('one')
+    with tarfile.open(tmp_path / 'a.tar', 'w') as file:
+        file.add(tmp_path / 'source', '.')
+    extract(tmp_path / 'a.tar', tmp_path / 'set')
+    assert (tmp_path / 'set/1').read_text() == 'one'
+
+
 @pytest.mark.parametrize('keep', [0, 20, -9])
 def test_extract_names_a_tar_cut_short(tmp_path, keep):
     archive = make_tar(tmp_path / 'a.tar.gz', {'set/1': 'one' * 1000})

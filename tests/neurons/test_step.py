@@ -364,12 +364,13 @@ def test_a_neuron_that_breaks_the_rules_is_named(kind):
         kind()(inputs())
 
 
+@pytest.mark.parametrize('value', [0.9, torch.nn.Parameter(torch.tensor(0.9))])
 @pytest.mark.parametrize('name', ['beta', 'rate', 'threshold', 'reset'])
-def test_a_constant_must_not_hide_a_part_of_the_neuron(name):
+def test_a_constant_must_not_hide_a_part_of_the_neuron(name, value):
     class Own(Leaky):
         def __init__(self):
             super().__init__()
-            setattr(self, name, 0.9)
+            setattr(self, name, value)
 
     with pytest.raises(ConfigError, match=rf'Own.*\b{name}\b'):
         Own()

@@ -44,13 +44,15 @@ class ClassificationPictures(Hook):
         """Refuses, before the evaluation, a folder with files of others under the names of the pictures.
 
         Raises:
-            ConfigError: there is one, or the folder cannot be written.
+            ConfigError: there is one, the folder cannot be written, or no metric counts mistakes.
         """
         self._worst, self._seen = [], 0
         if self.show_dir is not None and is_main_process():
             self.show_dir = check_output_folder(self.show_dir, 'test')
             for name in ('mistakes.png', 'confusion.png'):
                 check_output(self.show_dir / name, 'test')
+        if self.show_dir is not None and not any(hasattr(m, 'confusion') for m in runner.test_evaluator.metrics):
+            raise ConfigError('--show-dir: test_evaluator has no metric Accuracy, from which the mistakes are drawn')
 
     def after_test_iter(
         self,
@@ -83,9 +85,7 @@ class ClassificationPictures(Hook):
         self._worst = []
         if not is_main_process():
             return
-        confusion = next((m.confusion for m in runner.test_evaluator.metrics if hasattr(m, 'confusion')), None)
-        if confusion is None:
-            raise ConfigError('--show-dir: test_evaluator has no metric Accuracy, from which the mistakes are drawn')
+        confusion = next(m.confusion for m in runner.test_evaluator.metrics if hasattr(m, 'confusion'))
         worst = [found for _, _, found in sorted(gathered, key=lambda mistake: -mistake[0])[: self.limit]]
         names = runner.test_dataloader.dataset.metainfo.get('classes') or [str(i) for i in range(len(confusion))]
         write_output(confusion_picture(confusion, names), self.show_dir / 'confusion.png', 'test')

@@ -75,7 +75,7 @@ class BitsPerCharacter(BaseMetric):
         return dict(
             bits_per_character=bits / characters,
             bits_per_byte=bits / symbols,
-            perplexity=2 ** (bits / symbols),
+            perplexity=2 ** min(bits / symbols, 1023.0),  # the largest power of 2 that a float holds
             top1=100 * right / symbols,
             bytes=symbols,
         )

@@ -15,7 +15,7 @@ from a2sg_zoo.utils.checks import integer, positive
 class ReadoutHead(BaseModule):
     """A linear layer and neurons that integrate and never fire: (T, B, C) to logits (T, B, num_classes).
 
-        u[t] = (1 - 1/tau) u[t-1] + W x[t] + b,    u[0] = 0
+        u[t] = (1 - 1/tau) u[t-1] + W x[t] + b,    u[-1] = 0
 
     With readout='potential' the logits are u. With readout='softmax' they are T softmax(u[t]), so their mean over time,
     which the loss and the metric take, is the sum of the softmax over time, as published for SHD and SSC.
@@ -88,7 +88,7 @@ class ReadoutHead(BaseModule):
 
 
 def leaky_sum(x: torch.Tensor, decay: float) -> torch.Tensor:
-    """Compute u[t] = decay u[t-1] + x[t] for all time steps of x (T, ...), with u[0] = 0.
+    """Compute u[t] = decay u[t-1] + x[t] for all time steps of x (T, ...), with u[-1] = 0.
 
     Example:
         >>> import torch

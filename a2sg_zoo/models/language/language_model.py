@@ -149,7 +149,7 @@ class LanguageModel(BaseModel):
             )
         device = self.head.linear.weight.device
         generator = torch.Generator(device)
-        generator.manual_seed(seed) if seed is not None else generator.seed()
+        generator.manual_seed(seed % 2**63) if seed is not None else generator.seed()
         state = None
         # in pieces, because the memory of all positions at once grows with their square
         for piece in torch.tensor([prompt], device=device).split(self.backbone.T, 1):
@@ -159,7 +159,8 @@ class LanguageModel(BaseModel):
             if not scores.isfinite().all():
                 raise NonFiniteError('the network answers with NaN or infinity; its weights are not usable')
             if temperature:
-                shares = torch.softmax(scores / temperature, 0)
+                # a smaller temperature would lead to infinity
+                shares = torch.softmax(scores / max(temperature, 1e-30), 0)
                 symbol = torch.multinomial(shares, 1, generator=generator)
             else:
                 symbol = scores.argmax(keepdim=True)

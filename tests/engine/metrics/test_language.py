@@ -52,3 +52,10 @@ def test_nothing_and_not_finite():
         scores(dict(logits=torch.zeros(2, 256), target=torch.tensor([-100, -100])))
     with pytest.raises(NonFiniteError):
         scores(dict(logits=torch.full((2, 256), torch.nan), target=torch.tensor([1, 2])))
+
+
+def test_a_network_that_is_sure_and_wrong():
+    logits = torch.zeros(2, 256)
+    logits[:, 1] = 1e6
+    found = scores(dict(logits=logits, target=torch.tensor([65, 66])))
+    assert found['bits_per_byte'] > 1e6 and math.isfinite(found['perplexity'])

@@ -81,6 +81,12 @@ def test_phases_repeat():
     assert spikes[:3].T.tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
 
 
+def test_phases_beyond_the_powers_of_two():
+    x = torch.tensor([0.0, 0.625, 1.0])
+    spikes = WeightedPhaseEncoder()(x, 2048)
+    assert spikes.sum(0).tolist() == [0, 2, 2048] and spikes[:3, 1].tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize('name', ALL)
 def test_a_classifier_takes_it_by_one_line(name):
     network = MODELS.build(dict(copy.deepcopy(NETWORK), encoder=dict(type=name)))

@@ -163,6 +163,12 @@ def test_wrong_arguments_of_generation(arguments, key):
         list(network().generate(**arguments))
 
 
+def test_a_tiny_temperature_and_a_large_seed():
+    model = network()
+    greedy = list(model.generate([1, 2], 5, temperature=0))
+    assert list(model.generate([1, 2], 5, temperature=1e-320, seed=10**22)) == greedy
+
+
 def test_loss_is_the_mean_cross_entropy(text):
     model = network()
     inputs, target = text[:, :-1], text[:, 1:].clone()
