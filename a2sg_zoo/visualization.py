@@ -159,15 +159,19 @@ def input_picture(inputs: Any) -> np.ndarray:
     """Return what a classifier sees as a picture, uint8 (H, W, 3), RGB.
 
     Args:
-        inputs: tensor of an image (1 or 3, H, W) with values from 0 to 255; of event frames (T, 2, H, W), which are
-            added up: ON is red, OFF is blue; or of a sequence (T, F): time goes to the right.
+        inputs: tensor of an image (C, H, W) with values from 0 to 255, grey unless C = 3; of event frames (T, 2, H, W),
+            which are added up: ON is red, OFF is blue; of other frames (T, C, H, W), whose mean is shown; or of a
+            sequence (T, F): time goes to the right.
     """
     x = np.asarray(inputs, dtype=np.float32)
-    if x.ndim == 3:
-        return np.broadcast_to(x.clip(0, 255).transpose(1, 2, 0), (*x.shape[1:], 3)).astype(np.uint8)
-    if x.ndim == 4:
+    if x.ndim == 4 and x.shape[1] == 2:
         off, on = x.sum(0) / max(float(x.sum(0).max()), 1e-6)
         return (255 * np.stack([1 - off, 1 - np.maximum(on, off), 1 - on], -1)).astype(np.uint8)
+    if x.ndim == 4:
+        x = x.mean(0)
+    if x.ndim == 3:
+        x = x if len(x) in (1, 3) else x.mean(0, keepdims=True)
+        return np.broadcast_to(x.clip(0, 255).transpose(1, 2, 0), (*x.shape[1:], 3)).astype(np.uint8)
     low, high = float(x.min()), float(x.max())
     grey = 255 * (1 - (x.T - low) / max(high - low, 1e-6))
     return np.repeat(grey[..., None], 3, -1).astype(np.uint8)

@@ -80,6 +80,8 @@ def test_inputs_as_pictures():
     picture = input_picture(frames).astype(int)
     assert (picture[0, 0] == 255).all()
     assert picture[1, 2].argmax() == 2 and picture[3, 4].argmax() == 0  # blue and red
+    assert (input_picture(torch.full((5, 3, 4, 6), 80.0)) == 80).all()
+    assert input_picture(torch.rand(5, 4, 4, 6)).shape == (4, 6, 3)
     sequence = torch.zeros(7, 3)
     sequence[6, 1] = 1
     picture = input_picture(sequence)
