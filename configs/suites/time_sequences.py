@@ -6,9 +6,13 @@ networks = dict(delay_snn=['../_base_/models/delay_snn_small.py'])
 datasets = dict(
     spoken_digits=['../_base_/datasets/spoken_digits.py'], digit_sequences=['../_base_/datasets/digit_sequences.py']
 )
-methods = ['tri', 'atan', 'stasg', 'a2sg', 'lsg', 'cpng']
+_policies = ('tri', 'box', 'asy', 'atan', 'sasg', 'tasg', 'stasg', 'a2sg', 'dspike', 'lsg', 'cpng', 'mpd_agl')
+methods = {name: name for name in _policies}
+methods['im_loss'] = ['im_loss_shape', 'im_loss']
+methods.update({name: ['tri', name] for name in ('rmp_loss', 'membrane_kl', 'tet')})
 common = ['../_base_/schedules/short_adamw.py', '../_base_/default_runtime.py']
 seeds = [0, 1, 2, 3, 4]
 reference = 'tri'
 timeout = 1800
 dataset_options = dict(digit_sequences={'model.backbone.in_features': 1})
+method_options = dict(dspike={'adaptation.policy.interval': 80, 'adaptation.policy.directions': 16})
