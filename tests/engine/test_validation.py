@@ -10,6 +10,7 @@ from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.config_names import shipped_configs
 from a2sg_zoo.engine.validation import validate_config
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.registry import DATASETS
 
 OURS = Path(__file__).parents[2] / 'configs' / 'spikformer_ade20k_a2sg.py'
 THEIRS = Path(mmseg.__file__).parent / '.mim' / 'configs'
@@ -143,3 +144,22 @@ def test_activation_checkpointing_is_not_compiled(compiled, option, on, off):
     assert 'compile' in message and f'model.backbone.{option}' in message
     for key in both:
         load_config(OURS, {**both, key: False if key == 'compile' else off})
+
+
+def test_the_length_of_a_data_set_is_that_of_a_text_for_language_models_alone():
+    options = {'train_dataloader.dataset.length': 64}
+    with pytest.raises(ConfigError, match='train_dataloader.dataset.length'):
+        load_config('spikegpt_small_text', options)
+    # a data set of the user's, which has 64 samples
+    cfg = load_config('resnet_small_digits')
+    cfg.train_dataloader.dataset = dict(type='Stripes', length=64)
+
+    @DATASETS.register_module()
+    class Stripes:
+        def __init__(self, length):
+            self.length = length
+
+    try:
+        validate_config(cfg)
+    finally:
+        DATASETS.module_dict.pop('Stripes')
