@@ -241,10 +241,7 @@ def backward_pass(
         surrogate: f(z; beta).
         beta: the widths, a tensor of one element or T.
     """
-    gain = dynamics.coefficients(rate)[1]
-    shape = partial(_shape_at, surrogate, beta)
-    deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, shape)
-    return torch.stack([(d * gain if dynamics.decay_input else d).to(u.dtype) for d in deltas])
+    return backward_chunk(u, grad_s, grad_u, rate, dynamics, surrogate, beta, None)[0]
 
 
 def backward_chunk(
@@ -255,16 +252,16 @@ def backward_chunk(
     dynamics: Dynamics,
     surrogate: Callable[[Tensor, Tensor], Tensor],
     beta: Tensor,
-    later: Tensor,
+    later: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """`backward_pass` for time steps in the midst of a sequence.
+    """`backward_pass` for time steps in the midst of a sequence, or at its end (`later` is None).
 
     Args:
         u, grad_s, grad_u, rate, dynamics, later: see `local_gradients`.
         surrogate, beta: see `backward_pass`.
 
     Returns:
-        (dL/dx, dL/dq): the first of the shape and dtype of u, the second as `later`.
+        (dL/dx, dL/dq): the first of the shape and dtype of u, the second (N,), not in half precision.
     """
     gain = dynamics.coefficients(rate)[1]
     deltas = local_gradients(u, grad_s, grad_u, rate, dynamics, partial(_shape_at, surrogate, beta), later)

@@ -12,6 +12,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.backbones.sizes import count
 from a2sg_zoo.models.layers import (
+    SpikingMLP,
     TimeFolded,
     TransformerBlock,
     check_heads,
@@ -121,25 +122,6 @@ class TemporalSelfAttention(nn.Module):
         return self.proj_neuron(self.proj(self.attn_neuron(y)))
 
 
-class SequenceMLP(nn.Module):
-    """Two linear layers that fire after the batch norm: y = fire(BN(W2 fire(BN(W1 x)))), on sequences (T, B, C).
-
-    Args:
-        dim: channels C.
-        hidden: channels between the two layers.
-        make_neuron: returns a new layer of neurons.
-    """
-
-    def __init__(self, dim: int, hidden: int, make_neuron: Callable[..., nn.Module]):
-        super().__init__()
-        self.fc1, self.neuron1 = linear_norm(dim, hidden), make_neuron()
-        self.fc2, self.neuron2 = linear_norm(hidden, dim), make_neuron()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map x (T, B, C) to spikes (T, B, C)."""
-        return self.neuron2(self.fc2(self.neuron1(self.fc1(x))))
-
-
 @MODELS.register_module()
 class SequenceSpikformer(SpikingBackbone):
     """Spikformer on sequences (T, B, F): every time step is a token, and attention goes over time.
@@ -198,7 +180,7 @@ class SequenceSpikformer(SpikingBackbone):
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 TemporalSelfAttention(embed_dims, num_heads, self.neuron, causal),
-                SequenceMLP(embed_dims, int(embed_dims * mlp_ratio), self.neuron),
+                SpikingMLP(embed_dims, int(embed_dims * mlp_ratio), self.neuron, linear_norm),
             )
             for _ in range(depth)
         )

@@ -73,21 +73,28 @@ class SpikingSelfAttention(nn.Module):
 
 
 class SpikingMLP(nn.Module):
-    """Two linear layers that fire after the batch norm: y = fire(BN(W2 fire(BN(W1 x)))).
+    """Two linear layers that fire after the norm: y = fire(BN(W2 fire(BN(W1 x)))).
 
     Args:
         dim: channels C of the tokens.
         hidden: channels between the two layers.
         make_neuron: returns a new layer of neurons.
+        make_linear: returns a linear layer with its norm, from the numbers of its channels.
     """
 
-    def __init__(self, dim: int, hidden: int, make_neuron: Callable[..., nn.Module]):
+    def __init__(
+        self,
+        dim: int,
+        hidden: int,
+        make_neuron: Callable[..., nn.Module],
+        make_linear: Callable[[int, int], nn.Module] = token_bn,
+    ):
         super().__init__()
-        self.fc1, self.neuron1 = token_bn(dim, hidden), make_neuron()
-        self.fc2, self.neuron2 = token_bn(hidden, dim), make_neuron()
+        self.fc1, self.neuron1 = make_linear(dim, hidden), make_neuron()
+        self.fc2, self.neuron2 = make_linear(hidden, dim), make_neuron()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map tokens x (T, B, C, N) to spikes (T, B, C, N)."""
+        """Map tokens x, (T, B, C, N) with `token_bn`, to spikes of the same shape."""
         return self.neuron2(self.fc2(self.neuron1(self.fc1(x))))
 
 
