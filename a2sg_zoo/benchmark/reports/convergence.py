@@ -135,7 +135,7 @@ def ranking(curves: Mapping[str, Curve]) -> Ranking | None:
 
     >>> curves = {m: [(20, x, x, x), (30, y, y, y)] for m, x, y in [('a', 1, 4), ('b', 2, 2), ('c', 3, 3), ('d', 4, 1)]}
     >>> ranking(curves).changes
-    {'a': 3, 'b': 1, 'c': 0, 'd': 3}
+    {'a': 3, 'b': 0, 'c': 0, 'd': 3}
     """
     means = {method: {x: round(mean, _DECIMALS) for x, mean, *_ in curve} for method, curve in curves.items()}
     common = sorted(set.intersection(*map(set, means.values()))) if means else []
