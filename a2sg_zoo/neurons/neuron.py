@@ -306,8 +306,11 @@ def _fit_widths(neuron: Neuron, state_dict: dict[str, Tensor], prefix: str, *res
     # what a policy keeps with the neuron means nothing without that policy
     kept = dict(neuron.named_buffers(recurse=False))
     for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
-        if key[len(prefix) :] not in kept:
+        name = key[len(prefix) :]
+        if name not in kept:
             del state_dict[key]
+        elif kept[name].shape != state_dict[key].shape:
+            setattr(neuron, name, kept[name].new_empty(state_dict[key].shape))
 
 
 def named_neurons(model: nn.Module) -> dict[str, Neuron]:
