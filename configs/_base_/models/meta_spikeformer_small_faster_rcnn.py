@@ -1,5 +1,5 @@
-# The small Meta-SpikeFormer and its pyramid under Faster R-CNN's head, with anchors for pictures of 128 pixels, a narrow
-# perceptron and few proposals: what a CPU core can train.
+# The small Meta-SpikeFormer and its pyramid under Faster R-CNN's head, with anchors for pictures of 128 pixels, a
+# narrow perceptron and few proposals: what a CPU core can train.
 _base_ = 'meta_spikeformer_small_retinanet.py'
 model = dict(
     detection_head=dict(
