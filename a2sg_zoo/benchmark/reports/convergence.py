@@ -20,7 +20,7 @@ _METHODS, _VALIDATIONS = 4, 2
 # scores that agree to this many decimals are ties
 _DECIMALS = 9
 
-# {key of a row: what it is}; a report has those of them that some result has
+# {key of a row: what it is}; a report has all of them if some result has one
 GAP_COLUMNS = dict(
     train_top1='accuracy on training images without augmentation, mean over the seeds',
     train_gap='train_top1 - mean',

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, product
 from typing import Any
 
 from a2sg_zoo.benchmark.reports.convergence import (
@@ -33,8 +34,8 @@ class Table:
         dataset: name of the data set.
         metric: metric that the methods are compared by.
         reference: method that the others are compared with.
-        rows: one dictionary for each method, with the keys of `COLUMNS`, and those of `OPTIONAL_COLUMNS` that some row
-            of the report has; None where a figure does not exist.
+        rows: one dictionary for each method, with the keys of `COLUMNS` and of those groups of `OPTIONAL_COLUMNS`
+            that the report has; None where a figure does not exist.
         results: {method: {seed: result}} of the runs behind the rows.
         ranking: whether the ranking of the methods stands still, for runs that know their training accuracy.
     """
@@ -100,8 +101,8 @@ COLUMNS = dict(
     published_source='its source',
     gaps='missing seeds, each with its reason',
 )
-# the same, for figures that not every suite has
-OPTIONAL_COLUMNS = {**GAP_COLUMNS, **WIDTH_COLUMNS}
+# groups of further keys; a report has those groups of which some result has a figure
+OPTIONAL_COLUMNS = (GAP_COLUMNS, WIDTH_COLUMNS)
 
 
 def build_report(
@@ -152,10 +153,11 @@ def build_report(
         for t in tables
         if plan.get('networks') or any(row['seeds_done'] or 'no result' not in row['gaps'] for row in t.rows)
     ]
-    absent = [key for key in OPTIONAL_COLUMNS if all(row[key] is None for t in tables for row in t.rows)]
-    for row in (row for t in tables for row in t.rows):
-        for key in absent:
-            del row[key]
+    rows = [row for t in tables for row in t.rows]
+    for group in OPTIONAL_COLUMNS:
+        if all(row[key] is None for row in rows for key in group):
+            for row, key in product(rows, group):
+                del row[key]
     title = f'Benchmark: {plan.get("name") or "results"}'
     return Report(title, _facts(results, problems, plan, tables), tables, notes + without_table, sources)
 
@@ -204,7 +206,7 @@ def _table(
     rows = []
     only_published = [m for n, d, m in published if (n, d) == (network, dataset) and m not in axes['method']]
     for method in [*axes['method'], *dict.fromkeys(only_published)]:
-        row = dict.fromkeys([*COLUMNS, *OPTIONAL_COLUMNS])
+        row = dict.fromkeys(chain(COLUMNS, *OPTIONAL_COLUMNS))
         row.update(network=network, dataset=dataset, method=method, metric=metric, reference=reference, gaps='')
         row['published'], row['published_source'] = published.get((network, dataset, method), (None, None))
         rows.append(row)

@@ -1,10 +1,11 @@
 """The tables of a report as text: the cells that readers see, Markdown, CSV and JSON with all digits."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 from a2sg_zoo.benchmark.reports.convergence import CONVERGED, Ranking
-from a2sg_zoo.benchmark.reports.report import COLUMNS, Report, Table
+from a2sg_zoo.benchmark.reports.report import COLUMNS, OPTIONAL_COLUMNS, Report, Table
 from a2sg_zoo.benchmark.reports.statistics import smallest_wilcoxon_p
 from a2sg_zoo.utils.csv_text import csv_text
 from a2sg_zoo.utils.markdown import markdown_table
@@ -166,8 +167,8 @@ def sections(table: Table) -> list[Section]:
 
 
 def _present(columns: Iterable[Column], rows: Sequence[Row]) -> list[Column]:
-    """The columns that the rows have. Rows lack an optional figure that no result has."""
-    return [column for column in columns if all(column.key in row for row in rows)]
+    """The columns with a figure in some row."""
+    return [column for column in columns if any(row[column.key] is not None for row in rows)]
 
 
 def _gap_columns(table: Table) -> list[Column]:
@@ -309,6 +310,12 @@ def comma_separated(report: Report) -> str:
     rows = [row for table in report.tables for row in table.rows]
     columns = list(rows[0] if rows else COLUMNS)
     return csv_text(columns, ([row[key] for key in columns] for row in rows))
+
+
+def csv_heads() -> list[str]:
+    """Return every first line that `comma_separated` can give."""
+    groups = product(*([(), tuple(group)] for group in OPTIONAL_COLUMNS))
+    return [csv_text(list(chain(COLUMNS, *chosen)), []).rstrip('\n') for chosen in groups]
 
 
 def all_rows(report: Report) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from scipy import stats
 
-from a2sg_zoo.benchmark.reports.convergence import curve_metric, learning_curves, ranking
+from a2sg_zoo.benchmark.reports.convergence import GAP_COLUMNS, curve_metric, learning_curves, ranking
 from a2sg_zoo.benchmark.reports.page import page
-from a2sg_zoo.benchmark.reports.report import COLUMNS, OPTIONAL_COLUMNS, build_report
+from a2sg_zoo.benchmark.reports.report import COLUMNS, build_report
 from a2sg_zoo.benchmark.reports.tables import DASH, all_rows, cells, comma_separated, markdown, sections
 from a2sg_zoo.benchmark.suites.results import write_result
 from a2sg_zoo.cli.report import main as command
@@ -109,7 +109,7 @@ def test_the_ranking_in_all_forms():
         assert '0.67' in line and re.search(r'\b1 \(b, c\)', line) and '40 to 60' in line
     assert all_rows(report)['rows'][1]['place_change'] == 1
     first = next(csv.DictReader(io.StringIO(comma_separated(report))))
-    assert list(first) == [*COLUMNS, *(key for key in OPTIONAL_COLUMNS if key in rows['a'])]
+    assert list(first) == [*COLUMNS, *GAP_COLUMNS]
     assert float(first['train_gap']) == 84 and float(first['ranking_tau']) == rows['a']['ranking_tau']
 
 
@@ -195,7 +195,7 @@ def test_widths_of_the_methods_that_search():
         }
     }
     assert len(notes) == 1 and rows_of(report)['d']['width_low'] == 0.25
-    assert rows_of(report)['a']['width_low'] is None and 'temporal_on_bound' not in rows_of(report)['a']
+    assert rows_of(report)['a']['width_low'] is None
     assert '### Widths' in markdown(report)
 
 
@@ -223,3 +223,16 @@ def test_command_line(tmp_path):
     assert (row['train_top1'], row['train_gap'], row['width_high']) == (94.0, 84.0, 0.5)
     text = (tmp_path / 'report.md').read_text()
     assert '### Convergence' in text and '| a ‡ |' in text
+
+
+def test_a_report_with_other_columns_takes_the_place_of_the_old_one(tmp_path, capsys):
+    """A suite that goes on: first no run measured itself in training, then some did, then some searched widths, too."""
+    (tmp_path / 'suite.json').write_text(json.dumps(dict(PLAN, methods=list(SCORES), seeds=[0, 1], reference='a')))
+    for seed, changes in ((0, dict(metrics=dict(top1=1.0))), (0, {}), (1, dict(search=WIDTHS)), (1, {})):
+        for method in SCORES:
+            write_result(tmp_path, {**converged(method, seed), **changes})
+        command([str(tmp_path)])
+    (tmp_path / 'report.csv').write_text('method,age\n')
+    with pytest.raises(SystemExit):
+        command([str(tmp_path)])
+    assert 'report.csv' in capsys.readouterr().err and (tmp_path / 'report.csv').read_text() == 'method,age\n'
