@@ -8,7 +8,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,8 +18,10 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from a2sg_zoo.adaptation import AdaptivePolicy
 from a2sg_zoo.analysis.measures.energy import measure_energy
 from a2sg_zoo.benchmark.suites.results import write_result
+from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
 from a2sg_zoo.engine.hooks.reproducibility import run_info
 from a2sg_zoo.engine.run import prepare_config, train
 from a2sg_zoo.registry import HOOKS
@@ -29,6 +31,8 @@ from a2sg_zoo.utils.models import unwrap_model
 _POINTS = 50
 # validation images that firing rates, operations and energy are measured on
 _IMAGES = 256
+# widths are kept in float32
+_ROUNDING = 1e-5
 
 
 @dataclass
@@ -105,6 +109,7 @@ def execute(job: Job) -> None:
     info = run_info(runner)
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_memory() - before
     used = resource.getrusage(resource.RUSAGE_SELF)
+    log = _read_log(work_dir / 'adaptation.jsonl')
     write_result(
         job.folder,
         dict(
@@ -124,13 +129,47 @@ def execute(job: Job) -> None:
                 steps=len(recorder.seconds),
             ),
             activity=_activity(runner),
+            **_search(runner, log),
             curves=dict(
                 loss=_thinned(recorder.losses),
-                beta=_betas(work_dir / 'adaptation.jsonl'),
+                beta=_betas(log),
                 metric=[[i, next(iter(scores.values()))] for i, scores in recorder.scores],
             ),
         ),
     )
+
+
+def search_summary(
+    policy: AdaptivePolicy, thresholds: Mapping[str, float], log: Sequence[Mapping[str, Any]]
+) -> dict[str, float | None]:
+    """Summarize where the widths of a search policy ended, and how often its searches ended on a bound.
+
+    Args:
+        policy: the policy.
+        thresholds: {layer: v_threshold}.
+        log: records of the `AdaptationHook`.
+
+    Returns:
+        `low` and `high`: share of all layers and time steps with a width on the lower or the upper end of the search
+        space, at the last record; `mean`: their mean width, in units of v_threshold; `spatial_on_bound` and
+        `temporal_on_bound`: share of the searches of the whole training that ended on a bound, None without such a
+        search. Without a record, the dictionary is empty.
+    """
+    layers = log[-1]['layers'] if log else {}
+    widths = [beta / thresholds[name] for name, stats in layers.items() for beta in stats['beta'] or () if beta]
+    if not widths:
+        return {}
+    low, high = float(policy.grid[0]), float(policy.grid[-1])
+    found: dict[str, float | None] = dict(
+        low=statistics.fmean(math.isclose(width, low, rel_tol=_ROUNDING) for width in widths),
+        high=statistics.fmean(math.isclose(width, high, rel_tol=_ROUNDING) for width in widths),
+        mean=statistics.fmean(widths),
+    )
+    for kind in ('spatial', 'temporal'):
+        # records are about equally far apart, so their shares are of about as many searches
+        shares = [x for record in log if (x := record['on_bound'][kind]) is not None]
+        found[f'{kind}_on_bound'] = statistics.fmean(shares) if shares else None
+    return found
 
 
 def machine() -> str:
@@ -172,15 +211,27 @@ def _activity(runner: Runner) -> dict[str, Any]:
     return found
 
 
-def _betas(path: Path) -> dict[str, list]:
-    """{layer: [[iteration, [width of each time step]], ...]} of the log that the `AdaptationHook` wrote."""
-    if not path.exists():
-        return {}
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """The records that the `AdaptationHook` wrote."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _betas(log: list[dict[str, Any]]) -> dict[str, list]:
+    """{layer: [[iteration, [width of each time step]], ...]} of a log."""
     curves: dict[str, list] = {}
-    for record in _thinned([json.loads(line) for line in path.read_text().splitlines()]):
+    for record in _thinned(log):
         for layer, stats in record['layers'].items():
             curves.setdefault(layer, []).append([record['iter'], stats['beta']])
     return curves
+
+
+def _search(runner: Runner, log: list[dict[str, Any]]) -> dict[str, Any]:
+    """{'search': summary} if the run has a search policy and a log, else nothing."""
+    hook = next((hook for hook in runner.hooks if isinstance(hook, AdaptationHook)), None)
+    if hook is None or not isinstance(hook.policy, AdaptivePolicy):
+        return {}
+    summary = search_summary(hook.policy, {name: neuron.v_threshold for name, neuron in hook.neurons.items()}, log)
+    return dict(search=summary) if summary else {}
 
 
 def _thinned(points: list) -> list:

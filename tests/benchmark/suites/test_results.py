@@ -34,6 +34,7 @@ DAMAGES = {
     'a type': lambda text: text.replace('"seed": 0', '"seed": "0"'),
     'a table': lambda text: sealed({**json.loads(text), 'metrics': [48.0]}),
     'activity': lambda text: sealed({**json.loads(text), 'activity': 'high'}),
+    'search': lambda text: sealed({**json.loads(text), 'search': [0.5]}),
 }
 
 

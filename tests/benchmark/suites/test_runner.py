@@ -90,6 +90,11 @@ def test_finished_runs_stay(tmp_path):
     assert tri['status'] == 'finished' and tri['cost']['steps'] == 4 and tri['metrics'].keys() >= {'top1', 'best_top1'}
     assert [i for i, _ in tri['curves']['loss']] == [1, 2, 3, 4] and [i for i, _ in tri['curves']['metric']] == [2, 4]
     assert {len(beta) for curve in a2sg['curves']['beta'].values() for _, beta in curve} == {2}
+    last = [beta for curve in a2sg['curves']['beta'].values() for beta in curve[-1][1]]
+    assert 'search' not in tri and set(a2sg['search']) == {
+        *('low', 'high', 'mean', 'spatial_on_bound', 'temporal_on_bound')
+    }
+    assert a2sg['search']['mean'] == pytest.approx(sum(last) / len(last))
     assert tri['activity']['energy_pj'] > 0 and tri['activity']['T'] == 2
     written = json.loads((out / 'suite.json').read_text())
     assert written['methods'] == ['tri', 'a2sg'] and written['runs'] == {r.name: r.identity for r in runs}
