@@ -236,7 +236,7 @@ def _theorems(groups: Mapping[str, Group], theorems: tuple[list[Row], list[Row]]
         '**Theorem 4.1**',
         table(first),
         '**Theorem 4.2**',
-        table(second),
+        table(_by_bias(second)),
         '**In the trained networks**',
         table(rows),
     ]
@@ -254,14 +254,19 @@ def _theorems(groups: Mapping[str, Group], theorems: tuple[list[Row], list[Row]]
     return parts
 
 
+def _by_bias(rows: Sequence[Row]) -> list[Row]:
+    """Theorem 4.2's random cases, a row for each h: share with CV_asy < CV_sym where the condition holds, and not."""
+    found: dict[float, Row] = {}
+    for row in rows:
+        where = 'holds' if row['condition_holds'] else 'does not hold'
+        found.setdefault(row['h'], {'h': row['h']})[f'{row["symmetric"]}, condition {where}'] = row['share']
+    return list(found.values())
+
+
 def _growth(growths: Sequence[Row], pictures: Pictures) -> list[str]:
-    rows = [
-        {'shape': row['shape'], 'hidden layers': row['layers'], 'exponent': row['exponent'], 'remark': row['why']}
-        for row in growths
-    ]
     shown = {
         f'{row["shape"]}, {row["layers"]} hidden': row['growth']
         for row in growths
         if row['growth'] and row['layers'] == 2
     }
-    return [table(rows)] + ([pictures.add('growth', growth_figure(shown), 'growth')] if shown else [])
+    return [pictures.add('growth', growth_figure(shown), 'growth, 2 hidden layers')] if shown else []

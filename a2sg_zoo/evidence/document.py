@@ -97,8 +97,8 @@ def finding(claims: Sequence[Claim]) -> str:
     counts = [claim.verdict for claim in claims]
     count = ', '.join(f'{counts.count(verdict)} {verdict}' for verdict in VERDICTS if verdict in counts)
     return (
-        f'{table(rows)}\nThe [rules of verdicts](#what-was-measured) are below. Of all {len(claims)} claims that were '
-        f'tested, {count}: the [details](why_it_works_details.md) have each of them, with the theorems.'
+        f'{table(rows)}\nThe [rules of verdicts](#what-was-measured) are below. The [details](why_it_works_details.md) '
+        f'have all {len(claims)} claims that were tested, with the theorems: {count}.'
     )
 
 
@@ -186,8 +186,8 @@ def _widths(groups: Mapping[str, Group]) -> list[str]:
         found = [entry.values for entry in group.methods.get(A2SG, []) if 'width_high' in entry.values]
         if found:
             low, high = (statistics.fmean(values[key] for values in found) for key in ('width_low', 'width_high'))
-            parts.append(f'{high:.0%} at the upper and {low:.0%} at the lower end on {name}')
-    return [f"At the end of training, A2SG's widths lie at an end of the search space: {_joined(parts)}."] * bool(parts)
+            parts.append(f'{high:.0%} lie at the upper and {low:.0%} at the lower end of the search space on {name}')
+    return [f"Of A2SG's widths at the end of training, {', and '.join(parts)}."] if parts else []
 
 
 def _joined(parts: Sequence[str]) -> str:

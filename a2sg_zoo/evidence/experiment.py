@@ -122,7 +122,7 @@ def _measure(runs: Sequence[Run], args: Namespace) -> tuple[dict[str, Group], di
         )
     for group in groups:
         for entry in group.entries:
-            _add_scores(entry, read_result(result_path(args.work, by_folder[entry.run.path].name)))
+            add_scores(entry, read_result(result_path(args.work, by_folder[entry.run.path].name)))
     return {_name(by_folder[group.entries[0].run.path]): group for group in groups}, failed
 
 
@@ -130,8 +130,13 @@ def _name(run: Run) -> str:
     return _NAMES.get(run.dataset, run.dataset)
 
 
-def _add_scores(entry: Entry, result: Mapping[str, Any]) -> None:
-    """Let the scores on all training images replace those on a sample, and add the widths at the end of training."""
+def add_scores(entry: Entry, result: Mapping[str, Any]) -> None:
+    """Let the scores on all training images replace those on a sample, and add the widths at the end of training.
+
+    Args:
+        entry: a measured run; its section `accuracy` is changed, and it gets a section `search`.
+        result: the run's result, with the metrics of the hook `TrainingScores`.
+    """
     values, metrics = entry.sections['accuracy']['values'], result['metrics']
     values.update(train_accuracy=metrics['train_top1'], train_loss=metrics['train_loss'])
     values.update(

@@ -6,8 +6,8 @@ No measurement can contradict it. Numbers in braces are filled in from the confi
 SUMMARY = """\
 The paper's argument for A2SG is a chain of three links. Widths that are chosen for low variation, and an asymmetric
 shape, make local gradients vary less and agree better over time. Such gradients lead to flatter minima. Flatter minima
-generalise better. This page tests each link with A2SG in place of a fixed triangle, on small networks that were trained
-to convergence on few real images:
+generalise better. This page tests each link with A2SG in place of a fixed triangle, on small networks after many passes
+over few real images:
 """
 
 # how the section of each link on the first page begins

@@ -36,3 +36,10 @@ def test_a_measure_is_a_row_and_a_method_a_column(pages):
         found = {row[0]: row[1:] for row in rows_after(text[text.index(f'\n**{name}**\n') :], 'measure')}
         assert found['test accuracy, %'] == ['10.10 ± 0.10'] * (len(METHODS) - 1) + [f'{mean} ± 0.10']
         assert found['SAM sharpness'] == ['undefined: not measured'] * len(METHODS)
+
+
+def test_shares_of_theorem_4_2_stand_by_h(pages):
+    rows = rows_after(pages[2], 'h')
+    assert [row[0] for row in rows] == ['0.5', '0.55', '0.6', '0.75', '1']
+    # TRI where the condition holds, and where it does not; BOX likewise
+    assert [row[1] for row in rows[:1] + rows[-1:]] == ['0', '1'] and {row[3] for row in rows} == {'0'}

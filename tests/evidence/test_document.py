@@ -31,7 +31,7 @@ def test_the_summary_says_what_the_numbers_mean(pages):
     }
     assert [row[0].split(']')[0] for row in rows if row[0]] == ['[Link 1', '[Link 2', '[Link 3']
     counts = [f'{n} {v}' for v in document.VERDICTS if (n := sum(claim.verdict == v for claim in claims))]
-    assert f'Of all {len(claims)} claims that were tested, {", ".join(counts)}:' in text
+    assert f'{len(claims)} claims that were tested, with the theorems: {", ".join(counts)}.' in text
 
 
 def section(text, link):
@@ -46,7 +46,7 @@ def test_each_link_has_its_methods_its_picture_and_what_came_out(pages):
     assert a2sg[1] == '9.100 ± 0.100' and a2sg[2] == 'undefined: not measured'
     assert 'On first, the measurements support that CV is lower and TGC is higher and leave open whether SGV' in one
     assert 'lowest mean in the column "CV" is A2SG on first and A2SG on second.' in one
-    assert '50% at the upper and 25% at the lower end on first and 50% at' in one
+    assert '50% lie at the upper and 25% at the lower end of the search space on first, and 50%' in one
     assert 'On second, the measurements contradict that the Fisher eigenvalue is lower and the Fisher' in two
     assert 'highest mean in the column "test, %" is A2SG on first' in three
     # what is correlated over runs: nothing has a test error here
