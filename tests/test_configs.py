@@ -68,10 +68,14 @@ def shrink(cfg):
     elif 'detection_head' in cfg.model:
         # all five stages of Meta-SpikeFormer
         stages = [4, 8, 16, 32, 40] if cfg.model.backbone.type == 'MetaSpikeFormer' else channels
-        cfg.model.neck.update(in_channels=[stages[i] for i in cfg.model.backbone.out_indices], out_channels=8)
-        cfg.model.detection_head.in_channels = 8
-        if 'MaskRCNN' in cfg.model.detection_head.type:
-            cfg.model.detection_head.update(fc_channels=16, mask_channels=8)
+        head = cfg.model.detection_head
+        channels = 32 if head.type == 'FCOSHead' else 8  # its group norm has 32 groups
+        cfg.model.neck.update(in_channels=[stages[i] for i in cfg.model.backbone.out_indices], out_channels=channels)
+        head.in_channels = channels
+        if 'RCNN' in head.type:
+            head.fc_channels = 16
+        if 'MaskRCNN' in head.type:
+            head.mask_channels = 8
     elif cfg.model.neck:
         cfg.model.neck.update(in_channels=channels, out_channels=8)
         cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)

@@ -12,6 +12,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.engine.config_names import shipped_configs
 from a2sg_zoo.engine.parts import schedules_of
 from a2sg_zoo.registry import MODELS, TRANSFORMS
 
@@ -328,3 +329,16 @@ def test_delays_narrow_over_a_quarter_of_the_training_and_learn_twenty_times_as_
         group = of[id(parameter)]
         expected = (0.1, 0.0) if key.endswith('.delay') else (5e-3, 0.0 if '.norm.' in key else 1e-5)
         assert (group['lr'], group['weight_decay']) == pytest.approx(expected), key
+
+
+@pytest.mark.parametrize('name', [name for name in shipped_configs() if name.endswith('_coco')])
+def test_detectors_follow_the_1x_schedule(name):
+    """That of MODEL_ZOO.md of github.com/facebookresearch/detectron2; 8 processes take 2 pictures each."""
+    cfg = load_config(name)
+    warmup, steps = schedules_of(cfg)
+    assert (cfg.train_dataloader.batch_size * 8, cfg.train_cfg.max_iters) == (16, 90_000)
+    assert (warmup['begin'], warmup['end'], warmup['start_factor']) == (0, 500, 0.001)
+    assert (steps['milestones'], steps['gamma']) == ([60_000, 80_000], 0.1)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        (resize,) = [step for step in loader.dataset.pipeline if step['type'] == 'torchvision/Resize']
+        assert (resize['size'], resize['max_size']) == (800, 1333)

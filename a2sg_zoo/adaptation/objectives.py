@@ -4,7 +4,8 @@ For one layer at one time step delta(beta) = g f(z; beta) + c. At the last step 
 
     SGV(beta) = Var(delta) / Mean(|delta|),   or   CV(beta) = Std(delta) / Mean(|delta|)
 
-and at earlier steps the temporal objective is -cos(delta(beta), d) with d = delta[t+1] fixed. Lower is better for all.
+and at earlier steps the temporal objective is -cos(delta(beta), d) with d = delta[t+1] fixed, or -cos(g f, d) where
+the gradient comes without its c. Lower is better for all.
 Each follows from a few sums over the elements of the layer,
 
     sum delta,  sum delta^2,  sum |delta|        (spatial)
@@ -14,6 +15,8 @@ Each follows from a few sums over the elements of the layer,
 its window, f = A(beta) w + B(beta) on |z| <= beta, they are combinations of sums of g, g w, |g|, |g| w, g^2,
 g^2 w, g^2 w^2, and g d, g w d, g c, g w c over the elements inside the window. These sums depend on beta only through
 the edge of the window, so one pass puts the elements into bins of |z|, and prefix sums give all candidates.
+
+The sums of several searches can be joined in a running mean (`MomentObjective.moments`), which removes noise.
 
 `DirectObjective` evaluates f for each candidate that it is asked about. It serves any shape.
 
@@ -40,10 +43,11 @@ class Objective(ABC):
 
     Attributes:
         grid: the candidates, ascending, (K,).
+        allowed: boolean (K,), which of the candidates may win; None for all.
     """
 
-    def __init__(self, grid: Tensor) -> None:
-        self.grid = grid
+    def __init__(self, grid: Tensor, allowed: Tensor | None = None) -> None:
+        self.grid, self.allowed = grid, allowed
 
     @abstractmethod
     def curve(self) -> Tensor:
@@ -73,10 +77,10 @@ def _temporal(along, square, square_d):
     return torch.where(norm > 0, -along / norm, torch.inf)
 
 
-def _finish(value, usable, share, widest, min_inside):
+def _finish(value, usable, share, widest, min_inside, allowed):
     # Where no element lies inside any window, or something is NaN, no candidate may win.
-    enough = share >= widest.clamp(max=min_inside)
-    return torch.where(usable & enough & value.isfinite(), value, torch.inf)
+    wins = usable & (share >= widest.clamp(max=min_inside)) & value.isfinite()
+    return torch.where(wins if allowed is None else wins & allowed, value, torch.inf)
 
 
 class MomentObjective(Objective):
@@ -88,6 +92,7 @@ class MomentObjective(Objective):
         gradient: `LocalGradient` of one time step; the objective is spatial if its d is None, else temporal.
         scale_free: CV in place of SGV.
         min_inside: share of the elements that a window must hold, from 0 to 1.
+        allowed: see `Objective`.
     """
 
     def __init__(
@@ -97,8 +102,9 @@ class MomentObjective(Objective):
         gradient: LocalGradient,
         scale_free: bool = False,
         min_inside: float = 0.0,
+        allowed: Tensor | None = None,
     ) -> None:
-        super().__init__(grid)
+        super().__init__(grid, allowed)
         self.surrogate = surrogate
         self.spatial = gradient.d is None
         self.scale_free, self.min_inside = scale_free, min_inside
@@ -112,35 +118,50 @@ class MomentObjective(Objective):
             rows += [(g,), (g_w,), (size,), (size, w)]
             scalars = []
         else:
-            c, d = gradient.c.flatten(), gradient.d.flatten()
-            rows += [(g, d), (g_w, d), (g, c), (g_w, c)]
-            scalars = [c * d, c * c, d * d]
-        self.sums, self.scalars = self._reduce(_bins(z, grid), rows, scalars)
+            d = gradient.d.flatten()
+            rows += [(g, d), (g_w, d)]
+            scalars = [d * d]
+            if gradient.c is not None:
+                c = gradient.c.flatten()
+                rows += [(g, c), (g_w, c)]
+                scalars += [c * d, c * c]
+        self._rows = 1 + len(rows)
+        binned = _histograms(_bins(z, grid), rows, len(grid) + 1)
+        packed = [binned.flatten(), *(scalar.sum(dtype=torch.float64)[None] for scalar in scalars)]
+        self._moments = summed_over_processes(torch.cat(packed))
         self._values: list[float] | None = None
 
-    def _reduce(self, bins, rows, scalars):
-        K = len(self.grid)
-        binned = _histograms(bins, rows, K + 1)
-        scalar = torch.stack([s.sum(dtype=torch.float64) for s in scalars]) if scalars else binned.new_empty(0)
-        packed = summed_over_processes(torch.cat([binned.flatten(), scalar]))
-        return packed[: binned.numel()].view_as(binned), packed[binned.numel() :]
+    @property
+    def moments(self) -> Tensor:
+        """All sums, in one flat float64 tensor. A weighted mean of those of several searches may take their place."""
+        return self._moments
+
+    @moments.setter
+    def moments(self, moments: Tensor) -> None:
+        self._moments, self._values = moments.double(), None
 
     def curve(self) -> Tensor:
-        finite = self.sums.sum().isfinite() & self.scalars.sum().isfinite()
-        inside = self.sums[:, :-1].cumsum(1)
+        size = self._rows * (len(self.grid) + 1)
+        sums, scalars = self._moments[:size].view(self._rows, -1), self._moments[size:]
+        finite = self._moments.sum().isfinite()
+        inside = sums[:, :-1].cumsum(1)
         n, gg, ggw, ggww = inside[:4]
-        count = n[-1] + self.sums[0, -1]
+        count = n[-1] + sums[0, -1]
         A, B = self.surrogate.coefficients(self.grid)
         square = A * A * ggww + 2 * A * B * ggw + B * B * gg
         if self.spatial:
             g, gw, size, size_w = inside[4:]
             value = _spatial(count, A * gw + B * g, square, A * size_w + B * size, self.scale_free)
         else:
-            gd, gwd, gc, gwc = inside[4:]
-            cd, cc, dd = self.scalars
-            value = _temporal(A * gwd + B * gd + cd, square + 2 * (A * gwc + B * gc) + cc, dd)
+            gd, gwd, *with_c = inside[4:]
+            dd, *of_c = scalars
+            along = A * gwd + B * gd
+            if of_c:
+                (gc, gwc), (cd, cc) = with_c, of_c
+                along, square = along + cd, square + 2 * (A * gwc + B * gc) + cc
+            value = _temporal(along, square, dd)
         share = n / count
-        return _finish(value, (gg[-1] > 0) & finite, share, share[-1], self.min_inside)
+        return _finish(value, (gg[-1] > 0) & finite, share, share[-1], self.min_inside, self.allowed)
 
     def at(self, index: int) -> float:
         if self._values is None:
@@ -179,8 +200,9 @@ class DirectObjective(Objective):
         gradient: LocalGradient,
         scale_free: bool = False,
         min_inside: float = 0.0,
+        allowed: Tensor | None = None,
     ) -> None:
-        super().__init__(grid)
+        super().__init__(grid, allowed)
         self.surrogate = surrogate
         self.gradient = type(gradient)(*(None if x is None else x.flatten().double() for x in gradient))
         self.scale_free, self.min_inside = scale_free, min_inside
@@ -197,14 +219,15 @@ class DirectObjective(Objective):
         terms += [torch.ones_like(delta), inside, through_spike.square()]
         return summed_over_processes(torch.stack([x.sum() for x in terms]))
 
-    def _value(self, beta):
-        *sums, count, inside, _ = self._sums(beta)
+    def _value(self, index):
+        *sums, count, inside, _ = self._sums(self.grid[index])
         spatial = self.gradient.d is None
         value = _spatial(count, *sums, self.scale_free) if spatial else _temporal(*sums)
-        return _finish(value, self._usable, inside / count, self._widest, self.min_inside)
+        allowed = None if self.allowed is None else self.allowed[index]
+        return _finish(value, self._usable, inside / count, self._widest, self.min_inside, allowed)
 
     def curve(self) -> Tensor:
-        return torch.stack([self._value(beta) for beta in self.grid])
+        return torch.stack([self._value(index) for index in range(len(self.grid))])
 
     def at(self, index: int) -> float:
-        return float(self._value(self.grid[index]))
+        return float(self._value(index))

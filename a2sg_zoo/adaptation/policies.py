@@ -32,7 +32,7 @@ from a2sg_zoo.adaptation.searchers import Searcher
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LocalGradient
 from a2sg_zoo.registry import POLICIES, SEARCHERS
-from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea
+from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea, UnitNorm
 from a2sg_zoo.utils.checks import integer, number, positive
 
 # number of sampled elements that lie side by side: one cache line, in float32
@@ -40,6 +40,9 @@ _RUN = 16
 # the share of elements inside a window below which a layer counts as starving
 _STARVING = 0.01
 _SHOWN = 8
+_GAINS = dict(area=UnitArea, norm=UnitNorm)
+# the most sums that an objective follows from: eight rows of bins, and three products of c and d
+_ROWS, _SCALARS = 8, 3
 
 
 @POLICIES.register_module()
@@ -82,9 +85,18 @@ class AdaptivePolicy(Policy):
         sample: number of elements of a layer that a search looks at in each process, drawn at random in runs of 16;
             None for all.
         gain: 'shape' applies the surrogate as it is, so a wide window passes on more gradient than a narrow one;
-            'area' divides it by its area, for shapes that are linear in their window. SGV is that of the surrogate as
-            it is either way, because an area of 1 leaves it without an inner minimum; TGC is that of the applied shape.
+            'area' divides it by its area and 'norm' by the root of the integral of its square, for shapes that are
+            linear in their window. SGV is that of the surrogate as it is in all cases, because an area of 1 leaves it
+            without an inner minimum; TGC is that of the applied shape.
         min_inside: share of the elements that a candidate's window must hold, from 0 to below 1; see above.
+        temporal_part: what the temporal search compares with delta[t+1]: 'delta' is delta[t] = g f + c, as the paper
+            defines TGC; 'own' is g f alone, the part that the width decides. A window that shuts out nearly everything
+            leaves c, which is nearly parallel to delta[t+1], so 'delta' can favour windows that silence their step.
+        memory: from 0 to below 1. The sums that an objective follows from are a running mean over the searches, in
+            which the sums of earlier searches have this weight; 0 looks at the batch at hand alone, as in the paper.
+            Needs a shape that is linear in its window.
+        trust: the largest factor by which one search may change a width, at least 1; None for no limit, as in the
+            paper.
         steps_per_width: number of neighbouring time steps that share a width, for long sequences. The paper has 1, a
             search at every time step. With k, the temporal search is made at the time steps k, 2 k, ... alone, and its
             width serves the k - 1 time steps before, too. The last time step is always searched.
@@ -111,27 +123,37 @@ class AdaptivePolicy(Policy):
         gain: str = 'shape',
         min_inside: float = 0.05,
         steps_per_width: int = 1,
+        temporal_part: str = 'delta',
+        memory: float = 0.0,
+        trust: float | None = None,
     ) -> None:
         super().__init__(surrogate)
         name = type(self).__name__
-        if gain not in ('shape', 'area'):
-            raise ConfigError(f"{name}: gain must be 'shape' or 'area', got {gain!r}")
+        _one_of('gain', gain, ('shape', *_GAINS), name)
         self.searched = self.surrogate
-        if gain == 'area' and isinstance(self.surrogate, PiecewiseLinear):
-            self.surrogate = UnitArea(self.surrogate)
+        if gain != 'shape' and isinstance(self.surrogate, PiecewiseLinear):
+            self.surrogate = _GAINS[gain](self.surrogate)
         beta_min, beta_max = positive('beta_min', beta_min, name), positive('beta_max', beta_max, name)
         if beta_min >= beta_max:
             raise ConfigError(f'{name}: beta_min = {beta_min} must be smaller than beta_max = {beta_max}')
         candidates, interval = integer('candidates', candidates, name, 2), integer('interval', interval, name)
         sample = None if sample is None else integer('sample', sample, name)
-        if objective not in ('sgv', 'cv'):
-            raise ConfigError(f"{name}: objective must be 'sgv' or 'cv', got {objective!r}")
+        _one_of('objective', objective, ('sgv', 'cv'), name)
+        _one_of('temporal_part', temporal_part, ('delta', 'own'), name)
+        self.own_part = temporal_part == 'own'
+        self.memory = number('memory', memory, name, 0, 1, below_high=True)
+        self.trust = None if trust is None else number('trust', trust, name, 1)
         self.searcher = searcher if isinstance(searcher, Searcher) else SEARCHERS.build(searcher)
         self.grid = torch.linspace(beta_min, beta_max, candidates, dtype=torch.float64)
         self.scale_free = objective == 'cv'
         self.interval, self.sample = interval, sample
         self.min_inside = number('min_inside', min_inside, name, 0, 1, below_high=True)
         self.steps_per_width = integer('steps_per_width', steps_per_width, name)
+        if self.memory and not (isinstance(self.searched, PiecewiseLinear) and self.searched.non_negative):
+            raise ConfigError(
+                f'{name}: memory = {self.memory:g} needs a shape that is linear in its window and nowhere negative, '
+                f'such as TRI, BOX, or ASY with h >= 1/2; the surrogate is {self.searched}'
+            )
         self.searching = False
         self.searches = dict(spatial=0, temporal=0)
         self.on_bound: dict[str, int | Tensor] = dict(spatial=0, temporal=0)
@@ -145,6 +167,11 @@ class AdaptivePolicy(Policy):
     def __repr__(self) -> str:
         space = f'beta in [{self.grid[0]:g}, {self.grid[-1]:g}] x v_threshold'
         return f'{type(self).__name__}({self.surrogate}, {self.searcher}, {space}, interval={self.interval})'
+
+    def adopt(self, neuron: Layer) -> None:
+        super().adopt(neuron)
+        if self.memory:
+            neuron.keep('policy_moments', self._no_moments(neuron.beta.numel(), neuron.beta))
 
     def begin(
         self, iteration: int, micro_batch: int = 0, observe: bool = False, seed: int = 0, progress: float = 0.0
@@ -165,11 +192,19 @@ class AdaptivePolicy(Policy):
         if not (self.spatial if last else self.temporal):
             return in_force if last else later
         shape = self.searched if last else self.surrogate
+        grid = self._grid_for(neuron, gradient.z.device)
+        if self.own_part:
+            gradient = gradient._replace(c=None)
+        allowed = None
+        if self.trust is not None:
+            # half a step of the grid more, so that there is always a candidate
+            near, more = in_force.clamp(grid[0], grid[-1]), (grid[1] - grid[0]) / 2
+            allowed = (grid >= near / self.trust - more) & (grid <= near * self.trust + more)
         by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not last)
         kind_of_objective: Any = MomentObjective if by_moments else DirectObjective
-        objective = kind_of_objective(
-            shape, self._grid_for(neuron, gradient.z.device), gradient, self.scale_free, self.min_inside
-        )
+        objective = kind_of_objective(shape, grid, gradient, self.scale_free, self.min_inside, allowed)
+        if self.memory:
+            self._remember(neuron, t, last, objective)
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
         # indexing with brackets would read the index on the host
         chosen = torch.where(found, objective.grid.take(index).to(in_force.dtype), in_force)
@@ -190,6 +225,21 @@ class AdaptivePolicy(Policy):
                 N // length, (self.sample // length,), generator=generator(device, *self._seed, N), device=device
             )
         return self._runs[N, device], length
+
+    def _no_moments(self, T, like):
+        return like.new_zeros(T, _ROWS * (len(self.grid) + 1) + _SCALARS)
+
+    def _remember(self, neuron, t, last, objective):
+        """Mixes the sums of earlier searches into those of an objective, and keeps the mixture."""
+        if last and len(neuron.policy_moments) != t + 1:
+            neuron.policy_moments = self._no_moments(t + 1, neuron.policy_moments)
+        kept, new = neuron.policy_moments[t], objective.moments
+        kept = kept[: len(new)]
+        # the first search has no past: all sums are scaled alike then, and an objective is a ratio of them
+        mixed = self.memory * kept.double() + (1 - self.memory) * new
+        mixed = torch.where(new.sum().isfinite(), mixed, new)
+        kept.copy_(torch.where(new.sum().isfinite(), mixed, kept))
+        objective.moments = mixed
 
     def _grid_for(self, neuron, device):
         key = neuron.v_threshold, device
@@ -219,6 +269,11 @@ class AdaptivePolicy(Policy):
                 'current',
                 logging.WARNING,
             )
+
+
+def _one_of(name, value, words, owner):
+    if value not in words:
+        raise ConfigError(f'{owner}: {name} must be one of {", ".join(map(repr, words))}, got {value!r}')
 
 
 @POLICIES.register_module()

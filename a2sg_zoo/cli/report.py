@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.benchmark.reports.page import page
         from a2sg_zoo.benchmark.reports.report import build_report
         from a2sg_zoo.benchmark.reports.selection import read_plan
-        from a2sg_zoo.benchmark.reports.tables import all_rows, comma_separated, markdown
+        from a2sg_zoo.benchmark.reports.tables import all_rows, comma_separated, csv_heads, markdown
         from a2sg_zoo.benchmark.suites.results import load_results
         from a2sg_zoo.hub.files import check_output_folder, write_output
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             ('report.json', all_rows(report)),
             ('report.html', page(report)),
         ):
-            write_output(contents, out / name, 'report')
+            write_output(contents, out / name, 'report', heads=csv_heads())
         gaps = sum(row['seeds_planned'] - row['seeds_done'] for table in report.tables for row in table.rows)
         print(
             f'{out}/report.md, .csv, .json, .html: {len(report.tables)} tables'

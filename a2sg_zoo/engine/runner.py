@@ -18,6 +18,7 @@ from a2sg_zoo.engine.loaders import LOADERS, ClassNames, check_classes, checked_
 from a2sg_zoo.engine.logs import drop_cut_lines, tolerated
 from a2sg_zoo.errors import A2SGError, CheckpointError
 from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine read weights as data only
+from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.utils.models import unwrap_model
 
 # beginnings of records that tell a person nothing to act on; the log file has them
@@ -59,6 +60,7 @@ class ZooRunner(Runner):
     - A log that cannot be written is a warning; see `tolerated`.
     - A checkpoint with state of the wrong kind is a CheckpointError that names the file.
     - `DEFAULT_HOOKS` are among the default hooks.
+    - The neurons of a network know its number of time steps before the optimizer is built; see `set_time_steps`.
     - Data loaders check their items, and the classes of data sets, weights and network are compared.
 
     Args:
@@ -75,6 +77,19 @@ class ZooRunner(Runner):
         self.class_names = ClassNames()
         super().__init__(**kwargs)
         self._starting = False
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Builds the network, with the parameters that its neurons have for each time step.
+
+        Args:
+            model: its config, or the network.
+
+        Raises:
+            ConfigError: see `set_time_steps`.
+        """
+        network = super().build_model(model)
+        set_time_steps(network)
+        return network
 
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """MMEngine's logger with the terminal filtered, and a file that may fail."""

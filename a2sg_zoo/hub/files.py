@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,7 @@ def check_output_folder(folder: str | os.PathLike, tool: str) -> Path:
     return folder
 
 
-def write_output(contents: Any, path: str | os.PathLike, tool: str) -> Path:
+def write_output(contents: Any, path: str | os.PathLike, tool: str, heads: Collection[str] = ()) -> Path:
     """Writes a file that a user named, whole or not at all, and never over a file of somebody else.
 
     Every result carries the mark of its tool (see `mark`), so that the next call knows what it may replace:
@@ -195,7 +196,8 @@ def write_output(contents: Any, path: str | os.PathLike, tool: str) -> Path:
     ========================  ===================================================================
     dict, written as JSON     the first key, `"made_by": "a2sg_zoo TOOL"`
     PIL image, written as PNG the metadata `Software`
-    str, for .csv             none; an existing file is ours if it has the same first line
+    str, for .csv             none; an existing file is ours if it has the same first line,
+                              or one of `heads`
     str, for other suffixes   a last line `<!-- made by a2sg_zoo TOOL -->` (Markdown, HTML, SVG)
     bytes                     must be there already
     ========================  ===================================================================
@@ -206,6 +208,7 @@ def write_output(contents: Any, path: str | os.PathLike, tool: str) -> Path:
         contents: see above.
         path: file to write; `~` is expanded, and a symbolic link is followed. Missing folders are made.
         tool: name of the tool, such as 'test'.
+        heads: further first lines, without their ends, that a .csv of this tool may have.
 
     Returns:
         The path, expanded.
@@ -216,8 +219,9 @@ def write_output(contents: Any, path: str | os.PathLike, tool: str) -> Path:
     """
     path = check_output(path, tool)
     data = _encoded(contents, path, tool)
-    if path.suffix == '.csv' and path.is_file() and path.stat().st_size and _first_line(path) != data.split(b'\n')[0]:
-        raise _foreign(path, tool)
+    if path.suffix == '.csv' and path.is_file() and path.stat().st_size:
+        if _first_line(path) not in (data.split(b'\n')[0], *(head.encode() for head in heads)):
+            raise _foreign(path, tool)
     try:
         _replace(data, Path(os.path.realpath(path)))
     except OSError as error:

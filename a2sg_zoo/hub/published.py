@@ -22,6 +22,7 @@ from a2sg_zoo.hub.files import expanded, write_atomically
 from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import pretrained_file
 from a2sg_zoo.hub.resizing import resized_config, resized_widths
+from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
 _KEY = 'a2sg_zoo'
@@ -77,7 +78,9 @@ def construct(config: Mapping, where: str) -> nn.Module:
     """
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
-            return MODELS.build(ConfigDict(deepcopy(dict(config))))
+            network = MODELS.build(ConfigDict(deepcopy(dict(config))))
+            set_time_steps(network)
+            return network
     except A2SGError as error:
         raise CheckpointError(f'{where}: {error}') from error
     except Exception as error:  # of a constructor that got any arguments from anyone

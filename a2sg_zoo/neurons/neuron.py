@@ -306,8 +306,11 @@ def _fit_widths(neuron: Neuron, state_dict: dict[str, Tensor], prefix: str, *res
     # what a policy keeps with the neuron means nothing without that policy
     kept = dict(neuron.named_buffers(recurse=False))
     for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
-        if key[len(prefix) :] not in kept:
+        name = key[len(prefix) :]
+        if name not in kept:
             del state_dict[key]
+        elif kept[name].shape != state_dict[key].shape:
+            setattr(neuron, name, kept[name].new_empty(state_dict[key].shape))
 
 
 def named_neurons(model: nn.Module) -> dict[str, Neuron]:
@@ -315,8 +318,23 @@ def named_neurons(model: nn.Module) -> dict[str, Neuron]:
     return {name: module for name, module in model.named_modules() if isinstance(module, Neuron)}
 
 
-def set_time_steps(model: nn.Module, T: int) -> None:
-    """Gives the widths of all neurons of a network that do not know their number of time steps one element a step."""
+def set_time_steps(model: nn.Module, T: int | None = None) -> None:
+    """Tells the neurons of a network their number of time steps, where they do not know it.
+
+    Their widths get one element a time step, and neurons such as `PSN` and `GLIF` get their parameters for each time
+    step. So it belongs before an optimizer is built, and before weights are loaded. A network that is built from a
+    config has had it.
+
+    Args:
+        model: network.
+        T: number of time steps; by default `model.backbone.T`. A network without that is left as it is.
+
+    Raises:
+        ConfigError: T is no integer of at least 1.
+    """
+    T = getattr(getattr(model, 'backbone', None), 'T', None) if T is None else T
+    if T is None:
+        return
     for neuron in named_neurons(model).values():
         if neuron.time_steps is None and not neuron.time_steps_vary:
             neuron.set_time_steps(T)

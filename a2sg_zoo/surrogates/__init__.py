@@ -1,7 +1,7 @@
 """Surrogate shapes f(z; beta): what the backward pass uses in place of the derivative of a step."""
 
 from .base import Surrogate
-from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic, UnitArea
+from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic, UnitArea, UnitNorm
 from .smooth import ATan, FastSigmoid, Gaussian, Sigmoid
 from .tanh import DspikeShape, Tanh
 
@@ -13,6 +13,7 @@ __all__ = [
     'BOX',
     'PiecewiseQuadratic',
     'UnitArea',
+    'UnitNorm',
     'Sigmoid',
     'ATan',
     'FastSigmoid',

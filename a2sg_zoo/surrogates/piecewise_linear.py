@@ -39,6 +39,16 @@ class PiecewiseLinear(Surrogate):
         slope, offset = self.coefficients(beta)
         return 2 * beta * offset + (slope * beta**2 if self.even else 0)
 
+    def norm(self, beta: float | Tensor) -> float | Tensor:
+        """The square root of the integral of f^2 over z.
+
+        >>> round(ASY(h=0.5).norm(1.5), 6), round(TRI(normalize='peak').norm(1.5), 6)
+        (1.0, 1.0)
+        """
+        slope, offset = self.coefficients(beta)
+        mixed = slope * offset * beta**2 if self.even else 0
+        return (2 * (slope**2 * beta**3 / 3 + mixed + offset**2 * beta)) ** 0.5
+
     def coordinate(self, z: Tensor) -> Tensor:
         """w: |z| for an even shape, z for another."""
         return z.abs() if self.even else z
@@ -174,6 +184,24 @@ class UnitArea(PiecewiseLinear):
         slope, offset = self.shape.coefficients(beta)
         area = self.shape.area(beta)
         return slope / area, offset / area
+
+
+class UnitNorm(UnitArea):
+    """Another shape divided by its norm: f(z; beta) / sqrt(integral of f(.; beta)^2).
+
+    With it, the mean square of g f does not depend on the width where the density of u is flat.
+
+    Args:
+        shape: a `PiecewiseLinear`.
+
+    >>> round(UnitNorm(ASY(h=1.0)).norm(0.5), 6)
+    1.0
+    """
+
+    def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
+        slope, offset = self.shape.coefficients(beta)
+        norm = self.shape.norm(beta)
+        return slope / norm, offset / norm
 
 
 def _normalization(value, owner):

@@ -67,6 +67,14 @@ def test_no_file_of_somebody_else_is_replaced(tmp_path, name):
     assert path.read_bytes() == OTHERS[name] and os.listdir(tmp_path) == [name]
 
 
+def test_a_table_with_another_head_of_the_same_tool_is_replaced(tmp_path):
+    path = write_output('run,top1,gap\n', tmp_path / 'runs.csv', 'test')
+    with pytest.raises(ConfigError, match='runs.csv'):
+        write_output('run,top1\n', path, 'test', heads=['run,age'])
+    write_output('run,top1\n', path, 'test', heads=['run,top1,gap'])
+    assert path.read_text() == 'run,top1\n'
+
+
 def test_a_picture_that_was_saved_by_another_program_is_not_ours(tmp_path):
     path = write_output(PICTURE, tmp_path / 'cat.png', 'predict')
     Image.open(path).save(path)

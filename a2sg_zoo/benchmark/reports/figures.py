@@ -6,7 +6,6 @@ Methods are told apart by their place and their name, never by colour alone, so 
 import io
 import os.path
 import re
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -16,8 +15,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
+from a2sg_zoo.benchmark.reports.convergence import curve_metric, learning_curves
 from a2sg_zoo.benchmark.reports.report import Table
-from a2sg_zoo.utils.palette import BLUE, VERMILION
+from a2sg_zoo.benchmark.reports.statistics import over_seeds
+from a2sg_zoo.utils.palette import BLUE, COLOURS, VERMILION
 
 # stands for the page's colour of text until the SVG is written
 _INK = '#010203'
@@ -36,13 +37,15 @@ _LOOK: dict[Any, Any] = {
 }
 _PANELS = 5  # panels in a row
 _LABELS = 12  # layers that a panel of widths names at most
-
-Curve = list[tuple[float, float, float, float]]
-"""Points (iteration, mean, least, greatest) of a curve over seeds."""
+# of lines that cross, which also have names; black cannot be seen on a dark page
+_LINES = [colour for colour in COLOURS if colour not in (VERMILION, '#000000')]
 
 
 def figures(table: Table, prefix: str) -> list[tuple[str, str]]:
-    """Draw the figures of a table: scores beside costs, learning curves, and widths of the methods that adapt them.
+    """Draw the figures of a table.
+
+    They are scores beside costs, the curves of all methods beside their training accuracy, if that is known, the
+    learning curves of each method, and the widths of the methods that adapt them.
 
     Args:
         table: the table.
@@ -52,7 +55,7 @@ def figures(table: Table, prefix: str) -> list[tuple[str, str]]:
         (caption, SVG) of each figure.
     """
     with matplotlib.rc_context({**dict.fromkeys(_INKED, _INK), **_LOOK, 'svg.hashsalt': prefix}):
-        drawn = [*_scores(table), *_learning_curves(table), *_widths(table)]
+        drawn = [*_scores(table), *_convergence(table), *_learning_curves(table), *_widths(table)]
         return [(caption, _svg(figure, f'{prefix}-{i}', caption)) for i, (caption, figure) in enumerate(drawn)]
 
 
@@ -113,13 +116,50 @@ def _label(row: Mapping[str, Any]) -> str:
     return row['method'] + (f' ({row["seeds_done"]} of {row["seeds_planned"]} seeds)' if few else '')
 
 
+def _convergence(table: Table) -> Iterator[tuple[str, Figure]]:
+    """The curves of all methods, named in the order of their ends, beside the ends and the training accuracy."""
+    trained = {row['method']: row['train_top1'] for row in table.rows if row.get('train_top1') is not None}
+    curves = learning_curves({method: table.results[method] for method in trained})
+    if not curves:
+        return
+    name, order = curve_metric(table.results), sorted(curves, key=lambda method: curves[method][-1][1])
+    figure = Figure(figsize=(7, max(0.17 * len(order) + 0.6, 2)), layout='constrained')
+    lines, ends = figure.subplots(1, 2, width_ratios=(3, 2))
+    for i, method in enumerate(order):
+        x, mean, *_ = zip(*curves[method])
+        place, colour = (i + 0.5) / len(order), VERMILION if method == table.reference else _LINES[i % len(_LINES)]
+        lines.plot(x, mean, color=colour, linewidth=1.2 if method == table.reference else 0.7)
+        lines.annotate(
+            method,
+            xy=(x[-1], mean[-1]),
+            xytext=(1.12, place),
+            textcoords='axes fraction',
+            va='center',
+            arrowprops=dict(arrowstyle='-', color=colour, linewidth=0.5, shrinkA=0, shrinkB=0, relpos=(0, 0.5)),
+        )
+        ends.plot([mean[-1], trained[method]], [place, place], color=colour, linewidth=0.6)
+        ends.plot(mean[-1], place, 'o', color=colour, markersize=4)
+        ends.plot(trained[method], place, 'o', color=colour, markersize=4, markerfacecolor='none')
+    lines.set_xlabel('iteration')
+    lines.set_ylabel(name)
+    ends.set_xlabel(f'end: {name} (●), training top1 (○)')
+    ends.set_ylim(0, 1)
+    ends.set_yticks([])
+    ends.spines['left'].set_visible(False)
+    yield (
+        f'{table.network} on {table.dataset}: {name} on validation data over training, mean over seeds, and its '
+        'distance to the accuracy on training images',
+        figure,
+    )
+
+
 def _learning_curves(table: Table) -> Iterator[tuple[str, Figure]]:
     """A panel for each method, with the reference in every panel."""
-    for key, name in (('loss', 'training loss'), ('metric', f'{table.metric} on validation data')):
+    for key, name in (('loss', 'training loss'), ('metric', f'{curve_metric(table.results)} on validation data')):
         curves = {
             method: curve
             for method, runs in table.results.items()
-            if (curve := _over_seeds([_curve(run, key) for run in runs.values()]))
+            if (curve := over_seeds([_curve(run, key) for run in runs.values()]))
         }
         if not curves:
             continue
@@ -156,16 +196,6 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
 
 def _curve(run: Mapping[str, Any], key: str) -> list:
     return run['curves'].get(key) or []
-
-
-def _over_seeds(curves: Sequence[Sequence[tuple[float, float | None]]]) -> Curve:
-    """Mean, least and greatest value over seeds, at the iterations that all curves have."""
-    by_iteration = [{x: y for x, y in curve if y is not None} for curve in curves if curve]
-    if not by_iteration:
-        return []
-    common = set.intersection(*(set(curve) for curve in by_iteration))
-    values = {x: [curve[x] for curve in by_iteration] for x in sorted(common)}
-    return [(x, statistics.fmean(ys), min(ys), max(ys)) for x, ys in values.items()]
 
 
 def _widths(table: Table) -> Iterator[tuple[str, Figure]]:

@@ -14,6 +14,7 @@ from a2sg_zoo.benchmark.reports.tables import (
     cost_columns,
     footnotes,
     score_columns,
+    sections,
 )
 
 _TEMPLATES = Environment(
@@ -36,5 +37,6 @@ def page(report: Report) -> str:
         cells=cells,
         column_sets=lambda table: [score_columns(table, report.sources), cost_columns(table)],
         footnotes=footnotes,
+        sections=sections,
         figures=figures,
     )

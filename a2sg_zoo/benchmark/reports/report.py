@@ -6,8 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, product
 from typing import Any
 
+from a2sg_zoo.benchmark.reports.convergence import (
+    GAP_COLUMNS,
+    WIDTH_COLUMNS,
+    Ranking,
+    gap_figures,
+    learning_curves,
+    ranking,
+    width_figures,
+)
 from a2sg_zoo.benchmark.reports.selection import AXES, Result, select, short
 from a2sg_zoo.benchmark.reports.statistics import compare, holm, summarize
 from a2sg_zoo.benchmark.suites.checks import is_finite
@@ -24,8 +34,10 @@ class Table:
         dataset: name of the data set.
         metric: metric that the methods are compared by.
         reference: method that the others are compared with.
-        rows: one dictionary for each method, with the keys of `COLUMNS`; None where a figure does not exist.
+        rows: one dictionary for each method, with the keys of `COLUMNS` and of those groups of `OPTIONAL_COLUMNS`
+            that the report has; None where a figure does not exist.
         results: {method: {seed: result}} of the runs behind the rows.
+        ranking: whether the ranking of the methods stands still, for runs that know their training accuracy.
     """
 
     network: str
@@ -34,6 +46,7 @@ class Table:
     reference: str
     rows: list[dict[str, Any]]
     results: dict[str, dict[int, Result]]
+    ranking: Ranking | None = None
 
 
 @dataclass
@@ -88,6 +101,8 @@ COLUMNS = dict(
     published_source='its source',
     gaps='missing seeds, each with its reason',
 )
+# groups of further keys; a report has those groups of which some result has a figure
+OPTIONAL_COLUMNS = (GAP_COLUMNS, WIDTH_COLUMNS)
 
 
 def build_report(
@@ -138,6 +153,11 @@ def build_report(
         for t in tables
         if plan.get('networks') or any(row['seeds_done'] or 'no result' not in row['gaps'] for row in t.rows)
     ]
+    rows = [row for t in tables for row in t.rows]
+    for group in OPTIONAL_COLUMNS:
+        if all(row[key] is None for row in rows for key in group):
+            for row, key in product(rows, group):
+                del row[key]
     title = f'Benchmark: {plan.get("name") or "results"}'
     return Report(title, _facts(results, problems, plan, tables), tables, notes + without_table, sources)
 
@@ -186,7 +206,7 @@ def _table(
     rows = []
     only_published = [m for n, d, m in published if (n, d) == (network, dataset) and m not in axes['method']]
     for method in [*axes['method'], *dict.fromkeys(only_published)]:
-        row = dict.fromkeys(COLUMNS)
+        row = dict.fromkeys(chain(COLUMNS, *OPTIONAL_COLUMNS))
         row.update(network=network, dataset=dataset, method=method, metric=metric, reference=reference, gaps='')
         row['published'], row['published_source'] = published.get((network, dataset, method), (None, None))
         rows.append(row)
@@ -203,6 +223,8 @@ def _table(
             ci_high=summary.high,
             gaps=_listed(gaps[method]),
             **_costs(sound[method], reference_seconds),
+            **gap_figures(sound[method], metric),
+            **width_figures(sound[method]),
         )
         if method in comparisons:
             c = comparisons[method]
@@ -216,7 +238,14 @@ def _table(
                 wilcoxon_p=c.wilcoxon_p,
                 wilcoxon_p_holm=wilcoxon_holm[method],
             )
-    return Table(network, dataset, metric, reference, rows, sound)
+    stands = None
+    if any(row['train_top1'] is not None for row in rows):
+        stands = ranking(learning_curves(sound))
+    if stands:
+        for row in rows:
+            if row['method'] in stands.changes:
+                row.update(ranking_tau=stands.tau, place_change=stands.changes[row['method']])
+    return Table(network, dataset, metric, reference, rows, sound, stands)
 
 
 def _costs(runs: Mapping[int, Result], reference_seconds: float | None) -> dict[str, float | None]:

@@ -11,6 +11,9 @@ from scipy import stats
 
 _Name = TypeVar('_Name')
 
+Curve = list[tuple[float, float, float, float]]
+"""Points (iteration, mean, least, greatest) of a curve over seeds."""
+
 # Differences that agree to this many decimals are ties. Digits beyond them are rounding errors.
 _DECIMALS = 9
 
@@ -53,6 +56,23 @@ def summarize(values: Iterable[float]) -> Summary:
     std = statistics.stdev(values)
     half = float(stats.t.ppf(0.975, n - 1)) * std / n**0.5
     return Summary(n, mean, std, mean - half, mean + half)
+
+
+def over_seeds(curves: Iterable[Sequence[tuple[float, float | None]]]) -> Curve:
+    """Return mean, least and greatest value over seeds, at the iterations that all curves have.
+
+    Args:
+        curves: points (iteration, value) of each seed. Curves without points and points without a value are left out.
+
+    >>> over_seeds([[(10, 1.0), (20, 2.0)], [(10, 3.0)]])
+    [(10, 2.0, 1.0, 3.0)]
+    """
+    by_iteration = [{x: y for x, y in curve if y is not None} for curve in curves if curve]
+    if not by_iteration:
+        return []
+    common = set.intersection(*(set(curve) for curve in by_iteration))
+    values = {x: [curve[x] for curve in by_iteration] for x in sorted(common)}
+    return [(x, statistics.fmean(ys), min(ys), max(ys)) for x, ys in values.items()]
 
 
 def compare(values: Mapping[int, float], reference: Mapping[int, float]) -> Comparison:

@@ -1,9 +1,11 @@
 """The tables of a report as text: the cells that readers see, Markdown, CSV and JSON with all digits."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, product
 from typing import Any, NamedTuple
 
-from a2sg_zoo.benchmark.reports.report import COLUMNS, Report, Table
+from a2sg_zoo.benchmark.reports.convergence import CONVERGED, Ranking
+from a2sg_zoo.benchmark.reports.report import COLUMNS, OPTIONAL_COLUMNS, Report, Table
 from a2sg_zoo.benchmark.reports.statistics import smallest_wilcoxon_p
 from a2sg_zoo.utils.csv_text import csv_text
 from a2sg_zoo.utils.markdown import markdown_table
@@ -11,6 +13,8 @@ from a2sg_zoo.utils.markdown import markdown_table
 DASH = '–'
 # stands at every number that rests on fewer seeds than planned
 MARK = ' †'
+# stands at every method that has not converged
+UNCONVERGED = ' ‡'
 
 ENERGY = (
     'Energy: 4.6 pJ for a multiply-accumulate of layers with real-valued input + 0.9 pJ for a synaptic operation '
@@ -43,6 +47,22 @@ class Cell(NamedTuple):
 
     text: str
     value: Any
+
+
+class Section(NamedTuple):
+    """A further table of a network on a data set.
+
+    Attributes:
+        title: its heading.
+        columns: its columns.
+        rows: its rows.
+        notes: sentences that one must know to read it.
+    """
+
+    title: str
+    columns: list[Column]
+    rows: Sequence[Row]
+    notes: list[str]
 
 
 def number(value: float | None, digits: int, signed: bool = False) -> str:
@@ -130,6 +150,84 @@ def cost_columns(table: Table) -> list[Column]:
     ]
 
 
+def sections(table: Table) -> list[Section]:
+    """Return the tables on convergence and on widths, if the results have such figures."""
+    found = []
+    rows = [row for row in table.rows if row['seeds_done']]
+    if any(row.get(key) is not None for row in rows for key in ('train_top1', 'val_loss')):
+        found.append(Section('Convergence', _present(_gap_columns(table), rows), rows, _gap_notes(table)))
+    rows = [row for row in rows if row.get('width_low') is not None]
+    if rows:
+        note = (
+            'Width at the end of training: mean over layers and time steps, in units of v_threshold, and the shares on '
+            'the two ends of the search space. Searches: share of all searches of the training that ended on a bound.'
+        )
+        found.append(Section('Widths', _present(_width_columns(), rows), rows, [note]))
+    return found
+
+
+def _present(columns: Iterable[Column], rows: Sequence[Row]) -> list[Column]:
+    """The columns with a figure in some row."""
+    return [column for column in columns if any(row[column.key] is not None for row in rows)]
+
+
+def _gap_columns(table: Table) -> list[Column]:
+    def name(row):
+        return row['method'] + UNCONVERGED * (not _converged(row))
+
+    columns = [
+        Column('method', name, 'method', None),
+        Column('seeds', _seeds, 'seeds_done', None),
+        Column('training top1', lambda r: number(r['train_top1'], 2), 'train_top1', 'seeds'),
+        Column(f'gap: training top1 - {table.metric}', lambda r: number(r['train_gap'], 2), 'train_gap', 'seeds'),
+        Column('its 95 % CI', lambda r: interval(r['train_gap_low'], r['train_gap_high'], 2), 'train_gap_low', 'seeds'),
+        Column('loss on validation images', lambda r: number(r['val_loss'], 3), 'val_loss', 'seeds'),
+        Column('change of place', lambda r: number(r['place_change'], 0), 'place_change', None),
+    ]
+    return columns
+
+
+def _converged(row: Row) -> bool:
+    return row.get('train_top1') is None or row['train_top1'] >= CONVERGED
+
+
+def _gap_notes(table: Table) -> list[str]:
+    notes = ['Scores and losses are those at the end of training. Those of training images are without augmentation.']
+    if not all(map(_converged, table.rows)):
+        notes.append(f'‡: not converged: the mean training accuracy is below {CONVERGED:g} %.')
+    if table.ranking:
+        notes.append(_ranking_note(table.ranking))
+    return notes
+
+
+def _ranking_note(ranking: Ranking) -> str:
+    first, last = ranking.iterations[0], ranking.iterations[-1]
+    largest = max(ranking.changes.values())
+    movers = ', '.join(method for method, change in ranking.changes.items() if change == largest)
+    change = f'the largest change of a place is {largest} ({movers})' if largest else 'no method changes its place'
+    return (
+        f'Does the ranking stand still? At the {len(ranking.iterations)} validations in the last third of training '
+        f"(iterations {first:g} to {last:g}), the lowest Kendall's tau with the final ranking is "
+        f'{number(ranking.tau, 2)}, and {change}.'
+    )
+
+
+def _width_columns() -> list[Column]:
+    return [
+        Column('method', lambda r: r['method'], 'method', None),
+        Column('seeds', _seeds, 'seeds_done', None),
+        Column('mean width', lambda r: number(r['width_mean'], 2), 'width_mean', 'seeds'),
+        Column('on the lower end', lambda r: _percent(r['width_low']), 'width_low', 'seeds'),
+        Column('on the upper end', lambda r: _percent(r['width_high']), 'width_high', 'seeds'),
+        Column('spatial searches', lambda r: _percent(r['spatial_on_bound']), 'spatial_on_bound', 'seeds'),
+        Column('temporal searches', lambda r: _percent(r['temporal_on_bound']), 'temporal_on_bound', 'seeds'),
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return DASH if share is None else f'{share:.0%}'
+
+
 def _published(row: Row, sources: Sequence[str]) -> str:
     return DASH if row['published'] is None else f'{row["published"]:g} [{sources.index(row["published_source"]) + 1}]'
 
@@ -180,9 +278,12 @@ def markdown(report: Report) -> str:
     lines += [f'- {name}: {_escaped(text)}' for name, text in report.facts]
     for table in report.tables:
         lines += ['', f'## {_escaped(table.network)} on {_escaped(table.dataset)}', '']
-        lines += [_markdown_table(table, score_columns(table, report.sources))]
+        lines += [_markdown_table(table.rows, score_columns(table, report.sources))]
         lines += ['', *(f'- {_escaped(note)}' for note in footnotes(table)), '']
-        lines += [_markdown_table(table, cost_columns(table))]
+        lines += [_markdown_table(table.rows, cost_columns(table))]
+        for section in sections(table):
+            lines += ['', f'### {section.title}', '', _markdown_table(section.rows, section.columns)]
+            lines += ['', *(f'- {_escaped(note)}' for note in section.notes)]
     lines += ['', _escaped(ENERGY)]
     if report.sources:
         lines += ['', '## Published figures', '', 'They stand in a column of their own and enter no statistic.', '']
@@ -192,9 +293,9 @@ def markdown(report: Report) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _markdown_table(table: Table, columns: Sequence[Column]) -> str:
-    rows = ([_escaped(cell.text) for cell in cells(row, columns)] for row in table.rows)
-    return markdown_table([_escaped(column.title) for column in columns], rows, right=True)
+def _markdown_table(rows: Iterable[Row], columns: Sequence[Column]) -> str:
+    texts = ([_escaped(cell.text) for cell in cells(row, columns)] for row in rows)
+    return markdown_table([_escaped(column.title) for column in columns], texts, right=True)
 
 
 def _escaped(text: str) -> str:
@@ -206,8 +307,15 @@ def _escaped(text: str) -> str:
 
 def comma_separated(report: Report) -> str:
     """Return all rows of all tables as CSV, with all digits. A field is empty where a figure does not exist."""
-    rows = ([row[key] for key in COLUMNS] for table in report.tables for row in table.rows)
-    return csv_text(list(COLUMNS), rows)
+    rows = [row for table in report.tables for row in table.rows]
+    columns = list(rows[0] if rows else COLUMNS)
+    return csv_text(columns, ([row[key] for key in columns] for row in rows))
+
+
+def csv_heads() -> list[str]:
+    """Return every first line that `comma_separated` can give."""
+    groups = product(*([(), tuple(group)] for group in OPTIONAL_COLUMNS))
+    return [csv_text(list(chain(COLUMNS, *chosen)), []).rstrip('\n') for chosen in groups]
 
 
 def all_rows(report: Report) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from a2sg_zoo.engine.hooks.reproducibility import RunInfoHook, StepSeedHook
 from a2sg_zoo.engine.hooks.resume import ResumeHook
 from a2sg_zoo.engine.hooks.sharding import ShardingHook
 from a2sg_zoo.engine.hooks.time_steps import GrowTimeSteps
+from a2sg_zoo.engine.hooks.training_scores import TrainingScores
 from a2sg_zoo.engine.hooks.whiten import WhitenStem
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     'ShardingHook',
     'StepSeedHook',
     'StopMixing',
+    'TrainingScores',
     'WhitenStem',
 ]

@@ -8,7 +8,6 @@ from mmengine.model import BaseModel
 from torchvision.transforms import v2
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.registry import MODELS, TRANSFORMS
 from a2sg_zoo.utils.checks import integer, positive
 
@@ -80,8 +79,6 @@ class SpikingClassifier(BaseModel):
             )
         self.test_T = integer('test_cfg.T', (test_cfg or {}).get('T', self.backbone.T), self)
         self.train_T = self.backbone.T
-        # before an optimizer is built: some neurons of heads have parameters for each time step
-        set_time_steps(self.head, self.backbone.T)
         try:
             choices = [_build_mixing(step, self.head.num_classes) for step in mixing]
         except (TypeError, ValueError, KeyError) as error:

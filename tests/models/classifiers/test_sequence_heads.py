@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.models.classifiers import ReadoutHead, SpikingClassifier, VotingHead
+from a2sg_zoo.models.classifiers import ReadoutHead, VotingHead
 from a2sg_zoo.models.losses import RateMSE
 
 
@@ -26,20 +25,6 @@ def test_readout_is_causal_with_delays_too():
     x = torch.randn(12, 2, 4)
     torch.testing.assert_close(head(x)[:7], head(x[:7]))
     assert head.linear.max_delay == 6
-
-
-@pytest.mark.parametrize('kind', ['PSN', 'GLIF', 'ALIF'])
-def test_neurons_of_a_head_know_the_time_steps(kind):
-    """An optimizer that is built now has all parameters, and another network can load them."""
-    neuron = dict(type=kind)
-    backbone = dict(type='CSNN', widths=(4,), T=3, time='keep', neuron=neuron)
-    head = dict(type='VotingHead', in_channels=4, num_classes=3, hidden=8, votes=2, neuron=neuron)
-    model = SpikingClassifier(backbone, head)
-    parameters = list(model.parameters())
-    attach(model, A2SG(), 3)
-    assert all(x is y for x, y in zip(parameters, model.parameters(), strict=True))
-    SpikingClassifier(backbone, head).load_state_dict(model.state_dict())
-    assert model(torch.rand(2, 3, 2, 8, 8)).shape == (3, 2, 3)
 
 
 def test_votes_are_means_of_spikes():
