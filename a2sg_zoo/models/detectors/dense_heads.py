@@ -15,8 +15,14 @@ from a2sg_zoo.registry import MODELS
 from a2sg_zoo.utils.checks import integer
 
 
-class _DenseHead(nn.Module):
-    """What RetinaNet and FCOS have in common: torchvision's class, without its backbone and its transform."""
+class DenseHead(nn.Module):
+    """What RetinaNet and FCOS have in common: torchvision's class, without its backbone and its transform.
+
+    Attributes:
+        takes_time: whether the features have a time axis, (T, B, C, H_i, W_i).
+    """
+
+    takes_time = False
 
     head: nn.Module
     anchor_generator: Any
@@ -27,20 +33,24 @@ class _DenseHead(nn.Module):
         self.in_channels, self.num_classes = [in_channels] * levels, num_classes
         self.head.register_forward_hook(check_predictions)
 
+    def enter(self, features: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the levels that both branches take, of the same heights and widths."""
+        return list(features)
+
     def forward(
         self, features: Sequence[torch.Tensor], images: ImageList, targets: list[dict[str, torch.Tensor]] | None = None
     ) -> Any:
         """Return the losses where there are targets, and else what is found.
 
         Args:
-            features: levels of the pyramid, (B, C, H_i, W_i), finest first.
+            features: levels of the pyramid, (B, C, H_i, W_i), finest first; see `takes_time`.
             images: the padded batch, (B, 3, H, W), and the (height, width) of each picture in it.
             targets: of each picture, dict(boxes=(N, 4), labels=(N,)): x1, y1, x2, y2 in pixels, and labels from 0.
 
         Returns:
             {name: loss}; or for each picture dict(boxes=(N, 4), scores=(N,), labels=(N,)), best first.
         """
-        levels = list(features)
+        levels = self.enter(features)
         outputs, anchors = self.head(levels), self.anchor_generator(images, levels)
         per_pixel = self.anchor_generator.num_anchors_per_location()[0]
         per_level = [x.shape[-2] * x.shape[-1] * per_pixel for x in levels]
@@ -54,7 +64,7 @@ class _DenseHead(nn.Module):
 
 
 @MODELS.register_module()
-class RetinaNetHead(_DenseHead, detection.RetinaNet):
+class RetinaNetHead(DenseHead, detection.RetinaNet):
     """RetinaNet's head: focal loss on the classes of anchors, L1 loss on their boxes.
 
     Args:
@@ -106,7 +116,7 @@ class RetinaNetHead(_DenseHead, detection.RetinaNet):
 
 
 @MODELS.register_module()
-class FCOSHead(_DenseHead, detection.FCOS):
+class FCOSHead(DenseHead, detection.FCOS):
     """FCOS' head: every pixel within an object gives its class, its distances to the box, and how central it is.
 
     Args:

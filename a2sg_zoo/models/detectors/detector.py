@@ -11,7 +11,8 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.models.detection.transform import resize_boxes
 from torchvision.ops import clip_boxes_to_image
 
-from a2sg_zoo.errors import NonFiniteError, printable
+from a2sg_zoo.errors import ConfigError, NonFiniteError, printable
+from a2sg_zoo.models.necks import FeaturePyramid
 from a2sg_zoo.registry import MODELS
 
 _MASK_THRESHOLD = 0.5
@@ -21,12 +22,14 @@ _MASK_THRESHOLD = 0.5
 class SpikingDetector(BaseModel):
     """A detector of objects, and of their masks if the head gives them.
 
-    Time ends before the head: a plain pyramid takes features averaged over time (`backbone.time='mean'`), and the
-    outputs of a spiking one (`backbone.time='keep'`) are averaged after it.
+    A plain pyramid takes features averaged over time (`backbone.time='mean'`), and a spiking one those with a time axis
+    (`backbone.time='keep'`). Time ends before a plain head, so the outputs of a spiking pyramid are averaged. A spiking
+    head takes them as they are.
 
     Args:
         backbone: config of a backbone with several `out_indices`, finest first.
-        detection_head: config of a head of this package: RetinaNetHead, FCOSHead, FasterRCNNHead, MaskRCNNHead.
+        detection_head: config of a head of this package: RetinaNetHead, FCOSHead, FasterRCNNHead, MaskRCNNHead,
+            SpikingRetinaNetHead, SpikingFCOSHead.
         neck: config of a pyramid, such as FeaturePyramid or SpikingFPN; None if the head takes the backbone's outputs.
         data_preprocessor: config; MMEngine's `ImgDataPreprocessor` normalises and pads pictures on the device.
         init_cfg: MMEngine's config of the initial weights.
@@ -36,6 +39,9 @@ class SpikingDetector(BaseModel):
         neck: the pyramid, or None.
         detection_head: the head.
         without_time: names of the parts that take features averaged over time.
+
+    Raises:
+        ConfigError: the backbone's time axis is not what the neck or the head takes.
 
     Example:
         >>> import torch
@@ -51,8 +57,6 @@ class SpikingDetector(BaseModel):
         ['boxes', 'labels', 'scores']
     """
 
-    without_time = ('detection_head',)
-
     def __init__(
         self,
         backbone: dict,
@@ -65,13 +69,31 @@ class SpikingDetector(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
         self.detection_head = MODELS.build(detection_head)
+        takes_time = getattr(self.detection_head, 'takes_time', False)
+        self.without_time = () if takes_time else ('detection_head',)
+        time = getattr(self.backbone, 'time', None)
+        if time == 'mean' and takes_time:
+            raise ConfigError(
+                f'SpikingDetector: detection_head {type(self.detection_head).__name__} takes features with a '
+                "time axis; set model.backbone.time = 'keep'"
+            )
+        if time == 'keep' and isinstance(self.neck, FeaturePyramid):
+            raise ConfigError(
+                'SpikingDetector: neck FeaturePyramid takes features averaged over time; set model.backbone.time = '
+                "'mean', or SpikingFPN as the neck"
+            )
 
     def features(self, inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Return what the head takes of images (B, C, H, W): the levels (B, C_i, H_i, W_i), finest first, float32."""
+        """Return what the head takes of images (B, C, H, W).
+
+        Returns:
+            The levels, finest first, float32: (B, C_i, H_i, W_i), or (T, B, C_i, H_i, W_i) for a spiking head.
+        """
         levels = self.backbone(inputs)
         if self.neck is not None:
             levels = self.neck(levels)
-        return [(x.mean(0) if x.dim() == 5 else x).float() for x in levels]
+        ends = bool(self.without_time)
+        return [(x.mean(0) if ends and x.dim() == 5 else x).float() for x in levels]
 
     def forward(
         self, inputs: torch.Tensor, data_samples: Sequence[BaseDataElement] | None = None, mode: str = 'tensor'
