@@ -160,7 +160,7 @@ def sections(table: Table) -> list[Section]:
     if rows:
         note = (
             'Width at the end of training: mean over layers and time steps, in units of v_threshold, and the shares on '
-            'the two ends of the search space. Searches: share of all searches of the training that ended on a bound.'
+            'the two ends of the search space. On a bound: the share of all searches of the training that ended there.'
         )
         found.append(Section('Widths', _present(_width_columns(), rows), rows, [note]))
     return found
@@ -219,8 +219,10 @@ def _width_columns() -> list[Column]:
         Column('mean width', lambda r: number(r['width_mean'], 2), 'width_mean', 'seeds'),
         Column('on the lower end', lambda r: _percent(r['width_low']), 'width_low', 'seeds'),
         Column('on the upper end', lambda r: _percent(r['width_high']), 'width_high', 'seeds'),
-        Column('spatial searches', lambda r: _percent(r['spatial_on_bound']), 'spatial_on_bound', 'seeds'),
-        Column('temporal searches', lambda r: _percent(r['temporal_on_bound']), 'temporal_on_bound', 'seeds'),
+        Column('spatial searches on a bound', lambda r: _percent(r['spatial_on_bound']), 'spatial_on_bound', 'seeds'),
+        Column(
+            'temporal searches on a bound', lambda r: _percent(r['temporal_on_bound']), 'temporal_on_bound', 'seeds'
+        ),
     ]
 
 

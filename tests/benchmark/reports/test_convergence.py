@@ -191,7 +191,7 @@ def test_widths_of_the_methods_that_search():
             'mean width': '1.25',
             'on the lower end': '25%',
             'on the upper end': '50%',
-            'spatial searches': '40%',
+            'spatial searches on a bound': '40%',
         }
     }
     assert len(notes) == 1 and rows_of(report)['d']['width_low'] == 0.25
