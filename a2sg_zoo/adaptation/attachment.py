@@ -63,7 +63,8 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
     Args:
         network: a network with neurons of this package or of another library.
         policy: the policy.
-        T: number of time steps, for neurons of this package that do not know it.
+        T: number of time steps, for neurons of this package that do not know it. Neurons with parameters for each time
+            step, such as `PSN` and `GLIF`, get them here, so build the optimizer afterwards.
         fuse: whether our fused neuron computes the neurons of other libraries that it can: SpikingJelly's multi-step
             IF, LIF and PLIF. Spikes and gradients stay the same, up to rounding. A warning names the neurons that are
             left as they are, and why.

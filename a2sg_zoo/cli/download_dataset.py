@@ -6,6 +6,7 @@
 Run the same command again to resume an interrupted download.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -43,6 +44,8 @@ class Source:
         folder: name of the unpacked folder.
         about: one line on the data and their terms.
         nested: whether the folder holds zip files that are unpacked to folders of their names.
+        variable: environment variable from which the data set's class reads where it is.
+        variable_is_folder: whether the variable holds the unpacked folder, and not the one around it.
     """
 
     archives: tuple[Archive, ...]
@@ -50,6 +53,8 @@ class Source:
     folder: str
     about: str
     nested: bool = False
+    variable: str = ''
+    variable_is_folder: bool = False
 
 
 _ZENKE = 'https://zenkelab.org/datasets/'
@@ -71,6 +76,8 @@ SOURCES = {
         folder='ADEChallengeData2016',
         about='ADE20K SceneParse150: 20210 + 2000 images of 150 classes; for research, terms at '
         'https://groups.csail.mit.edu/vision/datasets/ADE20K/terms/',
+        variable='ADE20K_ROOT',
+        variable_is_folder=True,
     ),
     # URLs and MD5 as in torchvision/datasets/cifar.py and mnist.py of github.com/pytorch/vision
     'cifar10': Source(
@@ -78,12 +85,14 @@ SOURCES = {
         root='data/cifar',
         folder='cifar-10-batches-py',
         about='CIFAR-10: 50000 + 10000 images of 10 classes, 32x32',
+        variable='CIFAR_ROOT',
     ),
     'cifar100': Source(
         (Archive('https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz', 'md5:eb9058c3a382ffc7106e4002c42a8d85'),),
         root='data/cifar',
         folder='cifar-100-python',
         about='CIFAR-100: 50000 + 10000 images of 100 classes, 32x32',
+        variable='CIFAR_ROOT',
     ),
     'mnist': Source(
         (
@@ -111,6 +120,7 @@ SOURCES = {
         root='data',
         folder='MNIST',
         about='MNIST: 60000 + 10000 images of 10 digits, 28x28',
+        variable='MNIST_ROOT',
     ),
     # URLs and MD5 of the following ones as in tonic/datasets of github.com/neuromorphs/tonic
     'cifar10dvs': Source(
@@ -119,6 +129,7 @@ SOURCES = {
         folder='CIFAR10DVS',
         about='CIFAR10-DVS: 10000 event recordings of 10 classes, 128x128',
         nested=True,
+        variable='CIFAR10DVS_ROOT',
     ),
     'dvs_gesture': Source(
         (
@@ -136,6 +147,7 @@ SOURCES = {
         root='data',
         folder='DVSGesture',
         about='DVS128 Gesture: 1077 + 264 event recordings of 11 gestures, 128x128',
+        variable='DVSGESTURE_ROOT',
     ),
     'nmnist': Source(
         (
@@ -155,6 +167,7 @@ SOURCES = {
         root='data',
         folder='NMNIST',
         about='N-MNIST: 60000 + 10000 event recordings of 10 digits, 34x34',
+        variable='NMNIST_ROOT',
     ),
     'ncaltech101': Source(
         (
@@ -168,6 +181,7 @@ SOURCES = {
         folder='NCALTECH101',
         about='N-Caltech101: 8709 event recordings of 101 classes, up to 240x180',
         nested=True,
+        variable='NCALTECH101_ROOT',
     ),
     'shd': Source(
         (
@@ -177,6 +191,7 @@ SOURCES = {
         root='data',
         folder='SHD',
         about='Spiking Heidelberg Digits: 8156 + 2264 spike trains of 20 spoken digits, 700 channels',
+        variable='SHD_ROOT',
     ),
     'ssc': Source(
         (
@@ -187,8 +202,16 @@ SOURCES = {
         root='data',
         folder='SSC',
         about='Spiking Speech Commands: 75466 + 9981 + 20382 spike trains of 35 words, 700 channels',
+        variable='SSC_ROOT',
     ),
 }
+
+
+def _folder(source: Source, root: Path | None) -> Path:
+    named = os.environ.get(source.variable)
+    if root is None and named and source.variable_is_folder:
+        return Path(named)
+    return (root or Path(named or source.root)) / source.folder
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -198,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--root',
         type=Path,
-        help='folder to unpack in (default: where the configs look, if no variable such as CIFAR_ROOT is set)',
+        help='folder to unpack in (default: where the configs look, which a variable such as CIFAR_ROOT may name)',
     )
     parser.add_argument('--list', action='store_true', help='list the data sets and exit')
     args = parser.parse_args(argv)
@@ -214,8 +237,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.hub.download import download
 
         source = SOURCES[args.name]
-        root = args.root or Path(source.root)
-        folder = root / source.folder
+        folder = _folder(source, args.root)
+        root = folder.parent
         for archive in source.archives:
             into = folder / archive.into
             if not into.exists():

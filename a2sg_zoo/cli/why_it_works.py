@@ -1,11 +1,11 @@
-"""Train and measure small networks, and write docs/why_it_works.md: which claims of the paper hold.
+"""Train and measure small networks, and write docs/why_it_works.md and its details: which claims of the paper hold.
 
     a2sg-zoo why_it_works --data CIFAR10_FOLDER --workers 2
 
 CIFAR10_FOLDER holds train/CLASS/*.jpg and test/CLASS/*.jpg. Without --data, the environment variable CIFAR10_FOLDER
 names it. The second data set, scikit-learn's digits, needs no download. Fixed TRI, BOX and ASY, ST-ASG and A2SG are
-trained with every seed (configs/suites/why_it_works.py). The table of operations needs NeuroBench and is left out
-without it. Run the same command again to continue an interrupted one; finished work is kept.
+trained to convergence on few images with every seed (configs/suites/why_it_works.py). The table of operations needs
+NeuroBench and is left out without it. Run the same command again to continue an interrupted one; finished work is kept.
 """
 
 import os
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser('why_it_works', __doc__)
     parser.add_argument('--data', metavar='FOLDER', help='CIFAR-10 as image files')
     parser.add_argument('--seeds', type=at_least(1), default=3, help='seeds for each method (default: 3)')
-    parser.add_argument('--out', default='docs', metavar='FOLDER', help='folder of the document (default: docs)')
+    parser.add_argument('--out', default='docs', metavar='FOLDER', help='folder of the pages (default: docs)')
     parser.add_argument('--workers', type=at_least(1), default=2, help='runs at a time (default: 2)')
     parser.add_argument(
         '--samples',

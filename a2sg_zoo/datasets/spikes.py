@@ -119,7 +119,7 @@ class SpikeTrains(ImagesInMemory):
     ) -> None:
         check_choice(self, 'on_error', on_error, ('raise', 'skip'))
         integer('T', T, self)
-        positive('dt', dt, self)
+        dt = positive('dt', dt, self)
         if CHANNELS % integer('pool', pool, self):
             raise ConfigError(f'{type(self).__name__}: pool must divide the {CHANNELS} channels, got {pool}')
         self.data_root = data_root or os.environ.get(f'{self.name}_ROOT') or 'data'
@@ -133,7 +133,7 @@ class SpikeTrains(ImagesInMemory):
             )
             for i, label in enumerate(labels)
         ]
-        folder = Path(cache_root or Path(self.data_root, self.name, 'counts'), f'T{T}_dt{dt:g}_pool{pool}')
+        folder = Path(cache_root or Path(self.data_root, self.name, 'counts'), f'T{T}_dt{dt}_pool{pool}')
         counts = FrameCache(folder, recordings, partial(spike_counts, T=T, dt=dt, pool=pool))
         counts.fill(on_error)
         super().__init__(counts, [x.label for x in counts.recordings], classes, pipeline)

@@ -144,8 +144,9 @@ def _network_out_of_bounds(cfg):
     for name, part in ours.items():
         for key, value in _leaves(part, f'model.{name}'):
             if _NETWORK.fullmatch(key) and value is not None:
-                if not all(is_integer(x) and x >= 1 for x in _flat(value)):
-                    yield f'{key} must be made of integers above 0, got {value!r}'
+                least = 0 if key.endswith('.depths') else 1  # a stage may have no block; networks that need one say so
+                if not all(is_integer(x) and x >= least for x in _flat(value)):
+                    yield f'{key} must be made of integers of at least {least}, got {value!r}'
 
 
 def _tried(parts: Any, node: Any, packages: str | tuple[str, ...] = _TRIED) -> bool:

@@ -1,79 +1,46 @@
-"""The document `why_it_works.md`: what the paper claims, what was measured, and the verdicts that follow.
+"""The page `why_it_works.md`: the three links of the paper's argument, and the verdicts that follow from measurements.
 
 Words that depend on a result are chosen by the verdict. All other words say only what was done.
 """
 
 import os
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from a2sg_zoo.analysis.compare import Group, notes, tables
-from a2sg_zoo.analysis.figures.comparison import group_figures
-from a2sg_zoo.analysis.figures.layers import bridge_figure
-from a2sg_zoo.analysis.figures.theory import growth_figure, theory_figure
-from a2sg_zoo.analysis.figures.training import beta_figure
-from a2sg_zoo.analysis.measures.bridge import BridgeRow
-from a2sg_zoo.analysis.measures.variation import read_adaptation_log
+from a2sg_zoo.analysis.compare import Group, cell_of
 from a2sg_zoo.analysis.tables import table
-from a2sg_zoo.evidence.figures import condition_figure, save_picture, verdict_figure
-from a2sg_zoo.evidence.paper import A2SG, FIXED_TRI, TOPICS, chain
-from a2sg_zoo.evidence.prose import EXACT, INTRODUCTIONS, LIMITS, REPEAT, RULES, SUMMARY
-from a2sg_zoo.evidence.theory import BIAS, Row, bridge_rows, layer_theory
+from a2sg_zoo.evidence.figures import Pictures, flatness_figure, generalisation_figure, variation_figure
+from a2sg_zoo.evidence.paper import A2SG, CORRELATION, FIXED_TRI, ORDERS, Link, chain
+from a2sg_zoo.evidence.prose import LIMITS, LINK_INTRODUCTIONS, REPEAT, RULES, SUMMARY
 from a2sg_zoo.evidence.verdicts import FAILED, HELD, MIXED, OPEN, PART, Claim
 from a2sg_zoo.hub.files import write_output
 
-# {topic: titles of its tables in a comparison}
-_TABLES = dict(
-    variation=['Local gradients over training'],
-    flatness=[
-        'Flatness: the empirical Fisher',
-        'Flatness: the Hessian and SAM',
-        'Flatness with the same surrogate for all: TRI, beta = 1',
-        'Flatness without a surrogate',
-    ],
-    generalisation=['Generalisation'],
-    energy=['Energy'],
-)
-# {topic: names of its pictures in a comparison}
-_PICTURES = dict(
-    variation=['cv', 'sgv'],
-    consistency=['tgc'],
-    link=['sharpness_error'],
-    flatness=['sharpness', 'landscape', 'fisher_layers'],
-)
-_VERDICTS = (HELD, PART, MIXED, FAILED, OPEN)
+VERDICTS = (HELD, PART, MIXED, FAILED, OPEN)
+# of each link
+_FIGURES = (variation_figure, flatness_figure, generalisation_figure)
+# {sign of evidence: how a sentence says it of several steps}
+_SAYS = {1: 'support that', -1: 'contradict that', 0: 'leave open whether'}
 
 
 def write_document(
     out: str | os.PathLike,
     groups: Mapping[str, Group],
     claims: Sequence[Claim],
-    theorems: tuple[list[Row], list[Row]],
-    growths: Sequence[Row],
     command: str,
     facts: Sequence[tuple[str, str]],
     numbers: Mapping[str, Any],
-    failed: Mapping[Path, str],
-    shown: tuple[str, Mapping[str, Figure]],
-    exact: Sequence[tuple[str, Sequence[Row]]],
 ) -> str:
     """Write why_it_works.md, and its pictures in the folder why_it_works beside it.
 
     Args:
-        out: folder of the document.
+        out: folder of the page.
         groups: {data set: measured runs}.
         claims: from `paper.evaluate`.
-        theorems: from `theory.theorem_tables`.
-        growths: from `theory.growth_rows`.
-        command: command line that writes the document.
+        command: command line that writes the page.
         facts: (name, text) of networks, data and versions.
         numbers: values for the braces in `prose`.
-        failed: {folder of a run: why it could not be measured}.
-        shown: what the pictures of one network show, and {name: figure}.
-        exact: (title, rows) of measures against references.
 
     Returns:
         The text.
@@ -81,91 +48,58 @@ def write_document(
     Raises:
         ConfigError: a file could not be written, or another program wrote it.
     """
-    pictures = _Pictures(Path(out))
-    parts = [
-        '# Does A2SG work for the reasons that the paper gives?',
-        finding(claims),
-        _count_by_topic(claims),
-        pictures.add('verdicts', verdict_figure(claims), 'Verdicts'),
+    pictures = Pictures(out)
+    parts = ['# Does A2SG work for the reasons that the paper gives?', SUMMARY, finding(claims)]
+    for i, (link, steps) in enumerate(chain(claims)):
+        parts += [
+            f'## {link.title}',
+            LINK_INTRODUCTIONS[i],
+            _methods(link, groups),
+            pictures.add(f'link_{i + 1}', _FIGURES[i](groups), link.title),
+            outcome(link, steps, claims, groups),
+        ]
+    parts += [
         '## What was measured',
         '\n'.join(f'- {name}: {value}' for name, value in facts),
         RULES,
+        '## Limits',
+        LIMITS.format(**numbers),
+        '## How to repeat this',
+        f'```\n{command}\n```',
+        REPEAT,
     ]
-    comparisons = {name: (dict(tables(group)), group_figures(group)) for name, group in groups.items()}
-    for topic, title in TOPICS.items():
-        parts += [f'## {title}', INTRODUCTIONS[topic].format(**numbers)]
-        parts.append(_evidence([claim for claim in claims if claim.topic == topic]))
-        for name, (found, figures) in comparisons.items():
-            for head in _TABLES.get(topic, []):
-                if head in found:
-                    parts += [f'**{head}, {name}**', table(found[head])]
-            for stem in _PICTURES.get(topic, []):
-                if stem in figures:
-                    parts.append(pictures.add(f'{_stem(name)}_{stem}', figures[stem], f'{stem}, {name}'))
-        parts += _more(topic, groups, theorems, growths, pictures)
-    what, pictured = shown
-    parts += ['## One network', what]
-    parts += [pictures.add(f'one_{stem}', figure, stem) for stem, figure in pictured.items()]
-    parts += ['## How exact the measures are', EXACT]
-    parts += [text for title, rows in exact for text in (f'**{title}**', table(rows))]
-    remarks = notes(list(groups.values()), failed)
-    if remarks:
-        parts += ['## Undefined and missing', '\n'.join(f'- {line}' for line in remarks)]
-    parts += ['## Limits', LIMITS.format(**numbers), '## How to repeat this', f'```\n{command}\n```', REPEAT]
+    return write_page(parts, Path(out) / 'why_it_works.md')
+
+
+def write_page(parts: Sequence[str], path: Path) -> str:
+    """Write the parts of a page that are not empty, and return its text.
+
+    Raises:
+        ConfigError: the file could not be written, or another program wrote it.
+    """
     text = '\n\n'.join(part.strip('\n') for part in parts if part) + '\n'
-    write_output(text, Path(out) / 'why_it_works.md', 'why_it_works')
+    write_output(text, path, 'why_it_works')
     return text
 
 
-class _Pictures:
-    def __init__(self, out: Path) -> None:
-        self.out = out
-
-    def add(self, stem: str, figure: Figure, label: str) -> str:
-        """Write a picture and return the Markdown that shows it."""
-        save_picture(figure, self.out / 'why_it_works' / f'{stem}.png')
-        return f'![{label}](why_it_works/{stem}.png)'
-
-
-def _stem(name: str) -> str:
-    return ''.join(c if c.isalnum() else '_' for c in name.lower()).strip('_')
-
-
 def finding(claims: Sequence[Claim]) -> str:
-    """Return the summary: each step of the argument on each data set, and the theory. Verdicts choose every word."""
+    """Return the summary: each step of each link on each data set, and the counts. Verdicts choose every word."""
     rows = [
         {
-            'With A2SG in place of the fixed triangle': step,
+            'link': f'[{link.title.split(":")[0]}](#{anchor(link.title)})' if i == 0 else '',
+            'with A2SG in place of fixed TRI': step,
             **{evidence.where: evidence.word for evidence in claim.evidence},
             'verdict': f'**{claim.verdict}**',
         }
-        for step, claim in chain(claims).items()
+        for link, steps in chain(claims)
+        for i, (step, claim) in enumerate(steps.items())
     ]
-    theory = [claim for claim in claims if claim.topic in ('theorems', 'growth', 'bridge', 'link')]
-    lines = ''.join(f'- {claim.text}: **{claim.verdict}**\n' for claim in theory if claim.verdict != OPEN)
-    undecided = sum(claim.verdict == OPEN for claim in theory)
     counts = [claim.verdict for claim in claims]
-    count = ', '.join(f'{counts.count(verdict)} {verdict}' for verdict in _VERDICTS if verdict in counts)
+    count = ', '.join(f'{counts.count(verdict)} {verdict}' for verdict in VERDICTS if verdict in counts)
     return (
-        f'{SUMMARY}\n{table(rows)}\n'
-        'The theory, and whether flat minima have a low test error '
-        f'({undecided} more claims are undecided):\n\n{lines}\n'
-        f'Of {len(claims)} claims: {count}. The rules are [below](#what-was-measured).'
+        f'{table(rows)}\nThe [rules of verdicts](#what-was-measured) are below. The [details](why_it_works_details.md) '
+        f'have all {len(claims)} claims that were tested, with the theorems: {count}.'
     )
-
-
-def _count_by_topic(claims: Sequence[Claim]) -> str:
-    rows = []
-    for topic, title in TOPICS.items():
-        found = [claim.verdict for claim in claims if claim.topic == topic]
-        rows.append(
-            {
-                '': f'[{title}](#{anchor(title)})',
-                'claims': len(found),
-                **{verdict: found.count(verdict) or '' for verdict in _VERDICTS},
-            }
-        )
-    return table(rows)
 
 
 def anchor(title: str) -> str:
@@ -177,127 +111,87 @@ def anchor(title: str) -> str:
     return ''.join(c for c in title.lower().replace(' ', '-') if c.isalnum() or c in '-_')
 
 
-def _evidence(claims: Sequence[Claim]) -> str:
-    rows = [
-        {
-            'claim': claim.text if i == 0 else '',
-            'on': evidence.where,
-            'measured': evidence.text,
-            'says': evidence.word,
-            'verdict': f'**{claim.verdict}**' if i == 0 else '',
-        }
+def _methods(link: Link, groups: Mapping[str, Group]) -> str:
+    """A row for each method, a column for each measure on each data set."""
+    methods = dict.fromkeys(method for group in groups.values() for method in group.methods)
+    return table(
+        [
+            {'method': method}
+            | {
+                f'{name}: {head}': str(cell_of(group.methods.get(method, []), measure))
+                for name, group in groups.items()
+                for measure, head in link.columns.items()
+            }
+            for method in methods
+        ]
+    )
+
+
+def outcome(link: Link, steps: Mapping[str, Claim], claims: Sequence[Claim], groups: Mapping[str, Group]) -> str:
+    """Return the sentences that say what came out of a link.
+
+    Args:
+        link: the link.
+        steps: {step: its claim}, from `paper.chain`.
+        claims: all claims.
+        groups: {data set: measured runs}.
+    """
+    lines = [_signs(name, steps) for name in groups]
+    first = next(iter(link.steps.values()))
+    wanted = next(o.wanted for o in ORDERS if (o.measure, o.a, o.b) == (first, A2SG, FIXED_TRI))
+    best = [f'{found} on {name}' for name, group in groups.items() if (found := _best(group, first, wanted))]
+    if best:
+        word = dict(lower='lowest', higher='highest')[wanted]
+        lines.append(f'The method with the {word} mean in the column "{link.columns[first]}" is {_joined(best)}.')
+    lines += _widths(groups) if not link.topic else []
+    evidence = [
+        e
         for claim in claims
-        for i, evidence in enumerate(claim.evidence)
+        if claim.topic == link.topic and claim.text.startswith(CORRELATION)
+        for e in claim.evidence
     ]
-    return table(rows)
+    if evidence:
+        signs = [e.sign for e in evidence]
+        lines.append(
+            f'If this follows from the link before, {link.follows}. Of {len(signs)} rank correlations over all runs of '
+            f'a data set, {signs.count(1)} support this, {signs.count(-1)} contradict it, and {signs.count(0)} leave '
+            'it open.'
+        )
+    return '\n'.join(lines)
 
 
-def _more(
-    topic: str,
-    groups: Mapping[str, Group],
-    theorems: tuple[list[Row], list[Row]],
-    growths: Sequence[Row],
-    pictures: _Pictures,
-) -> list[str]:
-    """The tables and pictures of a topic that are not those of a comparison."""
-    if topic == 'variation':
-        return _widths(groups, pictures)
-    if topic == 'bridge':
-        return [text for name, group in groups.items() for text in _bridge(name, group, pictures)]
-    if topic == 'theorems':
-        return _theorems(groups, theorems, pictures)
-    if topic == 'growth':
-        return _growth(growths, pictures)
-    return []
+def _signs(name: str, steps: Mapping[str, Claim]) -> str:
+    """What the measurements on one data set say of the steps."""
+    found: dict[int, list[str]] = {}
+    for step, claim in steps.items():
+        for evidence in claim.evidence:
+            if evidence.where == name:
+                found.setdefault(evidence.sign, []).append(step)
+    clauses = [f'{_SAYS[sign]} {_joined(found[sign])}' for sign in _SAYS if sign in found]
+    return f'On {name}, the measurements {_joined(clauses)}, with A2SG in place of fixed TRI.'
 
 
-def _widths(groups: Mapping[str, Group], pictures: _Pictures) -> list[str]:
+def _best(group: Group, measure: str, wanted: str) -> str:
+    """The method with the best mean of a measure; '' if no run has the measure."""
+    means = {m: mean for m, entries in group.methods.items() if (mean := cell_of(entries, measure).mean) is not None}
+    if not means:
+        return ''
+    return (min if wanted == 'lower' else max)(means, key=lambda method: means[method])
+
+
+def _widths(groups: Mapping[str, Group]) -> list[str]:
+    """A sentence on where the widths of A2SG ended."""
     parts = []
     for name, group in groups.items():
-        for entry in group.methods.get(A2SG, [])[:1]:
-            figure = beta_figure(
-                read_adaptation_log(entry.run.path), f'{name}: widths that A2SG chose, seed {entry.run.seed}'
-            )
-            parts.append(pictures.add(f'{_stem(name)}_beta', figure, f'widths, {name}'))
-    return parts
+        found = [entry.values for entry in group.methods.get(A2SG, []) if 'width_high' in entry.values]
+        if found:
+            low, high = (statistics.fmean(values[key] for values in found) for key in ('width_low', 'width_high'))
+            parts.append(f'{high:.0%} lie at the upper and {low:.0%} at the lower end of the search space on {name}')
+    return [f"Of A2SG's widths at the end of training, {', and '.join(parts)}."] if parts else []
 
 
-def _bridge(name: str, group: Group, pictures: _Pictures) -> list[str]:
-    rows = bridge_rows(group)
-    constants = [row['relative_c'] for row in rows if row['relative_c']]
-    sound = sum(row['measured'] <= row['triangle'] * (1 + 1e-5) for row in rows)
-    small = sum(row['cv'] is not None and row['cv'] < 1 for row in rows)
-    text = (
-        f'{name}: {len(rows)} layers of {len(group.entries)} runs. CV is below 1, where the linear term is the larger '
-        f'one, in {small} of them, and undefined, because mu = 0, in {sum(row["cv"] is None for row in rows)}.'
-    )
-    if constants:
-        text += (
-            f' The constant c / Lambda that each layer needs runs from {min(constants):.3g} to {max(constants):,.3g}. '
-            'The picture uses the largest one of a run for all its layers.'
-        )
-    text += (
-        f' As a check of the code, the triangle inequality, which is true of any numbers, holds in {sound} of '
-        f'{len(rows)}.'
-    )
-    parts = [text]
-    for method in (FIXED_TRI, A2SG):
-        for entry in group.methods.get(method, [])[:1]:
-            layers = [
-                BridgeRow(**{key: value for key, value in row.items() if key != 'bound'})
-                for row in entry.sections['bridge']['layers']
-            ]
-            figure = bridge_figure(layers, f'{name}: {method}, seed {entry.run.seed}')
-            parts.append(pictures.add(_stem(f'{name}_bridge_{method}'), figure, f'bridge, {name}, {method}'))
-    return parts
-
-
-def _theorems(groups: Mapping[str, Group], theorems: tuple[list[Row], list[Row]], pictures: _Pictures) -> list[str]:
-    first, second = theorems
-    rows = [
-        {
-            'data': name,
-            'layers and steps': count['cases'],
-            'kappa > 0': count['above'],
-            'median of L kappa / sigma^2': count['median'],
-            'condition holds': count['holds'],
-            f'of these CV_asy < CV_tri, h = {BIAS:g}': count['smaller'],
-            'h = 1': count['smaller_h1'],
-            'some beta would meet it': count['possible'],
-            f'measured potentials, h = {BIAS:g}': f'{count["measured"]} of {count["measurable"]}',
-        }
-        for name, count in ((name, layer_theory(group)) for name, group in groups.items())
-    ]
-    parts = [
-        '**Theorem 4.1**',
-        table(first),
-        '**Theorem 4.2**',
-        table(second),
-        '**In the trained networks**',
-        table(rows),
-    ]
-    layers = [
-        dict(row, cv_asy={float(h): cv for h, cv in row['cv_asy'].items()})
-        for group in groups.values()
-        for entry in group.methods.get(A2SG, [])
-        for row in entry.sections['variation']['theory']
-    ]
-    parts.append(pictures.add('theorem_4_2', theory_figure(layers), 'theorem 4.2, rings: layers of A2SG runs'))
-    for name, group in groups.items():
-        figure = condition_figure(group, name)
-        if figure is not None:
-            parts.append(pictures.add(f'{_stem(name)}_condition', figure, f'condition, {name}'))
-    return parts
-
-
-def _growth(growths: Sequence[Row], pictures: _Pictures) -> list[str]:
-    rows = [
-        {'shape': row['shape'], 'hidden layers': row['layers'], 'exponent': row['exponent'], 'remark': row['why']}
-        for row in growths
-    ]
-    shown = {
-        f'{row["shape"]}, {row["layers"]} hidden': row['growth']
-        for row in growths
-        if row['growth'] and row['layers'] == 2
-    }
-    return [table(rows)] + ([pictures.add('growth', growth_figure(shown), 'growth')] if shown else [])
+def _joined(parts: Sequence[str]) -> str:
+    """Parts as 'a', 'a and b', or 'a, b, and c'."""
+    if len(parts) < 3:
+        return ' and '.join(parts)
+    return f'{", ".join(parts[:-1])}, and {parts[-1]}'

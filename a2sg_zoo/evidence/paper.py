@@ -23,6 +23,9 @@ TOPICS = dict(
 )
 FIXED_TRI, FIXED_BOX, FIXED_ASY, STASG, A2SG = 'fixed TRI', 'fixed BOX', 'fixed ASY', 'ST-ASG', 'A2SG'
 
+# how a claim begins that is judged by a rank correlation over runs
+CORRELATION = 'Runs with a larger'
+
 # layers with CV < 1 that a slope needs
 _LEAST_LAYERS = 8
 
@@ -112,6 +115,14 @@ ORDERS = [
         ),
         (
             'generalisation',
+            'A2SG has a smaller gap between training and test accuracy than fixed TRI',
+            'accuracy_gap',
+            A2SG,
+            FIXED_TRI,
+            'lower',
+        ),
+        (
+            'generalisation',
             'The asymmetric shape improves the search: A2SG has a higher test accuracy than ST-ASG',
             'accuracy',
             A2SG,
@@ -122,27 +133,66 @@ ORDERS = [
         ('energy', 'A2SG takes less energy than fixed TRI', 'energy_nj', A2SG, FIXED_TRI, 'lower'),
     )
 ]
-# the steps of the argument, for the summary: {step: (topic, measure)} of A2SG against fixed TRI
-CHAIN = {
-    'local gradients vary less': ('variation', 'cv_training'),
-    'local gradients agree better over time': ('consistency', 'tgc_training'),
-    'minima are flatter: Fisher, own surrogate': ('flatness', 'fisher'),
-    'minima are flatter: Fisher, one surrogate for all': ('flatness', 'fisher_common'),
-    'minima are flatter: rise of the loss': ('flatness', 'rise'),
-    'test accuracy is higher': ('generalisation', 'accuracy'),
-    'inference takes less energy': ('energy', 'energy_nj'),
-}
 
 
-def chain(claims: Sequence[Claim]) -> dict[str, Claim]:
-    """Return the claim of each step in `CHAIN`.
+class Link(NamedTuple):
+    """A link of the paper's argument, with a section on the first page.
+
+    Attributes:
+        title: heading of its section.
+        steps: {what A2SG does against fixed TRI: measure of the claim in `ORDERS` that says so}.
+        columns: {measure: title of its column in the table of methods}.
+        topic: topic of the rank correlations that join it to the link before; '' for the first link.
+        follows: what those correlations should show.
+    """
+
+    title: str
+    steps: dict[str, str]
+    columns: dict[str, str]
+    topic: str = ''
+    follows: str = ''
+
+
+LINKS = (
+    Link(
+        'Link 1: local gradients vary less and agree over time',
+        {'CV is lower': 'cv_training', 'SGV is lower': 'sgv_training', 'TGC is higher': 'tgc_training'},
+        dict(cv_training='CV', sgv_training='SGV', tgc_training='TGC'),
+    ),
+    Link(
+        'Link 2: minima are flatter',
+        {
+            'the Fisher eigenvalue is lower': 'fisher',
+            'the Fisher eigenvalue is lower with one surrogate for all': 'fisher_common',
+            'the loss rises less': 'rise',
+        },
+        dict(fisher='Fisher eigenvalue', fisher_common='with one surrogate', rise='rise of the loss'),
+        'bridge',
+        'a larger CV should go with a larger Fisher eigenvalue',
+    ),
+    Link(
+        'Link 3: test accuracy is higher, and the gap to training is smaller',
+        {
+            'test accuracy is higher': 'accuracy',
+            'the gap of accuracy is smaller': 'accuracy_gap',
+            'the gap of loss is smaller': 'gap',
+        },
+        dict(train_accuracy='training, %', accuracy='test, %', accuracy_gap='gap, points', gap='gap of loss'),
+        'link',
+        'sharper minima should have a larger test error',
+    ),
+)
+
+
+def chain(claims: Sequence[Claim]) -> list[tuple[Link, dict[str, Claim]]]:
+    """Return the links with the claim of each of their steps.
 
     Args:
         claims: from `evaluate`.
     """
-    texts = {(o.topic, o.measure): o.text for o in reversed(ORDERS) if (o.a, o.b) == (A2SG, FIXED_TRI)}
+    texts = {o.measure: o.text for o in ORDERS if (o.a, o.b) == (A2SG, FIXED_TRI)}
     by_text = {claim.text: claim for claim in claims}
-    return {step: by_text[texts[key]] for step, key in CHAIN.items()}
+    return [(link, {step: by_text[texts[measure]] for step, measure in link.steps.items()}) for link in LINKS]
 
 
 def evaluate(groups: Mapping[str, Group], theorems: tuple[list[Row], list[Row]], growths: Sequence[Row]) -> list[Claim]:
@@ -163,7 +213,7 @@ def evaluate(groups: Mapping[str, Group], theorems: tuple[list[Row], list[Row]],
     claims += [
         Claim(
             'link',
-            f'Runs with a larger {head.removeprefix("largest ")} have a larger test error',
+            f'{CORRELATION} {head.removeprefix("largest ")} have a larger test error',
             [rank_correlation(group, measure, 'test_error', name) for name, group in groups.items()],
         )
         for measure, head in SHARPNESS.items()
@@ -203,7 +253,7 @@ def _bridge(groups: Mapping[str, Group]) -> list[Claim]:
         *(
             Claim(
                 'bridge',
-                f'Runs with a larger CV after training have a larger Fisher eigenvalue{more}',
+                f'{CORRELATION} CV after training have a larger Fisher eigenvalue{more}',
                 [rank_correlation(group, 'cv', measure, name) for name, group in groups.items()],
             )
             for measure, more in (('fisher', ''), ('fisher_common', ', same surrogate'))

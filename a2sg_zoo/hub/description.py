@@ -197,7 +197,10 @@ def _require_resize(description: Description, where: str) -> None:
         sides = _flat(resize.get('scale', []))
         factors = _flat(resize.get('scale_factor', 1) or 1)
         known = known and all(isinstance(x, (int, float)) and 0 < x <= 16 for x in factors)
-    if not known or not all(type(x) is int and x > 0 for x in sides if x is not None):
+    sound = known and all(type(x) is int and x > 0 for x in sides if x is not None)
+    if sound and description.task == 'detection' and resize.get('max_size') is not None:
+        sound = resize['max_size'] > (resize['size'] or 0)  # as torchvision wants it
+    if not sound:
         raise CheckpointError(
             f'{where}: resize = {printable(resize)[:100]} in its description is no known way to resize a picture'
         )

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from a2sg_zoo.adaptation import Layers, Policy, attach
+from lightning.pytorch import Callback, LightningModule, Trainer
 
-try:
-    from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError as error:
-    raise ImportError('PyTorch Lightning is not installed: pip install "a2sg-zoo[lightning]"') from error
+from a2sg_zoo.adaptation import Layers, Policy, attach
 
 
 class AdaptationCallback(Callback):

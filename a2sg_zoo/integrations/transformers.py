@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from a2sg_zoo.adaptation import Layers, Policy, attach
 from a2sg_zoo.hub.files import write_atomically
-
-try:
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-except ImportError as error:
-    raise ImportError('transformers is not installed: pip install "a2sg-zoo[transformers]"') from error
 
 _FILE = 'surrogate_widths.pt'
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from a2sg_zoo.neurons.state import require_time_steps
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.utils.checks import integer, number, positive
 
@@ -78,8 +79,7 @@ class ILIF(nn.Module):
 
     def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs some time steps of a sequence, see `Neuron.advance`. The state is (v,)."""
-        if x.dim() < 2:
-            raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
+        require_time_steps(self, x)
         # where no gradient is recorded, plain operations that a tracer can follow
         count = _Count.apply if torch.is_grad_enabled() else _count
         counts, v = [], None if state is None else state[0]
@@ -89,7 +89,7 @@ class ILIF(nn.Module):
             v = u - self.v_threshold * n.detach()
             counts.append(n)
         spikes = torch.stack(counts)
-        return spikes if self.unit == 1 else spikes / self.levels, () if v is None else (v,)
+        return spikes if self.unit == 1 else spikes / self.levels, (v,)
 
     def extra_repr(self) -> str:
         return f'levels={self.levels}, decay={self.decay}, v_threshold={self.v_threshold}, unit={self.unit:g}'

@@ -13,7 +13,7 @@ from a2sg_zoo.neurons import backends
 from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
 from a2sg_zoo.neurons.dynamics import Dynamics, wide
 from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
-from a2sg_zoo.neurons.state import NeuronState
+from a2sg_zoo.neurons.state import NeuronState, require_time_steps, shapes_of
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.utils.checks import integer, number, positive
@@ -192,10 +192,10 @@ class Neuron(nn.Module):
             0 or 1, of the shape and dtype of x.
 
         Raises:
-            ValueError: x has fewer than two axes.
-            ConfigError: the widths were adapted for another number of time steps.
+            ConfigError: x has fewer than two axes or no time step, or the widths were adapted for another number of
+                time steps.
         """
-        self._check_input(x)
+        require_time_steps(self, x)
         return self.backend(self, x)
 
     def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, NeuronState]:
@@ -217,8 +217,8 @@ class Neuron(nn.Module):
             q[t] = (1 - r) v[t], plus r v_reset if the input is averaged. The next step computes u = q + gain x.
 
         Raises:
-            ValueError: x has fewer than two axes.
-            ConfigError: x has no time step, the state does not fit x, or the widths were adapted for fewer time steps.
+            ConfigError: x has fewer than two axes or no time step, the state does not fit x, or the widths were adapted
+                for fewer time steps.
 
         >>> import torch
         >>> from a2sg_zoo.neurons import LIF
@@ -228,23 +228,16 @@ class Neuron(nn.Module):
         >>> torch.equal(torch.cat([first, last]), neuron(x))
         True
         """
-        self._check_input(x)
-        if not len(x):
-            raise ConfigError(f'{type(self).__name__}.advance needs at least one time step, got shape {tuple(x.shape)}')
+        require_time_steps(self, x)
         return backends.advance(self, x, None if state is None else self._checked_state(state, x))
-
-    def _check_input(self, x):
-        if x.dim() < 2:
-            raise ValueError(f'{type(self).__name__} takes (T, B, ...), got a tensor of shape {tuple(x.shape)}')
 
     def _checked_state(self, state, x, size=1):
         name = type(self).__name__
         if len(state) != size or any(not isinstance(q, Tensor) or q.shape != x.shape[1:] for q in state):
-            got = ', '.join(str(tuple(q.shape)) if isinstance(q, Tensor) else type(q).__name__ for q in state)
             raise ConfigError(
                 f'{name}.advance: the state must be a tuple of {size} tensors of shape {tuple(x.shape[1:])}, that of '
-                f'one time step of x, got ({got}); pass the state that the last call returned, and None for a new '
-                'sequence'
+                f'one time step of x, got {shapes_of(state)}; pass the state that the last call returned, and None for '
+                'a new sequence'
             )
         expected = wide(x[:0]).dtype
         if any(q.dtype != expected for q in state):

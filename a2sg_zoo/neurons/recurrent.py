@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons.state import NeuronState
+from a2sg_zoo.neurons.state import NeuronState, shapes_of
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.utils.checks import integer
 
@@ -75,18 +75,17 @@ class Recurrent(nn.Module):
         Raises:
             ConfigError: the state or x does not fit the layer.
         """
-        if x.dim() < 3 or x.shape[-1] != self.features:
+        if x.dim() < 3 or x.shape[-1] != self.features or not len(x):
             raise ConfigError(
-                f'Recurrent with features={self.features} takes (T, B, ..., {self.features}), got a tensor of shape '
-                f'{tuple(x.shape)}'
+                f'Recurrent with features={self.features} takes (T, B, ..., {self.features}) with at least one time '
+                f'step, got a tensor of shape {tuple(x.shape)}'
             )
         s, inner = torch.zeros_like(x[0]), None
         if state is not None:
             if not isinstance(state, RecurrentState) or not len(state) or state[0].shape != x.shape[1:]:
-                shapes = [tuple(v.shape) for v in state]
                 raise ConfigError(
                     f'Recurrent.advance: the state must be what the last call returned, and begin with spikes of the '
-                    f'shape {tuple(x.shape[1:])}, got tensors of the shapes {shapes}'
+                    f'shape {tuple(x.shape[1:])}, got {shapes_of(state)}'
                 )
             s, inner = state[0], state.inner
         spikes = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons.controllers import Controller
 
 
@@ -47,3 +49,30 @@ class NeuronState(tuple):
         with the widths of their own time steps.
         """
         return NeuronState((tensor.detach() for tensor in self), self.steps)
+
+
+def shapes_of(state: Iterable[Any]) -> str:
+    """The shapes of the tensors of a state, and the types of what is no tensor, for messages.
+
+    >>> import torch
+    >>> shapes_of((torch.zeros(2, 3), 0.5))
+    '((2, 3), float)'
+    """
+    return f'({", ".join(str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__ for x in state)})'
+
+
+def require_time_steps(neuron: object, x: Tensor) -> None:
+    """Check that an input has a time axis with time steps, and a batch.
+
+    Args:
+        neuron: the layer, for the message.
+        x: input, (T, B, ...).
+
+    Raises:
+        ConfigError: x has fewer than two axes, or T is 0.
+    """
+    if x.dim() < 2 or not len(x):
+        raise ConfigError(
+            f'{type(neuron).__name__} takes (T, B, ...) with at least one time step, got a tensor of shape '
+            f'{tuple(x.shape)}'
+        )

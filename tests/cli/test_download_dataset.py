@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import hashlib
 import importlib.util
+import re
 import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,23 @@ from pathlib import Path, PurePosixPath
 import pytest
 import torchvision
 
+from a2sg_zoo.errors import DataError
+from a2sg_zoo.registry import DATASETS
 from tests.hub.files import leftovers, make_zip
+
+# the data sets of the command
+SOURCES = dict(
+    ade20k=dict(type='ADE20K'),
+    cifar10=dict(type='CIFAR'),
+    cifar100=dict(type='CIFAR', num_classes=100),
+    mnist=dict(type='MNIST'),
+    cifar10dvs=dict(type='CIFAR10DVS'),
+    dvs_gesture=dict(type='DVSGesture'),
+    nmnist=dict(type='NMNIST'),
+    ncaltech101=dict(type='NCaltech101'),
+    shd=dict(type='SHD'),
+    ssc=dict(type='SSC'),
+)
 
 
 @pytest.fixture
@@ -87,6 +104,24 @@ def test_tool_gets_what_is_missing_of_several_files(tool, tmp_path, monkeypatch,
     files = {str(path.relative_to(root)) for path in root.rglob('*') if path.is_file() and path.suffix != '.lock'}
     assert files == {'Set/raw/images', 'Set/raw/labels', 'Set/Train/1.bin'}
     assert (root / 'Set' / 'raw' / 'images').read_bytes() == images
+
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_files_go_where_the_data_set_looks(name, tool, tmp_path, monkeypatch, capsys):
+    source = tool.SOURCES[name]
+    place = tmp_path / 'disk' / 'place'
+    monkeypatch.setenv(source.variable, str(place))
+    monkeypatch.setattr('a2sg_zoo.hub.download.download', lambda url, to, **_: to)
+    for unpack in ('extract', 'gunzip'):
+        monkeypatch.setattr(f'a2sg_zoo.hub.archives.{unpack}', lambda file, into: into.mkdir(parents=True))
+    tool.main([name])
+    folder = place if name == 'ade20k' else place / source.folder
+    assert str(folder) in capsys.readouterr().out and folder.is_dir()
+    shutil.rmtree(place)
+    with pytest.raises(DataError, match=re.escape(str(folder))):  # where the data set looks
+        DATASETS.build(dict(SOURCES[name]))
+    tool.main([name, '--root', str(tmp_path / 'other')])
+    assert (tmp_path / 'other' / source.folder).is_dir() and not place.exists()
 
 
 def test_sources_are_those_of_tonic(tool):

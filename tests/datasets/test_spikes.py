@@ -114,6 +114,12 @@ def test_spikes_are_counted_once(root, monkeypatch):
     assert len(list((root / 'elsewhere' / 'T100_dt0.014_pool10').rglob('*.npz'))) == 25
 
 
+def test_counts_of_time_steps_that_nearly_agree_are_kept_apart(root):
+    for dt in (0.01, 0.010000002):
+        SHD(root, dt=dt)
+    assert len(list((root / 'SHD' / 'counts').iterdir())) == 2
+
+
 @pytest.mark.parametrize(
     'times, units',
     [

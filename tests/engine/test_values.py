@@ -220,3 +220,8 @@ def test_a_class_of_ones_own_is_not_built_twice(tmp_path, monkeypatch):
     import counted_hooks
 
     assert len(counted_hooks.MADE) == 1 and Path(counted_hooks.__file__).parent == tmp_path
+
+
+def test_a_stage_may_have_no_block():
+    """`SpikingResNet9` has a transition in each stage."""
+    assert load_config('resnet9_cifar10', {'model.backbone.depths': [1, 0, 1]}).model.backbone.depths == [1, 0, 1]

@@ -91,6 +91,7 @@ def nested(depth):
         (dict(resize=dict(size=32, antialias=True)), 'resize'),
         (dict(resize=dict(size=8000), model=with_backbone(T=500)), 'resize'),
         (dict(resize=[32]), 'resize'),
+        (dict(task='detection', resize=dict(size=64, max_size=64), palette=[]), 'resize'),
         (dict(task='segmentation', resize=dict(scale_factor=10**5)), 'resize'),
         (dict(task='segmentation', resize=dict(scale=[20_000, 64])), 'resize.scale'),
         (dict(task='pose'), 'task'),

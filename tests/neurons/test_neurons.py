@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 
 import pytest
 import torch
@@ -218,6 +219,9 @@ def test_wrong_arguments_are_named(config, error, named):
         NEURONS.build(config)
 
 
-def test_wrong_shape_is_explained():
-    with pytest.raises(ValueError, match=r'LIF .*\(3,\)'):
-        LIF()(torch.zeros(3))
+@pytest.mark.parametrize('kind', sorted({*NEURONS.module_dict} - {'Recurrent'}))
+def test_an_input_without_time_steps_is_refused(kind):
+    neuron = NEURONS.build(dict(type=kind))
+    for shape in ((0, 2, 3), (3,)):
+        with pytest.raises(ConfigError, match=rf'{kind} .*{re.escape(str(shape))}'):
+            neuron(torch.zeros(shape))

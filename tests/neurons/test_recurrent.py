@@ -86,8 +86,9 @@ def test_bad_input():
     with pytest.raises(ConfigError, match='features'):
         Recurrent(dict(type='LIF'), features=0)
     layer = Recurrent(dict(type='LIF'), features=3)
-    for x in (torch.zeros(T, 2, 4), torch.zeros(T, 3)):
+    for x in (torch.zeros(T, 2, 4), torch.zeros(T, 3), torch.zeros(0, 2, 3)):
         with pytest.raises(ConfigError, match='features=3'):
             layer(x)
-    with pytest.raises(ConfigError, match='Recurrent'):
-        layer.advance(torch.zeros(T, 2, 3), (torch.zeros(2, 3),))
+    for state in ((torch.zeros(2, 3),), (0.0, None), ()):
+        with pytest.raises(ConfigError, match=r'Recurrent.*\(2, 3\)'):
+            layer.advance(torch.zeros(T, 2, 3), state)

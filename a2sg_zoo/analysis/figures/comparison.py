@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from a2sg_zoo.analysis.compare.groups import Group, spearman
 from a2sg_zoo.analysis.compare.tables import SHARPNESS
 from a2sg_zoo.analysis.figures.layers import layer_figure
 from a2sg_zoo.analysis.figures.style import new_figure, series_styles, tidy
-from a2sg_zoo.analysis.figures.training import method_figure
+from a2sg_zoo.analysis.figures.training import Curve, method_figure
 from a2sg_zoo.utils.palette import GREY
 
 _STATISTICS = dict(cv='CV of local gradients', sgv='SGV', tgc='TGC')
@@ -24,10 +25,7 @@ def group_figures(group: Group) -> dict[str, Figure]:
     """
     figures = {}
     for name, label in _STATISTICS.items():
-        curves = {
-            method: [curves[name] for entry in entries if (curves := entry.sections['training']['curves'])]
-            for method, entries in group.methods.items()
-        }
+        curves = training_curves(group, name)
         if any(x is not None for runs in curves.values() for _, values in runs for x in values):
             figures[name] = method_figure(
                 curves, label, f'{group.title}: mean over layers and time steps, band over runs'
@@ -46,6 +44,19 @@ def group_figures(group: Group) -> dict[str, Figure]:
     if any('landscape' in entry.sections for entry in group.entries):
         figures['landscape'] = landscapes_figure(group)
     return figures
+
+
+def training_curves(group: Group, statistic: str) -> dict[str, list[Curve]]:
+    """Return the curves of a statistic over training for `method_figure`.
+
+    Args:
+        group: runs of the same network on the same samples.
+        statistic: 'cv', 'sgv', 'tgc' or 'variance'.
+    """
+    return {
+        method: [curves[statistic] for entry in entries if (curves := entry.sections['training']['curves'])]
+        for method, entries in group.methods.items()
+    }
 
 
 def _layer_means(group):
@@ -83,24 +94,35 @@ def points_figure(group: Group, measures: Mapping[str, str]) -> Figure:
     """
     figure, panels = _panels(measures, 0.8)
     for measure, head, axes, _ in panels:
-        found = []
-        for i, ((_, entries), style) in enumerate(zip(group.methods.items(), series_styles())):
-            values = [value for entry in entries if (value := entry.values.get(measure)) is not None]
-            found += values
-            spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(len(values))
-            axes.scatter(i + spread, values, color=style['color'], marker=style['marker'], s=28)
-            if values:
-                axes.plot([i - 0.28, i + 0.28], [sum(values) / len(values)] * 2, color=style['color'], linewidth=2)
-        if _spans_a_decade(found):
-            axes.set_yscale('log')
+        draw_points(axes, group, measure)
         axes.set_title(head, fontsize=8)
-        axes.set_xticks(
-            range(len(group.methods)), list(group.methods), rotation=40, ha='right', rotation_mode='anchor', fontsize=8
-        )
-        axes.set_xlim(-0.6, len(group.methods) - 0.4)
-        axes.tick_params(axis='y', which='both', labelsize=7)
     figure.suptitle(f'{group.title}: a point for each run, a bar at the mean', fontsize=10)
     return figure
+
+
+def draw_points(axes: Axes, group: Group, measure: str) -> None:
+    """Draw a point for each run and a bar at the mean of each method.
+
+    Args:
+        axes: axes to draw into.
+        group: runs of the same network on the same samples.
+        measure: key of the entries' values.
+    """
+    found = []
+    for i, ((_, entries), style) in enumerate(zip(group.methods.items(), series_styles())):
+        values = [value for entry in entries if (value := entry.values.get(measure)) is not None]
+        found += values
+        spread = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(len(values))
+        axes.scatter(i + spread, values, color=style['color'], marker=style['marker'], s=28)
+        if values:
+            axes.plot([i - 0.28, i + 0.28], [sum(values) / len(values)] * 2, color=style['color'], linewidth=2)
+    if _spans_a_decade(found):
+        axes.set_yscale('log')
+    axes.set_xticks(
+        range(len(group.methods)), list(group.methods), rotation=40, ha='right', rotation_mode='anchor', fontsize=8
+    )
+    axes.set_xlim(-0.6, len(group.methods) - 0.4)
+    axes.tick_params(axis='y', which='both', labelsize=7)
 
 
 def correlation_figure(group: Group, measures: Mapping[str, str]) -> Figure:
@@ -161,6 +183,18 @@ def landscapes_figure(group: Group) -> Figure:
         ylabel='loss - loss at 0',
         title=group.title,
     )
+    draw_landscapes(axes, group)
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_landscapes(axes: Axes, group: Group) -> None:
+    """Draw the lines of `landscapes_figure` into axes, without a legend.
+
+    Args:
+        axes: axes to draw into.
+        group: runs of the same network on the same samples.
+    """
     for (method, entries), style in zip(group.methods.items(), series_styles()):
         curves = [_increase(entry.sections['landscape']) for entry in entries if 'landscape' in entry.sections]
         if not curves:
@@ -169,8 +203,6 @@ def landscapes_figure(group: Group) -> Figure:
         axes.plot(x, y.mean(0), label=method, markersize=4, markevery=2, **style)
         axes.fill_between(x, y.min(0), y.max(0), color=style['color'], alpha=0.13, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=0.8)
-    axes.legend(frameon=False)
-    return figure
 
 
 def _increase(data):

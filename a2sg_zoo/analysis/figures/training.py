@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from a2sg_zoo.analysis.figures.style import new_figure, series_styles, short_name, tidy
@@ -25,6 +26,18 @@ def method_figure(curves: Mapping[str, Sequence[Curve]], statistic: str, title: 
     """
     figure = new_figure()
     axes = tidy(figure.add_subplot(), xlabel='iteration', ylabel=statistic, title=title)
+    draw_curves(axes, curves)
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_curves(axes: Axes, curves: Mapping[str, Sequence[Curve]]) -> None:
+    """Draw the lines of `method_figure` into axes, without a legend.
+
+    Args:
+        axes: axes to draw into.
+        curves: see `method_figure`.
+    """
     means: list[float] = []
     for (method, runs), style in zip(curves.items(), series_styles()):
         at: dict[int, list[float]] = {}
@@ -41,8 +54,6 @@ def method_figure(curves: Mapping[str, Sequence[Curve]], statistic: str, title: 
             axes.fill_between(x, low, high, color=style['color'], alpha=0.15, linewidth=0)
     if means and min(means) > 0 and max(means) > 30 * min(means):
         axes.set_yscale('log')
-    axes.legend(frameon=False)
-    return figure
 
 
 def beta_figure(records: Sequence[dict], title: str = '') -> Figure:

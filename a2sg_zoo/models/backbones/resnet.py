@@ -12,6 +12,7 @@ from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.backbones.sizes import count
 from a2sg_zoo.models.layers import conv_bn, encode
 from a2sg_zoo.registry import MODELS
+from a2sg_zoo.utils.checks import integer
 
 
 class SpikingBlock(nn.Module):
@@ -106,6 +107,8 @@ class SpikingResNet(SpikingBackbone):
             raise ConfigError(
                 f'SpikingResNet: depths {depths} and widths {widths} must both have one number for each stage'
             )
+        for depth in depths:
+            integer('depths', depth, self)
         self.stem, self.stem_neuron = conv_bn(in_channels, stem), self.neuron()
         self.stages = nn.ModuleList()
         for i, (c_in, c_out, depth) in enumerate(zip([stem, *widths], widths, depths)):

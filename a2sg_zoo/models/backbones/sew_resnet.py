@@ -11,6 +11,7 @@ from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.backbones.sizes import count
 from a2sg_zoo.models.layers import TimeFolded, conv_bn, encode
 from a2sg_zoo.registry import MODELS
+from a2sg_zoo.utils.checks import integer
 
 # g(s, x): s are the spikes of the residual branch, x is the shortcut
 CONNECT = dict(ADD=lambda s, x: s + x, AND=lambda s, x: s * x, IAND=lambda s, x: (1 - s) * x)
@@ -140,6 +141,8 @@ class SEWResNet(SpikingBackbone):
         super().__init__(neuron=neuron, **kwargs)
         if len(depths) != 4 or len(widths) != 4:
             raise ConfigError(f'SEWResNet: depths and widths must have 4 numbers, got {depths} and {widths}')
+        for depth in depths:
+            integer('depths', depth, self)
         for name, value, known in (('block', block, EXPANSION), ('connect', connect, CONNECT)):
             if value not in known:
                 raise ConfigError(f'SEWResNet: {name} must be one of {sorted(known)}, got {value!r}')

@@ -89,13 +89,18 @@ def _carried(modules: Sequence[nn.Module], before: dict[Any, Any]) -> Iterator[d
         y, after[key] = module.advance(x, before.get(key))
         return y
 
+    # what a profiler, say, has put in place of the method of the class
+    own = {module: vars(module)['forward'] for module in modules if 'forward' in vars(module)}
     for module in modules:
         module.forward = partial(forward, module)
     try:
         yield after
     finally:
         for module in modules:
-            del module.forward  # the method of the class is in force again
+            if module in own:
+                module.forward = own[module]
+            else:
+                del module.forward
 
 
 def _with_state(network):

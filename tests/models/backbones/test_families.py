@@ -110,6 +110,8 @@ def test_training_step(name):
         ),
         (dict(type='QKFormer', form='cifar', depth=2), r'depth.*\b2\b'),
         (dict(type='SpikingResNet', depths=(2, 2, 2, 2)), 'depths.*widths'),
+        (dict(type='SpikingResNet', depths=(1, 0), widths=(4, 8)), r'depths.*\b0\b'),
+        (dict(type='SEWResNet', depths=(1, 1, 0, 1)), r'depths.*\b0\b'),
         (dict(type='SpikingResNet9', depths=(1, 1)), 'depths.*widths'),
         (dict(type='SpikingResNet9', widths=(32, 48), depths=(1, 1)), r'widths.*\b48\b.*\b32\b'),
         (dict(type='SEWResNet', connect='OR'), 'connect.*IAND.*OR'),
