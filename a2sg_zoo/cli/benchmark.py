@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         '--only',
+        nargs='+',
         metavar='PATTERN',
-        help="run only those with a name NETWORK-DATASET-METHOD-sSEED that fits, such as '*-tri-*'",
+        help="run only those with a name NETWORK-DATASET-METHOD-sSEED that fits one of these, such as '*-tri-*'",
     )
     parser.add_argument('--dry-run', action='store_true', help='print the plan and exit')
     add_options_argument(parser, 'override values of the config of every run')
@@ -55,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         suite = read_suite(args.suite)
         folder = args.out or Path('work_dirs/benchmarks', suite.name)
         planned = plan(suite, args.cfg_options)
-        runs = [run for run in planned if not args.only or fnmatch(run.name, args.only)]
+        runs = [run for run in planned if not args.only or any(fnmatch(run.name, pattern) for pattern in args.only)]
         if not runs:
-            raise ConfigError(f'no run of {args.suite} fits --only {args.only}')
+            raise ConfigError(f'no run of {args.suite} fits --only {" ".join(args.only)}')
         state = survey(runs, folder)
         for name, reason in state.reasons.items():
             print(f'{name} runs again: {reason}')

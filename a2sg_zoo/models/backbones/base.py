@@ -32,6 +32,7 @@ _FREE = (
     'chunked_norms',
     'save_spikes',
     'drop_path',
+    'tdbn',
     'init_cfg',
     'type',
 )

@@ -9,6 +9,7 @@ from PIL import Image
 
 from a2sg_zoo.benchmark.suites.plan import plan
 from a2sg_zoo.benchmark.suites.suite import read_suite
+from a2sg_zoo.cli.benchmark import main
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
 
@@ -211,3 +212,12 @@ def test_suites_of_the_zoo(path, tmp_path, monkeypatch):
     monkeypatch.setenv('CIFAR10_FOLDER', str(tmp_path))
     suite = read_suite(path)
     assert len(plan(suite)) == len(suite.networks) * len(suite.datasets) * len(suite.methods) * len(suite.seeds)
+
+
+def test_several_patterns_choose_runs(tmp_path, capsys):
+    arguments = [str(write(tmp_path)), '--out', str(tmp_path / 'out'), '--dry-run', '--only']
+    main([*arguments, '*-tri-*', '*-lsg-s3'])
+    assert ': 3 runs' in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*arguments, 'absent', 'nowhere'])
+    assert 'absent nowhere' in capsys.readouterr().err

@@ -148,6 +148,18 @@ def test_arguments_of_a_network_of_ours(tmp_path, suffix, warnings):
     assert 'model.backbone.num_heads=2' in text
 
 
+def test_arguments_of_initial_weights_alone_are_not_warned_of(tmp_path, warnings):
+    network = dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4, T=2)
+    saved, path = MODELS.build({**network, 'tdbn': True}), tmp_path / 'x.pth'
+    config = f'model = {dict(type="SpikingClassifier", backbone={**network, "tdbn": True})!r}'
+    weights = {f'backbone.{key}': value for key, value in saved.state_dict().items()}
+    torch.save(dict(state_dict=weights, meta=dict(cfg=config)), path)
+    other = MODELS.build(network)
+    other.load_pretrained(path)
+    assert warnings == []
+    assert all(torch.equal(value, saved.state_dict()[key]) for key, value in other.state_dict().items())
+
+
 @pytest.mark.parametrize('meta', [None, 5, dict(cfg=5), dict(cfg='model = 5'), dict(cfg='model = dict(backbone=3)')])
 def test_a_file_that_says_nothing_is_no_reason_to_warn(tmp_path, meta, warnings):
     backbone = MODELS.build(CLASSIFIER['backbone'])
