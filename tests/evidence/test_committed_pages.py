@@ -12,7 +12,6 @@ from a2sg_zoo.evidence.verdicts import Claim, Evidence
 from tests.evidence.made_up import NUMBERS, rows_after
 
 DOCS = Path(__file__).resolve().parents[2] / 'docs'
-pytestmark = pytest.mark.skipif(not (DOCS / 'why_it_works_details.md').exists(), reason='the pages are not made yet')
 
 
 @pytest.fixture(scope='module')
