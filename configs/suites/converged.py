@@ -4,7 +4,8 @@
 name = 'converged'
 networks = dict(resnet=['../_base_/models/resnet_small.py'])
 datasets = dict(cifar10_few=['../_base_/datasets/cifar10_few.py'], digits_few=['../_base_/datasets/digits_few.py'])
-_policies = ('tri', 'box', 'asy', 'atan', 'sasg', 'tasg', 'stasg', 'a2sg', 'dspike', 'lsg', 'cpng', 'mpd_agl')
+_policies = ('tri', 'box', 'asy', 'atan', 'sasg', 'tasg', 'stasg', 'a2sg', 'stasg_trust', 'a2sg_trust')
+_policies += ('dspike', 'lsg', 'cpng', 'mpd_agl')
 methods = {name: name for name in _policies}
 methods['im_loss'] = ['im_loss_shape', 'im_loss']
 # losses and optimisers beside the fixed triangle

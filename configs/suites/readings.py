@@ -25,7 +25,7 @@ methods = dict(
     **{f'a2_{name}': 'a2sg' for name in _of_a2sg},
 )
 common = ['../_base_/schedules/few_images.py', '../_base_/default_runtime.py']
-seeds = [0, 1]
+seeds = [0, 1, 2, 3, 4]
 reference = 'tri'
 timeout = 3600
 
