@@ -231,7 +231,7 @@ def test_no_config_that_passes_asks_for_much(config):
     except CheckpointError:
         return
     for key, number in numbers(config):
-        assert abs(number) <= {'T': 1000, 'depth': 1000, 'depths': 1000, 'size': 8192}.get(key, 10**6)
+        assert abs(number) <= {'T': 4096, 'depth': 1000, 'depths': 1000, 'size': 8192}.get(key, 10**6)
 
 
 @settings(max_examples=300, deadline=None)
