@@ -131,6 +131,11 @@ class MomentObjective(Objective):
         self._moments = summed_over_processes(torch.cat(packed))
         self._values: list[float] | None = None
 
+    @staticmethod
+    def most_moments(candidates: int) -> int:
+        """The largest number of sums in `moments`: eight rows of bins, and three products of c and d."""
+        return 8 * (candidates + 1) + 3
+
     @property
     def moments(self) -> Tensor:
         """All sums, in one flat float64 tensor. A weighted mean of those of several searches may take their place."""

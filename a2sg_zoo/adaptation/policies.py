@@ -41,8 +41,6 @@ _RUN = 16
 _STARVING = 0.01
 _SHOWN = 8
 _GAINS = dict(area=UnitArea, norm=UnitNorm)
-# the most sums that an objective follows from: eight rows of bins, and three products of c and d
-_ROWS, _SCALARS = 8, 3
 
 
 @POLICIES.register_module()
@@ -227,19 +225,18 @@ class AdaptivePolicy(Policy):
         return self._runs[N, device], length
 
     def _no_moments(self, T, like):
-        return like.new_zeros(T, _ROWS * (len(self.grid) + 1) + _SCALARS)
+        return like.new_zeros(T, MomentObjective.most_moments(len(self.grid)))
 
     def _remember(self, neuron, t, last, objective):
         """Mixes the sums of earlier searches into those of an objective, and keeps the mixture."""
         if last and len(neuron.policy_moments) != t + 1:
             neuron.policy_moments = self._no_moments(t + 1, neuron.policy_moments)
-        kept, new = neuron.policy_moments[t], objective.moments
-        kept = kept[: len(new)]
+        new = objective.moments
+        kept = neuron.policy_moments[t, : len(new)]
         # the first search has no past: all sums are scaled alike then, and an objective is a ratio of them
-        mixed = self.memory * kept.double() + (1 - self.memory) * new
-        mixed = torch.where(new.sum().isfinite(), mixed, new)
+        objective.moments = mixed = self.memory * kept.double() + (1 - self.memory) * new
+        # what is not finite gives no width, and is not kept
         kept.copy_(torch.where(new.sum().isfinite(), mixed, kept))
-        objective.moments = mixed
 
     def _grid_for(self, neuron, device):
         key = neuron.v_threshold, device

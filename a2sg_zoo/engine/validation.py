@@ -273,10 +273,11 @@ def _refuse_credentials(node, path, problems):
 def _check_frames(cfg, problems):
     """Event frames, and the symbols of a text, are the time steps: a data set must have as many as the backbone."""
     steps = _get(cfg, 'model', 'backbone', 'T')
-    text = str(_get(cfg, 'model', 'type')).rpartition('.')[2] == 'LanguageModel'
+    kinds = dict(T='frames')
+    if str(_get(cfg, 'model', 'type')).rpartition('.')[2] == 'LanguageModel':
+        kinds['length'] = 'symbols'  # the length of other data sets is what their authors mean by it
     for name in LOADERS:
-        # the length of other data sets is what their authors mean by it
-        for key, kind in (('T', 'frames'), ('length', 'symbols'))[: 1 + text]:
+        for key, kind in kinds.items():
             found = _get(cfg, name, 'dataset', key)
             if None not in (steps, found) and found != steps:
                 problems.append(

@@ -182,8 +182,11 @@ class UnitArea(PiecewiseLinear):
 
     def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
         slope, offset = self.shape.coefficients(beta)
-        area = self.shape.area(beta)
-        return slope / area, offset / area
+        size = self._size(beta)
+        return slope / size, offset / size
+
+    def _size(self, beta):
+        return self.shape.area(beta)
 
 
 class UnitNorm(UnitArea):
@@ -198,10 +201,8 @@ class UnitNorm(UnitArea):
     1.0
     """
 
-    def coefficients(self, beta: float | Tensor) -> tuple[float | Tensor, float | Tensor]:
-        slope, offset = self.shape.coefficients(beta)
-        norm = self.shape.norm(beta)
-        return slope / norm, offset / norm
+    def _size(self, beta):
+        return self.shape.norm(beta)
 
 
 def _normalization(value, owner):

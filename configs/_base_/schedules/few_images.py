@@ -1,6 +1,5 @@
 # SGD with a short warm-up and a cosine to 0, over 1,200 steps: 60 passes over 1,000 images in batches of 50.
-_base_ = 'classification.py'
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
+_base_ = 'short_sgd.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=0.0, by_epoch=False, begin=100),
