@@ -38,6 +38,10 @@ def kaiming_fan_out(weight):
     return normal((2 / (weight.shape[0] * weight[0, 0].numel())) ** 0.5)(weight)
 
 
+def kaiming_fan_out_and_biases(weight):
+    return *kaiming_fan_out(weight)[:2], pytorch(weight)[2]
+
+
 PYTORCH = dict.fromkeys(('Conv1d', 'Conv2d', 'Linear'), pytorch)
 TDBN = {'.conv2.': 0.5**0.5, '.shortcut.': 0.5**0.5}
 TET = 'resnet_models.py and VGG_models.py of github.com/brain-intelligence-lab/temporal_efficient_training/models'
@@ -50,8 +54,7 @@ STARTS = {
         'imagenet/sew_resnet.py and the logs of github.com/fangwei123456/Spike-Element-Wise-ResNet',
         dict(Conv2d=kaiming_fan_out, Linear=pytorch),
     ),
-    # its convolutions have PyTorch's biases there, which the batch norms remove
-    'vggsnn_cifar10dvs': Start(TET, dict(Conv2d=kaiming_fan_out, Linear=pytorch)),
+    'vggsnn_cifar10dvs': Start(TET, dict(Conv2d=kaiming_fan_out_and_biases, Linear=pytorch)),
     'spikformer_4_384_cifar10': Start(
         'cifar10/model.py of github.com/ZK-Zhou/spikformer; its linear layers are convolutions of size 1 here',
         dict(Conv2d=pytorch, Conv1d=normal(0.02), Linear=normal(0.02)),

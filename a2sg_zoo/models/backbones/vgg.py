@@ -25,6 +25,7 @@ class VGGLayer(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int, neuron: nn.Module):
         super().__init__()
         self.project = conv_bn(in_channels, out_channels, stride=stride, bias=True)
+        nn.init.kaiming_normal_(self.project.get_parameter('conv.weight'), mode='fan_out', nonlinearity='relu')
         self.neuron = neuron
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -42,6 +43,8 @@ class VGGSNN(SpikingBackbone):
 
     The published classifier is one linear layer on all values of the last output. Its images have 48x48 pixels, so the
     last output has 3x3 (`LinearHead(grid=3)`).
+
+    The convolutions begin with weights of Kaiming's normal distribution (fan_out) and PyTorch's biases, as published.
 
     Args:
         widths: channels of the convolutions, two numbers for each stage.
