@@ -1,5 +1,6 @@
 """`init_cfg=dict(type='Pretrained', checkpoint=...)` that loads everything, or says why not."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.model import PretrainedInit
@@ -22,9 +23,21 @@ class StrictPretrainedInit(PretrainedInit):
         checkpoint: file, http(s) address, or 'zoo:NAME'.
         prefix: of the names in the checkpoint that belong to this part, such as 'backbone.'.
         map_location: device of the tensors; see `torch.load`.
+        allow_missing: patterns of names, such as 'stages.3.*', that the checkpoint may lack; these parameters keep
+            their initial weights.
     """
 
     checkpoint: str
+
+    def __init__(
+        self,
+        checkpoint: str,
+        prefix: str | None = None,
+        map_location: str | None = None,
+        allow_missing: Sequence[str] = (),
+    ) -> None:
+        super().__init__(checkpoint, prefix, map_location)
+        self.allow_missing = tuple(allow_missing)
 
     def __call__(self, module: nn.Module) -> None:
         """Loads the weights into a module.
@@ -50,7 +63,7 @@ class StrictPretrainedInit(PretrainedInit):
                 raise CheckpointError(f'checkpoint {self.checkpoint} has no tensor with init_cfg.prefix = {prefix!r}')
         try:
             meta = contents.get('meta') if isinstance(contents, dict) else None
-            require_match(module, weights, self.checkpoint, meta)
+            require_match(module, weights, self.checkpoint, meta, allow_missing=self.allow_missing)
         except CheckpointError as error:
             hint = _prefix_that_fits(module, weights) if self.prefix is None else None
             raise CheckpointError(f'init_cfg of {type(module).__name__}: {error}' + (hint or '')) from error

@@ -48,6 +48,15 @@ def test_weights_that_fit_are_loaded(weights):
         assert torch.equal(model.head.weight, whole['head.weight']) == ('init_cfg' in kwargs)
 
 
+def test_names_that_may_be_missing_keep_their_weights(weights):
+    part = torch.load(weights / 'part.pth')['state_dict']
+    torch.save(dict(state_dict={f'part.{key}': value for key, value in part.items()}), weights / 'headless.pth')
+    model = Whole(init_cfg=pretrained(weights / 'headless.pth', allow_missing=['head.*']))
+    head = model.head.weight.clone()
+    model.init_weights()
+    assert torch.equal(model.part.fc.weight, part['fc.weight']) and torch.equal(model.head.weight, head)
+
+
 @pytest.mark.parametrize(
     'width, kwargs, named',
     [

@@ -225,7 +225,7 @@ class _Clock(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Notes the time since the iteration before: of the data, the step and the hooks."""
         now = self._now()
-        self.steps[unwrap_model(runner.model).train_T].append(now - self._last)
+        self.steps[unwrap_model(runner.model).backbone.T].append(now - self._last)
         self._last = now
 
     def before_val(self, runner: Runner) -> None:

@@ -16,14 +16,15 @@ from a2sg_zoo.utils.models import unwrap_model
 class GrowTimeSteps(Hook):
     """Trains with fewer time steps at first: a step of T = 1 costs half as much as one of T = 2.
 
-    Predictions take the number of time steps of the backbone, or that of `test_cfg`. The number of an iteration depends
-    on the iteration alone, so a resumed run continues exactly.
+    It sets `model.backbone.T` for the iterations of the training. Validation and everything after the training have the
+    number of time steps that the network was built with. The number of an iteration depends on the iteration alone, so
+    a resumed run continues exactly.
 
     Args:
         schedule: pairs (first iteration, T), in the order of iterations; the first pair begins at 0.
 
     Raises:
-        ConfigError: `schedule` has another form, or the widths of neurons differ over time.
+        ConfigError: `schedule` has another form, or the network has no backbone with time steps.
     """
 
     def __init__(self, schedule: list[tuple[int, int]]) -> None:
@@ -31,17 +32,32 @@ class GrowTimeSteps(Hook):
         starts = [start for start, _ in pairs]
         if not pairs or starts[0] != 0 or starts != sorted(set(starts)):
             raise ConfigError(f'GrowTimeSteps: schedule must begin at iteration 0 and rise, got {schedule!r}')
+        self._last = 0
         self.schedule = [(start, integer('schedule', T, self)) for start, T in pairs]
+
+    def before_train(self, runner: Runner) -> None:
+        """Notes the number of time steps that the network was built with."""
+        backbone = getattr(unwrap_model(runner.model), 'backbone', None)
+        if not hasattr(backbone, 'T'):
+            raise ConfigError('custom_hooks: GrowTimeSteps needs a network with a spiking backbone, model.backbone')
+        self.backbone, self.T = backbone, backbone.T
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets the number of time steps of this iteration."""
         model = unwrap_model(runner.model)
         T = [T for start, T in self.schedule if start <= runner.iter][-1]
-        if model.train_T == T:
-            return
         for neuron in named_neurons(model).values():
-            if neuron.beta.numel() != T:
+            if neuron.time_steps is not None and neuron.beta.numel() != T:
                 neuron.beta = neuron.beta[-1:].expand(T).clone()
                 neuron.time_steps = T
-        model.train_T = T
-        runner.logger.info(f'Time steps from iteration {runner.iter} on: T = {T}')
+        if T != self._last:
+            runner.logger.info(f'Time steps from iteration {runner.iter} on: T = {T}')
+        self.backbone.T = self._last = T
+
+    def before_val(self, runner: Runner) -> None:
+        """Predicts with all time steps."""
+        self.backbone.T = self.T
+
+    def after_train(self, runner: Runner) -> None:
+        """Leaves the network with all time steps."""
+        self.backbone.T = self.T

@@ -4,7 +4,7 @@ import inspect
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -71,7 +71,9 @@ class SpikingBackbone(nn.Module):
             steps. For networks of transformer blocks. The published spiking transformers define such a layer and never
             call it, so their recipes have a rate of 0.
         init_cfg: MMEngine's config of the initial weights. `dict(type='Pretrained', checkpoint=PATH)` takes a file of
-            this project, a file of a whole network with this backbone, or an official checkpoint of the family.
+            this project, a file of a whole network with this backbone, or an official checkpoint of the family; with
+            `allow_missing=['stages.3.*']`, parameters of these names may be missing there and keep their initial
+            weights.
 
     Attributes:
         out_channels: channels of each returned output.
@@ -267,16 +269,18 @@ class SpikingBackbone(nn.Module):
             initialize(self, others)
         for config in configs:
             if config['type'] == 'Pretrained':
-                self.load_pretrained(config['checkpoint'])
+                self.load_pretrained(config['checkpoint'], config.get('allow_missing', ()))
         self.is_init = True
 
-    def load_pretrained(self, path: str | Path) -> None:
+    def load_pretrained(self, path: str | Path, allow_missing: Sequence[str] = ()) -> None:
         """Load this backbone's weights from a file.
 
         Args:
             path: a file of this project, a file of a whole network with this backbone, or an official checkpoint. A
                 warning names arguments that no parameter tells, such as the number of heads, if they differ from those
                 of the file's network.
+            allow_missing: patterns of names that the file may lack, such as 'stages.3.*' for a stage that its network
+                does not have.
 
         Raises:
             CheckpointError: a parameter is missing in the file, has another shape, or is one too many.
@@ -292,9 +296,12 @@ class SpikingBackbone(nn.Module):
         if not any(name in weights for name in self.state_dict()):
             weights, official = self.from_official(weights)[0], True
         # an official file has no widths of surrogates, and may lack the counters of batch norm
-        load_into(self, weights, path, allow_missing=('*.beta', '*.num_batches_tracked'))
+        load_into(self, weights, path, allow_missing=('*.beta', '*.num_batches_tracked', *allow_missing))
         if told and not official:
             told = {**_arguments(type(self), (), {}), **told}
+        if allow_missing:  # this network may be larger than the file's
+            with suppress(LookupError):
+                told = {key: value for key, value in told.items() if key not in self.sizes_of(weights)}
         self._compare_arguments(told, official, path)
 
     def _compare_arguments(self, told: dict[str, Any], official: bool, path: str | Path) -> None:

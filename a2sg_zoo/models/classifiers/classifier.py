@@ -34,7 +34,6 @@ class SpikingClassifier(BaseModel):
         backbone: the backbone.
         head: the head.
         encoder: the encoder, or None.
-        train_T: number of time steps of a training step; the hook `GrowTimeSteps` changes it.
         test_T: number of time steps of a prediction.
 
     Raises:
@@ -78,7 +77,6 @@ class SpikingClassifier(BaseModel):
                 f'SpikingClassifier: test_cfg has the unknown key {", ".join(sorted(unknown))}; its only key is T'
             )
         self.test_T = integer('test_cfg.T', (test_cfg or {}).get('T', self.backbone.T), self)
-        self.train_T = self.backbone.T
         try:
             choices = [_build_mixing(step, self.head.num_classes) for step in mixing]
         except (TypeError, ValueError, KeyError) as error:
@@ -121,7 +119,7 @@ class SpikingClassifier(BaseModel):
             # the transforms take images, so the time steps of event frames count as channels
             mixed, labels = self.mix(inputs.unsqueeze(1) if inputs.dim() == 3 else inputs.flatten(1, -3), labels)
             inputs = mixed.view(inputs.shape)
-        return dict(loss=self.head.loss(self(inputs, T=self.train_T), labels))
+        return dict(loss=self.head.loss(self(inputs), labels))
 
     def predict(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Return dict(logits=(T, classes), label=label) for each of B samples, with T = `test_T` time steps."""

@@ -5,13 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
 
 from a2sg_zoo.adaptation import attach
+from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.hooks import GrowTimeSteps
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.neurons import named_neurons
-from a2sg_zoo.registry import POLICIES
+from a2sg_zoo.registry import MODELS, POLICIES
 
 
 @pytest.fixture
@@ -22,30 +24,62 @@ def model():
     ).train()
 
 
+def runner(model, iteration=0):
+    return SimpleNamespace(iter=iteration, model=model, logger=logging.getLogger())
+
+
+def begun(schedule, model):
+    hook = GrowTimeSteps(schedule)
+    hook.before_train(runner(model))
+    return hook
+
+
 def step(hook, model, iteration):
     """The numbers of time steps that the backbone runs in an iteration."""
     seen = []
     handle = model.backbone.register_forward_hook(lambda module, args, out: seen.append(len(out[-1])))
-    hook.before_train_iter(SimpleNamespace(iter=iteration, model=model, logger=logging.getLogger()), 0)
+    hook.before_train_iter(runner(model, iteration), 0)
     model(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]), mode='loss')['loss'].backward()
     handle.remove()
     return seen
 
 
 def test_time_steps_follow_the_schedule(model):
-    hook = GrowTimeSteps([(0, 1), (3, 2), (5, 4)])
+    hook = begun([(0, 1), (3, 2), (5, 4)], model)
     assert [step(hook, model, i) for i in range(6)] == [[1], [1], [1], [2], [2], [4]]
+    hook.after_train(runner(model))
+    assert model.backbone.T == 2
     # a run that resumes in the middle
-    assert step(GrowTimeSteps([(0, 1), (3, 2)]), model, 4) == [2]
-    assert step(GrowTimeSteps([(0, 1), (3, 2)]), model, 1) == [1]
-    model.eval()
-    assert len(model(torch.rand(1, 3, 8, 8), [0], mode='predict')[0]['logits']) == 2
+    assert step(begun([(0, 1), (3, 2)], model), model, 4) == [2]
+
+
+def test_predictions_have_all_time_steps(model):
+    hook = begun([(0, 1), (3, 2)], model)
+    assert step(hook, model, 1) == [1]
+    hook.before_val(runner(model))
+    assert len(model.eval()(torch.rand(1, 3, 8, 8))) == 2
+    assert step(hook, model.train(), 2) == [1]
+
+
+def test_a_network_for_segmentation_grows_too():
+    init_default_scope('a2sg_zoo')
+    model = MODELS.build(load_config('meta_spikeformer_small_camvid').model)
+    hook = begun([(0, 1), (3, 2)], model)
+    for iteration, T in ((0, 1), (3, 2)):
+        hook.before_train_iter(runner(model, iteration), 0)
+        assert {len(x) for x in model.backbone(torch.rand(1, 3, 32, 32))} == {T}
+        assert {n.beta.numel() for n in named_neurons(model).values() if n.time_steps} == {T}
+
+
+def test_a_network_without_a_backbone_is_refused():
+    with pytest.raises(ConfigError, match=r'model\.backbone'):
+        begun([(0, 1)], torch.nn.Linear(1, 1))
 
 
 def test_a_policy_has_a_width_for_each_time_step(model):
     policy = POLICIES.build(dict(type='A2SG', searcher=dict(type='ExactSearcher')))
     attach(model, policy)
-    hook = GrowTimeSteps([(0, 1), (3, 2)])
+    hook = begun([(0, 1), (3, 2)], model)
     for iteration in (0, 2, 3, 4):
         policy.begin(iteration)
         assert step(hook, model, iteration) == [1 if iteration < 3 else 2]

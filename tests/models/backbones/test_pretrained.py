@@ -160,6 +160,24 @@ def test_arguments_of_initial_weights_alone_are_not_warned_of(tmp_path, warnings
     assert all(torch.equal(value, saved.state_dict()[key]) for key, value in other.state_dict().items())
 
 
+def test_a_larger_network_begins_with_the_stages_of_a_smaller_one(tmp_path, warnings):
+    small = dict(type='SpikingResNet9', widths=(4, 8), depths=(1, 1), stem=4, T=2)
+    saved = MODELS.build(small).state_dict()
+    config = f'model = {dict(type="SpikingClassifier", backbone=small)!r}'
+    weights = {f'backbone.{key}': value for key, value in saved.items()}
+    torch.save(dict(state_dict=weights, meta=dict(cfg=config)), tmp_path / 'small.pth')
+    init = dict(type='Pretrained', checkpoint=str(tmp_path / 'small.pth'))
+    large = dict(small, widths=(4, 8, 8), depths=(1, 1, 0))
+    with pytest.raises(CheckpointError, match=r'stages\.2'):
+        MODELS.build(dict(large, init_cfg=init)).init_weights()
+    other = MODELS.build(dict(large, init_cfg=dict(init, allow_missing=['stages.2.*'])))
+    other.init_weights()
+    assert warnings == []
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in saved.items())
+    with pytest.raises(CheckpointError, match=r'stages\.1'):  # other names must be there
+        MODELS.build(dict(large, widths=(4, 4, 8), init_cfg=dict(init, allow_missing=['stages.2.*']))).init_weights()
+
+
 @pytest.mark.parametrize('meta', [None, 5, dict(cfg=5), dict(cfg='model = 5'), dict(cfg='model = dict(backbone=3)')])
 def test_a_file_that_says_nothing_is_no_reason_to_warn(tmp_path, meta, warnings):
     backbone = MODELS.build(CLASSIFIER['backbone'])
