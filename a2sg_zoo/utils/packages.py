@@ -5,6 +5,7 @@ command that installs it, see `explain_missing_packages`. Functions that import 
 `require` first.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
@@ -16,6 +17,8 @@ from typing import Any
 from a2sg_zoo.errors import MissingPackageError
 
 _OWN = __name__.partition('.')[0]
+_PROJECT = 'a2sg-zoo'
+_OF_DEVELOPERS = ('test', 'dev', 'docs')  # extras
 # packages with other names than the modules that they install
 _PACKAGES = {
     'PIL': 'pillow',
@@ -53,11 +56,37 @@ def explain_missing_packages() -> None:
 
 def _missing(purpose: str, modules: Sequence[str]) -> MissingPackageError:
     packages = [_PACKAGES.get(name, name) for name in modules]
+    with_project = _requirement_with(packages)
     return MissingPackageError(
-        f'{purpose} needs {", ".join(packages)}, not installed here: pip install {" ".join(packages)} '
-        '(or pip install a2sg-zoo, which installs all that this project uses)',
+        f'{purpose} needs {", ".join(packages)}, not installed here: pip install {" ".join(packages)}'
+        + (f" (or pip install '{with_project}', which brings it)" if with_project else ''),
         name=modules[0],
     )
+
+
+def _requirement_with(packages: Sequence[str]) -> str | None:
+    """This project with the extras that install packages, as pip takes it; None if it does not install them all."""
+    from importlib.metadata import PackageNotFoundError, requires  # takes as long as all of this module
+
+    brought: dict[str, str | None] = {}  # package: its extra, None for what every installation has
+    try:
+        lines = requires(_PROJECT) or []
+    except PackageNotFoundError:  # a folder of sources
+        return None
+    for line in lines:
+        package = re.match(r'[\w.-]+', line)
+        extra = re.search(r'extra == [\'"]([\w-]+)', line)
+        if package and not (extra and extra[1] in _OF_DEVELOPERS):
+            brought.setdefault(_canonical(package[0]), extra and extra[1])
+    found = [_canonical(name) for name in packages]
+    if any(name not in brought for name in found):
+        return None
+    extras = sorted({extra for name in found if (extra := brought[name])})
+    return f'{_PROJECT}[{",".join(extras)}]' if extras else _PROJECT
+
+
+def _canonical(package: str) -> str:
+    return re.sub(r'[-_.]+', '-', package).lower()
 
 
 class _Finder(MetaPathFinder):

@@ -37,6 +37,30 @@ def test_require(monkeypatch):
     assert isinstance(error.value, A2SGError) and isinstance(error.value, ImportError) and error.value.name == 'cv2'
 
 
+@pytest.mark.parametrize(
+    'modules, requirement',
+    [
+        (['torch'], 'a2sg-zoo'),
+        (['onnx', 'torch'], 'a2sg-zoo[export]'),
+        (['tonic', 'huggingface_hub'], 'a2sg-zoo[events,hub]'),
+        (['no_such_package'], None),
+        (['sphinx'], None),  # for developers of this project
+    ],
+)
+def test_the_extra_that_brings_a_package_is_named(modules, requirement, monkeypatch):
+    monkeypatch.setattr(packages, 'find_spec', lambda name: None)
+    with pytest.raises(MissingPackageError) as error:
+        packages.require('a test', *modules)
+    assert (f"pip install '{requirement}'" in str(error.value)) == (requirement is not None)
+    assert ('a2sg-zoo' in str(error.value)) == (requirement is not None)
+
+
+def test_a_folder_of_sources_has_no_extras(monkeypatch):
+    monkeypatch.setattr(packages, '_PROJECT', 'not-installed-anywhere')
+    with pytest.raises(MissingPackageError, match='pip install no_such_package$'):
+        packages.require('a test', 'no_such_package')
+
+
 def test_every_module_imports_or_names_what_it_lacks():
     code = """
 import importlib, pkgutil, warnings
