@@ -40,7 +40,7 @@ SMALL = dict(
     QKFormer=(dict(embed_dims=32, depth=4, num_heads=4), [8, 16, 32]),
     SEWResNet=(dict(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16)), [8, 8, 16, 16]),
     SpikingResNet=(dict(stem=8), None),
-    SpikingResNet9=(dict(stem=4, widths=(8, 8, 16), depths=(0, 1, 0)), [8, 8, 16]),
+    SpikingResNet9=(dict(stem=4), None),
     VGGSNN=(dict(widths=(8,) * 8), [8] * 4),
     CSNN=(dict(widths=(16,) * 5), [16] * 5),
     DelaySNN=(dict(widths=(8,), max_delay=3), [8]),
@@ -58,9 +58,11 @@ WITHOUT_NEURONS = ('gru_small_text', 'transformer_small_text')
 def shrink(cfg):
     sizes, channels = SMALL[cfg.model.backbone.type]
     cfg.model.backbone.update({'T': min(2, cfg.model.backbone.T), **sizes})
-    if cfg.model.backbone.type == 'SpikingResNet':
+    if cfg.model.backbone.type in ('SpikingResNet', 'SpikingResNet9'):
         channels = [8] * len(cfg.model.backbone.widths)
         cfg.model.backbone.update(depths=[1] * len(channels), widths=channels)
+    if 'allow_missing' in (cfg.model.backbone.get('init_cfg') or {}):  # pretrained weights of the whole size
+        cfg.model.backbone.init_cfg = None
     if 'head' in cfg.model:
         cfg.model.head.in_channels = channels[-1]
         if cfg.model.head.type == 'VotingHead':  # two time steps are too short for neurons behind neurons to fire
@@ -78,7 +80,7 @@ def shrink(cfg):
             head.mask_channels = 8
     elif cfg.model.neck:
         cfg.model.neck.update(in_channels=channels, out_channels=8)
-        cfg.model.decode_head.update(in_channels=[8] * 4, channels=8)
+        cfg.model.decode_head.update(in_channels=[8] * len(channels), channels=8)
     else:
         cfg.model.decode_head.update(in_channels=channels, channels=8)
 
