@@ -1,5 +1,5 @@
-# A ResNet-9 with two more stages, a spiking feature pyramid and head (3.7 M): what a CPU core can train. Its first three
-# stages begin with weights that were trained on CIFAR-10.
+# A ResNet-9 with two more stages, a spiking feature pyramid and head (3.7 M): what a CPU core can train. Its first
+# three stages begin with weights that were trained on CIFAR-10.
 _neuron = dict(type='LIF', tau=2.0, decay_input=False, v_threshold=0.5, detach_reset=True)
 model = dict(
     type='EncoderDecoder',

@@ -1,4 +1,5 @@
-# ADE20K's optimizer for 3,000 batches, in bfloat16 where the processor has it; the first 2,400 train with one time step.
+# ADE20K's optimizer for 3,000 batches, in bfloat16 where the processor has it; the first 2,400 train with one time
+# step.
 _base_ = 'ade20k_160k.py'
 optim_wrapper = dict(type='AutoPrecisionOptimWrapper')
 param_scheduler = [
