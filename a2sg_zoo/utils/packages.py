@@ -77,12 +77,12 @@ def _requirement_with(packages: Sequence[str]) -> str | None:
         package = re.match(r'[\w.-]+', line)
         extra = re.search(r'extra == [\'"]([\w-]+)', line)
         if package and not (extra and extra[1] in _OF_DEVELOPERS):
-            brought.setdefault(_canonical(package[0]), extra and extra[1])
+            brought.setdefault(_canonical(package[0]), extra[1] if extra else None)
     found = [_canonical(name) for name in packages]
     if any(name not in brought for name in found):
         return None
-    extras = sorted({extra for name in found if (extra := brought[name])})
-    return f'{_PROJECT}[{",".join(extras)}]' if extras else _PROJECT
+    extras = ','.join(sorted({brought[name] or '' for name in found} - {''}))
+    return f'{_PROJECT}[{extras}]' if extras else _PROJECT
 
 
 def _canonical(package: str) -> str:

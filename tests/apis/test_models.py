@@ -142,9 +142,9 @@ def test_lists():
     assert every == a2sg_zoo.list_models(['*']) and len(every) >= 4
     tasks = [set(a2sg_zoo.list_models(task=task)) for task in ('classification', 'segmentation', 'language')]
     assert set().union(*tasks) == set(every) and sum(map(len, tasks)) == len(every)
-    assert a2sg_zoo.list_models(['RESNET1*', '*camvid*'], exclude='*small*') == ['resnet19_w16_cifar10_tri']
+    assert a2sg_zoo.list_models(['RESNET1*', '*camvid*'], exclude=['*small*', '*t9_*']) == ['resnet19_w16_cifar10_tri']
     configs = a2sg_zoo.list_models('resnet*', exclude=['*cifar*'], pretrained=False)
-    assert configs == ['resnet_small_digits']
+    assert configs == ['resnet9_camvid', 'resnet_small_digits']
     with pytest.raises(ConfigError, match='task.*pose'):
         a2sg_zoo.list_models(task='pose')
     with pytest.raises(ConfigError, match='task'):

@@ -70,6 +70,7 @@ SHIPPED = {
     'resnet9_cifar10_a2sg': ('onnx',),
     'spikformer_2_128_cifar10_tri': ('onnx',),
     'meta_spikeformer_small_camvid_a2sg': ('onnx',),
+    'resnet9_camvid_a2sg': ('onnx',),
 }
 
 
@@ -87,7 +88,7 @@ def pictures_for(name, shared):
         return list(photos.permute(0, 2, 3, 1).numpy()), None
     with zipfile.ZipFile(shared('data', 'camvid_as_ade20k.zip')) as file:
         files = [x for x in file.namelist() if '/images/validation/' in x and x.endswith('.jpg')][::20]
-        return [np.asarray(Image.open(io.BytesIO(file.read(x))).convert('RGB')) for x in files], (240, 320)
+        return [np.asarray(Image.open(io.BytesIO(file.read(x))).convert('RGB')) for x in files], (256, 320)
 
 
 @pytest.mark.parametrize(
