@@ -21,10 +21,11 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$*]'
 	touch $@
 
-# Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees.
+# Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees. Threads that sleep
+# while they wait leave the processor to other programs: a busy machine slows the training in proportion.
 demo: install
 	rm -rf $(DEMO)
-	$(BIN)/python tools/train.py $(CONFIG) --demo --work-dir $(DEMO)
+	OMP_WAIT_POLICY=passive $(BIN)/python tools/train.py $(CONFIG) --demo --work-dir $(DEMO)
 	$(BIN)/python tools/test.py $(CONFIG) --demo --work-dir $(DEMO) --out $(DEMO)/result.json --show-dir $(DEMO)/show best
 	@echo 'Picture: $(DEMO)/show/sheet.png   Curves: $(BIN)/tensorboard --logdir $(DEMO)'
 
