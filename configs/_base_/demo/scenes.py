@@ -32,10 +32,10 @@ demo = dict(
     ),
     val_dataloader=_evaluation,
     test_dataloader=_evaluation,
-    train_cfg=dict(max_iters=180, val_interval=90),
+    train_cfg=dict(max_iters=150, val_interval=75),
     param_scheduler=[
         dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
         dict(type='PolyLR', eta_min=0.0, power=1.0, by_epoch=False, begin=20),
     ],
-    default_hooks=dict(logger=dict(interval=10), checkpoint=dict(interval=90)),
+    default_hooks=dict(logger=dict(interval=10), checkpoint=dict(interval=75)),
 )
