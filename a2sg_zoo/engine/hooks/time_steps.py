@@ -46,11 +46,11 @@ class GrowTimeSteps(Hook):
         """Sets the number of time steps of this iteration."""
         model = unwrap_model(runner.model)
         T = [T for start, T in self.schedule if start <= runner.iter][-1]
-        for neuron in named_neurons(model).values():
-            if neuron.time_steps is not None and neuron.beta.numel() != T:
-                neuron.beta = neuron.beta[-1:].expand(T).clone()
-                neuron.time_steps = T
         if T != self._last:
+            for neuron in named_neurons(model).values():
+                if neuron.time_steps is not None and neuron.beta.numel() != T:
+                    neuron.beta = neuron.beta[-1:].expand(T).clone()
+                    neuron.time_steps = T
             runner.logger.info(f'Time steps from iteration {runner.iter} on: T = {T}')
         self.backbone.T = self._last = T
 

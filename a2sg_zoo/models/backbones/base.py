@@ -301,7 +301,8 @@ class SpikingBackbone(nn.Module):
             told = {**_arguments(type(self), (), {}), **told}
         if allow_missing:  # this network may be larger than the file's
             with suppress(LookupError):
-                told = {key: value for key, value in told.items() if key not in self.sizes_of(weights)}
+                sizes = self.sizes_of(weights)
+                told = {key: value for key, value in told.items() if key not in sizes}
         self._compare_arguments(told, official, path)
 
     def _compare_arguments(self, told: dict[str, Any], official: bool, path: str | Path) -> None:

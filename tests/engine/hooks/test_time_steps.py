@@ -51,6 +51,7 @@ def test_time_steps_follow_the_schedule(model):
     assert model.backbone.T == 2
     # a run that resumes in the middle
     assert step(begun([(0, 1), (3, 2)], model), model, 4) == [2]
+    assert step(begun([(0, 1), (3, 2)], model), model, 1) == [1]
 
 
 def test_predictions_have_all_time_steps(model):
@@ -58,6 +59,7 @@ def test_predictions_have_all_time_steps(model):
     assert step(hook, model, 1) == [1]
     hook.before_val(runner(model))
     assert len(model.eval()(torch.rand(1, 3, 8, 8))) == 2
+    assert len(model(torch.rand(1, 3, 8, 8), [0], mode='predict')[0]['logits']) == 2
     assert step(hook, model.train(), 2) == [1]
 
 
