@@ -1,4 +1,4 @@
-"""A short spiking residual network for CIFAR that trains in little time: real-valued shortcuts, spikes elsewhere."""
+"""A short spiking network for CIFAR that trains in little time: real-valued shortcuts or none, spikes elsewhere."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -16,24 +16,26 @@ from a2sg_zoo.registry import MODELS
 
 
 class MembraneBlock(nn.Module):
-    """One convolution beside a shortcut: y = BN(conv(fire(x))) + x, on currents (T, B, C, H, W).
+    """One convolution, beside a shortcut or alone: y = BN(conv(fire(x))) [+ x], on currents (T, B, C, H, W).
 
     Args:
         channels: channels of x and y.
         make_neuron: returns a new layer of neurons.
+        shortcut: whether x is added.
     """
 
-    def __init__(self, channels: int, make_neuron: Callable[..., nn.Module]):
+    def __init__(self, channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool = True):
         super().__init__()
-        self.neuron, self.conv = make_neuron(), conv_bn(channels, channels)
+        self.neuron, self.conv, self.shortcut = make_neuron(), conv_bn(channels, channels), shortcut
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map currents x to currents of the same shape."""
-        return self.conv(self.neuron(x)) + x
+        y = self.conv(self.neuron(x))
+        return y + x if self.shortcut else y
 
 
 class MembraneTransition(nn.Module):
-    """Halves height and width: y = BN(maxpool(conv(fire(x)))) + repeat(avgpool(x)), on currents.
+    """Halves height and width: y = BN(maxpool(conv(fire(x)))) [+ repeat(avgpool(x))], on currents.
 
     `repeat` copies the channels of x until there are as many as y has, so the shortcut has no parameters.
 
@@ -41,11 +43,14 @@ class MembraneTransition(nn.Module):
         in_channels: channels of x.
         out_channels: channels of y, a multiple of `in_channels`.
         make_neuron: returns a new layer of neurons.
+        shortcut: whether x is added.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module]):
+    def __init__(
+        self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool = True
+    ):
         super().__init__()
-        self.neuron, self.copies = make_neuron(), out_channels // in_channels
+        self.neuron, self.copies, self.shortcut = make_neuron(), out_channels // in_channels, shortcut
         self.conv = TimeFolded(
             OrderedDict(
                 conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
@@ -56,8 +61,10 @@ class MembraneTransition(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map currents x (T, B, C_in, H, W) to currents (T, B, C_out, H / 2, W / 2)."""
-        shortcut = F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
-        return self.conv(self.neuron(x)) + shortcut.repeat(1, 1, self.copies, 1, 1)
+        y = self.conv(self.neuron(x))
+        if not self.shortcut:
+            return y
+        return y + F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2]).repeat(1, 1, self.copies, 1, 1)
 
 
 @MODELS.register_module()
@@ -71,11 +78,12 @@ class SpikingResNet9(SpikingBackbone):
     every layer also past the surrogate. The output is currents: use `LinearHead(spiking=True)`.
 
     Args:
-        widths: channels of each stage; each is a multiple of the one before, the first of `stem`.
+        widths: channels of each stage; with shortcuts each is a multiple of the one before, the first of `stem`.
         depths: number of blocks of each stage after its transition, as many numbers as `widths`.
         stem: channels of the stem.
         in_channels: channels of the input.
         neuron: config of the neurons.
+        shortcuts: whether the blocks have shortcuts. Without them a short training goes further.
         **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
 
     Source: the shortcuts are those of MS-ResNet (Hu et al., arXiv 2112.08954), one around each convolution as in
@@ -97,6 +105,7 @@ class SpikingResNet9(SpikingBackbone):
         stem: int = 32,
         in_channels: int = 3,
         neuron: dict = dict(type='LIF', tau=2.0, decay_input=False, v_threshold=0.5),
+        shortcuts: bool = True,
         **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
@@ -105,7 +114,7 @@ class SpikingResNet9(SpikingBackbone):
                 f'SpikingResNet9: depths {depths} and widths {widths} must both have one number for each stage'
             )
         for before, after in zip([stem, *widths], widths):
-            if after % before:
+            if shortcuts and after % before:
                 raise ConfigError(
                     f'SpikingResNet9: widths {widths} after stem {stem}: {after} is no multiple of {before}'
                 )
@@ -119,8 +128,8 @@ class SpikingResNet9(SpikingBackbone):
         )
         self.stages = nn.ModuleList(
             nn.Sequential(
-                MembraneTransition(before, after, self.neuron),
-                *(MembraneBlock(after, self.neuron) for _ in range(depth)),
+                MembraneTransition(before, after, self.neuron, shortcuts),
+                *(MembraneBlock(after, self.neuron, shortcuts) for _ in range(depth)),
             )
             for before, after, depth in zip([stem, *widths], widths, depths)
         )

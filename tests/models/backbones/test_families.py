@@ -40,6 +40,7 @@ FAMILIES = {
     'resnet19': (dict(type='SpikingResNet', widths=(8, 12, 16), stem=8, tdbn=True), (1, 2, 4)),
     'resnet18': (dict(type='SpikingResNet', depths=(2, 2, 2, 2), widths=(8, 8, 12, 16), stem=8), (1, 2, 4, 8)),
     'resnet9': (dict(type='SpikingResNet9', widths=(8, 16, 16), stem=4), (2, 4, 8)),
+    'resnet9_plain': (dict(type='SpikingResNet9', widths=(6, 10), depths=(1, 1), stem=4, shortcuts=False), (2, 4)),
     'sew_add': (dict(type='SEWResNet', depths=(1, 1, 2, 1), widths=(8, 8, 12, 16)), (4, 8, 16, 32)),
     'sew_and': (dict(type='SEWResNet', depths=(1, 1, 2, 1), widths=(8, 8, 12, 16), connect='AND'), (4, 8, 16, 32)),
     'sew_iand_bottleneck': (
@@ -70,7 +71,8 @@ def test_shapes(name, T):
     config, strides = FAMILIES[name]
     backbone = MODELS.build({**config, 'T': T, 'out_indices': range(len(strides)), 'time': 'keep'}).eval()
     # pooling drops an odd row, all else keeps half of it
-    size = (lambda n, stride: n // stride) if name in ('vgg_avg', 'resnet9') else (lambda n, stride: -(-n // stride))
+    drops = name.startswith(('vgg_avg', 'resnet9'))
+    size = (lambda n, stride: n // stride) if drops else (lambda n, stride: -(-n // stride))
     for batch, height, width in ((1, 33, 18), (2, 16, 32)):
         x = image(backbone, batch, height, width)
         outputs = backbone(x)
@@ -144,6 +146,20 @@ def test_resnet9_adds_currents_around_every_convolution():
     # without the convolutions, what is left are the means over 4x4 pixels of the stem, copied four times
     stem = torch.nn.functional.avg_pool2d(backbone.stem.image(x), 4).repeat(1, 4, 1, 1)
     torch.testing.assert_close(y, stem.expand(2, *stem.shape))
+
+
+def test_resnet9_without_shortcuts_is_a_chain_of_convolutions():
+    config = dict(type='SpikingResNet9', widths=(8, 16), depths=(1, 0), stem=4, T=2, time='keep', shortcuts=False)
+    backbone = MODELS.build(config).train()
+    x = backbone.stem.image(torch.rand(2, 3, 16, 16)).expand(2, 2, 4, 16, 16)
+    for block in (backbone.stages[0][0], backbone.stages[0][1], backbone.stages[1][0]):
+        spikes = block.neuron(x).flatten(0, 1)
+        y = torch.nn.functional.conv2d(spikes, block.conv.conv.weight, padding=1)
+        y = torch.nn.functional.max_pool2d(y, 2) if hasattr(block.conv, 'pool') else y
+        mean, variance = y.mean((0, 2, 3), keepdim=True), y.var((0, 2, 3), keepdim=True, unbiased=False)
+        y = ((y - mean) / (variance + 1e-5).sqrt()).unflatten(0, (2, 2))
+        x = block(x)
+        torch.testing.assert_close(x, y)
 
 
 @pytest.mark.parametrize('carry_over', [False, True])
