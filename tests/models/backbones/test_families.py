@@ -40,7 +40,6 @@ FAMILIES = {
     'resnet19': (dict(type='SpikingResNet', widths=(8, 12, 16), stem=8, tdbn=True), (1, 2, 4)),
     'resnet18': (dict(type='SpikingResNet', depths=(2, 2, 2, 2), widths=(8, 8, 12, 16), stem=8), (1, 2, 4, 8)),
     'resnet9': (dict(type='SpikingResNet9', widths=(8, 16, 16), stem=4), (2, 4, 8)),
-    'resnet9_plain': (dict(type='SpikingResNet9', widths=(6, 10), depths=(1, 1), stem=4, shortcuts=False), (2, 4)),
     'sew_add': (dict(type='SEWResNet', depths=(1, 1, 2, 1), widths=(8, 8, 12, 16)), (4, 8, 16, 32)),
     'sew_and': (dict(type='SEWResNet', depths=(1, 1, 2, 1), widths=(8, 8, 12, 16), connect='AND'), (4, 8, 16, 32)),
     'sew_iand_bottleneck': (
@@ -49,6 +48,7 @@ FAMILIES = {
     ),
     'vgg_avg': (dict(type='VGGSNN', widths=(4, 8, 8, 8, 12, 12, 16, 16)), (2, 4, 8, 16)),
     'vgg_stride': (dict(type='VGGSNN', widths=(4, 8, 8, 8, 12, 12, 16, 16), pool='stride'), (2, 4, 8, 16)),
+    'resnet9_plain': (dict(type='SpikingResNet9', widths=(6, 10), depths=(1, 1), stem=4, shortcuts=False), (2, 4)),
 }
 
 
