@@ -25,7 +25,7 @@ method_options = dict.fromkeys(('sasg', 'tasg', 'stasg', 'a2sg'), _search)
 method_options['dspike'] = {f'{_policy}.interval': 200, f'{_policy}.directions': 16}
 
 # Four trials for each method, of full length, judged by training images that no trial trains on.
-_bound = {f'{_policy}.beta_max': dict(type='uniform', low=0.8, high=3.0)}
+_bound = _base_.search.method_space.a2sg
 search = dict(
     method_space=dict.fromkeys(('tasg', 'stasg_trust', 'a2sg_trust'), _bound),
     options={'val_dataloader.dataset.train': True},

@@ -21,7 +21,7 @@ method_options = dict(
 
 # Four trials for each method, of nearly the full length, judged by training images that no trial trains on. The file of
 # `tuned` is what they found: a2sg-zoo search configs/suites/small_cpu.py --trials 4
-_bound = {f'{_policy}.beta_max': dict(type='uniform', low=0.8, high=3.0)}
+_bound = _base_.search.method_space.a2sg
 search = dict(
     method_space=dict(
         tasg={f'{_policy}.surrogate.beta': dict(type='loguniform', low=0.5, high=2.0)},

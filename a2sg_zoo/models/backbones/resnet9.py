@@ -24,7 +24,7 @@ class MembraneBlock(nn.Module):
         shortcut: whether x is added.
     """
 
-    def __init__(self, channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool = True):
+    def __init__(self, channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool):
         super().__init__()
         self.neuron, self.conv, self.shortcut = make_neuron(), conv_bn(channels, channels), shortcut
 
@@ -41,14 +41,12 @@ class MembraneTransition(nn.Module):
 
     Args:
         in_channels: channels of x.
-        out_channels: channels of y, a multiple of `in_channels`.
+        out_channels: channels of y; beside a shortcut, a multiple of `in_channels`.
         make_neuron: returns a new layer of neurons.
         shortcut: whether x is added.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool = True
-    ):
+    def __init__(self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool):
         super().__init__()
         self.neuron, self.copies, self.shortcut = make_neuron(), out_channels // in_channels, shortcut
         self.conv = TimeFolded(
@@ -83,7 +81,7 @@ class SpikingResNet9(SpikingBackbone):
         stem: channels of the stem.
         in_channels: channels of the input.
         neuron: config of the neurons.
-        shortcuts: whether the blocks have shortcuts. Without them a short training goes further.
+        shortcuts: whether the blocks have shortcuts; without them the network is a plain chain.
         **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
 
     Source: the shortcuts are those of MS-ResNet (Hu et al., arXiv 2112.08954), one around each convolution as in
