@@ -1,12 +1,14 @@
-"""The recipe of ResNet-9 on embedded data: what it does before and during a training, and that it resumes exactly."""
+"""The recipes of ResNet-9 on embedded data: what they do before and during a training, and that they resume exactly."""
 
 import shutil
 
 import pytest
 import torch
 
+from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.run import prepare_config, train
 from a2sg_zoo.hub.checkpoint import read_checkpoint
+from a2sg_zoo.registry import NEURONS
 
 SIZES = {'model.backbone.widths': (8, 16, 16), 'model.backbone.stem': 4, 'model.head.in_channels': 16}
 STEPS = {'train_cfg.max_iters': 6, 'train_cfg.val_interval': 6, 'default_hooks.checkpoint.interval': 1}
@@ -48,3 +50,14 @@ def test_the_first_layer_stands_still_and_time_steps_grow(whole):
     assert len(first[name].flatten(1)) == 27 and not torch.allclose(first[name], torch.zeros(()))
     beta = 'backbone.stages.0.0.neuron.beta'
     assert [len(state[beta]) for state in (first, middle, last)] == [1, 1, 2]
+
+
+def test_for_a_constant_current_the_spikes_of_the_second_half_are_the_counts_of_the_first():
+    counts, spikes = (load_config(f'resnet9_{half}_cifar10').model for half in ('counts', 'hybrid'))
+    x = torch.linspace(-3, 5, 640) + 1e-3  # no half counts, which round to even numbers
+    for config in (counts, spikes):
+        assert config.backbone.neuron == config.head.neuron
+    expected = NEURONS.build(counts.backbone.neuron)(x[None])[0]
+    sent = NEURONS.build(spikes.backbone.neuron)(x.expand(spikes.backbone.T, -1))
+    assert sent.unique().tolist() == [0, 1] and expected.unique().tolist() == [0, 0.25, 0.5, 0.75, 1]
+    torch.testing.assert_close(sent.mean(0), expected)

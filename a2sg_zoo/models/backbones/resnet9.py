@@ -48,7 +48,7 @@ class MembraneTransition(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool):
         super().__init__()
-        self.neuron, self.copies, self.shortcut = make_neuron(), out_channels // in_channels, shortcut
+        self.neuron, self.shortcut = make_neuron(), shortcut
         self.conv = TimeFolded(
             OrderedDict(
                 conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
@@ -62,7 +62,8 @@ class MembraneTransition(nn.Module):
         y = self.conv(self.neuron(x))
         if not self.shortcut:
             return y
-        return y + F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2]).repeat(1, 1, self.copies, 1, 1)
+        x = F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
+        return y + x.repeat(1, 1, y.shape[2] // x.shape[2], 1, 1)
 
 
 @MODELS.register_module()
