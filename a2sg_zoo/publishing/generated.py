@@ -13,7 +13,7 @@ from a2sg_zoo.hub.published import load
 from a2sg_zoo.publishing.cards import files_of, log_name
 from a2sg_zoo.publishing.metafiles import metafiles
 
-MEGABYTES_EACH, MEGABYTES_TOGETHER = 9, 24
+MEGABYTES_EACH, MEGABYTES_TOGETHER = 9, 50
 # name, hash and ending of the files of one publication
 _OF_A_PUBLICATION = re.compile(r'(.+)-[0-9a-f]{8}\.(safetensors|log\.jsonl)')
 

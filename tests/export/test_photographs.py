@@ -68,6 +68,7 @@ SHIPPED = {
     'resnet_small_digits_tri': ('onnx', 'nir'),
     'resnet19_w16_cifar10_tri': ('onnx', 'nir'),
     'resnet9_cifar10_a2sg': ('onnx',),
+    'resnet9_counts_cifar10': ('onnx',),
     'spikformer_2_128_cifar10_tri': ('onnx',),
     'meta_spikeformer_small_camvid_a2sg': ('onnx',),
     'resnet9_camvid_a2sg': ('onnx',),
