@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.backbones.sizes import count
-from a2sg_zoo.models.layers import TimeFolded, conv_bn, encode
+from a2sg_zoo.models.layers import SummedMaxPool2d, TimeFolded, conv_bn, encode
 from a2sg_zoo.registry import MODELS
 
 
@@ -34,6 +34,34 @@ class MembraneBlock(nn.Module):
         return y + x if self.shortcut else y
 
 
+class PooledConvolution(nn.Sequential):
+    """y = BN(maxpool(conv(s))), from spikes (T, B, C_in, H, W) to currents (T, B, C_out, H / 2, W / 2).
+
+    Args:
+        in_channels: channels of s.
+        out_channels: channels of y.
+        pool: 'step' or 'sum', see `SpikingResNet9`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, pool: str):
+        pools = dict(step=lambda: TimeFolded(nn.MaxPool2d(2)), sum=SummedMaxPool2d)
+        if pool not in pools:
+            raise ConfigError(f"SpikingResNet9: pool must be 'step' or 'sum', got {pool!r}")
+        super().__init__(
+            OrderedDict(
+                conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
+                pool=pools[pool](),
+                bn=nn.BatchNorm2d(out_channels),
+            )
+        )
+
+    def forward(self, s: torch.Tensor) -> torch.Tensor:
+        """Map spikes to currents, see the class."""
+        conv, pool, norm = self
+        y = pool(conv(s.flatten(0, 1)).unflatten(0, s.shape[:2]))
+        return norm(y.flatten(0, 1)).unflatten(0, s.shape[:2])
+
+
 class MembraneTransition(nn.Module):
     """Halves height and width: y = BN(maxpool(conv(fire(x)))) [+ repeat(avgpool(x))], on currents.
 
@@ -44,18 +72,15 @@ class MembraneTransition(nn.Module):
         out_channels: channels of y; beside a shortcut, a multiple of `in_channels`.
         make_neuron: returns a new layer of neurons.
         shortcut: whether x is added.
+        pool: 'step' or 'sum', see `SpikingResNet9`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool):
+    def __init__(
+        self, in_channels: int, out_channels: int, make_neuron: Callable[..., nn.Module], shortcut: bool, pool: str
+    ):
         super().__init__()
         self.neuron, self.shortcut = make_neuron(), shortcut
-        self.conv = TimeFolded(
-            OrderedDict(
-                conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
-                pool=nn.MaxPool2d(2),
-                bn=nn.BatchNorm2d(out_channels),
-            )
-        )
+        self.conv = PooledConvolution(in_channels, out_channels, pool)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map currents x (T, B, C_in, H, W) to currents (T, B, C_out, H / 2, W / 2)."""
@@ -83,6 +108,9 @@ class SpikingResNet9(SpikingBackbone):
         in_channels: channels of the input.
         neuron: config of the neurons.
         shortcuts: whether the blocks have shortcuts; without them the network is a plain chain.
+        pool: what a transition takes the largest of: 'step', the currents of each time step; 'sum', the sums of the
+            currents so far, see `SummedMaxPool2d`. For networks that begin with weights trained at T = 1 the second is
+            the right one: over all time steps it adds up to the same.
         **kwargs: T, out_indices, time, recompute, save_spikes and init_cfg, see `SpikingBackbone`.
 
     Source: the shortcuts are those of MS-ResNet (Hu et al., arXiv 2112.08954), one around each convolution as in
@@ -105,6 +133,7 @@ class SpikingResNet9(SpikingBackbone):
         in_channels: int = 3,
         neuron: dict = dict(type='LIF', tau=2.0, decay_input=False, v_threshold=0.5),
         shortcuts: bool = True,
+        pool: str = 'step',
         **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
@@ -127,7 +156,7 @@ class SpikingResNet9(SpikingBackbone):
         )
         self.stages = nn.ModuleList(
             nn.Sequential(
-                MembraneTransition(before, after, self.neuron, shortcuts),
+                MembraneTransition(before, after, self.neuron, shortcuts, pool),
                 *(MembraneBlock(after, self.neuron, shortcuts) for _ in range(depth)),
             )
             for before, after, depth in zip([stem, *widths], widths, depths)

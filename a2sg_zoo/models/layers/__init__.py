@@ -3,11 +3,13 @@
 from .attention import spiking_attention
 from .delays import DelayLinear, delay_layers
 from .sequences import SequenceDropout, check_sequence, linear_norm, make_norm
+from .summed_pool import SummedMaxPool2d
 from .time_folded import TimeFolded, conv_bn, encode, token_bn
 from .transformer import MembraneMLP, SpikingMLP, SpikingPatchStage, SpikingSelfAttention, TransformerBlock, check_heads
 
 __all__ = [
     'TimeFolded',
+    'SummedMaxPool2d',
     'conv_bn',
     'token_bn',
     'encode',

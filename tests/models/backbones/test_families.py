@@ -48,7 +48,10 @@ FAMILIES = {
     ),
     'vgg_avg': (dict(type='VGGSNN', widths=(4, 8, 8, 8, 12, 12, 16, 16)), (2, 4, 8, 16)),
     'vgg_stride': (dict(type='VGGSNN', widths=(4, 8, 8, 8, 12, 12, 16, 16), pool='stride'), (2, 4, 8, 16)),
-    'resnet9_plain': (dict(type='SpikingResNet9', widths=(6, 10), depths=(1, 1), stem=4, shortcuts=False), (2, 4)),
+    'resnet9_plain': (
+        dict(type='SpikingResNet9', widths=(6, 10), depths=(1, 1), stem=4, shortcuts=False, pool='sum'),
+        (2, 4),
+    ),
 }
 
 

@@ -1,0 +1,58 @@
+"""Max pooling over sums of currents, which time steps do not change."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SummedMaxPool2d(nn.Module):
+    """Max pooling of the currents summed over time, given out step by step.
+
+        y[t] = maxpool(x[1] + ... + x[t]) - maxpool(x[1] + ... + x[t-1])
+
+    The outputs of all time steps add up to the largest sum, so an integrating neuron behind it receives what it would
+    receive from all currents at once. The largest current of each time step, in contrast, adds up to more. For T = 1
+    both are the same.
+
+    Args:
+        kernel_size: height and width of the windows, which do not overlap, in pixels.
+
+    >>> import torch
+    >>> pool, x = SummedMaxPool2d(2), torch.rand(4, 1, 3, 8, 8)
+    >>> torch.allclose(pool(x).sum(0), torch.nn.functional.max_pool2d(x.sum(0), 2))
+    True
+    """
+
+    def __init__(self, kernel_size: int = 2) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map currents (T, B, C, H, W) to currents (T, B, C, H / kernel_size, W / kernel_size)."""
+        return self.advance(x)[0]
+
+    def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Continue from a state.
+
+        Args:
+            x: currents (T, B, C, H, W).
+            state: (sums of the currents so far, their maxima), from the call before; None at the first time step.
+
+        Returns:
+            (currents as from `forward`, state after the last time step).
+        """
+        if len(x) == 1 and state is None:  # nothing to add up, so no copy
+            pooled = F.max_pool2d(x[0], self.kernel_size)[None]
+            return pooled, (x[-1], pooled[-1])
+        sums = x.cumsum(0, dtype=torch.promote_types(x.dtype, torch.float32))  # half precision would round the steps
+        if state is not None:
+            sums = sums + state[0]
+        pooled = F.max_pool2d(sums.flatten(0, 1), self.kernel_size).unflatten(0, x.shape[:2])
+        before = torch.zeros_like(pooled[:1]) if state is None else state[1][None].to(pooled.dtype)
+        y = pooled - torch.cat([before, pooled[:-1]])
+        return y.to(x.dtype), (sums[-1], pooled[-1])
+
+    def extra_repr(self) -> str:
+        return f'kernel_size={self.kernel_size}'
