@@ -69,6 +69,8 @@ SHIPPED = {
     'resnet19_w16_cifar10_tri': ('onnx', 'nir'),
     'resnet9_cifar10_a2sg': ('onnx',),
     'resnet9_counts_cifar10': ('onnx',),
+    'resnet9_hybrid_cifar10_a2sg': ('onnx',),
+    'resnet9_hybrid_cifar10_tri': ('onnx',),
     'spikformer_2_128_cifar10_tri': ('onnx',),
     'meta_spikeformer_small_camvid_a2sg': ('onnx',),
     'resnet9_camvid_a2sg': ('onnx',),

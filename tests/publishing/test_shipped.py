@@ -37,7 +37,10 @@ def test_the_shipped_weights_say_what_their_configs_say(entry):
     found = describe(load_config(ROOT / entry['config']), meta, entry['config'])
     # a config may leave the neuron to the backbone's default, and its backward pass is not the weights' affair
     dynamics = [
-        {(neuron.tau, neuron.decay_input, neuron.v_threshold) for neuron in named_neurons(build(d.model, '')).values()}
+        {
+            tuple(getattr(neuron, key, None) for key in ('tau', 'decay_input', 'v_threshold', 'v_reset', 'reset'))
+            for neuron in named_neurons(build(d.model, '')).values()
+        }
         for d in (found, description)
     ]
     assert dynamics[0] == dynamics[1]

@@ -44,13 +44,12 @@ class PooledConvolution(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int, pool: str):
-        pools = dict(step=lambda: TimeFolded(nn.MaxPool2d(2)), sum=SummedMaxPool2d)
-        if pool not in pools:
+        if pool not in ('step', 'sum'):
             raise ConfigError(f"SpikingResNet9: pool must be 'step' or 'sum', got {pool!r}")
         super().__init__(
             OrderedDict(
                 conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
-                pool=pools[pool](),
+                pool=SummedMaxPool2d(2) if pool == 'sum' else TimeFolded(nn.MaxPool2d(2)),
                 bn=nn.BatchNorm2d(out_channels),
             )
         )
