@@ -230,8 +230,8 @@ def test_results_in_the_readme_of_a_family_are_those_of_the_weights(entry):
     folder = ROOT / file.stem.partition('_')[0] if file.parent.samefile(ROOT) else file.parent
     (row,) = [line for line in (folder / 'README.md').read_text().splitlines() if f'[{entry.name}]' in line]
     cells = [cell.strip() for cell in row.strip('| ').split('|')]
-    found = [cell for cell in cells[1:] if cell != 'none']
-    assert found == [file.stem, *methods, f'{entry["metrics"][metric]:.2f}']
+    no_method = ['none'] * (len(cells) - 3)  # only where the table has a column of methods
+    assert cells[1:] == [file.stem, *(methods or no_method), f'{entry["metrics"][metric]:.2f}']
 
 
 @pytest.mark.parametrize('name', CONFIGS)

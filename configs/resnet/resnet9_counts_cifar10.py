@@ -12,7 +12,7 @@ model = dict(
 _pipeline = [
     dict(type='BatchCrop', padding=4),
     dict(type='BatchFlip', alternate=True),
-    dict(type='BatchCutout', size=8, fill=(125.31, 122.95, 113.87)),
+    dict(type='BatchCutout', size=8, fill=_base_.data_preprocessor.mean),
 ]
 train_dataloader = dict(dataset=dict(pipeline=_pipeline))
 param_scheduler = [

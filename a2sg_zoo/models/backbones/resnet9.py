@@ -44,8 +44,6 @@ class PooledConvolution(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, out_channels: int, pool: str):
-        if pool not in ('step', 'sum'):
-            raise ConfigError(f"SpikingResNet9: pool must be 'step' or 'sum', got {pool!r}")
         super().__init__(
             OrderedDict(
                 conv=nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False),
@@ -140,6 +138,8 @@ class SpikingResNet9(SpikingBackbone):
             raise ConfigError(
                 f'SpikingResNet9: depths {depths} and widths {widths} must both have one number for each stage'
             )
+        if pool not in ('step', 'sum'):
+            raise ConfigError(f"SpikingResNet9: pool must be 'step' or 'sum', got {pool!r}")
         for before, after in zip([stem, *widths], widths):
             if shortcuts and after % before:
                 raise ConfigError(

@@ -43,14 +43,11 @@ class SummedMaxPool2d(nn.Module):
         Returns:
             (currents as from `forward`, state after the last time step).
         """
-        if len(x) == 1 and state is None:  # nothing to add up, so no copy
-            pooled = F.max_pool2d(x[0], self.kernel_size)[None]
-            return pooled, (x[-1], pooled[-1])
         sums = x.cumsum(0, dtype=torch.promote_types(x.dtype, torch.float32))  # half precision would round the steps
         if state is not None:
             sums = sums + state[0]
         pooled = F.max_pool2d(sums.flatten(0, 1), self.kernel_size).unflatten(0, x.shape[:2])
-        before = torch.zeros_like(pooled[:1]) if state is None else state[1][None].to(pooled.dtype)
+        before = torch.zeros_like(pooled[:1]) if state is None else state[1][None]
         y = pooled - torch.cat([before, pooled[:-1]])
         return y.to(x.dtype), (sums[-1], pooled[-1])
 

@@ -119,6 +119,7 @@ def test_training_step(name):
         (dict(type='SEWResNet', depths=(1, 1, 0, 1)), r'depths.*\b0\b'),
         (dict(type='SpikingResNet9', depths=(1, 1)), 'depths.*widths'),
         (dict(type='SpikingResNet9', widths=(32, 48), depths=(1, 1)), r'widths.*\b48\b.*\b32\b'),
+        (dict(type='SpikingResNet9', pool='max'), 'pool.*step.*sum'),
         (dict(type='SEWResNet', connect='OR'), 'connect.*IAND.*OR'),
         (dict(type='SEWResNet', widths=(8, 16)), 'depths.*widths'),
         (dict(type='VGGSNN', pool='max'), 'pool.*avg.*stride.*max'),
