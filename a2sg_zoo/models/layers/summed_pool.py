@@ -43,13 +43,15 @@ class SummedMaxPool2d(nn.Module):
         Returns:
             (currents as from `forward`, state after the last time step).
         """
-        sums = x.cumsum(0, dtype=torch.promote_types(x.dtype, torch.float32))  # half precision would round the steps
-        if state is not None:
-            sums = sums + state[0]
-        pooled = F.max_pool2d(sums.flatten(0, 1), self.kernel_size).unflatten(0, x.shape[:2])
-        before = torch.zeros_like(pooled[:1]) if state is None else state[1][None]
-        y = pooled - torch.cat([before, pooled[:-1]])
-        return y.to(x.dtype), (sums[-1], pooled[-1])
+        wide = torch.promote_types(x.dtype, torch.float32)  # half precision would round the sums
+        sums, before = state or (0.0, 0.0)
+        y = []
+        for step in x:  # one by one: cumsum over time gives up channels_last
+            sums = sums + step.to(wide)
+            pooled = F.max_pool2d(sums, self.kernel_size)
+            y.append(pooled - before)
+            before = pooled
+        return torch.stack(y).to(x.dtype), (sums, before)
 
     def extra_repr(self) -> str:
         return f'kernel_size={self.kernel_size}'
