@@ -53,7 +53,7 @@ SMALL = dict(
 # aliases of a config with a method
 WITH_A_METHOD = ('spikformer_ade20k_a2sg', 'spikegpt_small_text_a2sg', 'spikegpt_small_text_tri')
 # integer neurons have no surrogate
-WITH_COUNTS = ('e_spikeformer_ade20k_ilif', 'resnet9_counts_cifar10')
+WITH_COUNTS = ('e_spikeformer_ade20k_ilif', 'resnet9_counts_cifar10', 'resnet9_gpu_counts_cifar10')
 WITHOUT_NEURONS = ('gru_small_text', 'transformer_small_text')
 
 

@@ -5,9 +5,10 @@
     a2sg-zoo gpu_report training --out gpu --smoke
 
 `checks` compares kernels, half precision and compilation with their references, and measures speed. `training` measures
-the device, chooses the number of iterations by it, and trains resnet9_gpu_cifar10 with each method. Both write JSON and
-a Markdown table to --out after every step, so an interruption loses nothing; `training` continues when the same is run
-again. --smoke does everything with tiny sizes on a CPU.
+the device, chooses the numbers of iterations by it, trains resnet9_gpu_counts_cifar10, and with its weights
+resnet9_gpu_hybrid_cifar10 with each method. Both write JSON and a Markdown table to --out after every step, so an
+interruption loses nothing; `training` continues when the same is run again. --smoke does everything with tiny sizes on
+a CPU.
 """
 
 import shlex

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from a2sg_zoo.benchmark.gpu import training
-from a2sg_zoo.benchmark.gpu.training import CONFIG, Measured, affordable, plan_words
+from a2sg_zoo.benchmark.gpu import runs, training
+from a2sg_zoo.benchmark.gpu.runs import COUNTS, SPIKES, Measured, Run, affordable, plan_words
 from a2sg_zoo.cli import main
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError, DataError
@@ -20,7 +20,7 @@ from tests.cli.mistakes import mistake
 
 def read(folder):
     report = json.loads((folder / 'training.json').read_text())
-    return {row['method']: row for row in report['rows']}
+    return {row['run']: row for row in report['rows']}
 
 
 def weights(folder):
@@ -38,19 +38,28 @@ def report(tmp_path_factory):
     return folder
 
 
-def test_both_methods_are_trained_and_evaluated(report):
+def test_counts_and_then_both_methods_are_trained_and_evaluated(report):
     rows = read(report)
-    assert [*rows] == ['a2sg', 'tri'] and {row['state'] for row in rows.values()} == {'finished'}
-    for method, row in rows.items():
-        assert [*row['top1']] == ['1', '2', '4'] and row['iterations'] == 16
-        assert {*row['measured']['step']} == {'1', '2', '4'} and min(row['measured']['step'].values()) > 0
-        logged = (report / method / 'evaluations.jsonl').read_text().splitlines()
-        assert len(logged) == 8 and f'a2sg-zoo publish {report / method}' in row['publish']
+    assert [*rows] == ['counts', 'a2sg', 'tri'] and {row['state'] for row in rows.values()} == {'finished'}
+    for run, row in rows.items():
+        assert [*row['top1']] == (['1'] if run == 'counts' else ['1', '2', '4']) and row['iterations'] == 16
+        assert row['measured']['step'] > 0
+        logged = (report / run / 'evaluations.jsonl').read_text().splitlines()
+        assert len(logged) == (8 if run == 'counts' else 4) and f'a2sg-zoo publish {report / run}' in row['publish']
     text = (report / 'training.md').read_text()
     assert '| a2sg | finished |' in text and all(row['command'] in text for row in rows.values())
     beta = 'backbone.stages.0.0.neuron.beta'
-    a2sg, tri = (weights(report / method)[beta] for method in rows)
+    a2sg, tri = (weights(report / method)[beta] for method in ('a2sg', 'tri'))
     assert len(a2sg) == 4 and not a2sg.equal(tri)
+
+
+def test_methods_begin_with_the_weights_of_the_counts(report):
+    """Frozen statistics of the norms are still those of the first run; weights have moved on."""
+    first = weights(report / 'counts')
+    mean, weight = 'backbone.stages.0.0.conv.bn.running_mean', 'backbone.stages.0.0.conv.conv.weight'
+    for method in ('a2sg', 'tri'):
+        found = weights(report / method)
+        assert found[mean].equal(first[mean]) and 0 < (found[weight] - first[weight]).abs().max() < 0.01
 
 
 def test_the_noted_command_repeats_the_run(report, tmp_path):
@@ -60,18 +69,19 @@ def test_the_noted_command_repeats_the_run(report, tmp_path):
     assert equal(weights(tmp_path), weights(report / 'a2sg'))
 
 
-def test_an_interrupted_report_continues(report):
+@pytest.mark.parametrize('run', ['counts', 'tri'])
+def test_an_interrupted_report_continues(run, report):
     """What is finished stays; the plan of what was interrupted is kept, and its run resumed."""
-    done, interrupted = (report / method / 'iter_16.pth' for method in ('a2sg', 'tri'))
-    before, expected, plan = done.stat().st_mtime_ns, weights(report / 'tri'), read(report)['tri']['command']
+    done, interrupted = report / 'a2sg' / 'iter_16.pth', report / run / 'iter_16.pth'
+    before, expected, row = done.stat().st_mtime_ns, weights(report / run), read(report)[run]
     interrupted.unlink()
     data = json.loads((report / 'training.json').read_text())
-    data['rows'][1].update(state='training', top1={})
+    next(row for row in data['rows'] if row['run'] == run).update(state='training', top1={})
     (report / 'training.json').write_text(json.dumps(data))
     main(['gpu_report', 'training', '--out', str(report), '--smoke'])
-    assert done.stat().st_mtime_ns == before and equal(weights(report / 'tri'), expected)
-    row = read(report)['tri']
-    assert (row['command'], row['state'], len(row['top1'])) == (plan, 'finished', 3)
+    assert done.stat().st_mtime_ns == before and equal(weights(report / run), expected)
+    found = read(report)[run]
+    assert (found['command'], found['state'], found['top1']) == (row['command'], 'finished', row['top1'])
 
 
 def test_another_training_is_not_mixed_into_a_report(report, capsys):
@@ -79,47 +89,62 @@ def test_another_training_is_not_mixed_into_a_report(report, capsys):
     assert 'training.json' in mistake(capsys, 'gpu_report', 'training', '--out', str(report), '--smoke', *words)
 
 
-def test_a_method_that_fails_does_not_stop_the_next(tmp_path, capsys, monkeypatch):
-    def measure(method, *args):
-        if method == 'a2sg':
-            raise torch.OutOfMemoryError('CUDA')
-        return Measured({1: 1.0, 2: 1.0, 4: 1.0}, 0.0, 0.0)
+@pytest.fixture
+def without_training(monkeypatch):
+    """Runs that do nothing; returns a function that makes one of them fail."""
 
     class Runner:
         iter = 16
 
-    monkeypatch.setattr(training, 'measure', measure)
+    def fail(name):
+        def measure(run, device):
+            if run.name == name:
+                raise torch.OutOfMemoryError('CUDA')
+            return Measured(1.0, 0.0, 0.0)
+
+        monkeypatch.setattr(training, 'measure', measure)
+
     monkeypatch.setattr(training, 'train', lambda *args, **kwargs: Runner())
     monkeypatch.setattr(training, 'test', lambda cfg, checkpoint: dict(top1=float(cfg.model.test_cfg.T)))
+    return fail
+
+
+def test_a_method_that_fails_does_not_stop_the_next(without_training, tmp_path, capsys):
+    without_training('a2sg')
     assert 'a2sg' in mistake(capsys, 'gpu_report', 'training', '--out', str(tmp_path), '--smoke')
     rows = read(tmp_path)
-    assert [row['state'] for row in rows.values()] == ['failed', 'finished'] and 'CUDA' in rows['a2sg']['reason']
-    assert rows['tri']['top1'] == {'1': 1.0, '2': 2.0, '4': 4.0}
+    assert [row['state'] for row in rows.values()] == ['finished', 'failed', 'finished']
+    assert 'CUDA' in rows['a2sg']['reason'] and rows['tri']['top1'] == {'1': 1.0, '2': 2.0, '4': 4.0}
+
+
+def test_without_its_first_run_a_report_ends(without_training, tmp_path, capsys):
+    without_training('counts')
+    assert 'counts' in mistake(capsys, 'gpu_report', 'training', '--out', str(tmp_path), '--smoke')
+    assert [row['state'] for row in read(tmp_path).values()] == ['failed', 'waiting', 'waiting']
 
 
 def test_the_iterations_fit_into_the_time():
-    found = Measured({1: 0.01, 2: 0.02, 4: 0.05}, image=1e-4, setup=3.0)
-    number = affordable(found, 200, [50_000, 10_000], reading=6.0)
-    cfg = load_config(CONFIG, {})
-    assert cfg.custom_hooks[1].schedule == [(0, 1), (2400, 2), (3600, 4)] and cfg.train_cfg.max_iters == 4000
-    seconds = number * (0.6 * 0.01 + 0.3 * 0.02 + 0.1 * 0.05)
-    # eight evaluations in the run and three after it, four starts, all images once and the test images three times
-    seconds += 11 * 1e-4 * 10_000 + 4 * 3 + 6 + 3 * 6 / 6
-    assert 170 < seconds <= 180
-    assert number % 8 == 0
-    with pytest.raises(ConfigError, match='--minutes'):
-        affordable(found, 30, [50_000, 10_000], reading=6.0)
-    with pytest.raises(ConfigError, match='--minutes'):
-        affordable(found, -1, [50_000, 10_000], reading=6.0)
+    found, sizes = Measured(0.02, image=1e-4, setup=3.0), [50_000, 10_000]
+    number = affordable(Run((), False, 'a2sg'), found, 120, sizes, reading=6.0)
+    # four evaluations in the run and three after it, four starts, all images once and the test images three times
+    seconds = number * 0.02 + 7 * 1e-4 * 10_000 + 4 * 3 + 6 + 3 * 6 / 6
+    assert 105 < seconds <= 108
+    assert number % 4 == 0
+    # counts: six and one, two starts, the test images once
+    seconds = affordable(Run((), False), found, 120, sizes, 6.0) * 0.02 + 7 * 1e-4 * 10_000 + 2 * 3 + 6 + 6 / 6
+    assert 105 < seconds <= 108
+    for short in (30, -1):
+        with pytest.raises(ConfigError, match='--minutes'):
+            affordable(Run((), False, 'a2sg'), found, short, sizes, reading=6.0)
 
 
 def test_a_plan_stretches_the_schedule_of_the_config():
-    options = training._parsed(plan_words(4000))
-    assert load_config(CONFIG, options)._cfg_dict == load_config(CONFIG)._cfg_dict
-    cfg = load_config(CONFIG, training._parsed(plan_words(800)))
-    assert cfg.train_cfg.max_iters == 800 and cfg.custom_hooks[1].schedule == [(0, 1), (480, 2), (720, 4)]
-    assert cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 160
-    assert (cfg.train_cfg.val_interval, cfg.default_hooks.checkpoint.interval) == (100, 50)
+    for config in (COUNTS, SPIKES):
+        same = runs._parsed(plan_words(config, load_config(config).train_cfg.max_iters))
+        assert load_config(config, same)._cfg_dict == load_config(config)._cfg_dict
+    cfg = load_config(SPIKES, runs._parsed(plan_words(SPIKES, 800)))
+    assert cfg.train_cfg.max_iters == 800 and cfg.param_scheduler[0].end == cfg.param_scheduler[1].begin == 80
+    assert (cfg.train_cfg.val_interval, cfg.default_hooks.checkpoint.interval) == (200, 80)
 
 
 def archive(path, prefix='cifar10/'):
