@@ -44,7 +44,8 @@ class SummedMaxPool2d(nn.Module):
             (currents as from `forward`, state after the last time step).
         """
         wide = torch.promote_types(x.dtype, torch.float32)  # half precision would round the sums
-        sums, before = state or (0.0, 0.0)
+        zero = x.new_zeros((), dtype=wide)
+        sums, before = state or (zero, zero)
         y = []
         for step in x:  # one by one: cumsum over time gives up channels_last
             sums = sums + step.to(wide)
