@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar='FACTOR',
         help='segmentation: predict by the mean over the picture at several scales',
     )
-    parser.add_argument('--flip', action='store_true', help='segmentation: and over the mirrored picture')
+    parser.add_argument(
+        '--flip', action='store_true', help='classification, segmentation: and over the mirrored picture'
+    )
     parser.add_argument('--work-dir', metavar='FOLDER', help='folder of the log (default: work_dirs/NAME)')
     parser.add_argument('--demo', action='store_true', help='evaluate on the embedded miniature data')
     add_options_argument(parser)

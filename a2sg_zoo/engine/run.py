@@ -128,7 +128,7 @@ def test(
         checkpoint: file to load, or a name in the zoo; 'best' or 'last' for that of the run's folder.
         out: JSON file for the metrics, overall and for each class, and the confusion matrix of a classification.
         show_dir: folder for pictures of what the network saw.
-        scales, flip: versions of each picture whose mean a segmentation predicts by, see `use_versions`.
+        scales, flip: versions of each picture by whose mean the network predicts, see `use_versions`.
 
     Returns:
         The metrics, {name: number}.

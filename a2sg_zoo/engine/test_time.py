@@ -1,4 +1,4 @@
-"""What a segmentation does to pictures around the network: several scales, mirrored pictures, windows, padding."""
+"""What a test does to pictures around the network: several scales, mirrored pictures, windows, padding."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,25 +6,35 @@ from typing import Any
 from mmengine.config import Config
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.classifiers import SpikingClassifier
+from a2sg_zoo.registry import MODELS
 from a2sg_zoo.utils.checks import is_integer
 
 
 def use_versions(cfg: Config, scales: Sequence[float] = (1.0,), flip: bool = False) -> None:
-    """Make the test of a config average over versions of each picture; see `AveragedSegmentor`.
+    """Make the test of a config average over versions of each picture.
 
-    The `Resize` step of the test's pipeline gets each of the scales in turn. Where there is no such step, pictures are
-    resized from their own size.
+    A classification takes the mean of logits, see `SpikingClassifier`, and a segmentation that of probabilities, see
+    `AveragedSegmentor`. The `Resize` step of the test's pipeline gets each of the scales in turn. Where there is no
+    such step, pictures are resized from their own size.
 
     Args:
         cfg: from `prepare_config`; it is changed.
-        scales: factors of the test's usual size.
+        scales: factors of the test's usual size; of a segmentation alone.
         flip: whether each scale is also predicted from the mirrored picture.
 
     Raises:
-        ConfigError: the network is no segmentation, a scale is not positive, or the pipeline has no place for the step.
+        ConfigError: the network has no use for the versions, a scale is not positive, or the pipeline has no place for
+            the step.
     """
+    if tuple(scales) == (1.0,) and issubclass(MODELS.get(cfg.model.type), SpikingClassifier):
+        cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=flip)
+        return
     if 'decode_head' not in cfg.model:
-        raise ConfigError('--scales and --flip are for segmentation, and this network has no model.decode_head')
+        raise ConfigError(
+            '--scales is for segmentations, and --flip for them and classifications; leave out what this network has '
+            'no use for'
+        )
     if not scales or any(not 0.05 <= scale <= 20 for scale in scales):
         raise ConfigError(f'--scales must be factors from 0.05 to 20, got {" ".join(f"{s:g}" for s in scales)}')
     dataset = cfg.test_dataloader.dataset

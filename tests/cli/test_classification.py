@@ -128,7 +128,7 @@ def test_resumes_bit_for_bit(trained, tmp_path):
         ('train', ['--demo', '--method', 'tri'], 'adaptation'),
         ('train', ['--demo', '--method', 'samm'], 'sam'),
         ('train', ['--demo', '--cfg-options', 'lr=0.5'], 'optim_wrapper.optimizer.lr'),
-        ('test', ['none.pth', '--demo', '--flip'], '--flip'),
+        ('test', ['none.pth', '--demo', '--scales', '0.5', '--flip'], '--scales'),
     ],
 )
 def test_mistakes(tool, arguments, named, tmp_path, monkeypatch, capsys):
@@ -144,7 +144,7 @@ def test_methods_from_the_command_line(tmp_path):
     done = run('train', network, *methods, '--demo', *options)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / 'spikformer_4_384_cifar10_a2sg_tet_sam.py').is_file() and len(losses(tmp_path)) == 4
-    done = run('test', network, 'last', *methods, '--demo', *options)
+    done = run('test', network, 'last', *methods, '--demo', '--flip', *options)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

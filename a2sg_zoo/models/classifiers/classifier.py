@@ -27,7 +27,8 @@ class SpikingClassifier(BaseModel):
             drawn for each batch. torchvision's are `dict(type='torchvision/MixUp', alpha=0.5)`, and CutMix likewise.
             The number of classes is the head's. The hook `StopMixing` ends the mixing at an iteration.
         test_cfg: `dict(T=2)` predicts with 2 time steps, whatever T the training uses; of event frames and sequences
-            it takes the first 2.
+            it takes the first 2. `dict(flip=True)` predicts by the mean of the logits of each image and its mirror
+            image.
         init_cfg: MMEngine's config of the initial weights.
 
     Attributes:
@@ -35,6 +36,7 @@ class SpikingClassifier(BaseModel):
         head: the head.
         encoder: the encoder, or None.
         test_T: number of time steps of a prediction.
+        test_flip: whether a prediction also looks at the mirror image.
 
     Raises:
         ConfigError: `backbone.time`, `test_cfg` or `mixing` has a value that it cannot have.
@@ -71,12 +73,16 @@ class SpikingClassifier(BaseModel):
             raise ConfigError(
                 "SpikingClassifier: the head needs the output of every time step; set model.backbone.time = 'keep'"
             )
-        unknown = set(test_cfg or {}) - {'T'}
+        test_cfg = test_cfg or {}
+        unknown = set(test_cfg) - {'T', 'flip'}
         if unknown:
             raise ConfigError(
-                f'SpikingClassifier: test_cfg has the unknown key {", ".join(sorted(unknown))}; its only key is T'
+                f'SpikingClassifier: test_cfg has the unknown key {", ".join(sorted(unknown))}; its keys are T and flip'
             )
-        self.test_T = integer('test_cfg.T', (test_cfg or {}).get('T', self.backbone.T), self)
+        self.test_T = integer('test_cfg.T', test_cfg.get('T', self.backbone.T), self)
+        self.test_flip = test_cfg.get('flip', False)
+        if not isinstance(self.test_flip, bool):
+            raise ConfigError(f'SpikingClassifier: test_cfg.flip must be True or False, got {self.test_flip!r}')
         try:
             choices = [_build_mixing(step, self.head.num_classes) for step in mixing]
         except (TypeError, ValueError, KeyError) as error:
@@ -126,6 +132,10 @@ class SpikingClassifier(BaseModel):
         if _has_time(inputs) and inputs.shape[1] == self.backbone.T:  # the backbone reports any other number
             inputs = inputs[:, : self.test_T]
         logits = self(inputs, T=self.test_T)
+        if self.test_flip:
+            if inputs.dim() == 3:
+                raise ConfigError('SpikingClassifier: test_cfg.flip is for images, and these inputs are sequences')
+            logits = (logits + self(inputs.flip(-1), T=self.test_T)) / 2
         return [dict(logits=z, label=label) for z, label in zip(logits.unbind(1), labels)]
 
 

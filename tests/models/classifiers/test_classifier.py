@@ -59,6 +59,19 @@ def test_predicts_with_fewer_time_steps():
     assert short.backbone.T == 3
 
 
+def test_predicts_by_the_mean_over_mirror_images():
+    model, both = classifier().eval(), classifier(test_cfg=dict(flip=True)).eval()
+    torch.manual_seed(0)
+    for x in model.parameters():  # neurons of all layers fire
+        torch.nn.init.normal_(x, 0.5 * (x.dim() == 1), 0.3)
+    both.load_state_dict(model.state_dict())
+    data = model.data_preprocessor(batch())
+    logits, mirrored = model(data['inputs']), model(data['inputs'].flip(-1))
+    assert not torch.allclose(logits, mirrored)
+    for i, prediction in enumerate(both(**data, mode='predict')):
+        torch.testing.assert_close(prediction['logits'], (logits[:, i] + mirrored[:, i]) / 2)
+
+
 @pytest.mark.parametrize('kind', ['MixUp', 'CutMix'])
 def test_mixing_mixes_images_and_targets_alike(kind):
     model = classifier(mixing=[dict(type=f'torchvision/{kind}', alpha=0.5)])
@@ -105,6 +118,7 @@ def test_head_by_hand():
     [
         (lambda: classifier(backbone=dict(time='mean')), 'model.backbone.time'),
         (lambda: classifier(test_cfg=dict(t=2)), r'test_cfg.*\bt\b.*\bT\b'),
+        (lambda: classifier(test_cfg=dict(flip='left')), r'test_cfg.flip\b.*left'),
         (lambda: classifier(test_cfg=dict(T=0)), r'test_cfg.T\b.*\b0'),
         (lambda: classifier(mixing=[dict(type='torchvision/MixUp', alpha=0.0)]), 'mixing.*alpha'),
         (lambda: classifier(mixing=[dict(type='torchvision/MixUpp')]), 'mixing.*MixUpp'),

@@ -35,6 +35,11 @@ def test_time_comes_first_in_the_network_and_second_in_the_batch():
     assert model(x, torch.arange(4) % 3, mode='loss')['loss'].isfinite()
 
 
+def test_sequences_have_no_mirror_image():
+    with pytest.raises(ConfigError, match='test_cfg.flip'):
+        classifier(test_cfg=dict(flip=True)).eval()(torch.rand(4, 7, 5), torch.arange(4) % 3, mode='predict')
+
+
 def test_fewer_time_steps_take_the_first_ones():
     model, x, labels = classifier(test_cfg=dict(T=3)).eval(), torch.rand(4, 7, 5), torch.arange(4) % 3
     predictions = model(x, labels, mode='predict')
