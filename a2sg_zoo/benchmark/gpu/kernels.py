@@ -95,15 +95,15 @@ def compare_layer(device: torch.device) -> None:
 def _kinds(seed: int = 0) -> Iterator[tuple]:
     draw = random.Random(seed)
     choices = itertools.product(
-        [True, False], [True, False], [True, False], [0.0, -0.3], [torch.float32, torch.bfloat16, torch.float16]
+        [True, False], [True, False], [True, False], range(2), [torch.float32, torch.bfloat16, torch.float16]
     )
-    for decay_input, hard, detached, v_reset, dtype in choices:
+    for decay_input, hard, detached, _, dtype in choices:
         yield (
-            Dynamics(draw.choice([1.0, 0.7]), v_reset, decay_input, hard, detached),
+            Dynamics(draw.choice([1.0, 0.7, 2.0]), draw.choice([0.0, -0.3, 0.5]), decay_input, hard, detached),
             dtype,
             draw.choice([1, 2, 5, 16, 100]),
             draw.choice([1, 5, 1023, 1100]),
-            draw.choice([0.5, 0.3, torch.tensor(0.4)]),
+            draw.choice([0.5, 0.3, 0.0, torch.tensor(0.4)]),
             draw.choice(SHAPES),
             draw.random() < 0.5,
             draw.random() < 0.3,

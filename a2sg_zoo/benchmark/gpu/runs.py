@@ -75,7 +75,7 @@ class Run(NamedTuple):
 
     def cfg(self, folder: Path, *words: str) -> Config:
         """Return its config; folder: where it is trained; words: further KEY=VALUE."""
-        options, methods = _parsed([*self.words, *words]), [self.method] if self.method else []
+        options, methods = parsed([*self.words, *words]), [self.method] if self.method else []
         return prepare_config(self.config, options, demo=self.smoke, work_dir=folder, methods=methods)
 
     def command(self, folder: Path, words: Sequence[str]) -> str:
@@ -97,7 +97,8 @@ def measure(run: Run, device: torch.device) -> Measured:
     """
     total, part = (4, 10) if run.smoke else (40, 100)
     parts = [f'{name}_dataloader.dataset.per_class=(0,{part})' for name in ('train', 'val')]
-    words = [*parts, *plan_words(run.config, total, total // 2)]
+    unsaved = [f'default_hooks.checkpoint.{word}' for word in ('interval=-1', 'save_last=False', 'save_best=None')]
+    words = [*parts, *plan_words(run.config, total, total // 2), *unsaved]
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):  # the first one imports modules and starts the device, which happens once
             start = time.monotonic()
@@ -146,7 +147,7 @@ class _Clock(Hook):
 
 
 def affordable(run: Run, found: Measured, seconds: float, sizes: Sequence[int], reading: float) -> int:
-    """Return the number of iterations that fit into seconds, with the evaluations of the run and those after it.
+    """Return the number of iterations that fit into seconds, with the evaluations of the run and the test after it.
 
     Args:
         run: what is trained.
@@ -162,11 +163,10 @@ def affordable(run: Run, found: Measured, seconds: float, sizes: Sequence[int], 
     >>> affordable(run, Measured(0.01, 0.0, 0.0), 10.0, (50000, 10000), 0.0)
     900
     """
-    cfg, tests = load_config(run.config).train_cfg, len(run.time_steps)
+    cfg = load_config(run.config).train_cfg
     evaluations = cfg.max_iters // cfg.val_interval
-    reading_tests = reading * sizes[1] / max(sum(sizes), 1)
-    fixed = reading + (1 + tests) * found.setup + tests * reading_tests
-    fixed += (evaluations + tests) * found.image * sizes[1]
+    test = found.setup + reading * sizes[1] / max(sum(sizes), 1)
+    fixed = found.setup + reading + test + (evaluations + 1) * found.image * sizes[1]
     number = int((_USED * seconds - fixed) / found.step) if seconds > 0 else 0
     if number < evaluations:
         raise ConfigError(
@@ -188,19 +188,22 @@ def plan_words(config: str, iterations: int, val_interval: int | None = None) ->
     ['train_cfg.max_iters=600', 'train_cfg.val_interval=100']
     """
     cfg = load_config(config)
-    scale = iterations / cfg.train_cfg.max_iters
-    warmup = max(1, round(scale * cfg.param_scheduler[0].end))
+
+    def share(interval: int) -> int:
+        return max(1, iterations * interval // cfg.train_cfg.max_iters)
+
+    warmup = share(cfg.param_scheduler[0].end)
     return [
         f'train_cfg.max_iters={iterations}',
-        f'train_cfg.val_interval={val_interval or max(1, int(scale * cfg.train_cfg.val_interval))}',
-        f'default_hooks.checkpoint.interval={max(1, int(scale * cfg.default_hooks.checkpoint.interval))}',
+        f'train_cfg.val_interval={val_interval or share(cfg.train_cfg.val_interval)}',
+        f'default_hooks.checkpoint.interval={share(cfg.default_hooks.checkpoint.interval)}',
         f'param_scheduler.0.end={warmup}',
         f'param_scheduler.1.begin={warmup}',
     ]
 
 
-def _parsed(words: Sequence[str]) -> dict[str, Any]:
-    """{key: value} of words KEY=VALUE, as the command line reads them."""
+def parsed(words: Sequence[str]) -> dict[str, Any]:
+    """Return {key: value} of words KEY=VALUE, as the command line reads them."""
     parser = argparse.ArgumentParser()
     add_options_argument(parser)
     return parser.parse_args(['--cfg-options', *words]).cfg_options if words else {}

@@ -9,13 +9,14 @@ import os
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from a2sg_zoo.benchmark.gpu.journal import Journal
-from a2sg_zoo.benchmark.gpu.runs import FIRST, TIME_STEPS, Run, affordable, measure, plan_words
+from a2sg_zoo.benchmark.gpu.runs import FIRST, TIME_STEPS, Run, affordable, measure, parsed, plan_words
 from a2sg_zoo.engine.run import test, train
 from a2sg_zoo.errors import A2SGError, ConfigError, DataError
 from a2sg_zoo.hub.archives import extract
@@ -24,7 +25,7 @@ from a2sg_zoo.registry import DATASETS
 
 HEADS = ('run', 'state', 'minutes', 'iterations', 'top-1, T = 1', 'T = 2', 'T = 4')
 # share of the first run in the minutes
-_SHARE = 0.6
+_SHARE = 0.5
 # what a smoke test trains
 _SMOKE = [
     'model.backbone.widths=(8,16,16)',
@@ -64,19 +65,25 @@ def report_training(
     Raises:
         ConfigError: an option or method is wrong, the folder is another's, or the minutes are too few.
         DataError: the images are missing or damaged.
-        A2SGError: a run failed; the other methods were tried nevertheless, unless it is the first run.
+        A2SGError: a run failed; the other methods were tried nevertheless, unless the first run left no weights.
     """
     end = time.monotonic() + 60 * minutes
     journal = Journal(out, 'training', 'CIFAR-10 in a fixed number of minutes', facts, HEADS, cells)
     known = _earlier(journal, options, smoke)
     words = (*(_SMOKE if smoke else ()), *options)
     first = Run(words, smoke)
-    first.cfg(journal.folder)
+    first.cfg(journal.folder)  # a mistake in the options ends here, before an archive is unpacked
     methods = [*dict.fromkeys(methods)]
+    beginning = f'model.init_cfg.checkpoint={journal.folder / FIRST}/iter_'
+    if list(parsed([beginning]).values()) != [beginning.partition('=')[2]]:
+        raise ConfigError(f'--out {out}: --cfg-options cannot name a file in it; choose one without commas')
     for method in methods:
         if os.sep in method:
             raise ConfigError(f'--methods {method}: a method of gpu_report must be a name, such as a2sg')
         Run(words, smoke, method).cfg(journal.folder)
+    for name in (FIRST, *methods):
+        if not known.get(name, {}).get('plan') and any((journal.folder / name).glob('*.pth')):
+            raise ConfigError(f'{journal.folder / name} holds checkpoints of another run; choose another --out')
     if data is not None:
         facts['CIFAR10_FOLDER'] = os.environ['CIFAR10_FOLDER'] = str(_folder(data, journal.folder))
     cfg = first.cfg(journal.folder)
@@ -94,8 +101,7 @@ def report_training(
             continue
         run = first
         if number:
-            weights = journal.folder / FIRST / f'iter_{journal.rows[0]["iterations"]}.pth'
-            run = Run((*words, f'model.init_cfg.checkpoint={weights}'), smoke, row['run'])
+            run = Run((*words, f'{beginning}{journal.rows[0]["iterations"]}.pth'), smoke, row['run'])
         share = 1 / (len(journal.rows) - number) if number else _SHARE
         try:
             _run(run, row, journal, share * (end - time.monotonic()), sizes, reading, device)
@@ -103,9 +109,9 @@ def report_training(
             row.update(state='failed', reason=f'{type(error).__name__}: {error}'[:2000])
         journal.write()
         gc.collect()  # the network and the images of this run
-        if device.type == 'cuda':
+        with suppress(RuntimeError):  # of a kernel that failed
             torch.cuda.empty_cache()
-        if not number and row['state'] == 'failed':
+        if not number and not Path(f'{beginning}{row.get("iterations")}.pth'.partition('=')[2]).is_file():
             break
     print(journal.text())
     failed = [row for row in journal.rows if row['state'] == 'failed']
@@ -125,6 +131,8 @@ def _run(
     """Plans, trains and evaluates; the row is on the disk after each of these."""
     start, folder = time.monotonic(), journal.folder / run.name
     if not row['plan']:
+        if seconds <= 0:
+            raise ConfigError('--minutes: the time was up; pass more minutes or fewer --methods')
         row['state'] = 'measured'
         journal.write()
         found = measure(run, device)
@@ -134,7 +142,7 @@ def _run(
         row['plan'] = plan_words(run.config, iterations)
         row['command'] = run.command(folder, row['plan'])
     continues = folder.is_dir() and any(folder.glob('iter_*.pth')) and row['state'] != 'measured'
-    row['state'] = 'training'
+    row.update(state='training', resumed=continues)
     journal.write()
     print(row['command'], flush=True)
     began = time.monotonic()
@@ -143,12 +151,11 @@ def _run(
     row.update(state='evaluated', iterations=runner.iter, folder=str(folder))
     del runner
     journal.write()
-    for T in run.time_steps:
-        cfg = run.cfg(folder, *row['plan'], f'model.test_cfg.T={T}')
-        row['top1'][str(T)] = round(test(cfg, 'last')['top1'], 4)
-        journal.write()
-    name = '_'.join([run.config, *([run.method] if run.method else [])])
-    summary = f'A wide ResNet-9 trained with {run.method or "counts of spikes"}.'
+    scores = test(run.cfg(folder, *row['plan']), 'last')
+    row['top1'] = {str(T): round(scores[f'top1_t{T}'], 4) for T in run.time_steps}
+    name, summary = run.config, 'A wide ResNet-9 trained with counts of spikes.'
+    if run.method:
+        name, summary = f'{name}_{run.method}', f'{summary[:-1]}, then with spikes and {run.method}.'
     row['publish'] = shlex.join(
         ['a2sg-zoo', 'publish', str(folder), '--name', name, '--summary', summary, '--command', row['command']]
     )
@@ -160,7 +167,9 @@ def cells(row: dict[str, Any]) -> list[object]:
     """Return the cells of a row under `HEADS`."""
     top1 = [f'{row["top1"][str(T)]:.2f}' if str(T) in row['top1'] else '' for T in TIME_STEPS]
     state = f'failed: {row["reason"][:200]}' if row['state'] == 'failed' else row['state']
-    return [row['run'], state, row.get('minutes', ''), row.get('iterations', ''), *top1]
+    minutes = row.get('minutes', '')
+    # those of an attempt that was cut off are not known
+    return [row['run'], state, f'over {minutes}' if row.get('resumed') else minutes, row.get('iterations', ''), *top1]
 
 
 def described(row: dict[str, Any]) -> str:
@@ -178,7 +187,9 @@ def _earlier(journal: Journal, options: Sequence[str], smoke: bool) -> dict[str,
         known = {row['run']: row for row in earlier['rows']}
         same = (earlier['facts'].get('options', [*options]), earlier['facts']['smoke']) == ([*options], smoke)
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f'{journal.json} is damaged ({error}); move it away, or choose another --out') from error
+        raise ConfigError(
+            f'{journal.json} is damaged, or of another version ({error}); choose another --out'
+        ) from error
     if not same:
         raise ConfigError(f'{journal.json} is of another training; choose another --out')
     for row in known.values():
