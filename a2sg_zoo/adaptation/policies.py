@@ -129,7 +129,12 @@ class AdaptivePolicy(Policy):
         name = type(self).__name__
         _one_of('gain', gain, ('shape', *_GAINS), name)
         self.searched = self.surrogate
-        if gain != 'shape' and isinstance(self.surrogate, PiecewiseLinear):
+        if gain != 'shape':
+            if not isinstance(self.surrogate, PiecewiseLinear):
+                raise ConfigError(
+                    f'{name}: gain = {gain!r} needs a shape that is linear in its window, such as TRI, BOX or ASY; the '
+                    f'surrogate is {self.surrogate}'
+                )
             self.surrogate = _GAINS[gain](self.surrogate)
         beta_min, beta_max = positive('beta_min', beta_min, name), positive('beta_max', beta_max, name)
         if beta_min >= beta_max:
@@ -229,8 +234,11 @@ class AdaptivePolicy(Policy):
 
     def _remember(self, neuron, t, last, objective):
         """Mixes the sums of earlier searches into those of an objective, and keeps the mixture."""
-        if last and len(neuron.policy_moments) != t + 1:
-            neuron.policy_moments = self._no_moments(t + 1, neuron.policy_moments)
+        kept = neuron.policy_moments
+        if last and len(kept) != t + 1:
+            neuron.policy_moments = self._no_moments(t + 1, kept)
+        elif len(kept) <= t:  # no search at the last step, or no gradient from it
+            neuron.policy_moments = torch.cat([kept, self._no_moments(t + 1 - len(kept), kept)])
         new = objective.moments
         kept = neuron.policy_moments[t, : len(new)]
         # the first search has no past: all sums are scaled alike then, and an objective is a ratio of them

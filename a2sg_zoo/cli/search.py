@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.hub.files import write_atomically
 
         folder = args.out or Path('work_dirs/searches', args.file.stem)
-        best, problems = {}, []
+        best, problems = _earlier(folder / 'best.json'), []
         for name, composed, description, timeout in _searches(args.file, args.only):
 
             def report(trial, name=name):
@@ -56,6 +56,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_atomically((json.dumps(best, indent=1) + '\n').encode(), folder / 'best.json')
         if problems:
             raise DataError('; '.join(problems))
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """What earlier calls have found in a folder: a call with --only keeps the other methods."""
+    try:
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f'{path} is damaged ({error}); move it away, or name another folder with --out') from error
 
 
 def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any, dict[str, Any], float]]:

@@ -65,6 +65,8 @@ class Deployed(nn.Module):
                 'a language model cannot be exported: it reads a text step by step with carried states, and the '
                 'exported graphs have none. Use the network in PyTorch, with a2sg_zoo.TextGenerator'
             )
+        if getattr(network, 'test_flip', False):
+            raise ConfigError('an exported network looks at each image once; leave out model.test_cfg.flip')
         self.network: Any = fold_batch_norms(network)
         self.task, self.description = description.task, description
         backbone: Any = self.network.backbone

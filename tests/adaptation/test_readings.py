@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, STASG, DirectObjective, MomentObjective, attach, temporal_gradient_consistency
+from a2sg_zoo.adaptation import (
+    A2SG,
+    STASG,
+    TASG,
+    DirectObjective,
+    MomentObjective,
+    attach,
+    temporal_gradient_consistency,
+)
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF
 from a2sg_zoo.surrogates import ASY, TRI, Sigmoid, UnitNorm
@@ -102,6 +110,27 @@ def test_memory_is_state_and_survives_a_bad_gradient():
     assert not fresh[1].policy_moments.allclose(resumed[1].policy_moments)
 
 
+def test_memory_without_a_search_at_the_last_step():
+    policy = TASG(memory=0.5)
+    neuron = LIF()  # does not know its number of time steps
+    attach(nn.Sequential(neuron), policy)
+    policy.begin(0)
+    neuron(torch.randn(3, 8, 5, requires_grad=True)).sum().backward()
+    assert len(neuron.policy_moments) == 2 and neuron.policy_moments.any(1).all()
+
+
+def test_memory_of_a_chunk_whose_followers_have_no_gradient():
+    policy = A2SG(memory=0.5)
+    neuron = LIF()
+    attach(nn.Sequential(neuron), policy)
+    policy.begin(0)
+    x = torch.randn(6, 8, 5, requires_grad=True)
+    first, state = neuron.advance(x[:3])
+    neuron.advance(x[3:], state)
+    first.sum().backward()
+    assert len(neuron.policy_moments) == 3 and x.grad[:3].abs().sum() > 0
+
+
 def test_memory_of_another_number_of_time_steps_loads():
     state = network(A2SG(memory=0.5), T=2).state_dict()
     model = network(A2SG(memory=0.5), T=3)
@@ -143,6 +172,7 @@ def test_norm_is_that_of_a_numerical_integral(shape, beta):
         (dict(memory=0.5, surrogate=Sigmoid()), 'memory'),
         (dict(trust=0.9), 'trust'),
         (dict(gain='peak'), 'gain'),
+        (dict(gain='area', surrogate=Sigmoid()), 'gain'),
         (dict(objective='tgc'), 'objective'),
     ],
 )

@@ -98,6 +98,13 @@ def test_segmentor(flip):
     assert (np.abs(logits - theirs) < 1e-4).mean() > 0.9
 
 
+def test_a_mean_over_mirror_images_is_not_dropped_without_a_word():
+    network, description = classifier('vgg_stride', T=2)
+    network.test_flip = True
+    with pytest.raises(ConfigError, match='test_cfg.flip'):
+        Deployed(network, description)
+
+
 def test_metadata_and_batch():
     network, description = classifier('vgg_stride', T=2, in_channels=3)
     contents = to_onnx(Deployed(network, description), 'configs/some.py')

@@ -79,7 +79,8 @@ def measure_energy(model: nn.Module, batches: Iterable[torch.Tensor]) -> dict[st
     """Count the spikes, operations and energy of a network, by the rules at the head of this module.
 
     Args:
-        model: a `SpikingClassifier` (it runs `test_T` time steps), a segmentor, or a backbone, in eval mode.
+        model: a `SpikingClassifier`, a segmentor, or a backbone, in eval mode. A classifier runs `test_T` time steps,
+            and looks at each image once, whatever `test_cfg.flip`.
         batches: normalised images (B, C, H, W); or frames as the model takes them, (B, T, C, H, W) for a classifier
             and (T, B, C, H, W) for a backbone. At least one image.
 

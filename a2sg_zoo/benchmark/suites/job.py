@@ -120,7 +120,7 @@ def execute(job: Job) -> None:
             started=time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(start)),
             versions={key: info[key] for key in ('a2sg_zoo', 'commit', 'python', 'torch', 'device')},
             machine=machine(),
-            metrics=_metrics(recorder.scores),
+            metrics=_metrics(recorder.scores, cfg.default_hooks.get('checkpoint', {}).get('rule')),
             cost=dict(
                 train_seconds=sum(recorder.seconds),
                 seconds_per_step=statistics.median(recorder.seconds),
@@ -193,12 +193,15 @@ def _peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
-def _metrics(scores: list) -> dict[str, float]:
-    """The metrics of the last validation, and the best value of the first metric over all validations."""
+def _metrics(scores: list, rule: str | None = None) -> dict[str, float]:
+    """The metrics of the last validation, and the best value of the first metric over all validations.
+
+    `rule` is that of the checkpoints: 'less' where the smallest value is the best.
+    """
     last = dict(scores[-1][1])
     first = next(iter(last))
     finite = [metrics[first] for _, metrics in scores if math.isfinite(metrics[first])]
-    return {**last, f'best_{first}': max(finite, default=math.nan)}
+    return {**last, f'best_{first}': (min if rule == 'less' else max)(finite, default=math.nan)}
 
 
 def _activity(runner: Runner) -> dict[str, Any]:

@@ -63,11 +63,13 @@ def tune(
         while len(search.finished) < trials:
             asked = search.ask(min(workers, trials - len(search.finished)))
             jobs = {number: _job(compose({**options, **values}), number, seed, folder) for number, values in asked}
-            reasons = {
-                job.result['dataset']: reason for job, reason in local(list(jobs.values()), execute, workers, timeout)
-            }
+            # an interrupted call may have finished some of them
+            left = [job for job in jobs.values() if not _is_finished(job)]
+            for job in left:
+                shutil.rmtree(job.work_dir, ignore_errors=True)
+            reasons = {job.result['dataset']: reason for job, reason in local(left, execute, workers, timeout)}
             for number, values in asked:
-                score, note = _score(folder, jobs[number], metric, reasons[jobs[number].result['dataset']])
+                score, note = _score(folder, jobs[number], metric, reasons.get(jobs[number].result['dataset'], ''))
                 search.tell(number, values, score, note)
                 report(search.finished[-1])
         return search.best(trials)
@@ -95,10 +97,18 @@ def _job(cfg: Config, number: int, seed: int, folder: Path) -> Job:
     cfg.setdefault('randomness', {})['seed'] = seed
     names: dict[str, Any] = dict(network='trial', dataset=f'{number:04d}', method='search', seed=seed)
     work_dir = folder / 'work' / run_name(**names)
-    shutil.rmtree(work_dir, ignore_errors=True)  # of a trial that was interrupted
     config = folder / 'configs' / f'{work_dir.name}.py'
     write_atomically(cfg.pretty_text.encode(), config)
     return Job(str(folder), str(work_dir), str(config), dict(suite='search', **names, **identify(cfg)))
+
+
+def _is_finished(job: Job) -> bool:
+    """Whether there is a result of this very trial."""
+    try:
+        result = read_result(result_path(job.folder, Path(job.work_dir).name))
+    except DataError:
+        return False
+    return result['status'] == 'finished' and all(result.get(key) == value for key, value in job.result.items())
 
 
 def _score(folder: Path, job: Job, metric: str, reason: str) -> tuple[float | None, str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from a2sg_zoo.errors import ConfigError
@@ -47,7 +47,9 @@ class GrowTimeSteps(Hook):
         model = unwrap_model(runner.model)
         T = [T for start, T in self.schedule if start <= runner.iter][-1]
         if T != self._last:
-            for neuron in named_neurons(model).values():
+            # a moving average is updated with the widths, too
+            averages = [hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)]
+            for neuron in [x for network in (model, *averages) for x in named_neurons(network).values()]:
                 if neuron.time_steps is not None and neuron.beta.numel() != T:
                     neuron.beta = neuron.beta[-1:].expand(T).clone()
                     neuron.time_steps = T

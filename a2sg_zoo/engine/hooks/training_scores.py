@@ -62,7 +62,7 @@ class TrainingScores(Hook):
         for part in chosen.split(self.batch_size):
             labels = torch.tensor([data.labels[i] for i in part])
             batch = model.data_preprocessor(dict(inputs=list(data.images[part]), data_samples=labels))
-            logits, labels = model(batch['inputs'], T=model.test_T), batch['data_samples']
+            logits, labels = model.test_logits(batch['inputs']), batch['data_samples']
             right = right + (logits.float().mean(0).argmax(1) == labels).sum()
             loss = loss + model.head.loss(logits, labels).float() * len(part)
         return 100 * float(right) / len(chosen), float(loss) / len(chosen)

@@ -13,6 +13,7 @@ from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.models.backbones.sizes import count
 from a2sg_zoo.models.layers import SummedMaxPool2d, TimeFolded, conv_bn, encode
 from a2sg_zoo.registry import MODELS
+from a2sg_zoo.utils.checks import integer
 
 
 class MembraneBlock(nn.Module):
@@ -85,7 +86,7 @@ class MembraneTransition(nn.Module):
         if not self.shortcut:
             return y
         x = F.avg_pool2d(x.flatten(0, 1), 2).unflatten(0, x.shape[:2])
-        return y + x.repeat(1, 1, y.shape[2] // x.shape[2], 1, 1)
+        return y + torch.cat([x] * (y.shape[2] // x.shape[2]), 2)  # repeat would give up channels_last
 
 
 @MODELS.register_module()
@@ -134,6 +135,9 @@ class SpikingResNet9(SpikingBackbone):
         **kwargs: Any,
     ):
         super().__init__(neuron=neuron, **kwargs)
+        for name, values, least in (('widths', widths, 1), ('depths', depths, 0), ('stem', [stem], 1)):
+            for value in values:
+                integer(name, value, self, least)
         if len(depths) != len(widths):
             raise ConfigError(
                 f'SpikingResNet9: depths {depths} and widths {widths} must both have one number for each stage'

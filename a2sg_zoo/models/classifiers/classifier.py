@@ -131,12 +131,21 @@ class SpikingClassifier(BaseModel):
         """Return dict(logits=(T, classes), label=label) for each of B samples, with T = `test_T` time steps."""
         if _has_time(inputs) and inputs.shape[1] == self.backbone.T:  # the backbone reports any other number
             inputs = inputs[:, : self.test_T]
-        logits = self(inputs, T=self.test_T)
-        if self.test_flip:
-            if inputs.dim() == 3:
-                raise ConfigError('SpikingClassifier: test_cfg.flip is for images, and these inputs are sequences')
-            logits = (logits + self(inputs.flip(-1), T=self.test_T)) / 2
+        logits = self.test_logits(inputs)
         return [dict(logits=z, label=label) for z, label in zip(logits.unbind(1), labels)]
+
+    def test_logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits (T, B, classes) that a prediction takes, by `test_cfg`.
+
+        Raises:
+            ConfigError: `test_cfg.flip` is set, and the inputs are sequences.
+        """
+        logits = self(inputs, T=self.test_T)
+        if not self.test_flip:
+            return logits
+        if inputs.dim() == 3:
+            raise ConfigError('SpikingClassifier: test_cfg.flip is for images, and these inputs are sequences')
+        return (logits + self(inputs.flip(-1), T=self.test_T)) / 2
 
 
 def _has_time(inputs):

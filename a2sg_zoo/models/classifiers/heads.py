@@ -7,6 +7,7 @@ from torch import nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import MODELS, NEURONS
+from a2sg_zoo.utils.checks import integer
 
 
 @MODELS.register_module()
@@ -53,13 +54,13 @@ class LinearHead(BaseModule):
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
-        self.in_channels, self.num_classes, self.grid = in_channels, num_classes, grid
+        self.in_channels, self.num_classes, self.grid = in_channels, num_classes, integer('grid', grid, self)
         features = in_channels * grid**2
         self.layers = nn.Sequential()
         if spiking:
             self.layers.append(NEURONS.build(neuron))
         if hidden is not None:
-            self.layers.append(nn.Linear(features, hidden)).append(NEURONS.build(neuron))
+            self.layers.append(nn.Linear(features, integer('hidden', hidden, self))).append(NEURONS.build(neuron))
         self.layers.append(nn.Linear(hidden or features, num_classes))
         self.loss = MODELS.build(loss)
 

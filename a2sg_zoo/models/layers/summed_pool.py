@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from a2sg_zoo.utils.checks import integer
+
 
 class SummedMaxPool2d(nn.Module):
     """Max pooling of the currents summed over time, given out step by step.
@@ -27,7 +29,7 @@ class SummedMaxPool2d(nn.Module):
 
     def __init__(self, kernel_size: int = 2) -> None:
         super().__init__()
-        self.kernel_size = kernel_size
+        self.kernel_size = integer('kernel_size', kernel_size, self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map currents (T, B, C, H, W) to currents (T, B, C, H / kernel_size, W / kernel_size)."""

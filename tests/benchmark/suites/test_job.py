@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from a2sg_zoo.adaptation import A2SG
-from a2sg_zoo.benchmark.suites.job import search_summary
+from a2sg_zoo.benchmark.suites.job import _metrics, search_summary
 
 
 def record(iteration, widths, spatial, temporal):
@@ -29,6 +29,12 @@ def test_widths_on_the_ends_of_the_space_at_the_last_record():
     assert found == dict(
         low=0.25, high=0.5, mean=pytest.approx(4.21 / 4), spatial_on_bound=1.0, temporal_on_bound=pytest.approx(0.25)
     )
+
+
+def test_best_value_of_a_metric():
+    scores = [[1, dict(bits=3.0, loss=1.0)], [2, dict(bits=2.0, loss=5.0)], [3, dict(bits=2.5, loss=0.0)]]
+    assert _metrics(scores, 'less') == dict(bits=2.5, loss=0.0, best_bits=2.0)
+    assert _metrics(scores) == dict(bits=2.5, loss=0.0, best_bits=3.0)
 
 
 def test_what_is_not_known_is_left_out():

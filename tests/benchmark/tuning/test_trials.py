@@ -70,6 +70,14 @@ def test_trials_are_trainings(config, tmp_path):
     # not the best of three, where the others have had two
     assert search(2, []) == max(first, key=lambda t: t['score'])
 
+    # of an interrupted call, finished trials count
+    record = tmp_path / 'out' / 'trials.jsonl'
+    record.write_text(''.join(record.read_text().splitlines(keepends=True)[:-1]))
+    before = (tmp_path / 'out' / 'runs' / 'trial-0002-search-s0.json').stat().st_mtime_ns
+    again = []
+    assert search(3, again) == best and again == more
+    assert (tmp_path / 'out' / 'runs' / 'trial-0002-search-s0.json').stat().st_mtime_ns == before
+
     # trials of another search are not continued
     for changes in (dict(mode='min'), dict(options={**SMALL, 'train_cfg.max_iters': 9}), dict(metric='top5')):
         with pytest.raises(ConfigError, match=next(iter(changes)).replace('options', 'config')):
@@ -147,6 +155,9 @@ def test_command_line_on_a_suite(tmp_path):
     for name, found in best.items():
         assert f'{name} best: {found["score"]:.2f}' in done.stdout
     assert 'gauss' in run_tool(path, tmp_path, '--trials', 1, '--only', 'gauss').stderr
+    assert run_tool(path, tmp_path, '--trials', 1, '--only', 'box').returncode == 0
+    more = json.loads((tmp_path / 'found' / 'best.json').read_text())
+    assert more.keys() == {*best, 'resnet-digits-box'} and best.items() <= more.items()
 
 
 def test_command_line_without_a_search(config, tmp_path):

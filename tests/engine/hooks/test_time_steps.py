@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.registry import init_default_scope
 
 from a2sg_zoo.adaptation import attach
@@ -24,8 +25,8 @@ def model():
     ).train()
 
 
-def runner(model, iteration=0):
-    return SimpleNamespace(iter=iteration, model=model, logger=logging.getLogger())
+def runner(model, iteration=0, hooks=()):
+    return SimpleNamespace(iter=iteration, model=model, logger=logging.getLogger(), hooks=hooks)
 
 
 def begun(schedule, model):
@@ -61,6 +62,18 @@ def test_predictions_have_all_time_steps(model):
     assert len(model.eval()(torch.rand(1, 3, 8, 8))) == 2
     assert len(model(torch.rand(1, 3, 8, 8), [0], mode='predict')[0]['logits']) == 2
     assert step(hook, model.train(), 2) == [1]
+
+
+def test_a_moving_average_of_the_weights_grows_too(model):
+    averaged = EMAHook()
+    hook = begun([(0, 2), (1, 4), (2, 1)], model)
+    averaged.before_run(runner(model))
+    for iteration, T in enumerate((2, 4, 1)):
+        run = runner(model, iteration, [averaged, hook])
+        hook.before_train_iter(run, 0)
+        model(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]), mode='loss')['loss'].backward()
+        averaged.ema_model.update_parameters(model)
+        assert {n.beta.numel() for n in named_neurons(averaged.ema_model.module).values()} == {T}
 
 
 def test_a_network_for_segmentation_grows_too():

@@ -1,5 +1,6 @@
 """The fixed first layer makes the patches of the training images uncorrelated; a resumed run keeps it."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -16,16 +17,19 @@ from a2sg_zoo.models.backbones import SpikingResNet9
 
 
 class Model(nn.Module):
+    init_cfg = None
+
     def __init__(self, backbone):
         super().__init__()
         self.backbone = backbone
         self.data_preprocessor = ImgDataPreprocessor(mean=[80.0] * 3, std=[90.0] * 3)
 
 
-def runner(backbone=None, dataset=None, iteration=0):
+def runner(backbone=None, dataset=None, iteration=0, **cfg):
     backbone = backbone or SpikingResNet9(widths=(8,), depths=(0,), stem=4)
     dataset = SimpleNamespace(images=smooth(64)) if dataset is None else dataset
-    return SimpleNamespace(iter=iteration, model=Model(backbone), train_dataloader=SimpleNamespace(dataset=dataset))
+    loader, logger = SimpleNamespace(dataset=dataset), logging.getLogger()
+    return SimpleNamespace(iter=iteration, model=Model(backbone), train_dataloader=loader, cfg=cfg, logger=logger)
 
 
 def smooth(number):
@@ -64,6 +68,29 @@ def test_only_a_run_that_begins_sets_it():
     before = run.model.backbone.stem.whiten.weight.clone()
     WhitenStem().before_train(run)
     assert run.model.backbone.stem.whiten.weight.equal(before)
+
+
+@pytest.mark.parametrize('way', ['load_from', 'network', 'backbone'])
+def test_weights_that_were_loaded_stay(way):
+    """The convolution behind it has learnt to read its outputs."""
+    run = runner(load_from='weights.pth' if way == 'load_from' else None)
+    pretrained = dict(type='Pretrained', checkpoint='weights.pth')
+    if way == 'network':
+        run.model.init_cfg = pretrained
+    elif way == 'backbone':
+        run.model.backbone.init_cfg = [dict(type='Kaiming', layer='Conv2d'), pretrained]
+    before = run.model.backbone.stem.whiten.weight.clone()
+    WhitenStem().before_train(run)
+    assert run.model.backbone.stem.whiten.weight.equal(before)
+
+
+def test_large_images_are_fewer():
+    """5,000 images of 1024x1024 pixels would need 150 GB."""
+    images = torch.randint(256, (40, 3, 128, 128), dtype=torch.uint8)
+    run, seen = runner(dataset=SimpleNamespace(images=images)), []
+    run.model.data_preprocessor.register_forward_pre_hook(lambda module, args: seen.append(len(args[0]['inputs'])))
+    WhitenStem(images=100).before_train(run)
+    assert seen == [100 * 32 * 32 // (128 * 128)]
 
 
 def test_the_optimizer_leaves_it():

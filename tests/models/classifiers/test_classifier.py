@@ -106,6 +106,12 @@ def test_one_of_several_is_drawn_for_a_batch_and_it_ends():
     assert all(target.dim() == 2 for target in targets[:6]) and targets[6].equal(data['data_samples'])
 
 
+@pytest.mark.parametrize('key', ['grid', 'hidden'])
+def test_a_head_without_features_is_refused(key):
+    with pytest.raises(ConfigError, match=rf'{key}\b.*0'):
+        LinearHead(in_channels=2, num_classes=3, **{key: 0})
+
+
 def test_head_by_hand():
     head = LinearHead(in_channels=2, num_classes=3)
     x = torch.rand(2, 4, 2, 3, 5)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers import SummedMaxPool2d
 from a2sg_zoo.neurons import IF
 
@@ -19,6 +20,11 @@ def test_against_brute_force(T):
     maxima = [max_pool2d(x[: t + 1].sum(0), 2) for t in range(T)]
     expected = torch.stack([new - old for new, old in zip(maxima, [torch.zeros_like(maxima[0]), *maxima])])
     torch.testing.assert_close(SummedMaxPool2d(2)(x), expected)
+
+
+def test_windows_have_a_size():
+    with pytest.raises(ConfigError, match=r'kernel_size\b.*0'):
+        SummedMaxPool2d(0)
 
 
 def test_gradients():
