@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from mmengine.config import Config
 from a2sg_zoo.benchmark.suites.checks import check_runs
 from a2sg_zoo.benchmark.suites.results import run_name
 from a2sg_zoo.benchmark.suites.suite import Suite, compose
+from a2sg_zoo.hub.pretrained import locate
 
 # The version of what a training computes. Results of another version do not count, and their runs are repeated. Raise
 # it by one with every change after which the same config gives other figures, such as another default, another order
@@ -23,6 +25,8 @@ RESULTS_VERSION = 1
 
 # keys of a config that say where things are, not what is computed
 _PLACES = ('data_root', 'work_dir')
+# keys that name weights
+_WEIGHTS = ('checkpoint', 'load_from')
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ def identify(cfg: Config) -> dict[str, str]:
     Returns:
         hash: hash of the config without the paths in it.
         version: `RESULTS_VERSION`, as text.
-        data: hash of the names and sizes of all files at those paths; that of nothing where the data are embedded.
+        data: hash of the names and sizes of all files at those paths, and of the contents of the weights that the run
+            begins with (local files, and those of the zoo); that of nothing where there are neither.
     """
     data = set()
 
@@ -109,6 +114,7 @@ def identify(cfg: Config) -> dict[str, str]:
         if isinstance(node, dict):
             if isinstance(node.get('data_root'), str):
                 data.add(_identity(node['data_root']))
+            data.update(_contents(node[key]) for key in _WEIGHTS if isinstance(node.get(key), str))
             return {key: plain(value) for key, value in node.items() if key not in _PLACES}
         return [plain(x) for x in node] if isinstance(node, (list, tuple)) else node
 
@@ -125,6 +131,21 @@ def _identity(root: str) -> str:
         for path in (os.path.join(folder, name) for name in names)
     )
     return _digest(f'{name} {size}' for name, size in files) if files else ''
+
+
+def _contents(weights: str) -> str:
+    """A hash of a file of weights; '' where it is not on this machine."""
+    path = locate(weights) if weights.startswith('zoo:') else Path(weights)
+    if not path.is_file():
+        return ''
+    state = path.stat()
+    return _hash_of_file(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache
+def _hash_of_file(path: Path, size: int, changed: int) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _size(path: str) -> int:

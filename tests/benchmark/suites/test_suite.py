@@ -138,6 +138,21 @@ def test_data_counts_and_its_place_does_not(tmp_path, monkeypatch):
     assert here.data == there.data != other.data
 
 
+def test_weights_that_a_run_begins_with_count(tmp_path):
+    weights = tmp_path / 'first.pth'
+
+    def run(checkpoint):
+        return runs(tmp_path, options={'model.init_cfg': dict(type='Pretrained', checkpoint=checkpoint)})[0]
+
+    weights.write_bytes(b'1')
+    first = run(str(weights))
+    assert run(str(weights)).identity == first.identity
+    weights.write_bytes(b'2')
+    assert run(str(weights)).changes(first.identity) == ['data']
+    named = {name: run(f'zoo:{name}').data for name in ('resnet_small_digits_tri', 'resnet9_counts_cifar10')}
+    assert len({*named.values(), first.data, runs(tmp_path)[0].data}) == 4
+
+
 LR = 'optim_wrapper.optimizer.lr'
 PUBLISHED = dict(network='small', dataset='digits', method='tri', value=90.0, source='Paper')
 # (changes of the suite, what the message must name)
