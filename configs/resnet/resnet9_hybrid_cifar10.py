@@ -1,8 +1,8 @@
-# The second half of the recipe of resnet9_counts_cifar10.py: its weights learn to work with spikes. In place of a
-# count of 0 to 4, a neuron sends up to four spikes in four time steps. A count stood for a current of 0.5; the same
-# current in all four steps adds up to 2, which is v_threshold. The membrane potential begins at half of it, which
-# rounds as counts do, poolings take the largest of sums over time, and norms keep their statistics, since currents of
-# single steps vary more than their means. One pass. This is hybrid training (Rathi et al., ICLR 2020), with counts in
+# The second half of the recipe of resnet9_counts_cifar10.py: its weights learn to work with spikes. In place of a count
+# of 0 to 4, a neuron sends up to four spikes in four time steps. A count stood for a current of 0.5; the same current
+# in all four steps adds up to 2, which is v_threshold. The membrane potential begins at half of it, which rounds as
+# counts do, poolings take the largest of sums over time, and norms keep their statistics, since currents of single
+# steps vary more than their means. Three passes. This is hybrid training (Rathi et al., ICLR 2020), with counts in
 # place of a network without spikes. Two processes:
 #     OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 tools/train.py configs/resnet/resnet9_hybrid_cifar10.py \
 #         --launcher pytorch
@@ -19,5 +19,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=20),
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=20),
 ]
-train_cfg = dict(max_iters=195, val_interval=65)
+train_cfg = dict(max_iters=585, val_interval=195)
 custom_hooks = []
