@@ -89,6 +89,7 @@ def test_a_run_has_its_analysis_in_its_folder(tmp_path, monkeypatch, capsys):
     assert (out / 'energy.json').read_text() == (tmp_path / 'energy.json').read_text()
 
 
+@pytest.mark.slow
 def test_all_passes_over_what_does_not_apply(segmenter, monkeypatch, capsys):
     assert analyze(monkeypatch, segmenter, '--what', 'all', *QUICK) == 0
     said, out = capsys.readouterr().out, segmenter / 'analysis'

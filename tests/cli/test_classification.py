@@ -70,6 +70,7 @@ def test_trains(trained):
     assert [json.loads(line)['iter'] for line in (work_dir / 'adaptation.jsonl').read_text().splitlines()] == [1, 3]
 
 
+@pytest.mark.slow
 def test_evaluates_with_fewer_time_steps(trained, tmp_path):
     work_dir, _ = trained
     scores = {}
@@ -100,6 +101,7 @@ def test_evaluates_with_fewer_time_steps(trained, tmp_path):
     assert scores[1]['top1'] == scores[2]['top1_t1'] and 0 <= scores[1]['top1'] <= scores[1]['top5'] <= 100
 
 
+@pytest.mark.slow
 def test_resumes_bit_for_bit(trained, tmp_path):
     (tmp_path / 'iter_2.pth').write_bytes((trained[0] / 'iter_2.pth').read_bytes())
     done = run(

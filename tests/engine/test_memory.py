@@ -22,6 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not (sys.platform.startswith('linux') and keep_freed_memory()), reason='for the GNU C library')
+@pytest.mark.slow
 def test_freed_memory_is_handed_out_again():
     def faults(keep):
         command = [sys.executable, '-c', FAULTS.format(keep=keep)]

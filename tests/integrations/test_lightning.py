@@ -106,6 +106,7 @@ class Keep(lightning.Callback):
         torch.save(result(module.network, layers), self.folder / f'rank{trainer.global_rank}.pt')
 
 
+@pytest.mark.slow
 def test_two_processes(tmp_path):
     """Each has half of every batch. Lightning shuffles, so each of the two epochs is one batch."""
     network, twin = twins(MAKE['SpikingJelly'])

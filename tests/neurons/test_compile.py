@@ -43,7 +43,9 @@ def agree(found, expected):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize('network', ['Spikformer', 'SpikingResNet', 'SpikingResNet in channels last'])
+@pytest.mark.parametrize(
+    'network', [pytest.param('Spikformer', marks=pytest.mark.slow), 'SpikingResNet', 'SpikingResNet in channels last']
+)
 def test_one_graph(network):
     name, _, channels_last = network.partition(' in ')
     (config,) = (config for config in NETWORKS if config['type'] == name)

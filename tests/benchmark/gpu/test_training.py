@@ -81,8 +81,7 @@ def test_top1_of_few_time_steps_is_that_of_a_network_run_with_them(report):
     assert found == pytest.approx(read(report)['tri']['top1']['2'], abs=1e-3)
 
 
-@pytest.mark.parametrize('state', ['training', 'evaluated', 'failed'])
-@pytest.mark.parametrize('run', ['counts', 'tri'])
+@pytest.mark.parametrize('run, state', [('counts', 'training'), ('tri', 'evaluated'), ('tri', 'failed')])
 def test_an_interrupted_report_continues(run, state, report):
     """What is finished stays; the plan of what was interrupted is kept, and its run resumed."""
     done, interrupted = report / 'a2sg' / 'iter_16.pth', report / run / 'iter_16.pth'

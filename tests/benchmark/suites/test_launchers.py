@@ -32,14 +32,14 @@ def reasons(ended):
 
 
 def test_local(tmp_path):
-    ended = reasons(local(jobs(tmp_path, 'a', 'die', 'b', 'raise', 'hang', 'c'), act, workers=2, timeout=20))
+    ended = reasons(local(jobs(tmp_path, 'a', 'die', 'b', 'raise', 'hang', 'c'), act, workers=2, timeout=12))
     assert ended == dict(
         a='',
         b='',
         c='',
         die='the process was killed by signal 9',
         **{'raise': 'the process ended with status 1'},
-        hang='hung: killed after 20 s',
+        hang='hung: killed after 12 s',
     )
     files = [(tmp_path / name).read_text().split() for name in 'abc']
     assert len({pid for _, pid in files}) == 3  # a process each

@@ -12,6 +12,7 @@ from a2sg_zoo.benchmark.suites.runner import locked
 from a2sg_zoo.benchmark.tuning.trials import tune
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
+from tests.cli.mistakes import mistake
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = ROOT / 'configs' / '_base_'
@@ -160,7 +161,7 @@ def test_command_line_on_a_suite(tmp_path):
     assert more.keys() == {*best, 'resnet-digits-box'} and best.items() <= more.items()
 
 
-def test_command_line_without_a_search(config, tmp_path):
-    assert 'nothing.py' in run_tool(tmp_path / 'nothing.py', tmp_path, '--trials', 1).stderr
+def test_command_line_without_a_search(config, tmp_path, capsys):
+    assert 'nothing.py' in mistake(capsys, 'search', str(tmp_path / 'nothing.py'), '--trials', '1')
     config.write_text(f'_base_ = {[str(BASE / part) for part in PARTS]}\n')
-    assert '`search`' in run_tool(config, tmp_path, '--trials', 1).stderr
+    assert '`search`' in mistake(capsys, 'search', str(config), '--trials', '1')

@@ -22,7 +22,9 @@ def test_trains_is_published_and_predicts(backbone, head, tmp_path):
     assert logits.shape[:2] == (1, 5) and logits.isfinite().all()
 
 
-@pytest.mark.parametrize('head', ['UPerHead', 'SpikingUPerHead', 'SpikingASPPHead', 'SpikingMaskHead'])
+@pytest.mark.parametrize(
+    'head', ['UPerHead', 'SpikingUPerHead', 'SpikingASPPHead', pytest.param('SpikingMaskHead', marks=pytest.mark.slow)]
+)
 def test_exported(head):
     pytest.importorskip('onnxscript')
     pytest.importorskip('onnxruntime')
