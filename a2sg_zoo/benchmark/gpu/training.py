@@ -74,8 +74,7 @@ def report_training(
     first = Run(words, smoke)
     first.cfg(journal.folder)  # a mistake in the options ends here, before an archive is unpacked
     methods = [*dict.fromkeys(methods)]
-    beginning = f'model.init_cfg.checkpoint={journal.folder / FIRST}/iter_'
-    if list(parsed([beginning]).values()) != [beginning.partition('=')[2]]:
+    if parsed([f'folder={journal.folder}']) != dict(folder=str(journal.folder)):
         raise ConfigError(f'--out {out}: --cfg-options cannot name a file in it; choose one without commas')
     for method in methods:
         if os.sep in method:
@@ -101,7 +100,7 @@ def report_training(
             continue
         run = first
         if number:
-            run = Run((*words, f'{beginning}{journal.rows[0]["iterations"]}.pth'), smoke, row['run'])
+            run = Run((*words, f'model.init_cfg.checkpoint={_first_weights(journal)}'), smoke, row['run'])
         share = 1 / (len(journal.rows) - number) if number else _SHARE
         try:
             _run(run, row, journal, share * (end - time.monotonic()), sizes, reading, device)
@@ -111,7 +110,7 @@ def report_training(
         gc.collect()  # the network and the images of this run
         with suppress(RuntimeError):  # of a kernel that failed
             torch.cuda.empty_cache()
-        if not number and not Path(f'{beginning}{row.get("iterations")}.pth'.partition('=')[2]).is_file():
+        if not number and not _first_weights(journal).is_file():
             break
     print(journal.text())
     failed = [row for row in journal.rows if row['state'] == 'failed']
@@ -161,6 +160,11 @@ def _run(
     )
     row['state'] = 'finished'
     row['markdown'] = described(row)
+
+
+def _first_weights(journal: Journal) -> Path:
+    """The weights that the first run ends with, and that the methods begin with."""
+    return journal.folder / FIRST / f'iter_{journal.rows[0].get("iterations")}.pth'
 
 
 def cells(row: dict[str, Any]) -> list[object]:
