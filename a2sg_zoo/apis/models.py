@@ -131,7 +131,8 @@ def create_model(
     Args:
         name: name of pretrained weights, see `get_model`; or of a shipped config, as in
             `list_models(pretrained=False)`.
-        pretrained: load the weights of that name; otherwise the network has initial weights.
+        pretrained: load the weights of that name; otherwise the network has initial weights: those of the config, and
+            PyTorch's for a name of pretrained weights.
         num_classes, T, device: see `get_model`.
 
     Returns:
@@ -172,5 +173,25 @@ def _network_of_config(name: str, num_classes: int | None, T: int | None, device
     if cfg.get('data_preprocessor'):
         config.setdefault('data_preprocessor', cfg.data_preprocessor.to_dict())
     model = published.construct(resized_config(config, num_classes, T, f'config {name}'), f'config {name}')
+    _init_weights(model)
     model.classes = None
     return published.move(model, device)
+
+
+def _init_weights(model: nn.Module) -> None:
+    """Gives a network the initial weights that its config asks for, and none of a file."""
+    import logging
+
+    from mmengine.logging import MMLogger
+
+    for module in model.modules():
+        asked = getattr(module, 'init_cfg', None) or ()
+        asked = [asked] if isinstance(asked, dict) else list(asked)
+        module.init_cfg = [config for config in asked if config['type'] != 'Pretrained'] or None
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # MMEngine lists each parameter
+    try:
+        model.init_weights()  # type: ignore[operator]
+    finally:
+        logger.setLevel(level)

@@ -133,7 +133,7 @@ class PoissonEncoder(Encoder):
         else:
             # NumPy's numbers never change, and an exported network holds them as constants; float32 has 24 bits
             drawn = np.random.RandomState(self.seed % 2**32).randint(2**24, size=(len(x), 1, *x.shape[2:]))
-            uniform = torch.from_numpy(drawn).to(x) / 2**24
+            uniform = torch.from_numpy(drawn).to(x.device, torch.float32) / 2**24
         return (uniform < self.gain * x).to(x)
 
 

@@ -128,19 +128,16 @@ def _families() -> list[type[SpikingBackbone]]:
 
 
 def _rename(cls: type[SpikingBackbone], official: Mapping[str, torch.Tensor], path: str | Path) -> tuple[list, dict]:
-    names: list[tuple[str, str | None]] = []
-    weights: dict[str, torch.Tensor] = {}
-    for name, value in official.items():
-        converted, dropped = cls.from_official({name: value})
-        if dropped:
-            names.append((name, None))
-            continue
-        ((ours, value),) = converted.items()
-        if ours in weights:
+    converted, dropped = cls.from_official(dict(official))
+    unused = set(dropped)
+    names = [(name, None if name in unused else cls.name_here(name)) for name in official]
+    seen: set[str] = set()
+    for name, ours in names:
+        if ours in seen:
             raise CheckpointError(f'checkpoint {path} has two tensors that {cls.__name__} calls {ours}; one is {name}')
-        weights[ours] = value
-        names.append((name, ours))
-    return names, weights
+        if ours is not None:
+            seen.add(ours)
+    return names, converted
 
 
 def _sizes(cls: type[SpikingBackbone], weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:

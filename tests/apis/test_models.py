@@ -7,6 +7,7 @@ import a2sg_zoo
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.index import write_index
 from a2sg_zoo.hub.published import build, read, save
+from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.neurons import named_neurons
 from tests.hub.tiny import DESCRIPTIONS, facts, network, publish
 
@@ -121,6 +122,15 @@ def test_a_network_of_a_shipped_config():
     assert model.training and model.classes is None
     assert model.eval()(torch.zeros(1, 3, 8, 8)).shape == (2, 1, 4)
     assert model.data_preprocessor.mean.flatten().tolist() == [78.0] * 3
+
+
+def test_a_network_of_a_shipped_config_has_the_initial_weights_of_the_config(capfd, monkeypatch):
+    head = a2sg_zoo.create_model('resnet19_w16_cifar10').head.layers
+    assert head[0].weight.std().item() == pytest.approx(0.2, rel=0.05)
+    assert capfd.readouterr() == ('', '')
+    # those of a file are left to the training
+    monkeypatch.delattr(SpikingBackbone, 'load_pretrained')
+    a2sg_zoo.create_model('resnet9_hybrid_cifar10')
 
 
 def test_a_config_without_weights_of_its_name():

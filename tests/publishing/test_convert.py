@@ -74,6 +74,24 @@ def test_another_family_is_named(golden_file, tmp_path):
             convert(GOLDEN[wrong][0], tmp_path / 'official.pth', GOLDEN[wrong][1])
 
 
+def test_a_network_of_spikingjelly(tmp_path):
+    """Names that count convolutions: what a tensor is depends on the others."""
+    backbone = MODELS.build(dict(type='CSNN', widths=(4, 8, 8), T=2))
+    places = {'project.conv': 0, 'project.bn': 1, 'neuron': 2}
+    official = {}
+    for name, x in backbone.state_dict().items():
+        if not name.endswith('.beta'):
+            _, stage, rest = name.split('.', 2)
+            part, _, last = rest.rpartition('.')
+            official[f'conv_fc.{4 * int(stage) + places[part]}.{last}'] = x
+    torch.save({**official, 'conv_fc.14.weight': torch.zeros(10, 8)}, tmp_path / 'official.pth')
+    conversion = convert('CSNN', tmp_path / 'official.pth')
+    assert conversion.config['widths'] == [4, 8, 8] and conversion.names[-1] == ('conv_fc.14.weight', None)
+    assert all(torch.equal(x, backbone.state_dict()[name]) for name, x in conversion.weights.items())
+    with pytest.raises(CheckpointError, match='CSNN$'):
+        convert('SpikingResNet', tmp_path / 'official.pth')
+
+
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('pool', ['avg', 'stride'])
 def test_layouts(layout, pool, tmp_path):

@@ -226,7 +226,7 @@ class SpikingBackbone(nn.Module):
         """
         converted, dropped = {}, []
         for official, value in state_dict.items():
-            name = cls._convert_name(official)
+            name = cls.name_here(official)
             if name is None:
                 dropped.append(official)
             else:
@@ -246,7 +246,8 @@ class SpikingBackbone(nn.Module):
         raise LookupError('this family reads no sizes from its weights')
 
     @classmethod
-    def _convert_name(cls, name: str) -> str | None:
+    def name_here(cls, name: str) -> str | None:
+        """The name in this package of a parameter of the published network; None if it has no counterpart."""
         for pattern, replacement in cls.official_names:
             if replacement is not None:
                 name = re.sub(pattern, replacement, name)

@@ -64,7 +64,7 @@ class TokenShift(nn.Module):
     def advance(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return y (T, B, C) and the last position of x, which is the state (B, C)."""
         first = torch.zeros_like(x[:1]) if state is None else state[None]
-        return torch.lerp(torch.cat([first, x[:-1]]), x, self.w.sigmoid()), x[-1]
+        return torch.lerp(torch.cat([first, x[:-1]]), x, self.w.sigmoid().to(x.dtype)), x[-1]
 
 
 class DecayedAttention(nn.Module):
@@ -101,15 +101,17 @@ class DecayedAttention(nn.Module):
         """Return y (T, B, C) and the state S (B, heads, d, d) after the last position."""
         T, B, _ = qkv.shape
         q, k, v = qkv.view(T, B, 3, self.heads, -1).permute(2, 1, 3, 0, 4)  # (B, heads, T, d) each
-        t = torch.arange(T, device=qkv.device, dtype=qkv.dtype)
-        rate = F.logsigmoid(self.w)[:, None, None]
+        # positions and powers of gamma in float32 at least: bfloat16 has no whole numbers beyond 256 in a row
+        exact = torch.promote_types(self.w.dtype, torch.float32)
+        t = torch.arange(T, device=qkv.device, dtype=exact)
+        rate = F.logsigmoid(self.w.to(exact))[:, None, None]
         age = t[:, None] - t
-        decay = torch.exp(age.clamp(min=0) * rate).tril()  # (heads, T, T)
+        decay = torch.exp(age.clamp(min=0) * rate).tril().to(qkv.dtype)  # (heads, T, T)
         y = (q @ k.transpose(-1, -2) * decay) @ v
-        following = (k * torch.exp((T - 1 - t)[:, None] * rate)).transpose(-1, -2) @ v
+        following = (k * torch.exp((T - 1 - t)[:, None] * rate).to(qkv.dtype)).transpose(-1, -2) @ v
         if state is not None:
-            y = y + (q * torch.exp((t + 1)[:, None] * rate)) @ state
-            following = following + torch.exp(T * rate) * state
+            y = y + (q * torch.exp((t + 1)[:, None] * rate).to(qkv.dtype)) @ state
+            following = following + torch.exp(T * rate).to(qkv.dtype) * state
         return y.permute(2, 0, 1, 3).flatten(2), following
 
 

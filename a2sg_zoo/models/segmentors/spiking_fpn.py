@@ -13,6 +13,7 @@ from mmengine.model import BaseModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.registry import MODELS, NEURONS
 from a2sg_zoo.utils.checks import integer
@@ -47,7 +48,16 @@ class SpikingConv(nn.Module):
         self.project = conv_bn(in_channels, out_channels, kernel_size, dilation=dilation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H, W)."""
+        """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H, W).
+
+        Raises:
+            ConfigError: x has no time axis.
+        """
+        if x.dim() != 5:
+            raise ConfigError(
+                f'a spiking neck or head takes features with a time axis, (T, B, C, H, W), got {tuple(x.shape)}; set '
+                "model.backbone.time = 'keep'"
+            )
         return self.project(self.neuron(x))
 
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.models.segmentors.spiking_fpn import SpikingConv, resize
 from a2sg_zoo.registry import MODELS, NEURONS
@@ -43,7 +44,16 @@ class PooledConv(nn.Module):
         self.project = conv_bn(in_channels, out_channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H, W)."""
+        """Map potentials x (T, B, C_in, H, W) to potentials (T, B, C_out, H, W).
+
+        Raises:
+            ConfigError: in training, the batch norm gets one number a channel, of which there is no deviation.
+        """
+        if self.training and x.shape[0] * x.shape[1] * self.size**2 == 1:
+            raise ConfigError(
+                'the average over a picture has one number a channel in a batch of one with one time step, which '
+                'a batch norm cannot train on; set train_dataloader.batch_size or model.backbone.T to 2 or more'
+            )
         return resize(self.project(pooled(self.neuron(x), self.size)), x.shape[-2:], 'bilinear')
 
 

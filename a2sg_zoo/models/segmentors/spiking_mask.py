@@ -234,7 +234,9 @@ class SpikingMaskHead(BaseDecodeHead):
                     sampled(valid, points),
                     self.loss_weights,
                 )
-            queries, found = (torch.as_tensor(x, device=masks.device) for x in linear_sum_assignment(cost.cpu()))
+            # a network that diverges gets some pairs, and a loss that is NaN, which the guard of the training reports
+            pairs = linear_sum_assignment(cost.nan_to_num().cpu())
+            queries, found = (torch.as_tensor(x, device=masks.device) for x in pairs)
             wanted[i, queries] = labels[found]
             logits, truth = masks[i, queries], truth[found]
             points = uncertain_points(logits, self.num_points)

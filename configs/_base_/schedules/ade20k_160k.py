@@ -1,5 +1,7 @@
 # AdamW, linear warm-up, then linear decay to 0: the recipe published for Spike-driven Transformers on ADE20K. There the
 # precision of the 15 M network is mixed (float16); here it is float32 without --amp.
+# There, the backbone begins with weights from ImageNet, of which there are none here; with a file of them, add
+# --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=FILE
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.005),

@@ -38,6 +38,12 @@ def test_rates_of_poisson_spikes():
         assert (rates - (2 * x[0]).clamp(max=1)).abs().max() < 0.02
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_poisson_spikes_of_half_precision(dtype):
+    encoder, x = PoissonEncoder().eval(), torch.full((1, 1000), 0.5, dtype=dtype)
+    assert torch.equal(encoder(x, 8), encoder(x.float(), 8).to(dtype))
+
+
 def test_snntorch_rate_has_the_same_rates():
     spikegen = pytest.importorskip('snntorch.spikegen', reason='a peer')
     x = torch.linspace(0, 1, 5).expand(100, 5)

@@ -101,6 +101,23 @@ def test_attention_over_a_long_text_is_finite():
 
 
 @pytest.mark.parametrize('name', BACKBONES)
+def test_trains_in_mixed_precision(name, text):
+    model = network(name).float().train()
+    with torch.autocast('cpu', torch.bfloat16):
+        logits = model(text)
+    logits.float().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_positions_are_exact_in_bfloat16():
+    layer = DecayedAttention(8, 2)
+    layer.w.data[:] = 8.0  # a long memory: 1 / (1 - gamma) is 2982
+    qkv = (torch.rand(600, 1, 24) > 0.5).float()
+    y = layer.bfloat16()(qkv.bfloat16()).float()
+    torch.testing.assert_close(y, attention_by_loops(qkv, layer.w.float().sigmoid()), rtol=0.03, atol=0.5)
+
+
+@pytest.mark.parametrize('name', BACKBONES)
 @pytest.mark.parametrize('cuts', [(5, 7), (1,) * 12])
 def test_a_text_in_pieces_gives_the_same_logits(name, cuts, text):
     model, state, logits = network(name), None, []

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.published import build
-from a2sg_zoo.models.segmentors.spiking_heads import pooled
+from a2sg_zoo.models.segmentors.spiking_fpn import SpikingConv
+from a2sg_zoo.models.segmentors.spiking_heads import PooledConv, pooled
 from tests.models.segmentors import heads
 
 # every third pair, so that each head and each backbone occurs
@@ -30,6 +32,18 @@ def test_exported(head):
     pytest.importorskip('onnxruntime')
     torch.manual_seed(0)
     assert heads.onnx_error(build(heads.config('Spikformer', head), 'test'), 'Spikformer', head) < 1e-4
+
+
+def test_features_without_time_are_refused():
+    with pytest.raises(ConfigError, match=r"\(2, 8, 4, 4\).*model.backbone.time = 'keep'"):
+        SpikingConv(8, 8, 3, dict(type='LIF'))(torch.rand(2, 8, 4, 4))
+
+
+def test_one_number_a_channel_cannot_train():
+    layer = PooledConv(1, 8, 8, dict(type='LIF'))
+    with pytest.raises(ConfigError, match='batch_size'):
+        layer(torch.rand(1, 1, 8, 4, 4))
+    assert layer.eval()(torch.rand(1, 1, 8, 4, 4)).shape == layer.train()(torch.rand(2, 1, 8, 4, 4))[:1].shape
 
 
 def test_pooling_of_uneven_sizes():

@@ -118,6 +118,14 @@ def test_ignored_pixels_do_not_count():
     assert losses['loss_mask'] == losses['loss_dice'] == 0 and losses['loss_class'].isfinite()
 
 
+def test_a_network_that_diverges_has_a_loss_of_nan():
+    net, x = head(), levels(1)
+    with torch.no_grad():
+        net.laterals[0].project.bn.weight.fill_(torch.nan)
+    losses = net.loss(x, samples(torch.zeros(1, 16, 16, dtype=torch.long)), None)
+    assert not sum(losses.values()).isfinite()
+
+
 def test_learns_two_pictures():
     torch.manual_seed(0)
     net, x = head(num_layers=2), levels()
