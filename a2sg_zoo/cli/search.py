@@ -10,6 +10,7 @@ trials. Run the same command again to continue an interrupted search.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any
 
         yield file.stem, composed, cfg.search.to_dict(), 86400
         return
-    suite = read_suite(file)
+    suite = replace(read_suite(file), tuned={})  # a search does not begin with what another one found
     unknown = set(only or ()) - suite.methods.keys()
     if unknown:
         raise ConfigError(f'--only: {file} has no method {", ".join(sorted(unknown))}')

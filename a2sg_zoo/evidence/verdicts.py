@@ -92,14 +92,16 @@ class Difference:
 def welch(a: Sequence[float], b: Sequence[float]) -> Difference:
     """Compute mean(a) - mean(b) and its 95 % interval by Welch's t, for samples with different variances.
 
-    >>> welch([1.0, 1.0], [2.0, 2.0])
-    Difference(value=-1.0, low=-1.0, high=-1.0, why='')
+    Values without a spread have no interval: the measure is too coarse, which does not make the means exact.
+
+    >>> welch([1.0, 1.0], [2.0, 2.0]).why
+    'all values of each are alike: there is no interval'
     """
     if min(len(a), len(b)) < 2:
         return Difference(None, None, None, f'{len(a)} and {len(b)} runs: there is no interval')
-    value = statistics.fmean(a) - statistics.fmean(b)
     if len(set(a)) == len(set(b)) == 1:
-        return Difference(value, value, value)
+        return Difference(None, None, None, 'all values of each are alike: there is no interval')
+    value = statistics.fmean(a) - statistics.fmean(b)
     interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
     return Difference(value, float(interval.low), float(interval.high))
 

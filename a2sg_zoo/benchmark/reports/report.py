@@ -200,8 +200,9 @@ def _table(
                 gaps[method][seed] = cell
     values = {method: {s: float(r['metrics'][metric]) for s, r in runs.items()} for method, runs in sound.items()}
     comparisons = {m: compare(values[m], values[reference]) for m in axes['method'] if m != reference}
-    t_holm = holm({m: c.t_p for m, c in comparisons.items()})
-    wilcoxon_holm = holm({m: c.wilcoxon_p for m, c in comparisons.items()})
+    compared = sum(c.n > 1 for c in comparisons.values())
+    t_holm = holm({m: c.t_p for m, c in comparisons.items()}, compared)
+    wilcoxon_holm = holm({m: c.wilcoxon_p for m, c in comparisons.items()}, compared)
     reference_seconds = _over(sound[reference], statistics.median, 'cost', 'seconds_per_step')
     rows = []
     only_published = [m for n, d, m in published if (n, d) == (network, dataset) and m not in axes['method']]

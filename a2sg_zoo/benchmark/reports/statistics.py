@@ -83,7 +83,8 @@ def compare(values: Mapping[int, float], reference: Mapping[int, float]) -> Comp
         reference: {seed: value} of the reference. Seeds that only one of the two has are left out.
 
     Returns:
-        The paired difference values - reference. It has no tests for fewer than two common seeds.
+        The paired difference values - reference. It has no interval and no tests for fewer than two common seeds. Where
+        all differences are alike, and not 0, it has no interval and no t test, see `paired_t`.
 
     >>> compare({0: 3.0, 1: 5.0, 7: 9.0}, {0: 1.0, 1: 2.0}).difference
     2.5
@@ -93,7 +94,10 @@ def compare(values: Mapping[int, float], reference: Mapping[int, float]) -> Comp
     n, mean, _, low, high = summarize(differences)
     if n < 2:
         return Comparison(n, mean, None, None, None, None)
-    return Comparison(n, mean, low, high, paired_t(differences), wilcoxon(differences))
+    t_p = paired_t(differences)
+    if t_p is None:
+        low = high = None
+    return Comparison(n, mean, low, high, t_p, wilcoxon(differences))
 
 
 def paired_t(differences: Sequence[float]) -> float | None:
@@ -128,14 +132,15 @@ def smallest_wilcoxon_p(n: int) -> float:
     return min(1.0, 2.0 ** (1 - n))
 
 
-def holm(p_values: Mapping[_Name, float | None]) -> dict[_Name, float | None]:
+def holm(p_values: Mapping[_Name, float | None], family: int | None = None) -> dict[_Name, float | None]:
     """Adjust p values for their number by Holm's step-down method.
 
     The adjusted p of the i-th smallest of m values is max over j <= i of min(1, (m - j + 1) p_j). Rejecting where it is
     at most alpha keeps the family-wise error at alpha, whatever the dependence between the tests.
 
     Args:
-        p_values: {name: p}. A p of None takes no part and stays None.
+        p_values: {name: p}. A p of None stays None.
+        family: number of comparisons m, where some have no p; by default that of the p values.
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979).
 
@@ -144,8 +149,8 @@ def holm(p_values: Mapping[_Name, float | None]) -> dict[_Name, float | None]:
     """
     present = sorted(((p, name) for name, p in p_values.items() if p is not None), key=lambda pair: pair[0])
     adjusted: dict[_Name, float | None] = dict.fromkeys(p_values)
-    running = 0.0
+    m, running = family or len(present), 0.0
     for i, (p, name) in enumerate(present):
-        running = max(running, min(1.0, (len(present) - i) * p))
+        running = max(running, min(1.0, (m - i) * p))
         adjusted[name] = running
     return adjusted

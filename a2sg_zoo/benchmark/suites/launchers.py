@@ -163,6 +163,8 @@ def slurm(
         raise ConfigError('--launcher slurm needs submitit: pip install "a2sg-zoo[slurm]"') from error
     queue = submitit.AutoExecutor(folder=Path(folder), cluster=executor)
     queue.update_parameters(timeout_min=-(-int(timeout) // 60), **parameters)
+    for job in jobs:
+        job.threads = int(parameters.get('slurm_cpus_per_task') or parameters.get('cpus_per_task') or 1)
     if queue.cluster == 'slurm':
         queue.update_parameters(slurm_array_parallelism=workers)
     with queue.batch():
@@ -188,8 +190,8 @@ def _last_words(error: Exception) -> str:
 
 
 def _remote(execute: _Execute, job: Job, timeout: float) -> str:
-    """Run a job in a child of a Ray worker, so that a job that hangs can be killed."""
-    return next(reason for _, reason in local([job], execute, timeout=timeout))
+    """Run a job in a child of a Ray worker, so that a job that hangs can be killed. It has one thread, as its task."""
+    return next(reason for _, reason in local([job], execute, workers=os.cpu_count() or 1, timeout=timeout))
 
 
 LAUNCHERS: dict[str, Callable[..., _Ended]] = dict(local=local, ray=ray, slurm=slurm)

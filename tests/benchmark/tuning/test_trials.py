@@ -10,6 +10,7 @@ import pytest
 
 from a2sg_zoo.benchmark.suites.runner import locked
 from a2sg_zoo.benchmark.tuning.trials import tune
+from a2sg_zoo.cli import search
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
 from tests.cli.mistakes import mistake
@@ -159,6 +160,33 @@ def test_command_line_on_a_suite(tmp_path):
     assert run_tool(path, tmp_path, '--trials', 1, '--only', 'box').returncode == 0
     more = json.loads((tmp_path / 'found' / 'best.json').read_text())
     assert more.keys() == {*best, 'resnet-digits-box'} and best.items() <= more.items()
+
+
+def test_a_search_does_not_begin_with_what_another_one_found(tmp_path, monkeypatch):
+    suite = dict(
+        name='tiny',
+        networks=dict(resnet=[str(BASE / PARTS[0])]),
+        datasets=dict(digits=[str(BASE / PARTS[1])]),
+        methods=dict(tri=str(BASE / 'methods' / 'tri.py')),
+        common=[str(BASE / part) for part in PARTS[3:]],
+        seeds=[0],
+        reference='tri',
+        tuned='best.json',
+        search=dict(space=SPACE, options=SMALL),
+    )
+    (tmp_path / 'suite.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in suite.items()))
+    (tmp_path / 'best.json').write_text(
+        json.dumps({'resnet-digits-tri': dict(options={'optim_wrapper.optimizer.lr': 7.0})})
+    )
+    rates = []
+
+    def tune(composed, *args):
+        rates.append(composed({}).optim_wrapper.optimizer.lr)
+        return dict(score=1.0, values={})
+
+    monkeypatch.setattr('a2sg_zoo.benchmark.tuning.trials.tune', tune)
+    search.main([str(tmp_path / 'suite.py'), '--trials', '1', '--out', str(tmp_path / 'found')])
+    assert rates == [0.1]
 
 
 def test_command_line_without_a_search(config, tmp_path, capsys):
