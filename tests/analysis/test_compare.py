@@ -44,7 +44,7 @@ def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
     ]
     config = folder / 'run.py'
     config.write_text(
-        f'_base_ = {files!r}\nmodel = dict(backbone=dict(widths=(4, 4, 8), stem=4, T=2), '
+        f'_base_ = {files!r}\nmodel = dict(backbone=dict(widths=(8, 8, 8), stem=8, T=2), '
         f'head=dict(in_channels=8))\nrandomness = dict(seed={seed})\n{extra}\n'
     )
     cfg = prepare_config(config, work_dir=folder / 'built')

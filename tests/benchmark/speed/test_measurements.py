@@ -63,7 +63,7 @@ def test_a_missing_peer_is_named(monkeypatch):
 
 def test_the_relu_network_has_no_neurons():
     config = copy.deepcopy(RESNET19)
-    config['backbone'].update(widths=(4, 8, 16), stem=4)
+    config['backbone'].update(widths=(8, 8, 16), stem=8)
     config['head']['in_channels'] = 16
     network = with_relu(MODELS.build(config))
     assert not any(isinstance(module, Neuron) for module in network.modules())

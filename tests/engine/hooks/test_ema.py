@@ -15,8 +15,8 @@ SMALL = {
     'adaptation.policy.interval': 2,
     'adaptation.policy.searcher': dict(_delete_=True, type='ExactSearcher'),
     'train_dataloader.dataset.per_class': (0, 20),
-    'model.backbone.stem': 4,
-    'model.backbone.widths': (4, 4, 8),
+    'model.backbone.stem': 8,
+    'model.backbone.widths': (8, 8, 8),
     'model.head.in_channels': 8,
 }
 
