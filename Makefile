@@ -4,6 +4,10 @@ PYTHON ?= python3
 BIN = $(VENV)/bin
 # optional dependencies to install, see pyproject.toml; tests of those that are missing are skipped
 EXTRAS ?= test,dev
+# pip, or uv, which is faster and does not read the settings of pip
+INSTALLER ?= pip
+install_pip = $(BIN)/python -m pip install -q --disable-pip-version-check
+install_uv = $(install_pip) uv && $(BIN)/uv pip install -q --python $(BIN)/python
 # processes of the tests, with one thread each
 JOBS ?= 2
 CONFIG ?= configs/spikformer_ade20k_a2sg.py
@@ -18,7 +22,7 @@ install: $(VENV)/.installed-$(EXTRAS)
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	$(install_$(INSTALLER)) -c constraints.txt -e '.[$*]'
 	touch $@
 
 # Trains CONFIG on the embedded miniature data, evaluates the best checkpoint, and draws what it sees. Threads that sleep
