@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from a2sg_zoo.datasets.classification import Step
-from a2sg_zoo.datasets.events import EventRecordings, missing_package, recording
+from a2sg_zoo.datasets.events import EventRecordings, is_visible, missing_package, recording
 from a2sg_zoo.datasets.frame_cache import Recording, damaged
 from a2sg_zoo.errors import DataError
 from a2sg_zoo.registry import DATASETS
@@ -201,8 +201,8 @@ class NCaltech101(EventRecordings):
 def _files(folder: Path, part: str, suffix: str) -> list[Path]:
     """The files CLASS/NAME in the folder `part`, which may lie deeper in `folder`; not those that macOS adds."""
     for top in chain([folder / part], folder.rglob(part)):
-        files = [x for x in top.glob(f'*/*{suffix}') if not x.name.startswith('.')]
-        if files and '__MACOSX' not in top.parts:
+        files = list(filter(is_visible, top.glob(f'*/*{suffix}')))
+        if files:
             return files
     return []
 

@@ -18,7 +18,7 @@ from mmengine.logging import print_log
 from torch.nn import functional as F
 
 from a2sg_zoo.datasets.classification import ImagesInMemory, Step
-from a2sg_zoo.datasets.frame_cache import FrameCache, Recording, damaged
+from a2sg_zoo.datasets.frame_cache import FrameCache, Recording, damaged, version
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS
 from a2sg_zoo.utils.checks import integer
@@ -164,8 +164,9 @@ class EventRecordings(ImagesInMemory):
         self.on_error = on_error
         folder = Path(self.data_root, self.name)
         recordings, classes = self.find(folder, train)
+        width, height = (size, size) if size else self.sensor
         frames = FrameCache(
-            Path(cache_root or folder / 'frames', f'{split_by}_T{T}_{size or self.sensor[0]}'),
+            Path(cache_root or folder / 'frames', f'{split_by}_T{T}_{width}x{height}'),
             recordings,
             partial(frames_of, T=T, split_by=split_by, size=size, sensor=self.sensor),
         )
@@ -201,7 +202,7 @@ scikit-learn, in motion."""
 
 
 def recording(path: Path, label: int, read: Any, part: str = '') -> Recording:
-    """Returns the recording in a file: its name is that of its folder, its own, and the size of the file.
+    """Returns the recording in a file: its name is that of its folder, its own, and its version.
 
     Args:
         path: file.
@@ -209,7 +210,7 @@ def recording(path: Path, label: int, read: Any, part: str = '') -> Recording:
         read: function from the path to the events.
         part: begins the name, where files of training and test have equal names.
     """
-    name = f'{part}{path.parent.name}/{path.stem}.{path.stat().st_size}'
+    name = f'{part}{path.parent.name}/{path.stem}.{version(path)}'
     return Recording(name, str(path), label, partial(read, path))
 
 
@@ -243,7 +244,9 @@ class CIFAR10DVS(EventRecordings):
 
     def find(self, folder: Path, train: bool) -> tuple[list[Recording], Sequence[str]]:
         """Returns the recordings of a split, and the names of the classes."""
-        found = {name: sorted(folder.rglob(f'{name}/*.aedat4'), key=_number) for name in _CLASSES}
+        found = {
+            name: sorted(filter(is_visible, folder.rglob(f'{name}/*.aedat4')), key=_number) for name in _CLASSES
+        }
         self.require(sum(map(len, found.values())), self.per_class * len(_CLASSES), folder)
         first_test = self.per_class * 9 // 10
         return [
@@ -259,6 +262,11 @@ def _number(path: Path) -> int:
     if not digits:
         raise DataError(f'recording {path} has no number in its name, by which training and test are told apart')
     return int(digits[-1])
+
+
+def is_visible(path: Path) -> bool:
+    """Returns whether a file is none of those that macOS adds to an archive."""
+    return not path.name.startswith('.') and '__MACOSX' not in path.parts
 
 
 def check_choice(owner: object, name: str, value: Any, choices: Sequence[Any]) -> None:

@@ -26,7 +26,7 @@ class Recording:
 
     Attributes:
         name: of its file in the cache, without the suffix. Two versions of a recording must differ in it, so it
-            contains the size of the file.
+            contains the `version` of the file.
         where: what messages call it, such as its path.
         label: number of its class.
         read: returns the events, a structured array; it raises a DataError for a damaged file.
@@ -36,6 +36,12 @@ class Recording:
     where: str
     label: int
     read: Callable[[], np.ndarray]
+
+
+def version(path: Path) -> str:
+    """Returns the size of a file and the time of its last change, which tell two versions of it apart."""
+    status = path.stat()
+    return f'{status.st_size}.{status.st_mtime_ns}'
 
 
 class FrameCache:

@@ -9,7 +9,7 @@ import numpy as np
 
 from a2sg_zoo.datasets.classification import ImagesInMemory, Step
 from a2sg_zoo.datasets.events import check_choice, missing_package
-from a2sg_zoo.datasets.frame_cache import FrameCache, Recording, damaged
+from a2sg_zoo.datasets.frame_cache import FrameCache, Recording, damaged, version
 from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS
 from a2sg_zoo.utils.checks import integer, positive
@@ -125,12 +125,10 @@ class SpikeTrains(ImagesInMemory):
         self.data_root = data_root or os.environ.get(f'{self.name}_ROOT') or 'data'
         path = self._file(split)
         labels, classes = self._contents(path)
-        size = path.stat().st_size
         # a thousand files in a folder
+        part = f'{path.stem}.{version(path)}'
         recordings = [
-            Recording(
-                f'{path.stem}.{size}/{i // 1000}/{i}', f'{i} in {path}', int(label), partial(read_spikes, path, i)
-            )
+            Recording(f'{part}/{i // 1000}/{i}', f'{i} in {path}', int(label), partial(read_spikes, path, i))
             for i, label in enumerate(labels)
         ]
         folder = Path(cache_root or Path(self.data_root, self.name, 'counts'), f'T{T}_dt{dt}_pool{pool}')

@@ -165,14 +165,16 @@ def test_events_are_counted_once(root, monkeypatch):
     first = CIFAR10DVS(root, T=2)[5]['inputs']
     CIFAR10DVS(root, T=2, size=16)
     CIFAR10DVS(root, T=2, split_by='time', cache_root=root / 'elsewhere')
-    assert {x.name for x in (root / 'CIFAR10DVS' / 'frames').iterdir()} == {'count_T2_128', 'count_T2_16'}
-    assert len(list((root / 'elsewhere' / 'time_T2_128').rglob('*.npz'))) == 36
+    assert {x.name for x in (root / 'CIFAR10DVS' / 'frames').iterdir()} == {'count_T2_128x128', 'count_T2_16x16'}
+    assert len(list((root / 'elsewhere' / 'time_T2_128x128').rglob('*.npz'))) == 36
     with monkeypatch.context() as patch:
         patch.setattr(events, 'read_events', lambda path: pytest.fail('read again'))
         assert CIFAR10DVS(root, T=2)[5]['inputs'].equal(first)
     path = next(root.rglob('cifar10_airplane_5.aedat4'))
     path.write_bytes(aedat(recording(700, seed=9)))
     assert np.array_equal(CIFAR10DVS(root, T=2)[5]['inputs'], counted(np.split(recording(700, seed=9), 2)))
+    path.write_bytes(aedat(recording(700, seed=8)))  # of the same size
+    assert np.array_equal(CIFAR10DVS(root, T=2)[5]['inputs'], counted(np.split(recording(700, seed=8), 2)))
 
 
 @pytest.mark.parametrize(
@@ -349,6 +351,16 @@ def test_incomplete(root, logged):
     data = CIFAR10DVS(root, T=2, on_error='skip')
     assert len(data) == 35 and '39' in logged[0] and '40' in logged[0]
     assert len(CIFAR10DVS(root, train=False, T=2, on_error='skip')) == 4
+
+
+def test_files_that_macos_adds_are_no_recordings(tmp_path):
+    for name in events._CLASSES:
+        for folder, prefix in ((tmp_path / name, ''), (tmp_path / '__MACOSX' / name, '._'), (tmp_path / name, '._')):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f'{prefix}{name}_0.aedat4').touch()
+    data = CIFAR10DVS.__new__(CIFAR10DVS)
+    data.on_error, data.per_class = 'raise', 1
+    assert [x.label for x in data.find(tmp_path, train=False)[0]] == [*range(10)]
 
 
 def test_name_without_a_number(root):

@@ -114,6 +114,14 @@ def test_spikes_are_counted_once(root, monkeypatch):
     assert len(list((root / 'elsewhere' / 'T100_dt0.014_pool10').rglob('*.npz'))) == 25
 
 
+def test_a_file_that_changed_at_the_same_size_is_counted_again(root):
+    path, train = root / 'SHD' / 'shd_train.h5', SHD(root)
+    size = path.stat().st_size
+    write(path, [sample(i) for i in range(24, -1, -1)], [i % 20 for i in range(24, -1, -1)], CLASSES)
+    assert path.stat().st_size == size and SHD(root).labels == train.labels[::-1]
+    assert np.array_equal(SHD(root)[0]['inputs'], train[24]['inputs'])
+
+
 def test_counts_of_time_steps_that_nearly_agree_are_kept_apart(root):
     for dt in (0.01, 0.010000002):
         SHD(root, dt=dt)
