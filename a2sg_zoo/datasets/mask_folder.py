@@ -69,16 +69,18 @@ class MaskFolder(SegmentationFiles):
             classes = checked_names(classes, 'MaskFolder.classes')
         names, colours = read_labels(labels) if classes is None or labels.exists() else (classes, None)
         names = checked_names(names, f'MaskFolder: {labels}')
-        colours = [list(colour) for colour in palette] if palette is not None else colours
-        _require_colours(colours, names, masks)
+        colours = _checked_colours(colours if palette is None else palette, names, masks)
         dropped = [name for name in ignored if isinstance(name, str)]
         for key, chosen in (('classes', classes or ()), ('ignored', dropped)):
             unknown = [name for name in chosen if name not in names]
             if unknown:
                 raise ConfigError(f'MaskFolder.{key} names {listed(unknown)}; the masks have {listed(names)}')
-        others = [list(colour) for colour in ignored if not isinstance(colour, str)]
+        others = [_checked_colour(colour, 'ignored: a colour') for colour in ignored if not isinstance(colour, str)]
         if others and masks == 'labels':
             raise ConfigError("MaskFolder.ignored has colours, which masks of labels do not have; set masks='colours'")
+        for name, colour in zip(names, colours or ()):
+            if colour in others:
+                raise ConfigError(f'MaskFolder.ignored has {colour}, the colour of {printable(name)}; name that instead')
         kept = [name for name in classes or names if name not in dropped]
         shown = colours or distinct_colours(len(names))
         self._labels = len(names) + len(others)
@@ -168,20 +170,28 @@ def distinct_colours(count: int) -> list[list[int]]:
     return [[round(255 * x) for x in colorsys.hsv_to_rgb(*turn)] for turn in turns]
 
 
-def _require_colours(colours: list[list[int]] | None, names: list[str], masks: str) -> None:
-    """Raises ConfigError unless there is a colour for each class, all different where masks are drawn in them."""
+def _checked_colours(colours: Sequence[Colour] | None, names: list[str], masks: str) -> list[list[int]] | None:
+    """The colours, or a ConfigError unless each class has one, all different where masks are drawn in them."""
     if colours is None:
         if masks == 'colours':
             raise ConfigError("MaskFolder: masks='colours' needs palette, or labels.txt with a colour in each line")
-        return
+        return None
     if len(colours) != len(names):
         raise ConfigError(f'MaskFolder.palette has {len(colours)} colours for {len(names)} classes')
-    for name, colour in zip(names, colours):
-        if len(colour) != 3 or not all(type(x) is int and 0 <= x <= 255 for x in colour):
-            raise ConfigError(
-                f'MaskFolder.palette: the colour of {printable(name)} is {printable(repr(colour))[:60]}; needed is '
-                '[red, green, blue], each from 0 to 255'
-            )
-    if masks == 'colours' and len(set(map(tuple, colours))) < len(colours):
-        twice = next(n for n, c in zip(names, colours) if colours.count(c) > 1)
+    checked = [_checked_colour(x, f'palette: the colour of {printable(name)}') for name, x in zip(names, colours)]
+    if masks == 'colours' and len(set(map(tuple, checked))) < len(checked):
+        twice = next(n for n, c in zip(names, checked) if checked.count(c) > 1)
         raise ConfigError(f'MaskFolder.palette: {printable(twice)} has the colour of another class')
+    return checked
+
+
+def _checked_colour(colour: Any, where: str) -> list[int]:
+    if (
+        not isinstance(colour, (list, tuple))
+        or len(colour) != 3
+        or not all(type(x) is int and 0 <= x <= 255 for x in colour)
+    ):
+        raise ConfigError(
+            f'MaskFolder.{where} is {printable(repr(colour))[:60]}; needed is [red, green, blue], each from 0 to 255'
+        )
+    return list(colour)

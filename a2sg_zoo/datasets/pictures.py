@@ -24,6 +24,8 @@ _VARIABLE = 'A2SG_MAX_PIXELS'
 # largest ratio of the sides: a transform that enlarges the shorter side enlarges the longer side as much
 MAX_RATIO = 200
 _UPRIGHT = 1
+# tags of a TIFF, and the value of `_PHOTOMETRIC` for grey values that are inverted
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 # a larger picture is refused below, by a limit that is lower than or equal to that of the warning
 warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
@@ -93,7 +95,7 @@ def decode_mask(file: BinaryIO, name: str) -> np.ndarray:
     """The labels of a segmentation mask: the indices of a palette image, or the grey values as they are stored.
 
     A mask has one channel of 1 to 16 bits in a format that loses nothing (PNG, TIFF, BMP). It is turned by its own EXIF
-    orientation, as pictures are.
+    orientation, as pictures are. A TIFF in which 0 is white is refused: programs disagree on its grey values.
 
     Args:
         file: open file.
@@ -109,6 +111,8 @@ def decode_mask(file: BinaryIO, name: str) -> np.ndarray:
         stored = _open(file, name, MASK_FORMATS)
         if stored.format == 'TIFF' and stored.info.get('compression') == 'jpeg':
             raise DataError(f'{name} is compressed as JPEG, which changes labels; save it as PNG')
+        if stored.format == 'TIFF' and stored.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            raise DataError(f'{name} stores white as 0, and programs disagree on what its labels are; save it as PNG')
         image = ImageOps.exif_transpose(stored)
         if image.mode not in ('1', 'L', 'P') and not image.mode.startswith('I'):
             raise DataError(
@@ -121,7 +125,7 @@ def decode_mask(file: BinaryIO, name: str) -> np.ndarray:
             return labels.astype(np.uint16)
         labels = np.array(image).astype(np.uint8)
         # Pillow scales grey values of 2 and 4 bits to 0..255
-        return labels // _grey_scale(file) if image.mode == 'L' else labels
+        return labels // _grey_scale(stored, file) if image.mode == 'L' else labels
     except DataError:
         raise
     except Exception as error:
@@ -255,11 +259,15 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
     return scaled
 
 
-def _grey_scale(file: BinaryIO) -> int:
-    """The factor by which Pillow multiplies the grey values of a PNG."""
-    file.seek(0)
-    header = file.read(26)
-    bits = header[24] if header.startswith(b'\x89PNG') and header[25] == 0 else 8
+def _grey_scale(stored: Image.Image, file: BinaryIO) -> int:
+    """The factor by which Pillow multiplies the grey values of a mask."""
+    bits = 8
+    if stored.format == 'TIFF':
+        (bits,) = stored.tag_v2[_BITS]
+    elif stored.format == 'PNG':
+        file.seek(0)
+        header = file.read(26)
+        bits = header[24] if header[25] == 0 else 8
     return {2: 85, 4: 17}.get(bits, 1)
 
 

@@ -122,6 +122,10 @@ def test_labels_file_that_cannot_be_used(folder, content):
         (dict(palette=[[0, 0, 0], [0, 0, 0], [1, 1, 1]], masks='colours'), 'palette'),
         (dict(ignored=['car']), 'ignored'),
         (dict(ignored=[[1, 2, 3]]), 'ignored'),
+        (dict(ignored=[[1, 2]], masks='colours'), 'ignored'),
+        (dict(ignored=[[300, 0, 0]], masks='colours'), 'ignored'),
+        (dict(ignored=[5], masks='colours'), 'ignored'),
+        (dict(ignored=[[0, 0, 0]], masks='colours'), 'ignored.*void'),
     ],
 )
 def test_arguments_that_do_not_fit(folder, arguments, key):

@@ -84,6 +84,25 @@ def pack(row, bits):
     return int(text, 2).to_bytes(len(text) // 8, 'big')
 
 
+def tiff(width, height, bits, rows, photometric=1):
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, height)]
+    tags.append((279, len(rows)))
+    directory = b''.join(struct.pack('<HHII', tag, 4, 1, value) for tag, value in tags)
+    return struct.pack('<2sHI', b'II', 42, 8 + len(rows)) + rows + struct.pack('<H', len(tags)) + directory + bytes(4)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8, 16])
+def test_masks_of_few_bits_in_a_tiff(bits, tmp_path):
+    labels = (LABELS.astype(np.int64) * 4001) % 2**bits
+    rows = labels.astype('<u2').tobytes() if bits == 16 else b''.join(pack(row, bits) for row in labels)
+    path = tmp_path / 'x.tif'
+    path.write_bytes(tiff(WIDTH, HEIGHT, bits, rows))
+    assert np.array_equal(read_mask(path), labels)
+    path.write_bytes(tiff(WIDTH, HEIGHT, bits, rows, photometric=0))
+    with pytest.raises(DataError, match='x.tif.*white'):
+        read_mask(path)
+
+
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA', 'F', 'CMYK'])
 def test_masks_of_other_pixels(mode, tmp_path):
     Image.fromarray(LABELS).convert(mode).save(tmp_path / 'x.tif')
