@@ -39,7 +39,8 @@ class COCO(SeededItems, BaseDataset):
         data_prefix: dict(img_path=FOLDER) of the pictures, below `data_root`.
         classes: names of the classes in the order of their labels, out of the file's categories; None for all of them,
             in the order of their ids.
-        faulty: 'refuse' boxes without area and outside their picture with an error that names them, or 'skip' them.
+        faulty: 'refuse' objects with an error that names them, or 'skip' them: those whose box has no area or is
+            outside their picture, and, where masks are loaded, those whose segmentation is missing or broken.
         pipeline: transforms, or their configs: `LoadDetection`, any of torchvision's, `PackDetection`.
         **kwargs: those of `mmengine.dataset.BaseDataset`: metainfo, indices, test_mode...
 

@@ -26,13 +26,14 @@ class AnnotationFile:
         path: of the JSON file, with `images`, `annotations` and `categories`.
         classes: names of the classes, in the order of their labels, out of the file's categories; None for all of them,
             in the order of their ids. Objects of other categories are left out.
-        faulty: what becomes of boxes without area, and of boxes outside their picture: 'refuse' or 'skip'.
-        need_masks: whether every object needs a segmentation.
+        faulty: what becomes of objects whose box has no area or is outside their picture, or whose segmentation is
+            missing or broken: 'refuse' or 'skip'.
+        need_masks: whether every object needs a segmentation. Without it, a broken segmentation does not matter.
 
     Attributes:
         classes: names of the classes.
         pictures: for each picture dict(id=, file_name=, height=, width=, annotations=[...]). An annotation is dict(id=,
-            label=, bbox=[x, y, width, height], area=, iscrowd=0 or 1), and has `segmentation` if the file has it.
+            label=, bbox=[x, y, width, height], area=, iscrowd=0 or 1), and `segmentation` if the file has a right one.
 
     Raises:
         DataError: the file is missing, damaged or empty, or contradicts itself; the message names file and ids.
@@ -54,10 +55,10 @@ class AnnotationFile:
         self._raise_problems()
         if faults and faulty == 'refuse':
             self._problems = faults
-            self._raise_problems("; correct the file, or leave such boxes out with the data set's faulty='skip'")
+            self._raise_problems("; correct the file, or leave such objects out with the data set's faulty='skip'")
         if faults:
             print_log(
-                f'annotation file {self.path}: {len(faults)} boxes are left out: {"; ".join(faults[:_SHOWN])}',
+                f'annotation file {self.path}: {len(faults)} objects are left out: {"; ".join(faults[:_SHOWN])}',
                 'current',
                 logging.WARNING,
             )
@@ -135,7 +136,7 @@ class AnnotationFile:
         return pictures
 
     def _read_annotations(self, annotations: list[dict], pictures: dict, labels: dict) -> list[str]:
-        """Give the annotations to their pictures; returns what is wrong with boxes that may be left out."""
+        """Give the annotations to their pictures; returns what is wrong with objects that may be left out."""
         faults = []
         for item in annotations:
             picture = pictures.get(item.get('image_id'))
@@ -172,10 +173,11 @@ class AnnotationFile:
             )
             segmentation = item.get('segmentation')
             if segmentation or self._need_masks and not crowd:
-                if (fault := _fault_of_segmentation(segmentation, picture)) is not None:
-                    self._problems.append(f'{where}: segmentation {fault}')
+                if (fault := _fault_of_segmentation(segmentation, picture)) is None:
+                    kept['segmentation'] = segmentation
+                elif self._need_masks:
+                    faults.append(f'{where}: segmentation {fault}')
                     continue
-                kept['segmentation'] = segmentation
             picture['annotations'].append(kept)
         return faults
 

@@ -192,6 +192,15 @@ def test_faulty_boxes_may_be_left_out(build, logged):
         build(faulty='ignore')
 
 
+def test_faulty_segmentations_may_be_left_out_and_do_not_matter_to_boxes(build):
+    for segmentation in ([[1, 2, 3]], None):
+        contents = changed(segmentation=segmentation)
+        assert build(contents, faulty='skip')[0]['data_samples'].gt_instances.labels.tolist() == [0]
+        boxes = build(contents, pipeline=[dict(type='LoadDetection'), dict(type='PackDetection')])
+        sample = boxes[0]['data_samples']
+        assert len(sample.gt_instances) == 2 and 'segmentation' not in sample.annotations[0]
+
+
 def test_files_that_are_not_there(build, tmp_path):
     with pytest.raises(DataError, match='objects.json'):
         COCO(tmp_path, 'objects.json', dict(img_path='pictures'))

@@ -10,5 +10,15 @@ train_dataloader = dict(
         ]
     )
 )
+val_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadDetection', masks=True),
+            dict(type='torchvision/Resize', size=800, max_size=1333),
+            dict(type='PackDetection'),
+        ]
+    )
+)
+test_dataloader = val_dataloader
 val_evaluator = dict(kinds=['bbox', 'segm'])
 test_evaluator = val_evaluator
