@@ -97,7 +97,7 @@ class ImagesInMemory:
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """The items of a batch, augmented together."""
-        images, positions = self.images, [int(i) for i in indices]
+        images, positions = self.images, [range(len(self))[i] for i in indices]  # from the end, too
         if isinstance(images, Tensor):
             images = images[to_device_of(images, torch.tensor(positions, dtype=torch.long))]
         else:  # a cache on disk
@@ -110,7 +110,7 @@ class ImagesInMemory:
             )
             for step in self.pipeline:
                 images = step(images, draws)
-        return [dict(inputs=image, data_samples=self.labels[i]) for image, i in zip(images, indices)]
+        return [dict(inputs=image, data_samples=self.labels[i]) for image, i in zip(images, positions)]
 
 
 @DATASETS.register_module()

@@ -55,6 +55,14 @@ def test_an_item_is_a_function_of_its_seed():
     assert data.images.equal(Digits().images)
 
 
+def test_positions_from_the_end():
+    data = Digits(train=False, pipeline=[dict(type='BatchFlip', alternate=True)])
+    last, end = data[SeededIndex(len(data) - 1, 3)], data[SeededIndex(-1, 3)]
+    assert last['inputs'].equal(end['inputs']) and last['data_samples'] == end['data_samples']
+    with pytest.raises(IndexError):
+        data[-len(data) - 1]
+
+
 def test_images_on_a_device():
     """The order and the random numbers are those of images without a device."""
     items = [SeededIndex(i, i + 100) for i in (5, 3, 5, 9)]
