@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from a2sg_zoo.cli.parsing import Parser, errors_for_people
+from a2sg_zoo.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,15 @@ class Archive:
     Attributes:
         url: address of a zip or tar file, or of a single file that is compressed with gzip.
         checksum: 'ALGORITHM:HEX'.
+        files: {pattern: number of files that match it} in the folder of the data set, once the archive is unpacked.
         size: of the file in bytes, None where no source states it.
         into: the folder, or the single file, that it becomes, in the folder of the data set; '' is that folder itself.
-        name: of the file while it is downloaded; by default the last part of the address.
+        name: of the file while it is downloaded, and at a mirror; by default the last part of the address.
     """
 
     url: str
     checksum: str
+    files: dict[str, int]
     size: int | None = None
     into: str = ''
     name: str | None = None
@@ -43,7 +46,7 @@ class Source:
         root: default folder to unpack in.
         folder: name of the unpacked folder.
         about: one line on the data and their terms.
-        nested: whether the folder holds zip files that are unpacked to folders of their names.
+        nested: whether the archives hold zip files that are unpacked to folders of their names.
         variable: environment variable from which the data set's class reads where it is.
         variable_is_folder: whether the variable holds the unpacked folder, and not the one around it.
     """
@@ -69,6 +72,12 @@ SOURCES = {
             Archive(
                 'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip',
                 'sha256:7ff1be44964418441f542a7cc1e1a650e7dc0fc275f5d23252bc9bbdbc977b29',
+                {
+                    'images/training/*.jpg': 20210,
+                    'annotations/training/*.png': 20210,
+                    'images/validation/*.jpg': 2000,
+                    'annotations/validation/*.png': 2000,
+                },
                 size=967382037,
             ),
         ),
@@ -81,14 +90,26 @@ SOURCES = {
     ),
     # URLs and MD5 as in torchvision/datasets/cifar.py and mnist.py of github.com/pytorch/vision
     'cifar10': Source(
-        (Archive('https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz', 'md5:c58f30108f718f92721af3b95e74349a'),),
+        (
+            Archive(
+                'https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz',
+                'md5:c58f30108f718f92721af3b95e74349a',
+                {'data_batch_[1-5]': 5, 'test_batch': 1, 'batches.meta': 1},
+            ),
+        ),
         root='data/cifar',
         folder='cifar-10-batches-py',
         about='CIFAR-10: 50000 + 10000 images of 10 classes, 32x32',
         variable='CIFAR_ROOT',
     ),
     'cifar100': Source(
-        (Archive('https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz', 'md5:eb9058c3a382ffc7106e4002c42a8d85'),),
+        (
+            Archive(
+                'https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz',
+                'md5:eb9058c3a382ffc7106e4002c42a8d85',
+                {'train': 1, 'test': 1, 'meta': 1},
+            ),
+        ),
         root='data/cifar',
         folder='cifar-100-python',
         about='CIFAR-100: 50000 + 10000 images of 100 classes, 32x32',
@@ -99,21 +120,25 @@ SOURCES = {
             Archive(
                 f'{_MNIST}train-images-idx3-ubyte.gz',
                 'md5:f68b3c2dcbeaaa9fbdd348bbdeb94873',
+                {'raw/train-images-idx3-ubyte': 1},
                 into='raw/train-images-idx3-ubyte',
             ),
             Archive(
                 f'{_MNIST}train-labels-idx1-ubyte.gz',
                 'md5:d53e105ee54ea40749a09fcbcd1e9432',
+                {'raw/train-labels-idx1-ubyte': 1},
                 into='raw/train-labels-idx1-ubyte',
             ),
             Archive(
                 f'{_MNIST}t10k-images-idx3-ubyte.gz',
                 'md5:9fb629c4189551a2d022fa330f9573f3',
+                {'raw/t10k-images-idx3-ubyte': 1},
                 into='raw/t10k-images-idx3-ubyte',
             ),
             Archive(
                 f'{_MNIST}t10k-labels-idx1-ubyte.gz',
                 'md5:ec29112dd5afa0611ce80d1b7f02629c',
+                {'raw/t10k-labels-idx1-ubyte': 1},
                 into='raw/t10k-labels-idx1-ubyte',
             ),
         ),
@@ -124,7 +149,14 @@ SOURCES = {
     ),
     # URLs and MD5 of the following ones as in tonic/datasets of github.com/neuromorphs/tonic
     'cifar10dvs': Source(
-        (Archive('https://figshare.com/ndownloader/files/38023437', 'md5:ce3a4a0682dc0943703bd8f749a7701c'),),
+        (
+            Archive(
+                'https://figshare.com/ndownloader/files/38023437',
+                'md5:ce3a4a0682dc0943703bd8f749a7701c',
+                {'**/*.aedat4': 10000},
+                name='CIFAR10DVS.zip',
+            ),
+        ),
         root='data',
         folder='CIFAR10DVS',
         about='CIFAR10-DVS: 10000 event recordings of 10 classes, 128x128',
@@ -136,12 +168,16 @@ SOURCES = {
             Archive(
                 'https://figshare.com/ndownloader/files/38022171',
                 'md5:3a8f0d4120a166bac7591f77409cb105',
+                {'**/ibmGestureTrain/*/*.npy': 1077},
                 into='ibmGestureTrain',
+                name='ibmGestureTrain.tar.gz',
             ),
             Archive(
                 'https://figshare.com/ndownloader/files/38020584',
                 'md5:56070e45dadaa85fff82e0fbfbc06de5',
+                {'**/ibmGestureTest/*/*.npy': 264},
                 into='ibmGestureTest',
+                name='ibmGestureTest.tar.gz',
             ),
         ),
         root='data',
@@ -154,12 +190,14 @@ SOURCES = {
             Archive(
                 f'{_MENDELEY}468j46mzdv/files/39c25547-014b-4137-a934-9d29fa53c7a0/file_downloaded',
                 'md5:20959b8e626244a1b502305a9e6e2031',
+                {'**/Train/*/*.bin': 60000},
                 into='Train',
                 name='nmnist_train.zip',
             ),
             Archive(
                 f'{_MENDELEY}468j46mzdv/files/05a4d654-7e03-4c15-bdfa-9bb2bcbea494/file_downloaded',
                 'md5:69ca8762b2fe404d9b9bad1103e97832',
+                {'**/Test/*/*.bin': 10000},
                 into='Test',
                 name='nmnist_test.zip',
             ),
@@ -174,6 +212,7 @@ SOURCES = {
             Archive(
                 f'{_MENDELEY}cy6cvx3ryv/files/36b5c52a-b49d-4853-addb-a836a8883e49/file_downloaded',
                 'md5:66201824eabb0239c7ab992480b50ba3',
+                {'**/Caltech101/*/*.bin': 8709},
                 name='ncaltech101.zip',
             ),
         ),
@@ -185,8 +224,18 @@ SOURCES = {
     ),
     'shd': Source(
         (
-            Archive(f'{_ZENKE}shd_train.h5.zip', 'md5:f3252aeb598ac776c1b526422d90eecb', into='shd_train'),
-            Archive(f'{_ZENKE}shd_test.h5.zip', 'md5:1503a5064faa34311c398fb0a1ed0a6f', into='shd_test'),
+            Archive(
+                f'{_ZENKE}shd_train.h5.zip',
+                'md5:f3252aeb598ac776c1b526422d90eecb',
+                {'**/shd_train.h5': 1},
+                into='shd_train',
+            ),
+            Archive(
+                f'{_ZENKE}shd_test.h5.zip',
+                'md5:1503a5064faa34311c398fb0a1ed0a6f',
+                {'**/shd_test.h5': 1},
+                into='shd_test',
+            ),
         ),
         root='data',
         folder='SHD',
@@ -195,9 +244,24 @@ SOURCES = {
     ),
     'ssc': Source(
         (
-            Archive(f'{_ZENKE}ssc_train.h5.zip', 'md5:d102be95e7144fcc0553d1f45ba94170', into='ssc_train'),
-            Archive(f'{_ZENKE}ssc_valid.h5.zip', 'md5:b4eee3516a4a90dd0c71a6ac23a8ae43', into='ssc_valid'),
-            Archive(f'{_ZENKE}ssc_test.h5.zip', 'md5:a35ff1e9cffdd02a20eb850c17c37748', into='ssc_test'),
+            Archive(
+                f'{_ZENKE}ssc_train.h5.zip',
+                'md5:d102be95e7144fcc0553d1f45ba94170',
+                {'**/ssc_train.h5': 1},
+                into='ssc_train',
+            ),
+            Archive(
+                f'{_ZENKE}ssc_valid.h5.zip',
+                'md5:b4eee3516a4a90dd0c71a6ac23a8ae43',
+                {'**/ssc_valid.h5': 1},
+                into='ssc_valid',
+            ),
+            Archive(
+                f'{_ZENKE}ssc_test.h5.zip',
+                'md5:a35ff1e9cffdd02a20eb850c17c37748',
+                {'**/ssc_test.h5': 1},
+                into='ssc_test',
+            ),
         ),
         root='data',
         folder='SSC',
@@ -212,6 +276,21 @@ def _folder(source: Source, root: Path | None) -> Path:
     if root is None and named and source.variable_is_folder:
         return Path(named)
     return (root or Path(named or source.root)) / source.folder
+
+
+def _lacking(folder: Path, archive: Archive) -> str | None:
+    """What the folder of a data set lacks of an archive, or None if it is complete."""
+    for pattern, number in archive.files.items():
+        found = sum(_counts(x, folder) for x in folder.glob(pattern))
+        if found < number:
+            return f'{found:,} of {number:,} files {pattern}'
+    return None
+
+
+def _counts(path: Path, folder: Path) -> bool:
+    # macOS adds hidden files, and a killed process leaves a folder NAME.part
+    parts = path.relative_to(folder).parts
+    return path.is_file() and path.stat().st_size > 0 and not any(x[0] == '.' or x.endswith('.part') for x in parts)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -233,24 +312,29 @@ def main(argv: Sequence[str] | None = None) -> None:
                 sizes = [archive.size for archive in source.archives if archive.size]
                 print(name, *([f'{sum(sizes) / 1e6:.0f} MB'] if sizes else []), source.about, sep='  ')
             return
-        from a2sg_zoo.hub.archives import extract, gunzip
+        from a2sg_zoo.hub.archives import extract, gunzip, is_absent
         from a2sg_zoo.hub.download import download
 
         source = SOURCES[args.name]
         folder = _folder(source, args.root)
         root = folder.parent
         for archive in source.archives:
-            into = folder / archive.into
-            if not into.exists():
-                name = archive.name or PurePosixPath(urlsplit(archive.url).path).name
-                file = download(archive.url, root / name, checksum=archive.checksum, size=archive.size)
-                single = name.endswith('.gz') and not name.endswith('.tar.gz')
-                (gunzip if single else extract)(file, into)
-                file.unlink(missing_ok=True)
-        for nested in sorted(folder.rglob('*.zip')) if source.nested else ():
-            if not nested.name.startswith('.'):
-                extract(nested, nested.with_suffix(''))
-            nested.unlink()
+            into = (folder / archive.into).absolute()
+            lacking = _lacking(folder, archive)
+            if lacking is None:
+                continue
+            if not is_absent(into):
+                raise DataError(
+                    f'{into} is not complete: it has {lacking}; remove {into} first and run the same command again, or '
+                    'name another folder with --root'
+                )
+            name = archive.name or PurePosixPath(urlsplit(archive.url).path).name
+            file = download(archive.url, root / name, checksum=archive.checksum, size=archive.size)
+            if name.endswith('.gz') and not name.endswith('.tar.gz'):
+                gunzip(file, into)
+            else:
+                extract(file, into, top=PurePosixPath(source.folder, archive.into).name, nested=source.nested)
+            file.unlink(missing_ok=True)
         print(f'{args.name} is in {folder.absolute()}')
 
 

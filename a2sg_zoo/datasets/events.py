@@ -188,7 +188,8 @@ class EventRecordings(ImagesInMemory):
             problem = f'{self.title} in {folder.absolute()} has {total:,} of {expected:,} recordings'
             if self.on_error == 'raise':
                 raise DataError(
-                    f"{problem}; unpack it again, or take what there is with on_error='skip'\n{self._how_to_get()}"
+                    f'{problem}; remove {folder.absolute()} and get it again, or take what there is with '
+                    f"on_error='skip'\n{self._how_to_get()}"
                 )
             print_log(problem, logger='current', level=logging.WARNING)
 
@@ -244,9 +245,7 @@ class CIFAR10DVS(EventRecordings):
 
     def find(self, folder: Path, train: bool) -> tuple[list[Recording], Sequence[str]]:
         """Returns the recordings of a split, and the names of the classes."""
-        found = {
-            name: sorted(filter(is_visible, folder.rglob(f'{name}/*.aedat4')), key=_number) for name in _CLASSES
-        }
+        found = {name: sorted(filter(is_visible, folder.rglob(f'{name}/*.aedat4')), key=_number) for name in _CLASSES}
         self.require(sum(map(len, found.values())), self.per_class * len(_CLASSES), folder)
         first_test = self.per_class * 9 // 10
         return [

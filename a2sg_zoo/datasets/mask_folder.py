@@ -80,7 +80,9 @@ class MaskFolder(SegmentationFiles):
             raise ConfigError("MaskFolder.ignored has colours, which masks of labels do not have; set masks='colours'")
         for name, colour in zip(names, colours or ()):
             if colour in others:
-                raise ConfigError(f'MaskFolder.ignored has {colour}, the colour of {printable(name)}; name that instead')
+                raise ConfigError(
+                    f'MaskFolder.ignored has {colour}, the colour of {printable(name)}; name that instead'
+                )
         kept = [name for name in classes or names if name not in dropped]
         shown = colours or distinct_colours(len(names))
         self._labels = len(names) + len(others)

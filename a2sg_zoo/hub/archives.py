@@ -23,15 +23,22 @@ _CHUNK = 1 << 20
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
 
 
-def extract(archive: str | os.PathLike, into: str | os.PathLike) -> Path:
+def is_absent(path: Path) -> bool:
+    """Returns whether nothing is at a path, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def extract(archive: str | os.PathLike, into: str | os.PathLike, top: str | None = None, nested: bool = False) -> Path:
     """Unpacks a zip or tar file as a folder, which appears only when it is complete.
 
-    An existing folder is kept as it is. An archive that holds nothing but one folder of the same name is not nested in
-    a second one.
+    An existing folder is kept as it is, unless it is empty. An archive that holds nothing but one folder of the same
+    name is not nested in a second one.
 
     Args:
         archive: file to unpack.
         into: folder to make.
+        top: name of that one folder of the archive, by default the name of `into`.
+        nested: whether zip files in the archive become folders of their names.
 
     Returns:
         The path of the folder.
@@ -43,8 +50,8 @@ def extract(archive: str | os.PathLike, into: str | os.PathLike) -> Path:
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
         with lock(into):
-            if not into.exists():
-                _unpack(archive, into, into.with_name(f'{into.name}.part'))
+            if is_absent(into):
+                _unpack(archive, into, top or into.name, nested)
     except _DAMAGE as error:
         raise DataError(f'{archive} cannot be unpacked ({error}); remove it and download it again') from error
     except OSError as error:
@@ -98,7 +105,8 @@ def gunzip(archive: str | os.PathLike, into: str | os.PathLike) -> Path:
     return into
 
 
-def _unpack(archive: str | os.PathLike, into: Path, part: Path) -> None:
+def _unpack(archive: str | os.PathLike, into: Path, top: str, nested: bool) -> None:
+    part = into.with_name(f'{into.name}.part')
     if part.exists():  # left by a killed process: a live one holds the lock
         shutil.rmtree(part)
     try:
@@ -109,9 +117,15 @@ def _unpack(archive: str | os.PathLike, into: Path, part: Path) -> None:
             part.mkdir()
             for member in tqdm(members, unit='file', desc=into.name, disable=None):
                 extract_member(member.name, part)
+        for inner in sorted(part.rglob('*.zip')) if nested else ():
+            if not inner.name.startswith('.'):
+                _unpack(inner, inner.with_suffix(''), inner.stem, nested=False)
+            inner.unlink()
         # the member '.' of a tar file has no parts
-        tops = {part for member in members for part in PurePosixPath(member.name).parts[:1]}
-        os.rename(part / into.name if tops == {into.name} else part, into)
+        tops = {name for member in members for name in PurePosixPath(member.name).parts[:1]}
+        if into.exists():
+            into.rmdir()
+        os.rename(part / top if tops == {top} else part, into)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

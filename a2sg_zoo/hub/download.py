@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
@@ -59,7 +59,7 @@ def download(
         size: expected size in bytes.
         timeout: seconds to connect in, and seconds without a byte that count as a stall.
         mirror: name of an environment variable. If it is set, to a base URL, the file is taken from there under the
-            last part of its name (file: URLs are not). None for no mirror.
+            name of `path` (file: URLs are not). None for no mirror.
 
     Returns:
         The path.
@@ -69,7 +69,7 @@ def download(
             written.
     """
     path = Path(path)
-    url, scheme = _mirrored(url, mirror)
+    url, scheme = _mirrored(url, path.name, mirror)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with lock(path):
@@ -294,13 +294,12 @@ def at_mirror(mirror: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f'{parts.path.rstrip("/")}/{name}'))
 
 
-def _mirrored(url: str, variable: str | None) -> tuple[str, str]:
-    """(the address to fetch, its scheme)"""
+def _mirrored(url: str, name: str, variable: str | None) -> tuple[str, str]:
+    """(the address to fetch, its scheme); `name` is that of the file at the mirror."""
     mirror = os.environ.get(variable) if variable else None
     try:
-        parts = urlsplit(url)
-        if mirror and parts.scheme != 'file':
-            url = at_mirror(mirror, PurePosixPath(parts.path).name)
+        if mirror and urlsplit(url).scheme != 'file':
+            url = at_mirror(mirror, name)
         web.split_credentials(url)  # refuses what is no address
         return url, urlsplit(url).scheme
     except ValueError as error:

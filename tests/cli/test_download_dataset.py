@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 import torchvision
 
+from a2sg_zoo.datasets import CIFAR10DVS, NMNIST, DVSGesture, NCaltech101
 from a2sg_zoo.errors import DataError
 from a2sg_zoo.registry import DATASETS
 from tests.hub.files import leftovers, make_zip
@@ -43,7 +44,8 @@ def tool():
 def test_tool(server, tool, tmp_path, monkeypatch, capsys):
     archive = make_zip(tmp_path / 'a.zip', {'Set/images/training/1.jpg': 'one'})
     server.content = archive.read_bytes()
-    archive = tool.Archive(server.url, f'sha1:{hashlib.sha1(server.content).hexdigest()}', len(server.content))
+    checksum = f'sha1:{hashlib.sha1(server.content).hexdigest()}'
+    archive = tool.Archive(server.url, checksum, {'images/*/*.jpg': 1}, len(server.content))
     source = tool.Source((archive,), 'unused', 'Set', 'a set')
     monkeypatch.setitem(tool.SOURCES, 'tiny', source)
     for _ in range(2):
@@ -59,18 +61,71 @@ def test_tool_unpacks_archives_in_archives(server, tool, tmp_path, monkeypatch):
         for archive in inner:
             file.write(archive, archive.name)
     server.content = (tmp_path / 'all.zip').read_bytes()
-    archive = tool.Archive(server.url, f'md5:{hashlib.md5(server.content).hexdigest()}')
+    archive = tool.Archive(server.url, f'md5:{hashlib.md5(server.content).hexdigest()}', {'**/*.aedat4': 2})
     source = tool.Source((archive,), 'unused', 'Set', 'a set', nested=True)
     monkeypatch.setitem(tool.SOURCES, 'tiny', source)
-    tool.main(['tiny', '--root', str(tmp_path / 'data')])
-    (tmp_path / 'data' / 'Set' / 'cat.zip').write_bytes(inner[0].read_bytes())  # a kill left one
-    shutil.rmtree(tmp_path / 'data' / 'Set' / 'cat')
-    tool.main(['tiny', '--root', str(tmp_path / 'data')])
-    assert sorted(
-        str(p.relative_to(tmp_path / 'data' / 'Set'))
-        for p in (tmp_path / 'data' / 'Set').rglob('*.*')
-        if p.suffix != '.lock'
-    ) == ['cat/1.aedat4', 'dog/1.aedat4']
+    folder = tmp_path / 'data' / 'Set'
+    for expected in (['cat/1.aedat4', 'dog/1.aedat4'], ['cat/1.aedat4', 'dog/1.aedat4', 'mine.zip']):
+        tool.main(['tiny', '--root', str(tmp_path / 'data')])
+        assert sorted(str(path.relative_to(folder)) for path in folder.rglob('*.*')) == expected
+        (folder / 'mine.zip').touch()  # files of the user stay
+
+
+def local(tool, archive, files, **options):
+    """An archive on this machine."""
+    checksum = f'sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}'
+    return tool.Archive(archive.as_uri(), checksum, files, **options)
+
+
+def test_a_folder_of_another_name_holds_the_data_set(tool, tmp_path, monkeypatch):
+    archive = make_zip(
+        tmp_path / 'a.zip', {f'ADEChallengeData2016/{x}/training/1.png': 'x' for x in ('images', 'masks')}
+    )
+    source = tool.SOURCES['ade20k']
+    archives = (local(tool, archive, {'*/training/*.png': 2}),)
+    monkeypatch.setitem(tool.SOURCES, 'ade20k', dataclasses.replace(source, archives=archives))
+    monkeypatch.setenv('ADE20K_ROOT', str(tmp_path / 'mine'))
+    tool.main(['ade20k'])
+    assert (tmp_path / 'mine' / 'images' / 'training' / '1.png').is_file()
+
+
+def test_success_is_told_of_complete_data_sets_alone(tool, tmp_path, monkeypatch, capsys):
+    archives = [
+        local(tool, make_zip(tmp_path / f'{x}.zip', {f'{x}.h5': x}), {f'**/{x}.h5': 1}, into=x)
+        for x in ('train', 'test')
+    ]
+    monkeypatch.setitem(tool.SOURCES, 'tiny', tool.Source(tuple(archives), 'unused', 'Set', 'a set'))
+    run, folder = ['tiny', '--root', str(tmp_path / 'data')], tmp_path / 'data' / 'Set'
+    (folder / 'test').mkdir(parents=True)  # empty
+    (folder / 'train.part').mkdir()  # of a killed process
+    (folder / 'train.part' / 'train.h5').write_text('tr')
+    tool.main(run)
+    assert (folder / 'train' / 'train.h5').read_text() == 'train' and f'is in {folder}' in capsys.readouterr().out
+    (folder / 'test' / 'test.h5').unlink()  # as the data set says of a damaged one
+    tool.main(run)
+    assert (folder / 'test' / 'test.h5').read_text() == 'test' and f'is in {folder}' in capsys.readouterr().out
+    (folder / 'test' / 'test.h5').rename(folder / 'test' / 'else.h5')
+    with pytest.raises(SystemExit):
+        tool.main(run)
+    said = capsys.readouterr()
+    assert f'remove {folder / "test"} first' in said.err and not said.out
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for name in ('train', 'test'):  # placed by hand
+        (folder / f'{name}.h5').write_text('mine')
+    tool.main(run)
+    assert f'is in {folder}' in capsys.readouterr().out and len(list(folder.iterdir())) == 2
+
+
+def test_numbers_of_files_are_those_of_the_data_sets(tool):
+    files = {name: [sum(x.files.values()) for x in source.archives] for name, source in tool.SOURCES.items()}
+    assert files['cifar10dvs'] == [10 * CIFAR10DVS.per_class] and files['ncaltech101'] == [NCaltech101.expected]
+    assert files['nmnist'] == [*NMNIST.expected.values()] and files['dvs_gesture'] == [*DVSGesture.expected.values()]
+
+
+def test_archives_have_names_of_their_own_at_a_mirror(tool):
+    names = [x.name or PurePosixPath(x.url).name for source in tool.SOURCES.values() for x in source.archives]
+    assert len(set(names)) == len(names) and all('.' in name for name in names)
 
 
 def test_tool_gets_what_is_missing_of_several_files(tool, tmp_path, monkeypatch, capsys):
@@ -82,14 +137,15 @@ def test_tool_gets_what_is_missing_of_several_files(tool, tmp_path, monkeypatch,
         tool.Archive(
             (tmp_path / name).as_uri(),
             f'md5:{hashlib.md5((tmp_path / name).read_bytes()).hexdigest()}',
+            {pattern: 1},
             None,
             into,
             file,
         )
-        for name, into, file in (
-            ('images.gz', 'raw/images', None),
-            ('labels.gz', 'raw/labels', None),
-            ('file_downloaded', 'Train', 'train.zip'),
+        for name, into, file, pattern in (
+            ('images.gz', 'raw/images', None, 'raw/images'),
+            ('labels.gz', 'raw/labels', None, 'raw/labels'),
+            ('file_downloaded', 'Train', 'train.zip', 'Train/*.bin'),
         )
     ]
     monkeypatch.setitem(tool.SOURCES, 'tiny', tool.Source(tuple(archives), 'unused', 'Set', 'a set'))
@@ -113,7 +169,7 @@ def test_files_go_where_the_data_set_looks(name, tool, tmp_path, monkeypatch, ca
     monkeypatch.setenv(source.variable, str(place))
     monkeypatch.setattr('a2sg_zoo.hub.download.download', lambda url, to, **_: to)
     for unpack in ('extract', 'gunzip'):
-        monkeypatch.setattr(f'a2sg_zoo.hub.archives.{unpack}', lambda file, into: into.mkdir(parents=True))
+        monkeypatch.setattr(f'a2sg_zoo.hub.archives.{unpack}', lambda file, into, **_: into.mkdir(parents=True))
     tool.main([name])
     folder = place if name == 'ade20k' else place / source.folder
     assert str(folder) in capsys.readouterr().out and folder.is_dir()

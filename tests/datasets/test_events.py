@@ -346,7 +346,7 @@ def test_missing(tmp_path, monkeypatch):
 
 def test_incomplete(root, logged):
     next(root.rglob('cifar10_cat_4.aedat4')).unlink()
-    with pytest.raises(DataError, match=r'39 .*40 .*on_error'):
+    with pytest.raises(DataError, match=r'39 .*40 .*remove.*on_error'):
         CIFAR10DVS(root, T=2)
     data = CIFAR10DVS(root, T=2, on_error='skip')
     assert len(data) == 35 and '39' in logged[0] and '40' in logged[0]

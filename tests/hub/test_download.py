@@ -347,7 +347,8 @@ def test_two_processes(server, path):
 def test_mirror(server, path, monkeypatch):
     monkeypatch.setenv('A2SG_MIRROR', server.url.removesuffix('/files/data.zip') + '/mirror/')
     download('https://example.invalid/deep/down/data.zip', path)
-    assert server.requests[0][0] == '/mirror/data.zip'
+    download('https://example.invalid/deep/file_downloaded', path.with_name('train.zip'))
+    assert [request[0] for request in server.requests] == ['/mirror/data.zip', '/mirror/train.zip']
 
 
 def test_file_url(tmp_path, path, monkeypatch):
