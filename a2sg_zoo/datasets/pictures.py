@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from a2sg_zoo.errors import ConfigError, DataError
 
@@ -111,7 +112,7 @@ def decode_mask(file: BinaryIO, name: str) -> np.ndarray:
         stored = _open(file, name, MASK_FORMATS)
         if stored.format == 'TIFF' and stored.info.get('compression') == 'jpeg':
             raise DataError(f'{name} is compressed as JPEG, which changes labels; save it as PNG')
-        if stored.format == 'TIFF' and stored.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        if isinstance(stored, TiffImageFile) and stored.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
             raise DataError(f'{name} stores white as 0, and programs disagree on what its labels are; save it as PNG')
         image = ImageOps.exif_transpose(stored)
         if image.mode not in ('1', 'L', 'P') and not image.mode.startswith('I'):
@@ -262,7 +263,7 @@ def _eight_bits(image: Image.Image, name: str) -> np.ndarray:
 def _grey_scale(stored: Image.Image, file: BinaryIO) -> int:
     """The factor by which Pillow multiplies the grey values of a mask."""
     bits = 8
-    if stored.format == 'TIFF':
+    if isinstance(stored, TiffImageFile):
         (bits,) = stored.tag_v2[_BITS]
     elif stored.format == 'PNG':
         file.seek(0)
