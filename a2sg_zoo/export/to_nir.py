@@ -216,7 +216,11 @@ class _Tracer(TorchFunctionMode):
         if len(results) > 1:
             raise self._error(f"'{name}' divides a signal into parts")
         if len(values) == 1 and (name in _SAME or name == 'transpose'):
-            if shape[len(shape) - len(value.shape) :] == value.shape:
+            lead = len(shape) - len(value.shape)
+            # the shape alone does not tell a square picture from its transpose
+            if shape[lead:] == value.shape and (
+                name != 'transpose' or self._last_swapped(args, kwargs, len(shape)) < lead
+            ):
                 return value
             if shape[-1] == np.prod(shape) == np.prod(value.shape):
                 return self._flatten(self._new('flatten'), value)
@@ -240,6 +244,10 @@ class _Tracer(TorchFunctionMode):
         if name in _PRODUCTS:
             raise self._error(f"'{name}' multiplies signals, as attention does")
         raise self._error(f"there is no node for '{name}'")
+
+    @staticmethod
+    def _last_swapped(args, kwargs, dims):
+        return max(axis % dims for axis in (*args, *kwargs.values()) if not isinstance(axis, torch.Tensor))
 
     @staticmethod
     def _over_space(args, kwargs, dims):

@@ -172,6 +172,22 @@ def test_what_nir_cannot_say(name, overrides, layer, reason):
         to_nir(deploy(name, T=2, **overrides), name)
 
 
+def test_swapped_sides_of_a_square_picture():
+    class Swapped(nn.Module):
+        def __init__(self, *axes):
+            super().__init__()
+            self.conv, self.axes = nn.Conv2d(2, 2, 1), axes
+
+        def forward(self, x):
+            return self.conv(x.transpose(*self.axes).flatten(0, 1))
+
+    x = torch.zeros(1, 1, 2, 4, 4)
+    _Tracer(nir, 1e-4).trace(Swapped(1, 0), x, (2, 4, 4))  # time and batch
+    for axes in ((-1, -2), (2, 1), (0, 3)):
+        with pytest.raises(A2SGError, match="'transpose'"):
+            _Tracer(nir, 1e-4).trace(Swapped(*axes), x, (2, 4, 4))
+
+
 def test_nirtorch_traces_the_same_graph():
     """What its tracer can follow: a chain of layers, and a sum. It names input and flattening otherwise."""
     nirtorch = pytest.importorskip('nirtorch')
