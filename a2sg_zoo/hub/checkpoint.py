@@ -152,7 +152,8 @@ def weights_of(contents: Any, path: str | Path) -> dict[str, torch.Tensor]:
     {'fc.bias': tensor([0., 0.])}
 
     Raises:
-        CheckpointError: there are no weights, two have the same name, or some are not finite (NaN or infinity).
+        CheckpointError: there are no weights, two have the same name, or some are sparse, quantized, of a type that
+            PyTorch cannot compute with, or not finite (NaN or infinity).
     """
     for _ in range(_DEEPEST_LAYOUT):
         inner = [contents[key] for key in WEIGHT_KEYS if isinstance(contents, dict) and is_nest(contents.get(key))]
@@ -170,6 +171,7 @@ def weights_of(contents: Any, path: str | Path) -> dict[str, torch.Tensor]:
         if plain in weights:
             raise CheckpointError(f'checkpoint {path} has two tensors named {printable(plain)!r:.100}')
         weights[plain] = found[name]
+    _require_plain(weights, path)
     _require_finite(weights, path)
     return weights
 
@@ -185,6 +187,25 @@ def _plain_names(names: Iterable[str]) -> list[str]:
     while plain and all(name.startswith('module.') for name in plain):
         plain = [name.removeprefix('module.') for name in plain]
     return plain
+
+
+def _require_plain(weights: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """PyTorch cannot copy other tensors into the parameters of a network."""
+    faults = [f'{name} ({x.layout}, {x.dtype})' for name, x in weights.items() if not _is_plain(x)]
+    if faults:
+        raise CheckpointError(
+            f'checkpoint {path} has {len(faults)} sparse, quantized or packed tensors among its {len(weights)}: '
+            f'{_listed(faults)}. Convert them to dense tensors of floating-point numbers with the program that saved '
+            'them'
+        )
+
+
+def _is_plain(x: torch.Tensor) -> bool:
+    try:
+        torch.empty(1, dtype=x.dtype).to(torch.complex64)  # not all types can be converted
+    except RuntimeError:
+        return False
+    return x.layout is torch.strided
 
 
 def _require_finite(weights: Mapping[str, torch.Tensor], path: str | Path) -> None:

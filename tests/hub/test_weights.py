@@ -108,6 +108,24 @@ def test_weights_of_a_compiled_network_and_back():
     load_into(plain, weights_of(torch.compile(compiled).state_dict(), 'f'), 'f')
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        torch.Tensor.to_sparse,
+        torch.Tensor.to_sparse_csr,
+        lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+        lambda x: x.byte().view(torch.float4_e2m1fn_x2),
+        lambda x: x.byte().view(torch.uint4),
+    ],
+    ids=['COO', 'CSR', 'quantized', 'F4', 'uint4'],
+)
+@pytest.mark.filterwarnings('ignore::UserWarning')
+def test_tensors_that_no_parameter_can_hold_are_named(change):
+    with pytest.raises(CheckpointError, match=r'w.pth.*blocks\.3\.bias') as error:
+        weights_of({'fine': torch.zeros(3), 'blocks.3.bias': change(torch.eye(3))}, 'w.pth')
+    assert 'fine' not in str(error.value)
+
+
 # NaN and infinity
 
 
