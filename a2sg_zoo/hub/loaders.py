@@ -103,23 +103,24 @@ def fetch(url: str, map_location: Any = None) -> tuple[Path, Any]:
     # files of the same name from two places are two files
     path = home_folder() / 'checkpoints' / hashlib.sha256(source.encode()).hexdigest()[:12] / name
     try:
-        cached = path.is_file()
-        if not cached and offline():
+        if path.is_file():
+            try:
+                return path, read_checkpoint(path, map_location)  # without a lock file: the cache may be read-only
+            except CheckpointError:
+                if offline():
+                    raise
+                path.unlink(missing_ok=True)
+        elif offline():
             raise CheckpointError(
                 f'checkpoint {shown}: not in the cache ({path} is missing), and A2SG_ZOO_OFFLINE forbids downloads; '
                 'unset it, or copy the file there yourself'
             )
         download(url, path)
         try:
-            contents = read_checkpoint(path, map_location)
+            return path, read_checkpoint(path, map_location)
         except CheckpointError as error:
-            if offline():
-                raise
             path.unlink(missing_ok=True)
-            if not cached:
-                raise CheckpointError(f'{error}. The download from {shown} was deleted') from error
-            download(url, path)  # an earlier answer of the server was kept; ask it again
-            contents = read_checkpoint(path, map_location)
+            raise CheckpointError(f'{error}. The download from {shown} was deleted') from error
     except DataError as error:
         raise CheckpointError(f'checkpoint {error}') from error
     except OSError as error:
@@ -127,7 +128,6 @@ def fetch(url: str, map_location: Any = None) -> tuple[Path, Any]:
             f'checkpoint {shown}: {path} cannot be reached: {error.strerror or error}; set A2SG_HOME to a folder that '
             'you may write'
         ) from error
-    return path, contents
 
 
 def _load_from_elsewhere(path: str, map_location: Any = None) -> Checkpoint:

@@ -269,6 +269,14 @@ def test_a_bad_download_is_deleted_and_asked_for_again(server, there, tmp_path, 
     assert len(server.requests) == 3 and kept.read_bytes() == good
 
 
+def test_a_file_in_a_cache_that_cannot_be_written_is_used(server, there, tmp_path):  # noqa: F811
+    CheckpointLoader.load_checkpoint(there)
+    (kept,) = (tmp_path / 'home').rglob('w.pth')
+    kept.with_name('w.pth.lock').unlink(missing_ok=True)
+    kept.with_name('w.pth.lock').mkdir()  # no lock file can be made, also by root
+    assert CheckpointLoader.load_checkpoint(there)['state_dict']['a'] == 1 and len(server.requests) == 1
+
+
 def test_a_bad_download_is_kept_where_there_is_no_network(server, there, tmp_path, monkeypatch):  # noqa: F811
     CheckpointLoader.load_checkpoint(there)
     (kept,) = (tmp_path / 'home').rglob('w.pth')
