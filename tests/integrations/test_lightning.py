@@ -1,11 +1,14 @@
 """The callback for PyTorch Lightning: a training is the plain loop, step by step, whatever Lightning is asked to do."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
-from a2sg_zoo.adaptation import A2SG, EvolvingTanh
+from a2sg_zoo.adaptation import A2SG, Dspike, EvolvingTanh, Fixed
+from a2sg_zoo.errors import ConfigError
 from tests.integrations.networks import BATCH, MAKE, Network, assert_same, data, result, train_plainly, twins
 
 lightning = pytest.importorskip('lightning.pytorch')
@@ -28,12 +31,11 @@ class Module(lightning.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(network, batches, tmp_path, policy=None, ckpt_path=None, samples=None, batch=BATCH, more=(), **options):
+def make_trainer(tmp_path, policy=None, more=(), callback={}, **options):
     from a2sg_zoo.integrations.lightning import AdaptationCallback
 
-    callback = AdaptationCallback(policy or A2SG(), **options.pop('callback', {}))
-    module = Module(network)
-    trainer = lightning.Trainer(
+    callback = AdaptationCallback(policy or A2SG(), **callback)
+    return callback, lightning.Trainer(
         **dict(
             accelerator='cpu',
             max_epochs=1,
@@ -47,6 +49,11 @@ def fit(network, batches, tmp_path, policy=None, ckpt_path=None, samples=None, b
         )
         | options
     )
+
+
+def fit(network, batches, tmp_path, policy=None, ckpt_path=None, samples=None, batch=BATCH, **options):
+    callback, trainer = make_trainer(tmp_path, policy, **options)
+    module = Module(network)
     loader = DataLoader(samples or data(batches), batch)
     trainer.fit(module, loader, DataLoader(data(1), BATCH), ckpt_path=ckpt_path)
     return trainer, callback, result(network, {k.removeprefix('network.'): x for k, x in callback.layers.items()})
@@ -76,10 +83,42 @@ def test_statistics_are_logged_and_fused_nodes_reach_the_callback(tmp_path):
     assert {'network.n1/rate', 'network.n2/sgv', 'network.n1/beta'} <= trainer.callback_metrics.keys()
 
 
+def test_sgv_is_that_of_the_loss_itself(tmp_path):
+    from lightning.pytorch.plugins import MixedPrecision
+
+    class Scaled(MixedPrecision):
+        forward_context = nullcontext
+
+    options = dict(samples=2 * data(1), max_steps=1, callback=dict(observe_every=1))
+    expected, *_ = fit(Network(), 0, tmp_path, Fixed(), **options)
+    scaled = dict(accumulate_grad_batches=2, plugins=[Scaled('16-mixed', 'cpu', torch.amp.GradScaler('cpu'))])
+    found, *_ = fit(Network(), 0, tmp_path, Fixed(), **options | scaled)
+    for name in ('network.n1/sgv', 'network.n2/sgv'):
+        torch.testing.assert_close(found.callback_metrics[name], expected.callback_metrics[name])
+
+
 def test_policies_are_told_the_progress(tmp_path):
     policy = EvolvingTanh()
     fit(Network(), 4, tmp_path, policy)
     assert policy.K > 1
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter(data(2))
+
+
+def test_a_policy_that_needs_a_progress_that_nobody_knows(tmp_path):
+    with pytest.raises(ConfigError, match='EvolvingTanh.*max_steps'):
+        fit(Network(), 0, tmp_path, EvolvingTanh(), samples=Endless())
+    policy = EvolvingTanh()
+    fit(Network(), 0, tmp_path, policy, samples=Endless(), max_steps=2)
+    assert policy.K > 1
+
+
+def test_a_policy_that_needs_the_batch(tmp_path):
+    with pytest.raises(ConfigError, match='Dspike.*prepare'):
+        make_trainer(tmp_path, Dspike())
 
 
 def test_a_resumed_training(tmp_path):
@@ -93,6 +132,9 @@ def test_a_resumed_training(tmp_path):
         Network(MAKE['SpikingJelly']), 0, tmp_path, A2SG(interval=3), tmp_path / 'first.ckpt', second, max_epochs=2
     )
     assert_same(found, whole)
+    _, evaluating = make_trainer(tmp_path)
+    loader, fresh = DataLoader(data(1), BATCH), Module(Network(MAKE['SpikingJelly']))
+    assert evaluating.validate(fresh, loader, tmp_path / 'first.ckpt') == trainer.validate(Module(twin), loader)
 
 
 class Keep(lightning.Callback):
