@@ -1,11 +1,16 @@
 """The callback for Hugging Face's Trainer: a training is the plain loop, step by step, whatever the Trainer is told."""
 
+import copy
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from a2sg_zoo.adaptation import A2SG, EvolvingTanh
+from a2sg_zoo.adaptation import A2SG, Dspike, EvolvingTanh, Fixed
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.neurons import PSN
 from tests.integrations.networks import BATCH, MAKE, Network, assert_same, data, result, train_plainly, twins
 
 transformers = pytest.importorskip('transformers')
@@ -31,7 +36,7 @@ class InOrder(transformers.Trainer):
         return self.optimizer
 
 
-def fit(network, batches, tmp_path, policy=None, resume=None, callback={}, **options):
+def fit(network, batches, tmp_path, policy=None, resume=None, callback={}, samples=None, late=None, **options):
     from a2sg_zoo.integrations.transformers import AdaptationCallback
 
     callback = AdaptationCallback(policy or A2SG(), **callback)
@@ -46,11 +51,17 @@ def fit(network, batches, tmp_path, policy=None, resume=None, callback={}, **opt
         save_strategy='no',
         disable_tqdm=True,
     )
-    samples = [dict(x=x, labels=y) for x, y in data(batches)]
+    samples = [dict(x=x, labels=y) for x, y in samples or data(batches)]
     arguments = transformers.TrainingArguments(**arguments | options)
-    trainer = InOrder(Model(network), arguments, train_dataset=samples, callbacks=[callback])
+    model = (
+        dict(model_init=lambda: Model(copy.deepcopy(network))) if late == 'model_init' else dict(model=Model(network))
+    )
+    callbacks = [] if late == 'add_callback' else [callback]
+    trainer = InOrder(**model, args=arguments, train_dataset=samples, callbacks=callbacks)
+    if late == 'add_callback':
+        trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=resume)
-    return callback, result(network, {k.removeprefix('network.'): x for k, x in callback.layers.items()})
+    return callback, result(trainer.model.network, {k.removeprefix('network.'): x for k, x in callback.layers.items()})
 
 
 @pytest.mark.parametrize('make', MAKE)
@@ -59,6 +70,18 @@ def test_a_training(make, tmp_path):
     callback, found = fit(network, 4, tmp_path)
     assert list(callback.layers) == ['network.n1', 'network.n2']
     assert_same(found, train_plainly(twin, 4, seed=42))
+
+
+@pytest.mark.parametrize('late', ['model_init', 'add_callback'])
+def test_a_network_that_comes_after_the_start(late, tmp_path):
+    network, twin = twins(MAKE['ours'])
+    _, found = fit(network, 4, tmp_path, late=late)
+    assert_same(found, train_plainly(twin, 4, seed=42))
+
+
+def test_parameters_that_come_after_the_optimizer(tmp_path):
+    with pytest.raises(ConfigError, match='T = 4.*set_time_steps'):
+        fit(nn.Sequential(nn.Linear(6, 5), PSN()), 1, tmp_path, Fixed(), callback=dict(T=4), late='model_init')
 
 
 def test_gradient_accumulation_and_autocast(tmp_path):
@@ -76,6 +99,22 @@ def test_statistics_and_fused_nodes(tmp_path):
     assert callback.policy.records[callback.layers['network.n1']]['sgv'].isfinite()
 
 
+def test_sgv_is_that_of_the_loss_itself(tmp_path):
+    options = dict(samples=2 * data(1), max_steps=1, callback=dict(observe_every=1))
+    callback, _ = fit(Network(), 0, tmp_path, Fixed(), **options)
+    other, _ = fit(Network(), 0, tmp_path, Fixed(), gradient_accumulation_steps=2, **options)
+    expected, found = (x.policy.records[x.layers['network.n1']] for x in (callback, other))
+    torch.testing.assert_close(found['sgv'], expected['sgv'])
+    scaler = torch.amp.GradScaler('cpu', init_scale=4.0)
+    callback.on_pre_optimizer_step(None, None, None, optimizer=SimpleNamespace(scaler=scaler))
+    assert callback.policy.records[callback.layers['network.n1']]['sgv'] == expected['sgv'] / 4
+
+
+def test_a_policy_that_needs_the_batch(tmp_path):
+    with pytest.raises(ConfigError, match='Dspike.*prepare'):
+        fit(Network(), 1, tmp_path, Dspike())
+
+
 def test_policies_are_told_the_progress(tmp_path):
     policy = EvolvingTanh()
     fit(Network(), 4, tmp_path, policy)
@@ -86,6 +125,15 @@ def test_a_resumed_training(tmp_path):
     """With a search in every third step, the third step depends on the widths of the checkpoint."""
     network = Network(MAKE['SpikingJelly'])
     _, whole = fit(network, 4, tmp_path, A2SG(interval=3), save_strategy='steps', save_steps=2)
-    again = Network(MAKE['SpikingJelly'])
-    _, found = fit(again, 4, tmp_path, A2SG(interval=3), str(tmp_path / 'checkpoint-2'))
-    assert_same(found, whole)
+    checkpoint = str(tmp_path / 'checkpoint-2')
+
+    def resume(output_dir, **options):
+        return fit(Network(MAKE['SpikingJelly']), 4, output_dir, A2SG(interval=3), checkpoint, **options)[1]
+
+    assert_same(resume(tmp_path), whole)
+    assert_same(resume(tmp_path / 'other', callback=dict(resume_from_checkpoint=checkpoint)), whole)
+    with pytest.raises(ConfigError, match='surrogate_widths.*resume_from_checkpoint'):
+        resume(tmp_path / 'other')
+    for late in ('model_init', 'add_callback'):
+        with pytest.raises(ConfigError, match=late):
+            resume(tmp_path, late=late)
