@@ -191,7 +191,7 @@ class _Potential(torch.autograd.Function):
     def forward(ctx, u, threshold, link, step):
         ctx.step, ctx.threshold = step, _Kind.of(threshold)
         ctx.set_materialize_grads(False)
-        return u.view_as(u), u.new_zeros(()).expand_as(u)
+        return u.detach(), u.new_zeros(()).expand_as(u)  # no view, so the dynamics may change u in place
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -276,10 +276,11 @@ def _flat_step(x, layout):
 
 
 def _shaped(x, layout):
+    """x of `_flat` in its own shape and the same memory; no view for autograd, so it may be changed in place."""
     if layout is None:
         return x
     shape, strides = layout
-    return x.as_strided(shape, (math.prod(shape[1:]), *strides))
+    return x.as_strided(shape, (math.prod(shape[1:]), *strides)).detach()
 
 
 class Spike(torch.autograd.Function):

@@ -23,6 +23,7 @@ from a2sg_zoo.neurons import (
     recorded_potentials,
     use_backend,
 )
+from a2sg_zoo.neurons.activation_memory import spikes_from_potentials
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
 
@@ -144,6 +145,33 @@ def test_any_strides(layout):
         results.append((s, torch.autograd.grad((s * s.cumsum(0)).sum(), y)[0]))
     assert torch.equal(results[0][0], results[1][0])
     torch.testing.assert_close(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('chunk', [False, True])
+def test_spikes_may_be_changed_in_place(kind, chunk):
+    """A residual connection, in the memory format of x, and in a network that keeps potentials in place of spikes."""
+    neuron = make(kind).double()
+    x = torch.randn(4, 2, 3, 5, 5, dtype=torch.float64).transpose(2, 4).requires_grad_()
+    results = []
+    for add in (torch.add, torch.Tensor.add_):
+        with spikes_from_potentials():
+            s, *rest = neuron.advance(x) if chunk else (neuron(x),)
+            last = s[-1].clone()
+            out = add(s, x)
+            loss = out.square().sum() + sum(q.sin().sum() for (q,) in rest)
+        assert out.stride() == x.stride() and (out is s or torch.equal(last, s[-1]))
+        results.append((out, *gradients(loss, neuron, x, torch.ones(()))))
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+
+
+def test_a_change_of_potentials_in_place_is_noticed():
+    neuron, x = LIF(), torch.randn(4, 2, 3, requires_grad=True)
+    with recorded_potentials(neuron) as potentials:
+        s = neuron(x)
+    potentials[0][1].add_(1)
+    with pytest.raises(RuntimeError, match='modified by an inplace operation'):
+        s.sum().backward()
 
 
 def test_keeps_only_the_membrane_potential():

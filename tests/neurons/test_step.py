@@ -232,6 +232,17 @@ def test_a_search_reads_nothing_on_the_host():
             assert len(crossings) == 1 and neuron.beta.shape == (T,)
 
 
+class InPlace(Leaky):
+    def reset(self, u, s, state):
+        return (u.sub_(s.detach()),)
+
+
+def test_dynamics_may_change_the_potential_in_place():
+    expected, found = (searched(partial(kind, reset='soft')) for kind in (Leaky, InPlace))
+    assert_same(*(step(network, policy, 1) for network, policy, _ in (found, expected)))
+    assert_same(*({name: layer.beta for name, layer in layers.items()} for *_, layers in (found, expected)))
+
+
 def test_bfloat16():
     network, policy, layers = searched(NEURONS['SynapticLIF'])
     network.float()

@@ -163,7 +163,7 @@ class _ThroughGate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, threshold, gate):
         ctx.gate = gate
-        return x.view_as(x)
+        return x.detach()  # no view, so the neuron may change x in place
 
     @staticmethod
     def backward(ctx, grad):

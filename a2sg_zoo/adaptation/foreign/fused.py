@@ -44,9 +44,10 @@ class FusedSteps:
         rate, dynamics = self.equations(module)
         s, u = multistep_potentials(_with_state(module, x, rate, dynamics), rate, dynamics, self.controller(x))
         fired = s.detach() if dynamics.detach_reset else s
-        module.v = dynamics.reset(u[-1], fired[-1])
+        # of a copy, because the network may change s in place
+        module.v = dynamics.reset(u[-1], fired[-1].clone())
         if module.store_v_seq:
-            module.v_seq = dynamics.reset(u, fired)
+            module.v_seq = dynamics.reset(u, fired.clone())
         return s
 
     def __reduce_ex__(self, protocol: int) -> tuple:

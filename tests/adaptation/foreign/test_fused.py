@@ -166,6 +166,25 @@ def test_activation_checkpointing(reentrant):
     close(found[1], expected)
 
 
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.sn = nn.Linear(6, 6).double(), neuron.LIFNode(step_mode='m', detach_reset=True)
+
+    def forward(self, x):
+        for part in x.split(3):
+            out = self.sn(self.fc(part))
+            out += part
+        return out
+
+
+def test_spikes_may_be_changed_in_place():
+    """The second call of the node begins with a state that carries a gradient."""
+    (plain, p, _), (fast, q, _) = both(Residual, Fixed)
+    close(step(fast, q), step(plain, p))
+
+
 def test_no_gradient_and_eval_mode():
     (plain, _, _), (fast, _, _) = both(lambda: network(store_v_seq=True))
     for net in (plain, fast):
