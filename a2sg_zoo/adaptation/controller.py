@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,7 +32,9 @@ class PolicyController(Controller):
         self.searching = policy.searching
         if not (policy.observing or self.searching and policy.looks_back):
             self.finish = None
+        # the width found last, and its time step
         self._later: Tensor | None = None
+        self._asked = math.inf
         # of the chunks of a sequence: where the latest one is, the widths in force before and those found, and u
         self._chunk: tuple[int | None, Tensor | None] = (None, None)
         self._in_force: Tensor | None = None
@@ -46,19 +49,30 @@ class PolicyController(Controller):
 
     def width(self, t: int, gradient: LocalGradient) -> Tensor:
         """The width at time step t, a scalar tensor; to be called from the last time step to the first."""
-        self._later = self.policy.width(self.neuron, t, gradient, self._later).to(self.neuron.beta.dtype)
+        self._later, self._asked = self.policy.width(self.neuron, t, gradient, self._later), t
+        self._later = self._later.to(self.neuron.beta.dtype)
         return self._later
 
     def choose_step(self, t: int, gradient: LocalGradient) -> Tensor:
+        if gradient.d is not None and (t + 1) % self.policy.steps_per_width:
+            return self._shared_width(t)
         runs = self.policy.runs(gradient.z.numel(), gradient.z.device)
         return self.width(t, gradient if runs is None else gradient.sampled(*runs))
+
+    def _shared_width(self, t):
+        """The width of a time step that is not searched: that of the next one whose turn it is, or of the last one."""
+        decides = t + -(t + 1) % self.policy.steps_per_width
+        if self._later is None or self._asked > decides:  # no gradient reached that one: its width stays
+            beta = self.neuron.beta
+            self._later, self._asked = beta[min(decides, beta.numel() - 1)], decides
+        return self._later
 
     def end_steps(self, widths: Tensor | None, finite: Tensor, first: int) -> None:
         self.policy.note_asked(self.neuron)
         self.first, self._chunk = first, (first, None)
         if widths is not None:
             self.store(widths, summed_over_processes((~finite).float()) == 0)
-        self._later = None
+        self._later, self._asked = None, math.inf
 
     def choose(self, gradients: LayerGradients) -> Tensor:
         """The widths of the time steps, one for each or one for all; stored in the neuron before the answer."""
@@ -91,6 +105,9 @@ class PolicyController(Controller):
             gradients.scan(shape)
         else:
             for t in reversed(range(T)):
+                if self._later is not None and (start + t + 1) % policy.steps_per_width:
+                    widths[t] = self._shared_width(start + t)
+                    continue
                 z, g = wide(gradients.u[t]) - neuron.v_threshold, wide(gradients.grad_s[t])
                 widths[t] = self.width(start + t, LocalGradient(z, g))
         if not self.T:
@@ -110,7 +127,7 @@ class PolicyController(Controller):
                 (later,) = gradients.between(t, t + 1, later).scan(lambda _, gradient, t=t: shape(t, gradient))
                 t -= 1
                 continue
-            part, width = gradients.between(first + 1, t + 1, later), self._later
+            part, width = gradients.between(first + 1, t + 1, later), self._shared_width(gradients.start + t)
             widths[first + 1 : t + 1] = [width] * (t - first)
             later, t = part.first_delta(self.surrogate, width, max(self.T, len(widths))), first
 

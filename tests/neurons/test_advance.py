@@ -181,13 +181,16 @@ def test_widths_gradients_and_statistics_of_a_search(name, lengths):
     assert (models[1][1].beta != policies[1].surrogate.beta).any()
 
 
+@pytest.mark.parametrize('k', [1, 2])
 @pytest.mark.parametrize('steps', [[0, 1, 2], [8], [4]], ids=str)
-def test_a_loss_on_some_time_steps(steps):
+def test_a_loss_on_some_time_steps(steps, k):
     """Chunks that the loss does not depend on keep their widths, as they do in one call."""
-    policies = [A2SG(beta_min=0.2) for _ in range(2)]
+    policies = [A2SG(beta_min=0.2, steps_per_width=k) for _ in range(2)]
     whole, parts = (network(policy) for policy in policies)
     x = 2 * torch.randn(9, 12, 6, dtype=torch.float64)
     for model, policy in zip((whole, parts), policies):
+        for layer in policy.layers:
+            layer.set_widths(torch.linspace(0.5, 1, 9, dtype=torch.float64))
         policy.begin(0)
         y = model(x) if model is whole else in_chunks(model, x, [3, 3, 3])
         y[steps].square().sum().backward()

@@ -64,7 +64,9 @@ VARIANTS = [
 
 @pytest.mark.parametrize(
     'variant, policy',
-    [(variant, A2SG) for variant in VARIANTS] + [(VARIANTS[3], p) for p in (STASG, TASG, CPNG, MPDAGL, EvolvingTanh)],
+    [(variant, A2SG) for variant in VARIANTS]
+    + [(VARIANTS[3], p) for p in (STASG, TASG, CPNG, MPDAGL, EvolvingTanh)]
+    + [(VARIANTS[1], partial(A2SG, steps_per_width=k)) for k in (2, 3, 9)],
 )
 def test_it_chooses_the_windows_of_our_lif(variant, policy):
     networks = [Perceptron(lambda kind=kind: kind(T=T, **variant)) for kind in (LIF, Leaky)]

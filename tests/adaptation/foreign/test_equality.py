@@ -127,6 +127,24 @@ def test_spikingjelly_chooses_our_windows(name, step_mode, policy):
     assert any((layer.beta != layer.surrogate.beta).any() for layer in ours.values())
 
 
+@pytest.mark.parametrize('steps', [[0, 1, 2, 3], [0, 3], [0, 2], [0]], ids=str)
+def test_spikingjelly_shares_widths_as_we_do(steps):
+    """Where no gradient reaches the last spikes of a block, there is no search: their width stays, and serves it."""
+    (ours, theirs), x = pair('LIF', 's'), inputs()
+    policies = [A2SG(steps_per_width=2) for _ in range(2)]
+    layers, same = attach(ours, policies[0]), attach(theirs, policies[1])
+    before = torch.tensor([0.5, 0.625, 0.75, 0.875])
+    for layer, policy in zip((layers['n2'], same['n2']), policies):
+        layer.set_widths(before)
+        policy.begin(0)
+    for outputs in (ours(x), [theirs(x_t[None])[0] for x_t in x]):
+        sum(outputs[t].square().sum() for t in steps).backward()
+    torch.testing.assert_close(theirs.fc1.weight.grad, ours.fc1.weight.grad, rtol=1e-10, atol=1e-15)
+    for key, layer in layers.items():
+        torch.testing.assert_close(same[key].beta[steps], layer.beta[steps])
+    assert (layers['n2'].beta[0] == before[1]) == (1 not in steps)
+
+
 @pytest.mark.parametrize('searcher', ['ExactSearcher', 'TPESearcher'])
 @pytest.mark.parametrize('kind', [States, Hidden])
 def test_snntorch_leaky_chooses_our_windows(kind, searcher):
