@@ -13,6 +13,9 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import SEARCHERS
 from a2sg_zoo.utils.checks import integer
 
+# copies on the host, of a few grids for each policy; a searcher is pickled and copied without them
+_on_host: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
 
 class Searcher(ABC):
     """Finds a low point of an `Objective`.
@@ -49,10 +52,11 @@ class ExactSearcher(Searcher):
 class TPESearcher(Searcher):
     """Bayesian search: Hyperopt's tree-structured Parzen estimator, as in the paper.
 
-    The space is uniform between the ends of the grid, and each trial is evaluated at the nearest candidate. The
-    searcher tries the same candidates as `hyperopt.fmin`, because Hyperopt's estimators choose them. It leaves out
-    Hyperopt's graph of expressions, which takes three quarters of the time of `fmin`. For a `MomentObjective`, one
-    curve a time step goes to the host (about a hundred numbers), and nothing else.
+    The space is uniform from the first to the last candidate that is allowed, and each trial is evaluated at the
+    nearest candidate. The searcher tries the same candidates as `hyperopt.fmin`, because Hyperopt's estimators choose
+    them. It leaves out Hyperopt's graph of expressions, which takes three quarters of the time of `fmin`. For a
+    `MomentObjective`, one curve a time step goes to the host (about a hundred numbers), and under a `trust` which of
+    the candidates are allowed.
 
     Hyperopt is imported when a searcher is made.
 
@@ -69,19 +73,21 @@ class TPESearcher(Searcher):
 
     def __init__(self, trials: int = 16, startup: int = 6) -> None:
         self.trials, self.startup = integer('trials', trials, self), integer('startup', startup, self)
-        self._on_host = WeakIdKeyDictionary()  # copies of grids; a policy has only a few
         _estimators()
 
     def __repr__(self) -> str:
         return f'TPESearcher(trials={self.trials})'
 
     def __call__(self, objective: Objective, seed: Sequence[int]) -> tuple[Tensor, Tensor]:
-        if objective.grid not in self._on_host:
-            self._on_host[objective.grid] = objective.grid.cpu().numpy()
-        grid = self._on_host[objective.grid]
+        if objective.grid not in _on_host:
+            _on_host[objective.grid] = objective.grid.cpu().numpy()
+        grid = _on_host[objective.grid]
         low, high = grid[0], grid[-1]
+        if objective.allowed is not None:
+            allowed = objective.allowed.cpu().numpy()
+            low, high = grid[allowed.argmax()], grid[::-1][allowed[::-1].argmax()]
         state, seen, tried, losses = np.random.default_rng(seed), {}, [], []
-        for trial in range(self.trials):
+        for trial in range(self.trials if low < high else 1):
             generator = np.random.default_rng(state.integers(2**31 - 1))
             beta = (
                 generator.uniform(low, high) if trial < self.startup else _suggest(tried, losses, low, high, generator)

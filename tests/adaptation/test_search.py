@@ -1,6 +1,8 @@
 """The search against brute force: direct evaluation of the objective on full tensors."""
 
+import copy
 import math
+import pickle
 from functools import partial
 
 import hyperopt
@@ -17,6 +19,7 @@ from a2sg_zoo.adaptation import (
     TPESearcher,
     attach,
     coefficient_of_variation,
+    searchers,
     spatial_gradient_variation,
     temporal_gradient_consistency,
 )
@@ -140,7 +143,7 @@ def test_tpe_tries_what_hyperopt_would(trials, startup, seed):
     ours, theirs = [], []
 
     class Objective:
-        grid = GRID
+        grid, allowed = GRID, None
 
         def at(self, index):
             ours.append(index)
@@ -212,13 +215,15 @@ class Reading(ExactSearcher):
 
 def test_tpe_copies_nothing_to_the_device():
     class Objective:
+        allowed = None
+
         def at(self, index):
             return abs(index - 40)
 
     search, objective, grid = TPESearcher(trials=8), Objective(), GRID.numpy()
     with fake_gpu() as crossings:
         objective.grid = torch.empty(len(GRID), device='cuda')
-        search._on_host[objective.grid] = grid
+        searchers._on_host[objective.grid] = grid
         index, found = search(objective, [0])
     assert crossings == [] and index.device == found.device == objective.grid.device
     assert index.dtype == torch.int64 and found.dtype == torch.bool
@@ -228,10 +233,38 @@ def test_tpe_copies_one_curve_to_the_host(monkeypatch):
     copied = []
     monkeypatch.setattr(torch.Tensor, 'cpu', lambda x: copied.append(x.numel()) or x)
     monkeypatch.setattr(torch.Tensor, 'tolist', lambda x: copied.append(x.numel()) or x.numpy().tolist())
-    search = TPESearcher(trials=8)
+    search, grid = TPESearcher(trials=8), GRID.clone()
     for _ in range(3):
-        search(MomentObjective(ASY(), GRID, local_gradient()), [0])
+        search(MomentObjective(ASY(), grid, local_gradient()), [0])
     assert copied == [len(GRID)] * 4  # the grid itself, once
+
+
+@pytest.mark.parametrize('first, last', [(5, 11), (100, 127), (64, 64)])
+def test_tpe_looks_among_the_allowed_candidates(first, last):
+    allowed = torch.zeros(len(GRID), dtype=torch.bool)
+    allowed[first : last + 1] = True
+    objective = MomentObjective(ASY(), GRID, local_gradient(), allowed=allowed)
+    seen = []
+    evaluate, objective.at = objective.at, lambda index: seen.append(index) or evaluate(index)
+    for seed in range(10):
+        index, found = TPESearcher()(objective, [seed])
+        assert found and first <= index <= last
+    assert {first, last} >= {*seen} if first == last else first <= min(seen) < max(seen) <= last
+
+
+def test_a_network_under_tpe_is_copied_and_pickled():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 20), LIF(T=2), torch.nn.Linear(20, 2))
+    policy = A2SG(searcher=TPESearcher(trials=8), min_inside=0)
+    attach(network, policy)
+    x = torch.randn(2, 8, 3)
+    for iteration in range(2):
+        policy.begin(iteration)
+        others = copy.deepcopy(network), pickle.loads(pickle.dumps(network))
+        for each in (network, *others):
+            each(x).square().mean().backward()
+        assert all(torch.equal(each[1].beta, network[1].beta) for each in others)
+        assert all(each[1].policy is not policy and each[1].policy.searches == policy.searches for each in others)
+    assert (network[1].beta != policy.surrogate.beta).any()
 
 
 @pytest.mark.parametrize('k, searched', [(1, range(7)), (2, [1, 3, 5, 6]), (3, [2, 5, 6]), (50, [6])])
