@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class Neuron(nn.Module):
         beta: the widths in force, in the unit of the membrane potential; (T,), or (1,).
         time_steps: number of time steps, None if it is not known.
         time_steps_vary: whether calls differ in their number of time steps, so `set_time_steps` leaves the neuron out.
-        policy: the `Policy` that adapts the widths, or None.
+        policy: the `Policy` that adapts the widths, or None. Copies and pickled files of the neuron have None.
         through_time: whether gradients reach u[t] from later time steps. Where they do not, a search works with c = 0.
         backend: how the neuron computes: `compute_fused` or `compute_reference`, see `use_backend`.
 
@@ -88,6 +88,10 @@ class Neuron(nn.Module):
         self.register_load_state_dict_pre_hook(_fit_widths)
         if T is not None:
             self.set_time_steps(T)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickled file holds: widths that stand still, because no training loop tells their policy."""
+        return {**vars(self), 'policy': None}
 
     @property
     def v_threshold(self) -> float:

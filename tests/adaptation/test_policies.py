@@ -1,6 +1,7 @@
 """Policies in the backward pass: what they choose, what they leave alone."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -350,8 +351,15 @@ def test_random_numbers_of_a_search_are_the_same_everywhere():
     assert draws.initial_seed() != generator(torch.device('cpu'), 5, 31, 24).initial_seed()
 
 
-def test_a_policy_survives_copying_the_model(x):
+@pytest.mark.parametrize('copied', [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_copy_has_fixed_widths(copied, x):
     policy = A2SG(searcher=EXACT)
     model = network(policy)
-    step(model, policy, x)
-    assert all((a == b).all() for a, b in zip(betas(model).values(), betas(copy.deepcopy(model)).values()))
+    step(model, policy, x)  # a policy that searches
+    found, twin = betas(model), copied(model)
+    twin(3 * x).square().mean().backward()
+    assert all(neuron.policy is None for neuron in named_neurons(twin).values())
+    assert all(torch.equal(beta, found[name]) for name, beta in betas(twin).items())
+    step(model, policy, 3 * x)
+    assert any((beta != found[name]).any() for name, beta in betas(model).items())
+    attach(twin, A2SG())  # the copy is under no policy
