@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from a2sg_zoo.adaptation.base import Policy
 from a2sg_zoo.adaptation.foreign import ForeignLayer, find_adapter
 from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate, Trace, _Gate, refusal
+from a2sg_zoo.adaptation.hooks import InertHook
 from a2sg_zoo.compat import backward_in_progress
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import ILIF, FixedWidths, Neuron, hold_widths, set_time_steps
@@ -54,7 +55,8 @@ class Layers(dict):
 def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool = False) -> Layers:
     """Puts all spiking neurons of a network under a policy: its surrogate, its initial widths, its search.
 
-    Afterwards, train as before. A forward pass in training mode begins a step of the policy by itself. Call
+    Afterwards, train as before. A forward pass in training mode begins a step of the policy by itself. Where parts of
+    the network are called and not the network itself, a step begins when a neuron is called again. Call
     `policy.begin(iteration, ...)` before each forward pass to have resumed runs repeat their random numbers, to
     accumulate gradients over several forward passes, or to take statistics.
 
@@ -146,8 +148,10 @@ class Attachment:
         self.policy, self.layers = policy, Layers(find_layers(network, policy))
         self._undo: list[Callable[[], object]] = []
         self._left: list[str] = []
-        self._foreign_only = not any(isinstance(layer, Neuron) for layer in self.layers.values())
-        self._forward_pass, self._pending = 0, False
+        self._own = {layer for layer in self.layers.values() if isinstance(layer, Neuron)}
+        self._forward_pass, self._pending, self._within_network = 0, False, False
+        # our neurons that begin a pass when they are called outside of the network's own forward pass
+        self._called = set(self._own)
         if T is not None:
             set_time_steps(network, T)
         policy.enlist(self.layers)
@@ -161,11 +165,13 @@ class Attachment:
             self.undo()
             raise
         self._undo.append(network.register_forward_pre_hook(InertHook(self._before_network)).remove)
+        self._undo.append(network.register_forward_hook(InertHook(self._after_network), always_call=True).remove)
 
     def _take(self, layer, order, fuse):
         if isinstance(layer, Neuron):
             surrogate, widths = layer.surrogate, layer.beta.clone()
             self._undo.append(lambda: _restore(layer, surrogate, widths))
+            layer.on_call = self._before_neuron
         else:
             if fuse:
                 self._fuse(layer)
@@ -218,12 +224,28 @@ class Attachment:
             self._undo.pop()()
 
     def _before_network(self, network, args):
+        self._within_network = True
         if not network.training or any(getattr(layer, 'held', False) for layer in self.layers.values()):
             return
         # the forward pass that records gradients may come within the backward pass, for activation checkpointing
         self._pending = self._pending or backward_in_progress() < 0
-        if self._pending and torch.is_grad_enabled() and not self._foreign_only:
+        if self._pending and torch.is_grad_enabled() and self._own:
             self._begin_pass()
+
+    def _after_network(self, network, args, output):
+        self._within_network = False
+        self._called.update(self._own)
+
+    def _before_neuron(self, neuron):
+        """Begins a pass where the network itself is not called, as in `network.head(network.body(x))`."""
+        if self._within_network:
+            return
+        outside = backward_in_progress() < 0
+        self._pending = self._pending or outside and neuron in self._called
+        if self._pending and torch.is_grad_enabled():
+            self._begin_pass()
+        if outside:
+            self._called.add(neuron)
 
     def _before_layer(self, layer, args):
         """Opens a trace for the call, unless the call continues the time steps of the one before it."""
@@ -260,29 +282,15 @@ class Attachment:
 
     def _begin_pass(self):
         self._pending = False
+        if backward_in_progress() < 0:
+            self._called.clear()
         self._forward_pass += 1
         self.policy.begin_by_itself(self._forward_pass - 1)
 
 
-class InertHook:
-    """A forward pre-hook that a copy or a pickled file of the module holds as a function that changes nothing.
-
-    Args:
-        function: the hook, (module, positional arguments) -> new arguments, or None to keep them.
-    """
-
-    def __init__(self, function: Callable[[nn.Module, tuple], tuple | None]) -> None:
-        self.function = function
-
-    def __call__(self, module: nn.Module, args: tuple) -> tuple | None:
-        return self.function(module, args)
-
-    def __reduce_ex__(self, protocol: int) -> tuple:
-        return getattr, ({}, 'get')  # {}.get(module, args) answers with args
-
-
 def _restore(neuron, surrogate, widths):
-    neuron.policy, neuron.surrogate = None, surrogate
+    neuron.policy = neuron.on_call = None
+    neuron.surrogate = surrogate
     neuron.set_widths(surrogate.beta)
     if widths.shape == neuron.beta.shape:
         neuron.set_widths(widths)

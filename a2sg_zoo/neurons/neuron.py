@@ -43,6 +43,7 @@ class Neuron(nn.Module):
         time_steps: number of time steps, None if it is not known.
         time_steps_vary: whether calls differ in their number of time steps, so `set_time_steps` leaves the neuron out.
         policy: the `Policy` that adapts the widths, or None. Copies and pickled files of the neuron have None.
+        on_call: called with the neuron when a sequence begins in training, or None. `attach` sets it.
         through_time: whether gradients reach u[t] from later time steps. Where they do not, a search works with c = 0.
         backend: how the neuron computes: `compute_fused` or `compute_reference`, see `use_backend`.
 
@@ -81,6 +82,7 @@ class Neuron(nn.Module):
         self.dynamics = Dynamics(v_threshold, v_reset, self.decay_input, reset == 'hard', bool(detach_reset))
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
         self.policy: Policy | None = None
+        self.on_call: Callable[[Neuron], None] | None = None
         self.backend = backends.compute_fused
         self.held, self.potentials, self.watcher = False, None, None
         self.time_steps, self.time_steps_vary = None, False
@@ -91,7 +93,7 @@ class Neuron(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickled file holds: widths that stand still, because no training loop tells their policy."""
-        return {**vars(self), 'policy': None}
+        return {**vars(self), 'policy': None, 'on_call': None}
 
     @property
     def v_threshold(self) -> float:
@@ -147,6 +149,7 @@ class Neuron(nn.Module):
 
     def controller(self, T: int) -> Controller:
         """What decides the widths in the backward pass of a call over T time steps."""
+        self._note_call()
         beta = self.beta
         if beta.numel() not in (1, T):
             self._refuse_time_steps(T)
@@ -161,6 +164,8 @@ class Neuron(nn.Module):
             T: number of time steps of the sequence so far, with those that follow.
             controller: that of the time steps before `start`, if there is one.
         """
+        if controller is None and start == 0:
+            self._note_call()
         if 1 < self.beta.numel() < T:
             self._refuse_time_steps(T)
         controller = controller or self._controller(self.beta)
@@ -170,6 +175,10 @@ class Neuron(nn.Module):
     @property
     def _adapts(self):
         return self.policy is not None and self.policy.active and self.training and not self.held
+
+    def _note_call(self):
+        if self.on_call is not None and self.training and not self.held:
+            self.on_call(self)
 
     def _controller(self, beta):
         controller = self.policy.controller(self) if self._adapts else FixedWidths(self.surrogate, beta)

@@ -1,12 +1,13 @@
-"""Neurons that the network does not call, or that ask no controller, are named."""
+"""Neurons that the network does not call, or that ask no controller, are named; and networks that are not called."""
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from a2sg_zoo.adaptation import A2SG, Fixed, attach
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LIF, compute_reference
+from a2sg_zoo.neurons import LIF, compute_reference, hold_widths, named_neurons
 
 T = 4
 
@@ -87,3 +88,56 @@ def test_a_backend_that_asks_no_controller_is_named(x):
     step(model, policy, x)
     with pytest.raises(ConfigError, match=r'lif2 \(LIF\)'):
         policy.begin(1)
+
+
+def in_chunks(model, x):
+    s, state = model.lif1.advance(2 * model.fc1(x[:3]))
+    s = torch.cat([s, model.lif1.advance(2 * model.fc1(x[3:]), state)[0]])
+    return model.readout(model.lif2(model.fc2(s)))
+
+
+CALLS = {
+    'a method': lambda model, x: model.forward(x),
+    'in turn': lambda model, x: model.forward(x) if x.abs().max() > 4 else model(x),
+    'chunks': in_chunks,
+    'checkpointed': lambda model, x: checkpoint(model.forward, x.requires_grad_(), use_reentrant=False),
+    'checkpointed, reentrant': lambda model, x: checkpoint(model.forward, x.requires_grad_(), use_reentrant=True),
+}
+
+
+@pytest.mark.parametrize('call', CALLS.values(), ids=CALLS)
+def test_a_step_begins_where_the_network_itself_is_not_called(call, x):
+    widths = []
+    for run in (lambda model, x: model(x), call):
+        torch.manual_seed(0)
+        model, policy = Network().double(), A2SG(interval=2)
+        attach(model, policy, T)
+        for i in range(5):
+            run(model, (1 + i) * x.detach().clone()).square().mean().backward()
+            with hold_widths(model):  # no training step
+                model.forward(x)
+            widths.append(torch.cat([neuron.beta for neuron in named_neurons(model).values()]))
+        assert policy.searches == dict(spatial=6, temporal=18)
+    assert all(torch.equal(a, b) for a, b in zip(widths[:5], widths[5:]))
+
+
+def test_a_neuron_that_the_network_calls_twice_begins_no_step(x):
+    class Twice(Network):
+        def forward(self, x):
+            return super().forward(x) + super().forward(-x)
+
+    model, policy = Twice().double(), A2SG(interval=2)
+    attach(model, policy)
+    for _ in range(3):
+        model(x).square().mean().backward()
+    assert policy.searches['spatial'] == 2 * 2 * 2  # two layers, called twice, in the first step and the third
+
+
+def test_a_forward_pass_that_fails_leaves_nothing_behind(x):
+    model, policy = Network().double(), A2SG()
+    attach(model, policy)
+    with pytest.raises(RuntimeError):
+        model(x[..., :5])
+    model.forward(x).square().mean().backward()
+    model.forward(x).square().mean().backward()
+    assert policy.searches['spatial'] == 4 and policy._seed == (0, 2)

@@ -133,18 +133,29 @@ def test_bad_gradients_leave_widths_alone(bad):
     assert same(found, widths(layers))
 
 
-def test_a_network_of_both():
-    class Both(MultiStep):
-        def __init__(self):
-            super().__init__(jelly)
-            self.n2 = LIF(tau=2.0, detach_reset=False, T=T).double()
+class Both(MultiStep):
+    def __init__(self, ours='n2'):
+        super().__init__(jelly)
+        setattr(self, ours, LIF(tau=2.0, detach_reset=False, T=T).double())
 
+
+def test_a_network_of_both():
     network, theirs, policies_ = Both(), MultiStep(jelly), (A2SG(), A2SG())
     layers = [attach(n, p) for n, p in zip((network, theirs), policies_)]
     found, expected = (step(n, p) for n, p in zip((network, theirs), policies_))
     assert same(widths(layers[0]), widths(layers[1]))
     for name, g in expected.items():
         torch.testing.assert_close(found[name], g, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize('ours', ['n1', 'n2'])
+def test_a_network_of_both_that_is_not_called(ours):
+    network, policy = Both(ours), A2SG(interval=2)
+    attach(network, policy)
+    for _ in range(4):
+        reset(network)
+        network.forward(inputs()).square().mean().backward()
+    assert policy.searches == dict(spatial=4, temporal=12)
 
 
 @pytest.mark.parametrize('sample', [None, 128])
