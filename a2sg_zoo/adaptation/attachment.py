@@ -176,8 +176,8 @@ class Attachment:
             if fuse:
                 self._fuse(layer)
             self._undo.append(layer.adapter.install(layer.module, lambda fire: _deferred(layer, fire)))
-            hook = layer.module.register_forward_pre_hook(InertHook(lambda _, args: self._before_layer(layer, args)))
-            self._undo.append(hook.remove)
+            hook = InertHook(partial(self._before_layer, layer))
+            self._undo.append(layer.module.register_forward_pre_hook(hook, with_kwargs=True).remove)
         layer.policy, layer.order = self.policy, order
         self.policy.adopt(layer)
 
@@ -247,7 +247,7 @@ class Attachment:
         if outside:
             self._called.add(neuron)
 
-    def _before_layer(self, layer, args):
+    def _before_layer(self, layer, module, args, kwargs):
         """Opens a trace for the call, unless the call continues the time steps of the one before it."""
         layer.calls = 0
         if not torch.is_grad_enabled():
@@ -273,7 +273,7 @@ class Attachment:
             threshold = layer.adapter.threshold(layer.module)
             if isinstance(threshold, Tensor) and threshold.requires_grad:
                 trace.gate = _Gate(threshold)
-                return (trace.gate.through(args[0]), *args[1:])
+                return trace.gate.through_call(layer, args, kwargs)
         return None
 
     def _open(self, layer):

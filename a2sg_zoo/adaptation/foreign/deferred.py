@@ -16,6 +16,7 @@ does not disturb it.
 
 from __future__ import annotations
 
+import inspect
 import operator
 from collections.abc import Callable
 from functools import partial
@@ -155,7 +156,17 @@ class _Gate:
         share = -share.sum_to_size(self.threshold.shape).to(self.threshold.dtype)
         self.total = share if self.total is None else self.total + share
 
-    def through(self, x):
+    def through_call(self, layer, args, kwargs):
+        """The arguments of a call of the neuron, of which the first tensor goes through the gate."""
+        for i, x in enumerate(args):
+            if isinstance(x, Tensor):
+                return (*args[:i], self._through(x), *args[i + 1 :]), kwargs
+        for name in inspect.signature(layer.module.forward).parameters:
+            if isinstance(kwargs.get(name), Tensor):
+                return args, {**kwargs, name: self._through(kwargs[name])}
+        raise refusal(layer, 'its threshold is learned, and it is called without a tensor', ConfigError)
+
+    def _through(self, x):
         return _ThroughGate.apply(x, self.threshold, self)
 
 

@@ -78,6 +78,14 @@ class States(Layers):
         return spikes
 
 
+class Keywords(States):
+    """snnTorch's neurons that are called by keywords alone."""
+
+    def step(self, neuron, x, states):
+        spikes, *states[neuron] = neuron(mem=states[neuron][0], input_=x)
+        return spikes
+
+
 class Hidden(Layers):
     """snnTorch's neurons that keep their states themselves."""
 

@@ -12,6 +12,7 @@ from .networks import (
     Folded,
     Hidden,
     Images,
+    Keywords,
     MultiStep,
     SingleStep,
     States,
@@ -217,6 +218,7 @@ TABLE = {
     'snnTorch Leaky': (States, snn('Leaky', beta=0.7)),
     'snnTorch Leaky, no reset': (States, snn('Leaky', beta=0.7, reset_mechanism='none')),
     'snnTorch Leaky, learned': (States, snn('Leaky', beta=0.7, learn_beta=True, learn_threshold=True)),
+    'snnTorch Leaky, learned, by keywords': (Keywords, snn('Leaky', beta=0.7, learn_beta=True, learn_threshold=True)),
     'snnTorch Leaky, reset at once': (States, snn('Leaky', beta=0.7, reset_delay=False)),
     'snnTorch Leaky, reset to zero at once': (
         Hidden,
