@@ -227,6 +227,7 @@ class Attachment:
         self._within_network = True
         if not network.training or any(getattr(layer, 'held', False) for layer in self.layers.values()):
             return
+        self.policy.refuse_replica(network)
         # the forward pass that records gradients may come within the backward pass, for activation checkpointing
         self._pending = self._pending or backward_in_progress() < 0
         if self._pending and torch.is_grad_enabled() and self._own:
@@ -238,6 +239,7 @@ class Attachment:
 
     def _before_neuron(self, neuron):
         """Begins a pass where the network itself is not called, as in `network.head(network.body(x))`."""
+        self.policy.refuse_replica(neuron)
         if self._within_network:
             return
         outside = backward_in_progress() < 0
@@ -252,6 +254,8 @@ class Attachment:
         layer.calls = 0
         if not torch.is_grad_enabled():
             return None
+        if module.training and not layer.held:
+            self.policy.refuse_replica(module)
         layer.called = True
         trace, now = layer.trace, backward_in_progress()
         pending = self._pending and not layer.held
@@ -345,24 +349,28 @@ def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, N
     layers: dict[str, Neuron | ForeignLayer] = {}
     names: dict[int, str] = {}
     refused, attached = [], {}
+    found = {layer for attachment in _attachments.values() for layer in attachment.layers.values()}
     if policy is None:
-        found = [layer for attachment in _attachments.values() for layer in attachment.layers.values()]
         attached = {layer.module: layer for layer in found if isinstance(layer, ForeignLayer)}
     for name, module in network.named_modules(remove_duplicate=False):
         adapter = find_adapter(module)
+        reason = None
         if isinstance(module, Neuron):
             layers.setdefault(names.setdefault(id(module), name), module)
+            if policy is not None and module in found:
+                reason = 'it is part of another network that is under a policy; detach that one'
         elif adapter is not None:
-            reason = adapter.refuse(module) if policy is not None and policy.adapts else None
+            adapts = policy is not None and policy.adapts
+            reason = adapter.refuse(module) if adapts else None
             if id(module) in names:
-                if policy is None:
+                if not adapts:
                     continue
                 reason = f'it is the same neuron as {names[id(module)]}; give each place a neuron of its own'
             names.setdefault(id(module), name)
             if reason is None:
                 layers[name] = attached.get(module) or ForeignLayer(name, module, adapter)
-            else:
-                refused.append(f'{name or "the network itself"} ({type(module).__name__}): {reason}')
+        if reason is not None:
+            refused.append(f'{name or "the network itself"} ({type(module).__name__}): {reason}')
     if refused:
         raise ConfigError(f'{type(policy).__name__} cannot work on {"; ".join(refused[:_SHOWN])}')
     if not layers:

@@ -295,6 +295,19 @@ class Policy:
                 'used; or attach the part of the network that is trained'
             )
 
+    def refuse_replica(self, module: nn.Module) -> None:
+        """Refuses the replicas of `torch.nn.DataParallel`, which are thrown away with the widths found in them.
+
+        Raises:
+            ConfigError: the module is such a replica, and this policy adapts widths or takes statistics.
+        """
+        if getattr(module, '_is_replica', False) and (self.adapts or self.observing):
+            raise ConfigError(
+                f'{type(self).__name__} cannot work on the replicas that torch.nn.DataParallel makes of '
+                f'{type(module).__name__}: they are thrown away with the widths found in them. Use '
+                'torch.nn.parallel.DistributedDataParallel, with one process for each device'
+            )
+
     def note_asked(self, neuron: Layer) -> None:
         """Notes that a backward pass of this neuron asked the policy."""
         if self._asked is not None:

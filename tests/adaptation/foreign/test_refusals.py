@@ -8,6 +8,7 @@ from torch import nn
 
 from a2sg_zoo.adaptation import A2SG, Adapter, Dspike, EvolvingTanh, Fixed, adapter, attach, detach, policies
 from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.neurons import LIF
 from tests.adaptation.foreign.networks import MultiStep, inputs, reset, step
 from tests.adaptation.foreign.own import Own, OwnAdapter, Steps, fires, jelly, loss_of
 
@@ -29,10 +30,41 @@ def test_a_network_that_is_attached_twice():
     attach(network, Fixed())
 
 
+def test_a_part_of_an_attached_network():
+    part = nn.Sequential(nn.Linear(2, 2), LIF())
+    network = nn.Sequential(part, nn.Linear(2, 2))
+    attach(part, inner := A2SG())
+    with pytest.raises(ConfigError, match=r'0\.1 \(LIF\).*detach'):
+        attach(network, Fixed())
+    assert part[1].policy is inner
+    detach(part)
+    attach(network, Fixed())
+    with pytest.raises(ConfigError, match=r'1 \(LIF\).*detach'):
+        attach(part, A2SG())
+
+
 def test_a_neuron_in_two_places():
     shared = Own()
+    network = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared)
     with pytest.raises(ConfigError, match='3 .*Own.* 1'):
-        attach(nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared), A2SG())
+        attach(network, A2SG())
+    attach(network, Fixed())  # which has nothing to choose
+    network(torch.ones(1, 2)).sum().backward()
+
+
+@pytest.mark.parametrize('make', [lambda features: LIF(T=4), lambda features: jelly()], ids=['ours', 'theirs'])
+def test_replicas_of_data_parallel(make):
+    network = MultiStep(make)
+    attach(network, A2SG())
+    replica, part = network._replicate_for_data_parallel(), network.n1._replicate_for_data_parallel()
+    for call in (lambda: replica(inputs()), lambda: part(torch.ones(4, 2, 40))):
+        with pytest.raises(ConfigError, match='DataParallel.*DistributedDataParallel'):
+            call()
+    replica.eval()(inputs())
+    detach(network)
+    attach(network, Fixed())
+    reset(network)
+    network._replicate_for_data_parallel()(inputs()).sum().backward()
 
 
 @pytest.mark.parametrize('name, named', [('PSN', 'PSN'), ('SlidingPSN', 'SlidingPSN'), ('LIAFNode', 'LIAFNode')])
