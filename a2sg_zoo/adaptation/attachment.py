@@ -295,6 +295,8 @@ class Attachment:
 def _restore(neuron, surrogate, widths):
     neuron.policy = neuron.on_call = None
     neuron.surrogate = surrogate
+    for name in [name for name, _ in neuron.named_buffers(recurse=False) if name.startswith('policy_')]:
+        delattr(neuron, name)
     neuron.set_widths(surrogate.beta)
     if widths.shape == neuron.beta.shape:
         neuron.set_widths(widths)

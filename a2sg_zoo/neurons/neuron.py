@@ -309,8 +309,10 @@ def _fit_widths(neuron: Neuron, state_dict: dict[str, Tensor], prefix: str, *res
             beta = state_dict[f'{prefix}beta'] = beta.expand(neuron.time_steps)
         if beta.shape != neuron.beta.shape:
             neuron.beta = neuron.beta.new_empty(beta.shape)
-    # what a policy keeps with the neuron means nothing without that policy
-    kept = dict(neuron.named_buffers(recurse=False))
+    # what a policy keeps with the neuron means nothing without that policy, and weights trained without it lack it
+    kept = {name: x for name, x in neuron.named_buffers(recurse=False) if name.startswith('policy_')}
+    for name, value in kept.items():
+        state_dict.setdefault(f'{prefix}{name}', value)
     for key in [key for key in state_dict if key.startswith(f'{prefix}policy_')]:
         name = key[len(prefix) :]
         if name not in kept:

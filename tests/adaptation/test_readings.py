@@ -8,11 +8,13 @@ from torch import nn
 
 from a2sg_zoo.adaptation import (
     A2SG,
+    CPNG,
     STASG,
     TASG,
     DirectObjective,
     MomentObjective,
     attach,
+    detach,
     temporal_gradient_consistency,
 )
 from a2sg_zoo.errors import ConfigError
@@ -179,3 +181,16 @@ def test_norm_is_that_of_a_numerical_integral(shape, beta):
 def test_wrong_arguments_are_named(arguments, named):
     with pytest.raises(ConfigError, match=named):
         STASG(**arguments)
+
+
+@pytest.mark.parametrize('policy', [A2SG(candidates=CANDIDATES, memory=0.5), CPNG()], ids=['memory', 'CPNG'])
+def test_what_a_policy_keeps_is_optional_and_goes_with_the_policy(policy):
+    model = network(A2SG())
+    detach(model)
+    plain = {name: x.clone() for name, x in model.state_dict().items()}
+    attach(model, policy)
+    assert len(model.state_dict()) > len(plain)
+    model.load_state_dict(plain)  # strictly
+    assert not any(x.any() for name, x in model.state_dict().items() if 'policy_' in name)
+    detach(model)
+    assert model.state_dict().keys() == plain.keys()
