@@ -258,7 +258,7 @@ class Policy:
             start: for a chunk of a sequence, the index of its first time step, from 0.
             later: delta of the time step after the last one, (N,), where the sequence goes on.
         """
-        beta = neuron.beta if start is None else widths_between(neuron.beta, start, len(u))
+        beta = widths_between(neuron.beta, start or 0, len(u))
         found = layer_statistics(u, delta, neuron.v_threshold, beta, later)
         known = None if later is None else self.records.get(neuron)
         self.records[neuron] = found if known is None else joined_statistics(found, known)

@@ -81,7 +81,7 @@ class PolicyController(Controller):
         start, (T, N) = gradients.start, gradients.u.shape
         self._chunk = (start, gradients.later) if self.T else (None, None)
         if not self.searches:
-            return widths_between(neuron.beta, start, T) if self.T else neuron.beta
+            return widths_between(neuron.beta, start, T)
         if gradients.later is None:
             self._later = self._in_force = None
         elif self._later is None:  # no gradient reached the time steps that follow, so they were not searched

@@ -185,14 +185,15 @@ class Neuron(nn.Module):
         return controller if self.watcher is None else Watched(controller, self.watcher)
 
     def _refuse_time_steps(self, T):
-        if self.training and (self._adapts or bool((self.beta != self.beta[-1]).any())):
+        searches = self.policy is not None and self._adapts and self.policy.searching
+        if self.training and (searches or bool((self.beta != self.beta[-1]).any())):
             raise self._wrong_time_steps(T)
 
     def _wrong_time_steps(self, T):
         return ConfigError(
             f'this {type(self).__name__} has a width of the surrogate window for each of T = {self.beta.numel()} time '
-            f'steps, but it is trained with T = {T}; train with T = {self.beta.numel()}, or give every time step the '
-            f'same width: neuron.set_widths({self.surrogate.beta:g})'
+            f'steps, but it is trained with T = {T}; train with T = {self.beta.numel()}, or start with new widths: '
+            f'neuron.set_time_steps({T}), then neuron.set_widths({self.surrogate.beta:g})'
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -334,6 +334,19 @@ def test_equal_widths_serve_any_number_of_time_steps_until_a_search_asks(x):
     policy.begin(0)
     with pytest.raises(ConfigError, match='T = 4.*T = 2'):
         model(x[:2])
+    for neuron in named_neurons(model).values():  # as the message advises
+        neuron.set_time_steps(2)
+        neuron.set_widths(1)
+    step(model, policy, x[:2])
+    assert all(len(beta) == 2 and (beta != 1).any() for beta in betas(model).values())
+
+
+@pytest.mark.parametrize('steps', [2, 6])
+def test_fixed_widths_are_observed_over_any_number_of_time_steps(steps, x):
+    model, policy = Network(T=T).double(), Fixed()
+    attach(model, policy)
+    step(model, policy, torch.cat([x, x])[:steps], observe=True)
+    assert policy.records[model.lif2]['beta'].shape == policy.records[model.lif2]['cv'].shape == (steps,)
 
 
 def test_a_layer_that_no_gradient_reaches_is_no_fault(x):
