@@ -11,20 +11,16 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
-from fnmatch import fnmatch
 from typing import Any, get_args
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import InfiniteSampler
-from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from a2sg_zoo import registry
 from a2sg_zoo.engine.loaders import LOADERS
-from a2sg_zoo.engine.metrics.score_names import score_names
-from a2sg_zoo.engine.parts import HEADS, hooks_of, schedules_of
-from a2sg_zoo.engine.samplers import ResumableSampler
+from a2sg_zoo.engine.misfits import leaves, listed, misfits
+from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.signatures import import_name, parameter_of
 from a2sg_zoo.engine.validation import raise_problems
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
@@ -85,25 +81,10 @@ def check_values(cfg: Config, where: str | None = None) -> None:
     Raises:
         ConfigError: the message lists each value that is refused, with its key.
     """
-    problems = [*_out_of_range(cfg), *_network_out_of_bounds(cfg), *_misfits(cfg)]
+    problems = [*_out_of_range(cfg), *_network_out_of_bounds(cfg), *misfits(cfg)]
     if not problems:
         problems = [*_refused(cfg)]
     raise_problems(problems, where)
-
-
-def _leaves(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every value in a config; a list of plain values is one."""
-    items = node.items() if isinstance(node, Mapping) else enumerate(node)
-    for key, value in items:
-        below = f'{path}.{key}' if path else str(key)
-        if (
-            isinstance(value, Mapping)
-            or isinstance(value, (list, tuple))
-            and any(isinstance(x, Mapping) for x in value)
-        ):
-            yield from _leaves(value, below)
-        else:
-            yield below, value
 
 
 def _flat(value: Any) -> Iterator[Any]:
@@ -115,7 +96,7 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _out_of_range(cfg):
-    for key, value in _leaves({key: value for key, value in cfg.items() if key not in ('demo', 'search')}):
+    for key, value in leaves({key: value for key, value in cfg.items() if key not in ('demo', 'search')}):
         if any(isinstance(x, float) and not math.isfinite(x) for x in _flat(value)):
             yield f'{key} = {value!r} is not a finite number'
             continue
@@ -142,7 +123,7 @@ def _network_out_of_bounds(cfg):
     except CheckpointError as error:
         yield str(error)
     for name, part in ours.items():
-        for key, value in _leaves(part, f'model.{name}'):
+        for key, value in leaves(part, f'model.{name}'):
             if _NETWORK.fullmatch(key) and value is not None:
                 least = 0 if key.endswith('.depths') else 1  # a stage may have no block; networks that need one say so
                 if not all(is_integer(x) and x >= least for x in _flat(value)):
@@ -162,61 +143,6 @@ def _prefixes(packages):
     return tuple(f'{name}.' for name in ([packages] if isinstance(packages, str) else packages))
 
 
-# values that do not fit each other
-
-
-def _misfits(cfg):
-    yield from _frozen_by_rate(cfg)
-    yield from _endless(cfg)
-    yield from _class_weights(cfg)
-    yield from _unknown_scores(cfg)
-
-
-def _frozen_by_rate(cfg):
-    keys = ((cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}).get('custom_keys') or {}
-    for name, options in keys.items() if isinstance(keys, Mapping) else ():
-        if isinstance(options, Mapping) and options.get('lr_mult') == 0:
-            yield (
-                f'optim_wrapper.paramwise_cfg.custom_keys.{name}.lr_mult = 0 does not freeze: schedules lift the rate, '
-                f'and norms go on counting. Set frozen = [{name!r}] instead'
-            )
-
-
-def _endless(cfg):
-    loop, sampler = cfg.get('train_cfg') or {}, (cfg.get('train_dataloader') or {}).get('sampler') or {}
-    by_epoch = loop.get('by_epoch') or _is_a(registry.LOOPS, loop, EpochBasedTrainLoop)
-    if by_epoch and _is_a(registry.DATA_SAMPLERS, sampler, (InfiniteSampler, ResumableSampler)):
-        yield (
-            f'train_cfg: an epoch never ends with train_dataloader.sampler.type = {sampler["type"]!r}; set that to '
-            "'ResumableEpochSampler'"
-        )
-
-
-def _is_a(parts, node, kind):
-    target = parts.get(node['type']) if isinstance(node, Mapping) and isinstance(node.get('type'), str) else None
-    return inspect.isclass(target) and issubclass(target, kind)
-
-
-def _class_weights(cfg):
-    for name in HEADS:
-        for path, head in _listed((cfg.get('model') or {}).get(name), f'model.{name}'):
-            number = head.get('num_classes') if isinstance(head, Mapping) else None
-            for key, value in _leaves(head, path) if number is not None else ():
-                if key.endswith('.class_weight') and isinstance(value, (list, tuple)) and len(value) != number:
-                    yield f'{key} has {len(value)} numbers for {number} classes'
-
-
-def _unknown_scores(cfg):
-    names = score_names(cfg.get('val_evaluator'))
-    best = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best')
-    for name in [best] if isinstance(best, str) else best or ():
-        if names is not None and not any(fnmatch(str(name), pattern) for pattern in names):
-            yield (
-                f'default_hooks.checkpoint.save_best = {name!r}: an evaluation does not give it; it gives '
-                f'{", ".join(names)}'
-            )
-
-
 # what classes refuse
 
 
@@ -231,7 +157,7 @@ def _refused(cfg):
     except ConfigError as error:
         yield str(error)
     for name in ('val_evaluator', 'test_evaluator'):
-        for key, node in _listed(cfg.get(name), name):
+        for key, node in listed(cfg.get(name), name):
             scores = node.get('iou_metrics') if isinstance(node, Mapping) else None
             if unknown := {*([scores] if isinstance(scores, str) else scores or ())} - _IOU_METRICS:
                 yield f'{key}.iou_metrics has {", ".join(map(repr, unknown))}; it takes {", ".join(_IOU_METRICS)}'
@@ -244,23 +170,15 @@ def refused_by_network(model: Any) -> Iterator[str]:
         model: the config of the network.
     """
     for name, part in model.items() if isinstance(model, Mapping) else ():
-        for key, node in _listed(part, f'model.{name}'):
+        for key, node in listed(part, f'model.{name}'):
             if isinstance(node, Mapping) and 'type' in node:
                 yield from _blame(key, node, registry.MODELS.build)
-
-
-def _listed(node, key):
-    if isinstance(node, (list, tuple)):
-        for i, item in enumerate(node):
-            yield f'{key}.{i}', item
-    elif node is not None:
-        yield key, node
 
 
 def _hooks(cfg):
     for name, node in (cfg.get('default_hooks') or {}).items():
         yield f'default_hooks.{name}', node
-    yield from _listed(cfg.get('custom_hooks'), 'custom_hooks')
+    yield from listed(cfg.get('custom_hooks'), 'custom_hooks')
 
 
 def _refused_by_loader(loader, name):
@@ -270,7 +188,7 @@ def _refused_by_loader(loader, name):
     yield from _blame(name, arguments, lambda arguments: DataLoader([0], **arguments))
     dataset = loader.get('dataset')
     while isinstance(dataset, Mapping):
-        for key, step in _listed(dataset.get('pipeline'), f'{name}.dataset.pipeline'):
+        for key, step in listed(dataset.get('pipeline'), f'{name}.dataset.pipeline'):
             yield from _try(key, step, registry.TRANSFORMS.build, registry.TRANSFORMS)
         dataset = dataset.get('dataset')
 
@@ -301,7 +219,7 @@ def _refused_by_optimizer(cfg):
             lambda arguments: registry.OPTIM_WRAPPERS.build(dict(arguments, optimizer=optimizers[0])),
             registry.OPTIM_WRAPPERS,
         )
-    for key, node in _listed(schedules_of(cfg), 'param_scheduler'):
+    for key, node in listed(schedules_of(cfg), 'param_scheduler'):
         yield from _try(
             key,
             node,

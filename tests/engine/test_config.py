@@ -153,8 +153,8 @@ def test_the_number_of_classes_follows_from_the_data():
 
 
 def test_parts_beside_the_methods():
-    cfg = load_config('resnet_small_digits', {'ema.momentum': 0.1, 'sharding': True})
-    assert cfg.ema.momentum == 0.1 and cfg.sharding is True
+    assert load_config('resnet_small_digits', {'ema.momentum': 0.1}).ema.momentum == 0.1
+    assert load_config('resnet_small_digits', {'sharding': True}).sharding is True
 
 
 # what is left in a config

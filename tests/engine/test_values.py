@@ -7,6 +7,7 @@ import pytest
 
 from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.engine.misfits import misfits
 from a2sg_zoo.engine.run import prepare_config, train
 from a2sg_zoo.errors import ConfigError
 
@@ -168,6 +169,56 @@ def test_epochs_end(tmp_path):
     runner = train(prepare_config(CONFIG, options, work_dir=tmp_path))
     assert runner.epoch == 2 and runner.iter == 2 * len(runner.train_dataloader) == 4
     assert runner.param_schedulers[0].end == 2
+
+
+# parts that count what their loop does not
+
+
+@pytest.mark.parametrize(
+    'schedule, key',
+    [
+        ([dict(type='MultiStepLR', milestones=[1, 2])], 'param_scheduler.0.by_epoch'),
+        (dict(type='CosineAnnealingLR', T_max=4, by_epoch=True), 'param_scheduler.by_epoch'),
+        ([dict(type='MultiStepLR', milestones=[1], convert_to_iter_based=True)], 'param_scheduler.0.by_epoch'),
+        (dict(type='MultiStepLR', milestones=[1, 2], by_epoch=False), None),
+        ([dict(type='MultiStepLR', milestones=[1], end=2, convert_to_iter_based=True)], None),
+        (dict(type='ReduceOnPlateauLR', monitor='top1', end=9), None),
+    ],
+)
+def test_a_schedule_by_epochs_is_refused_on_a_loop_over_iterations(schedule, key):
+    cfg = load_config(CONFIG)
+    cfg.param_scheduler = schedule
+    assert [*misfits(cfg)] == [] if key is None else key in next(misfits(cfg))
+    cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=2)
+    cfg.train_dataloader.sampler.type = 'ResumableEpochSampler'
+    assert [*misfits(cfg)] == []
+
+
+def test_checkpoints_by_epochs_are_refused_on_a_loop_over_iterations():
+    key = 'default_hooks.checkpoint'
+    with pytest.raises(ConfigError, match=f'{key}.by_epoch'):
+        load_config(CONFIG, {key: dict(_delete_=True, type='AtomicCheckpointHook', interval=5)})
+    assert load_config(CONFIG, {f'{key}.by_epoch': True, f'{key}.interval': -1})
+
+
+@pytest.mark.parametrize('key', ['val_dataloader', 'val_cfg', 'val_evaluator', 'test_evaluator', 'optim_wrapper'])
+def test_a_part_without_those_that_go_with_it_is_named(key):
+    with pytest.raises(ConfigError, match=f'{key}: not set'):
+        load_config(CONFIG, {key: None})
+
+
+def test_averaged_weights_are_not_sharded():
+    for key, value in (('ema', True), ('custom_hooks', [dict(type='EMAHook')])):
+        with pytest.raises(ConfigError, match=f'{key}.*sharding'):
+            load_config(CONFIG, {key: value, 'sharding': True})
+        assert load_config(CONFIG, {key: value, 'sharding': False})
+
+
+def test_scores_of_a_hook_can_be_the_best():
+    options = {'default_hooks.checkpoint.save_best': ['val_loss', 'train_top1']}
+    with pytest.raises(ConfigError, match='val_loss'):
+        load_config(CONFIG, options)
+    assert load_config(CONFIG, {**options, 'custom_hooks': [dict(type='TrainingScores')]})
 
 
 # what is known when the parts are built

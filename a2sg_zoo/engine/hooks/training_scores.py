@@ -32,6 +32,8 @@ class TrainingScores(Hook):
 
     # before the hooks that log the scores
     priority = 'HIGHEST'
+    # what `save_best` can name beside the scores of the evaluator
+    score_names = ('train_top1', 'train_loss', 'val_loss')
 
     def __init__(self, images: int = 2000, batch_size: int = 250) -> None:
         self.images, self.batch_size = integer('images', images, self), integer('batch_size', batch_size, self)

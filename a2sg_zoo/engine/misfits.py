@@ -1,0 +1,185 @@
+"""Values of a config that do not fit each other, found before anything is built."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.hooks import EMAHook
+from mmengine.optim import ReduceOnPlateauParamScheduler
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+
+from a2sg_zoo import registry
+from a2sg_zoo.engine.metrics.score_names import score_names
+from a2sg_zoo.engine.parts import HEADS
+from a2sg_zoo.engine.samplers import ResumableSampler
+from a2sg_zoo.engine.signatures import default_of
+
+# parts that a run has all of, or none
+_TOGETHER = {
+    'train_dataloader': ('train_cfg', 'optim_wrapper'),
+    'val_dataloader': ('val_cfg', 'val_evaluator'),
+    'test_dataloader': ('test_cfg', 'test_evaluator'),
+}
+
+
+def misfits(cfg: Config) -> Iterator[str]:
+    """Say which values of a config do not fit each other, with their keys.
+
+    Args:
+        cfg: a config that `validate_config` accepts.
+    """
+    yield from _missing_parts(cfg)
+    yield from _frozen_by_rate(cfg)
+    yield from _endless(cfg)
+    yield from _uncounted_epochs(cfg)
+    yield from _class_weights(cfg)
+    yield from _unknown_scores(cfg)
+    yield from _averaged_shards(cfg)
+
+
+def _missing_parts(cfg):
+    for loader, others in _TOGETHER.items():
+        missing = [name for name in (loader, *others) if cfg.get(name) is None]
+        if 0 < len(missing) <= len(others):
+            given = [name for name in (loader, *others) if name not in missing]
+            yield (
+                f'{" and ".join(missing)}: not set, but {" and ".join(given)} '
+                f'{"is" if len(given) == 1 else "are"}; set all of them, or each of them to None'
+            )
+
+
+def _frozen_by_rate(cfg):
+    keys = ((cfg.get('optim_wrapper') or {}).get('paramwise_cfg') or {}).get('custom_keys') or {}
+    for name, options in keys.items() if isinstance(keys, Mapping) else ():
+        if isinstance(options, Mapping) and options.get('lr_mult') == 0:
+            yield (
+                f'optim_wrapper.paramwise_cfg.custom_keys.{name}.lr_mult = 0 does not freeze: schedules lift the rate, '
+                f'and norms go on counting. Set frozen = [{name!r}] instead'
+            )
+
+
+def _endless(cfg):
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
+    if _counts_epochs(cfg) and _is_a(registry.DATA_SAMPLERS, sampler, (InfiniteSampler, ResumableSampler)):
+        yield (
+            f'train_cfg: an epoch never ends with train_dataloader.sampler.type = {sampler["type"]!r}; set that to '
+            "'ResumableEpochSampler'"
+        )
+
+
+def _counts_epochs(cfg):
+    loop = cfg.get('train_cfg') or {}
+    return loop.get('by_epoch') or _is_a(registry.LOOPS, loop, EpochBasedTrainLoop)
+
+
+def _uncounted_epochs(cfg):
+    """A loop over iterations has one epoch, at whose end the training ends, too."""
+    loop = cfg.get('train_cfg') or {}
+    if _counts_epochs(cfg) or not (loop.get('by_epoch') is False or _is_a(registry.LOOPS, loop, IterBasedTrainLoop)):
+        return
+    schedules = cfg.get('param_scheduler')
+    # several optimisers have a list each
+    groups = schedules if isinstance(schedules, Mapping) and 'type' not in schedules else {'': schedules}
+    for name, group in groups.items():
+        for key, node in listed(group, f'param_scheduler.{name}' if name else 'param_scheduler'):
+            if isinstance(node, Mapping) and node.get('by_epoch', True) and not _steps_without_epochs(node):
+                yield (
+                    f'{key}.by_epoch: train_cfg counts iterations, so {node.get("type")} would never take a step; set '
+                    'it to False, and give begin, end and milestones in iterations'
+                )
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint')
+    kind = _class_of(registry.HOOKS, hook)
+    if kind and hook.get('interval', -1) != -1 and hook.get('by_epoch', default_of(kind, 'by_epoch')):
+        yield (
+            'default_hooks.checkpoint.by_epoch: train_cfg counts iterations, so no checkpoint would be saved before '
+            'the last; set it to False'
+        )
+
+
+def _steps_without_epochs(schedule):
+    converted = schedule.get('convert_to_iter_based') or _is_a(
+        registry.PARAM_SCHEDULERS, schedule, ReduceOnPlateauParamScheduler
+    )
+    return converted and 'end' in schedule  # by default it ends after one epoch
+
+
+def _is_a(parts, node, kind):
+    target = _class_of(parts, node)
+    return inspect.isclass(target) and issubclass(target, kind)
+
+
+def _class_of(parts, node):
+    return parts.get(node['type']) if isinstance(node, Mapping) and isinstance(node.get('type'), str) else None
+
+
+def _class_weights(cfg):
+    for name in HEADS:
+        for path, head in listed((cfg.get('model') or {}).get(name), f'model.{name}'):
+            number = head.get('num_classes') if isinstance(head, Mapping) else None
+            for key, value in leaves(head, path) if number is not None else ():
+                if key.endswith('.class_weight') and isinstance(value, (list, tuple)) and len(value) != number:
+                    yield f'{key} has {len(value)} numbers for {number} classes'
+
+
+def _unknown_scores(cfg):
+    names = score_names(cfg.get('val_evaluator'))
+    best = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best')
+    if names is not None:
+        hooks = [hook for _, hook in listed(cfg.get('custom_hooks'), 'custom_hooks')]
+        names += [name for hook in hooks for name in getattr(_class_of(registry.HOOKS, hook), 'score_names', ())]
+    for name in [best] if isinstance(best, str) else best or ():
+        if names is not None and not any(fnmatch(str(name), pattern) for pattern in names):
+            yield (
+                f'default_hooks.checkpoint.save_best = {name!r}: an evaluation does not give it; it gives '
+                f'{", ".join(names)}'
+            )
+
+
+def _averaged_shards(cfg):
+    averages = ['ema'] if cfg.get('ema') not in (None, False) else []
+    averages += [
+        key for key, hook in listed(cfg.get('custom_hooks'), 'custom_hooks') if _is_a(registry.HOOKS, hook, EMAHook)
+    ]
+    if averages and cfg.get('sharding') not in (None, False):
+        yield f'{averages[0]}: no average (EMA) can be kept of sharded weights; leave out this part, or sharding'
+
+
+def leaves(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every value in a config; a list of plain values is one.
+
+    Example:
+        >>> [*leaves(dict(a=[dict(b=1)], c=[2, 3]))]
+        [('a.0.b', 1), ('c', [2, 3])]
+
+    Args:
+        node: a config, or a part of one.
+        path: its dotted key.
+    """
+    items = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for key, value in items:
+        below = f'{path}.{key}' if path else str(key)
+        if (
+            isinstance(value, Mapping)
+            or isinstance(value, (list, tuple))
+            and any(isinstance(x, Mapping) for x in value)
+        ):
+            yield from leaves(value, below)
+        else:
+            yield below, value
+
+
+def listed(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """(dotted key, part) of the parts that stand in a list, or of a single part without a list.
+
+    Args:
+        node: a list of parts, a part, or None.
+        key: its dotted key.
+    """
+    if isinstance(node, (list, tuple)):
+        for i, item in enumerate(node):
+            yield f'{key}.{i}', item
+    elif node is not None:
+        yield key, node
