@@ -17,10 +17,11 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.memory import keep_freed_memory
+from a2sg_zoo.engine.misfits import missing_parts
 from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.runner import ZooRunner
 from a2sg_zoo.engine.test_time import check_padding, check_window
-from a2sg_zoo.engine.values import refused_by_network
+from a2sg_zoo.engine.validation import raise_problems
 from a2sg_zoo.errors import A2SGError, ConfigError, DataError
 from a2sg_zoo.hub import web
 from a2sg_zoo.hub.loaders import fetch
@@ -39,6 +40,7 @@ def build_runner(cfg: Config) -> ZooRunner:
     Raises:
         ConfigError: a part cannot be built, or two parts do not fit; the message names the key.
     """
+    raise_problems([*missing_parts(cfg)], cfg.filename)
     replaced = list(_hide_queries(cfg))
     # MMEngine stores logs and visualizers under a name and the second of the start: two runs would share theirs
     cfg.setdefault('experiment_name', f'{Path(cfg.filename or "run").stem}_{next(_runs)}')
@@ -53,8 +55,7 @@ def build_runner(cfg: Config) -> ZooRunner:
     except (A2SGError, OSError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # of any constructor
-        refused = next(refused_by_network(cfg.get('model')), None) or f'{type(error).__name__}: {error}'
-        raise ConfigError(f'{cfg.filename}: the network cannot be built: {refused}') from error
+        raise ConfigError(f'{cfg.filename}: the run cannot be set up: {type(error).__name__}: {error}') from error
     model = unwrap_model(runner.model)
     check_channels(model)
     if hasattr(model, 'decode_head'):

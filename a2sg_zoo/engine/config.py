@@ -13,6 +13,7 @@ from a2sg_zoo import registry
 from a2sg_zoo.engine.config_files import Contents, move_data_root, read_config
 from a2sg_zoo.engine.config_names import find_config
 from a2sg_zoo.engine.parts import PARTS, complete
+from a2sg_zoo.engine.runner import HOOK_NAMES
 from a2sg_zoo.engine.signatures import import_name
 from a2sg_zoo.engine.validation import check_kinds, explain_unread, validate_config
 from a2sg_zoo.engine.values import check_values
@@ -131,6 +132,11 @@ def _merge(cfg, options, where):
             raise ConfigError(
                 f'{where} {key}: this config has no custom_hooks. A policy is set by adaptation.policy..., a loss on '
                 'membrane potentials by membrane_loss...'
+            )
+        hook = key.removeprefix('default_hooks.')
+        if value is None and hook != key and hook not in (known := {*cfg.get('default_hooks', ()), *HOOK_NAMES}):
+            raise ConfigError(
+                f'{where} {key}: there is no such hook to leave out; there are {", ".join(sorted(known))}'
             )
         try:
             cfg.merge_from_dict({key: deepcopy(value)})

@@ -31,7 +31,6 @@ def misfits(cfg: Config) -> Iterator[str]:
     Args:
         cfg: a config that `validate_config` accepts.
     """
-    yield from _missing_parts(cfg)
     yield from _frozen_by_rate(cfg)
     yield from _endless(cfg)
     yield from _uncounted_epochs(cfg)
@@ -40,7 +39,12 @@ def misfits(cfg: Config) -> Iterator[str]:
     yield from _averaged_shards(cfg)
 
 
-def _missing_parts(cfg):
+def missing_parts(cfg: Config) -> Iterator[str]:
+    """Say which parts a run cannot do without, beside those that it has.
+
+    Args:
+        cfg: a config.
+    """
     for loader, others in _TOGETHER.items():
         missing = [name for name in (loader, *others) if cfg.get(name) is None]
         if 0 < len(missing) <= len(others):

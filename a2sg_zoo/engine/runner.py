@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 from a2sg_zoo.datasets.classes import classes_of
 from a2sg_zoo.engine.loaders import LOADERS, ClassNames, check_classes, checked_loader
 from a2sg_zoo.engine.logs import drop_cut_lines, tolerated
-from a2sg_zoo.errors import A2SGError, CheckpointError
+from a2sg_zoo.engine.values import refused_by_network
+from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine read weights as data only
 from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.utils.models import unwrap_model
@@ -50,6 +51,7 @@ DEFAULT_HOOKS = dict(
     resume=dict(type='ResumeHook'),
     progress=dict(type='ProgressHook'),
 )
+HOOK_NAMES = {*_THEIR_HOOKS, *DEFAULT_HOOKS}
 
 
 class ZooRunner(Runner):
@@ -85,9 +87,16 @@ class ZooRunner(Runner):
             model: its config, or the network.
 
         Raises:
-            ConfigError: see `set_time_steps`.
+            ConfigError: the network cannot be built; the message names the key, where that is known. See also
+                `set_time_steps`.
         """
-        network = super().build_model(model)
+        try:
+            network = super().build_model(model)
+        except (A2SGError, OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # of any constructor
+            refused = next(refused_by_network(model), None) or f'{type(error).__name__}: {error}'
+            raise ConfigError(f'{self.cfg.filename}: the network cannot be built: {refused}') from error
         set_time_steps(network)
         return network
 

@@ -2,7 +2,9 @@
 
 import ast
 import inspect
+import re
 import textwrap
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -46,6 +48,33 @@ def keys_of(target):
     return frozenset(accepted), frozenset(required)
 
 
+def parameters_of(*functions: Any) -> set[str]:
+    """The names of the arguments that functions or classes take, without *args and **kwargs.
+
+    Example:
+        >>> sorted(parameters_of(torch.nn.utils.clip_grad_value_))
+        ['clip_value', 'foreach', 'parameters']
+    """
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return {p.name for each in functions for p in inspect.signature(each).parameters.values() if p.kind in kinds}
+
+
+@cache
+def keys_read(target: Any, name: str) -> set[str]:
+    """The keys that a function, or a class with its bases, reads from a dictionary, by its source.
+
+    Args:
+        target: function or class.
+        name: of the dictionary in the source: for `options.get('size')` and `options.size`, this is 'options'.
+    """
+    pattern = re.compile(re.escape(name) + r"""(?:\.get\(\s*['"](\w+)|\[['"](\w+)|\.(\w+)\b(?!\())""")
+    keys = set()
+    for each in target.__mro__ if inspect.isclass(target) else [target]:
+        with suppress(OSError, TypeError):  # without a source, as what is written in C
+            keys |= {key for found in pattern.findall(inspect.getsource(each)) for key in found if key}
+    return keys
+
+
 def import_name(name: str) -> Any:
     """The object of a full name such as 'torch.optim.AdamW'; None where there is none.
 
@@ -58,6 +87,19 @@ def import_name(name: str) -> Any:
         return getattr(import_module(module), attribute, None)
     except (ImportError, ValueError):
         return None
+
+
+def find_class(name: str, registries: Sequence[Any]) -> Any:
+    """What a config names as a type; None where there is nothing of this name.
+
+    Args:
+        name: a full name such as 'torch.optim.AdamW', or one of a registry.
+        registries: are asked in turn.
+    """
+    found = import_name(name) if '.' in name else None
+    if found is not None:
+        return found
+    return next((found for r in registries if (found := r.get(name)) is not None), None)
 
 
 def parameter_of(target: Any, key: str) -> inspect.Parameter | None:

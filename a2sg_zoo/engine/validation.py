@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from a2sg_zoo import registry
 from a2sg_zoo.engine.loaders import LOADERS
 from a2sg_zoo.engine.parts import HOOKS, MEMBRANE_LOSS_KEYS, PARTS
-from a2sg_zoo.engine.signatures import import_name, keys_of
+from a2sg_zoo.engine.plain_keys import PLAIN, check_keys, check_prediction, check_steps, value_at
+from a2sg_zoo.engine.signatures import find_class, keys_of, parameters_of
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub import web
 
@@ -91,14 +92,11 @@ _NOTHING_ADDED = {
     'custom_hooks',
     *_TRANSFORM_KEYS,
 }
-# free-form contents, and arguments that the enclosing class completes before it builds them
-_OPAQUE = {'metainfo', 'data_prefix', 'meta', 'dcn'}
+# free-form contents, arguments that the enclosing class completes before it builds them, and a type that is no class
+_OPAQUE = {'metainfo', 'data_prefix', 'meta', 'dcn', 'clip_grad'}
 # classes whose parts are named in a library of their own
 _SELF_CONTAINED = {'Albu'}
-_LOADER_KEYS = set(inspect.signature(DataLoader.__init__).parameters) - {'self'} | {
-    'num_batch_per_epoch',
-    'disable_subprocess_warning',
-}
+_LOADER_KEYS = parameters_of(DataLoader) | {'num_batch_per_epoch', 'disable_subprocess_warning'}
 # kinds of the parts that are not dictionaries
 _KINDS = {
     **dict.fromkeys(('param_scheduler', 'val_evaluator', 'test_evaluator'), (dict, list, tuple)),
@@ -137,13 +135,13 @@ _DICTIONARIES = {
     ),
     *('default_hooks', 'custom_hooks', 'pipeline', 'vis_backends', 'param_scheduler', 'sampler'),
 }
-# parts without a type, and the keys that they take
-_PLAIN = dict(
-    randomness={'seed', 'diff_rank_seed', 'deterministic'},
-    env_cfg={'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
-    auto_scale_lr={'enable', 'base_batch_size'},
-    custom_imports={'imports', 'allow_failed_imports'},
-    **{name: keys_of(HOOKS[name])[0] for name in ('adaptation', 'sharding')},
+# what MMEngine builds of a part without a type
+_DEFAULT_TYPES = dict(
+    log_processor='LogProcessor',
+    optim_wrapper='OptimWrapper',
+    model_wrapper_cfg='MMDistributedDataParallel',
+    val_cfg='ValLoop',
+    test_cfg='TestLoop',
 )
 _REQUIRED = dict(adaptation={'policy'}, membrane_loss={'type', 'weight'}, loss={'type'}, optim_method={'type'})
 # they are checked when they are merged or used
@@ -167,10 +165,12 @@ def validate_config(cfg: Config, where: str | None = None) -> None:
             _check_part(key, value, problems)
         else:
             problems.append(f'{key}: {explain_unread(cfg, key)}')
+    check_steps(cfg.get('optim_wrapper'), problems)
+    check_prediction(cfg.get('model'), problems)
     _check_frames(cfg, problems)
     _refuse_credentials(dict(cfg.items()), 'config', problems)
     for option in ('recompute', 'time_chunk'):
-        if cfg.get('compile') and _get(cfg, 'model', 'backbone', option):
+        if cfg.get('compile') and value_at(cfg, 'model', 'backbone', option):
             problems.append(
                 f'compile: a backbone under activation checkpointing (model.backbone.{option}) cannot be compiled as a '
                 'whole; leave out one of the two'
@@ -240,9 +240,9 @@ def _paths(node, path=()):
 def _check_part(key, value, problems):
     if key in _UNCHECKED:
         return
-    accepted = _ema_keys(value) if key == 'ema' else _PLAIN.get(key)
+    accepted = _ema_keys(value) if key == 'ema' else None
     if accepted is not None and isinstance(value, dict):
-        _check_keys(value, key, key, accepted, problems)
+        check_keys(value, key, key, accepted, problems)
     for name in _REQUIRED.get(key, ()):
         if isinstance(value, dict) and name not in value:
             problems.append(f'{key}: it needs the key {name}')
@@ -272,13 +272,13 @@ def _refuse_credentials(node, path, problems):
 
 def _check_frames(cfg, problems):
     """Event frames, and the symbols of a text, are the time steps: a data set must have as many as the backbone."""
-    steps = _get(cfg, 'model', 'backbone', 'T')
+    steps = value_at(cfg, 'model', 'backbone', 'T')
     kinds = dict(T='frames')
-    if str(_get(cfg, 'model', 'type')).rpartition('.')[2] == 'LanguageModel':
+    if str(value_at(cfg, 'model', 'type')).rpartition('.')[2] == 'LanguageModel':
         kinds['length'] = 'symbols'  # the length of other data sets is what their authors mean by it
     for name in LOADERS:
         for key, kind in kinds.items():
-            found = _get(cfg, name, 'dataset', key)
+            found = value_at(cfg, name, 'dataset', key)
             if None not in (steps, found) and found != steps:
                 problems.append(
                     f'{name}.dataset.{key}: a sample has {found} {kind}, but the network runs model.backbone.T = '
@@ -286,21 +286,18 @@ def _check_frames(cfg, problems):
                 )
 
 
-def _get(node, *path):
-    """What stands at a path of keys, None if nothing does."""
-    for name in path:
-        node = node.get(name) if hasattr(node, 'get') else None
-    return node
-
-
 def _walk(node, path, key, problems):
     """Checks a part of the config; `key` is the name that decides its registry."""
     if isinstance(node, dict):
         if path in LOADERS:
-            _check_keys(node, path, 'a dataloader', _LOADER_KEYS, problems)
-        if 'type' in node:
+            check_keys(node, path, 'a dataloader', _LOADER_KEYS, problems)
+        if path in PLAIN:
+            check_keys(node, path, path, PLAIN[path], problems)
+        if path == 'default_hooks':
+            _check_types(node, path, problems)
+        if 'type' in node or path in _DEFAULT_TYPES and 'constructor' not in node:
             _check(node, path, key, problems)
-            if str(node['type']) in _SELF_CONTAINED:
+            if str(node.get('type')) in _SELF_CONTAINED:
                 return
         for name, value in node.items():
             if name not in _OPAQUE:
@@ -313,11 +310,20 @@ def _walk(node, path, key, problems):
         problems.append(f'{path} must be a dictionary with a type, got {node!r:.200}')
 
 
+def _check_types(hooks, path, problems):
+    typed = [name for name, hook in hooks.items() if isinstance(hook, dict) and 'type' in hook]
+    for name, hook in hooks.items():
+        if isinstance(hook, dict) and 'type' not in hook:
+            near = get_close_matches(name, typed, n=1)
+            hint = f'did you mean {path}.{near[0]}?' if near else f'there are {", ".join(typed) or "none"}'
+            problems.append(f'{path}.{name}: a hook without a type; {hint}')
+
+
 def _check(node, path, key, problems):
-    target = node['type']
+    target = node.get('type') or _DEFAULT_TYPES.get(path)
     if isinstance(target, str):
         registries = [registry.LOOPS] if path in _LOOPS else _REGISTRIES.get(key)
-        target = _find(target, registries or _ANY)
+        target = find_class(target, registries or _ANY)
         if target is None:
             problems.append(f'{path}.type: {_unknown(node["type"], registries)}')
     if not (inspect.isclass(target) or inspect.isfunction(target)):
@@ -325,24 +331,9 @@ def _check(node, path, key, problems):
     accepted, required = keys_of(target)
     taken = _TAKEN_BY_BUILDER.get(key, set())
     if accepted is not None:
-        _check_keys(node, path, target.__name__, accepted | taken, problems)
+        check_keys(node, path, target.__name__, accepted | taken, problems)
     if key in _NOTHING_ADDED:
         problems.extend(f'{path}: {target.__name__} needs the key {name}' for name in sorted(required - node.keys()))
-
-
-def _check_keys(node, path, owner, accepted, problems):
-    for name in node:
-        if name not in accepted | {'type', '_scope_'}:
-            near = get_close_matches(name, accepted, n=1)
-            hint = f'did you mean {near[0]}?' if near else f'it takes {", ".join(sorted(accepted)) or "none"}'
-            problems.append(f'{path}.{name}: {owner} takes no such key; {hint}')
-
-
-def _find(name, registries):
-    found = import_name(name) if '.' in name else None
-    if found is not None:
-        return found
-    return next((found for r in registries if (found := r.get(name)) is not None), None)
 
 
 def _unknown(name, registries):

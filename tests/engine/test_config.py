@@ -175,8 +175,10 @@ def test_a_run_can_be_started_from_its_copy_of_the_config(tmp_path):
 
 
 def test_delete_keys_are_not_left(config):
-    cfg = load_config(config('env_cfg = dict(mp_cfg=dict(_delete_=True, a=1))\nauto_scale_lr = dict(_delete_=True)'))
-    assert cfg.env_cfg.mp_cfg == dict(a=1) and cfg.auto_scale_lr == {}
+    cfg = load_config(
+        config('env_cfg = dict(mp_cfg=dict(_delete_=True, opencv_num_threads=1))\nauto_scale_lr = dict(_delete_=True)')
+    )
+    assert cfg.env_cfg.mp_cfg == dict(opencv_num_threads=1) and cfg.auto_scale_lr == {}
 
 
 def test_classes_become_names(config):

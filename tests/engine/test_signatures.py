@@ -1,8 +1,9 @@
 """The keys that a class takes are found through its constructors."""
 
 import pytest
+from mmengine.optim import DefaultOptimWrapperConstructor
 
-from a2sg_zoo.engine.signatures import default_of, keys_of
+from a2sg_zoo.engine.signatures import default_of, keys_of, keys_read
 
 
 class Base:
@@ -66,3 +67,15 @@ def test_keys_are_followed_through_constructors(target, accepted, required):
 
 def test_defaults_are_found_through_constructors():
     assert default_of(Forwards, 'b') == 1 and default_of(Forwards, 'c') is None and default_of(Nothing, 'x') is None
+
+
+def test_keys_that_a_source_reads():
+    assert keys_read(read_options, 'options') == {'size', 'depth', 'width'}
+    # what the checks of a config take from MMEngine's source
+    found = keys_read(DefaultOptimWrapperConstructor.add_params, 'paramwise_cfg')
+    assert {'custom_keys', 'norm_decay_mult', 'bias_lr_mult', 'flat_decay_mult', 'bypass_duplicate'} <= found
+    assert keys_read(DefaultOptimWrapperConstructor.add_params, 'custom_keys[key]') == {'lr_mult', 'decay_mult'}
+
+
+def read_options(options):
+    return [options.get('size', 1), options['depth'], options.width, options.items()]

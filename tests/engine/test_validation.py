@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.config_names import shipped_configs
+from a2sg_zoo.engine.plain_keys import check_prediction
 from a2sg_zoo.engine.validation import validate_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import DATASETS
@@ -91,12 +92,23 @@ def test_configs_of_mmsegmentation_that_freeze_by_a_rate_of_0_are_told_how_to_fr
         ('neuron.tauu', 1, 'model.backbone.neuron.tauu'),
         ('randomness.sed', 1, 'seed'),
         ('env_cfg.cudnn_benchmrk', True, 'cudnn_benchmark'),
+        ('env_cfg.mp_cfg.mp_start_metod', 'spawn', 'mp_start_method'),
+        ('env_cfg.dist_cfg.backnd', 'gloo', 'backend'),
         ('auto_scale_lr', dict(enabled=True), 'enable'),
+        ('log_processor.windw_size', 3, 'window_size'),
+        ('default_hooks.chekpoint.interval', 3, 'default_hooks.checkpoint'),
         ('default_hooks.guard.limit', 1, 'NonFiniteGuard'),
         ('optim_wrapper.clip_gradd', 1, 'clip_grad'),
+        ('optim_wrapper.clip_grad', dict(max_nrom=1.0), 'max_norm'),
+        ('optim_wrapper.clip_grad', dict(type='value', max_norm=1.0), 'clip_value'),
+        ('optim_wrapper.paramwise_cfg', dict(norm_decay_mul=0.0), 'norm_decay_mult'),
+        ('optim_wrapper.paramwise_cfg', dict(custom_keys=dict(head=dict(lr_mul=0.1))), 'lr_mult'),
         ('optim_wrapper.optimizer.lrr', 1, 'lr'),
         ('param_scheduler.0.strt', 1, 'LinearLR'),
         ('train_cfg.max_iter', 1, 'max_iters'),
+        ('val_cfg', dict(_delete_=True, fp61=True), 'fp16'),
+        ('model.test_cfg', dict(mdoe='slide'), 'mode'),
+        ('model.test_cfg', dict(flip=True), 'stride'),
         ('train_dataloader.batch_sise', 1, 'batch_size'),
         ('train_dataloader.sampler.shufle', 1, 'shuffle'),
         ('train_dataloader.dataset.pipeline.0.x', 1, 'LoadImage'),
@@ -108,6 +120,30 @@ def test_configs_of_mmsegmentation_that_freeze_by_a_rate_of_0_are_told_how_to_fr
 def test_a_mistake_is_named_with_its_place(key, value, hint):
     message = problems({key: value})
     assert (key in message or key.partition('.')[0] in message) and hint in message and str(OURS) in message
+
+
+def test_a_hook_that_is_not_there_cannot_be_left_out():
+    with pytest.raises(ConfigError, match=r'default_hooks\.step_sed.*step_seed'):
+        load_config(OURS, {'default_hooks.step_sed': None})
+    for name in ('step_seed', 'checkpoint', 'progress'):
+        assert load_config(OURS, {f'default_hooks.{name}': None}).default_hooks[name] is None
+
+
+def test_what_steps_and_predictions_read_passes():
+    options = dict(norm_decay_mult=0.0, flat_decay_mult=0.0, bypass_duplicate=True)
+    options['custom_keys'] = dict(backbone=dict(lr_mult=0.1, decay_mult=0.0, betas=(0.9, 0.99)))
+    clip = dict(type='value', clip_value=1.0)
+    windows = dict(mode='slide', crop_size=(8, 8), stride=(8, 8))
+    window, steps = (
+        {'model.test_cfg': windows},
+        {'optim_wrapper.clip_grad': clip, 'optim_wrapper.paramwise_cfg': options},
+    )
+    assert load_config(OURS, {**window, **steps})
+    found = []
+    check_prediction(
+        dict(type='EncoderDecoder', decode_head=dict(type='PointHead'), test_cfg=dict(subdivision_steps=2)), found
+    )
+    assert not found
 
 
 def test_a_misspelt_part_of_the_run():

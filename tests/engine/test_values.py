@@ -204,7 +204,7 @@ def test_checkpoints_by_epochs_are_refused_on_a_loop_over_iterations():
 @pytest.mark.parametrize('key', ['val_dataloader', 'val_cfg', 'val_evaluator', 'test_evaluator', 'optim_wrapper'])
 def test_a_part_without_those_that_go_with_it_is_named(key):
     with pytest.raises(ConfigError, match=f'{key}: not set'):
-        load_config(CONFIG, {key: None})
+        build_runner(prepare_config(CONFIG, {key: None}))
 
 
 def test_averaged_weights_are_not_sharded():
