@@ -10,7 +10,11 @@ import torch
 
 from a2sg_zoo.errors import A2SGError, MachineError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# {what a file system refuses: what helps}
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), 'Make space'),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), 'Change its permissions, or use another folder'),
+}
 # what torch's allocators say, as RuntimeErrors
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory", re.I)
 _WORKER = re.compile(r'DataLoader worker \(pid\(?s?\)? ?[^)]*\).*', re.S)
@@ -21,8 +25,8 @@ _SAFE = 'Checkpoints that were saved are untouched; continue with --resume'
 def machine_faults_named(work_dir: str | os.PathLike) -> Iterator[None]:
     """Within the block, what the machine refuses is a MachineError that says what was refused and what helps.
 
-    A worker of a data loader that was killed, memory that is refused, and a disk that is full or read-only are meant;
-    other errors pass as they are.
+    A worker of a data loader that was killed, memory that is refused, a full disk, and a file or folder that may not be
+    read or written are meant; other errors pass as they are.
 
     Args:
         work_dir: folder of the run.
@@ -50,9 +54,9 @@ def machine_faults_named(work_dir: str | os.PathLike) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise MachineError(_no_memory(error)) from error
-        if error.errno in _FULL:
+        if advice := _ADVICE.get(error.errno):
             where = error.filename or work_dir
-            raise MachineError(f'{where} cannot be written: {error.strerror}. Make space. {_SAFE}') from error
+            raise MachineError(f'{where} cannot be used: {error.strerror}. {advice}. {_SAFE}') from error
         raise
 
 

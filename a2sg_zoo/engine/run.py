@@ -15,9 +15,10 @@ from a2sg_zoo.engine.build import build_runner, read_loader, summary
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.loaders import set_classes
 from a2sg_zoo.engine.machine import machine_faults_named
+from a2sg_zoo.engine.misfits import leaves
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.test_time import use_versions
-from a2sg_zoo.engine.work_folder import held, set_aside
+from a2sg_zoo.engine.work_folder import held, make_folder, set_aside
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output
 from a2sg_zoo.hub.loaders import read_ahead
@@ -37,12 +38,15 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
         demo: swap in the embedded data set and short schedule that the config describes under `demo`.
         work_dir: folder of the run; by default work_dirs/NAME, with _demo appended for a demo.
         seed: of all generators.
-        launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi').
+        launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi'). It counts, not that of the config: a copy of
+            a run's config can be started in another way than the run was.
         methods: names or files of methods that the config is trained with.
 
     Raises:
         ConfigError: the config has a mistake; the message names the file or the key.
     """
+    if 'launcher' in (options or {}):
+        raise ConfigError('launcher: an override has no effect on it; set --launcher')
     if seed is not None:
         options = {**(options or {}), 'randomness.seed': seed}
     cfg = load_config(path, options, demo, methods)
@@ -50,6 +54,8 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / (Path(cfg.filename).stem + ('_demo' if demo else '')))
+    if (cfg.get('launcher') or 'none') not in ('none', launcher):
+        print_log(f'Not used: launcher = {cfg.launcher!r} in {path}; --launcher sets it', 'current', logging.WARNING)
     cfg.launcher = launcher
     return cfg
 
@@ -85,12 +91,8 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False, keep_old: b
             )
     if resume is not None:
         cfg.resume, cfg.load_from = True, str(resume)
-    own = bool(cfg.get('resume')) and Path(cfg.load_from).absolute().parent == Path(cfg.work_dir).absolute()
-    if (
-        keep_old
-        and not own
-        and Path(cfg.work_dir).absolute() not in Path(cfg.get('load_from') or '').absolute().parents
-    ):
+    own = bool(cfg.get('resume')) and _real(Path(cfg.load_from).parent) == _real(cfg.work_dir)
+    if keep_old and not own and not _holds_weights(cfg):
         moved = set_aside(cfg.work_dir, cfg.get('launcher', 'none'))
         if moved is not None:
             print_log(f'{cfg.work_dir} held another run, which is in {moved} now', 'current', logging.WARNING)
@@ -101,6 +103,18 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False, keep_old: b
         runner.logger.info(f'Run in {runner.work_dir}; environment, config and hooks are in {runner.logger.log_file}')
         runner.train()
     return runner
+
+
+def _holds_weights(cfg: Config) -> bool:
+    """Whether the folder of a run holds weights that the run begins with."""
+    parts = {name: part for name, part in cfg.items() if name not in ('demo', 'search')}
+    named = [x for key, x in leaves(parts) if key.rpartition('.')[2] in ('load_from', 'checkpoint')]
+    folders = [folder for x in named if isinstance(x, str) for folder in (_real(x), _real(Path(x).parent) / 'x')]
+    return any(_real(cfg.work_dir) in folder.parents for folder in folders)
+
+
+def _real(path: str | os.PathLike) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _use_mixed_precision(cfg: Config) -> None:
@@ -134,7 +148,7 @@ def test(
         The metrics, {name: number}.
 
     Raises:
-        ConfigError: the parts do not fit each other, or `out` or `show_dir` cannot be written.
+        ConfigError: the parts do not fit each other, or `out`, `show_dir` or the run's folder cannot be written.
         CheckpointError: the checkpoint is missing, damaged, or of another network.
     """
     if out is not None:
@@ -151,6 +165,7 @@ def test(
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
     if show_dir is not None:
         cfg.default_hooks['pictures'] = dict(type=drawn, show_dir=str(show_dir))
+    make_folder(cfg.work_dir)
     with machine_faults_named(cfg.work_dir), read_ahead(cfg.load_from) as contents:
         if classes := class_names(cfg.load_from, contents):
             set_classes(cfg, 'test_dataloader', classes)

@@ -1,5 +1,6 @@
 """The folder of a run: held by one process at a time, and by one run for good."""
 
+import errno
 import os
 import platform
 import sys
@@ -49,15 +50,30 @@ def held(work_dir: str | os.PathLike, resume: bool, launcher: str = 'none') -> I
             'folder with --work-dir'
         ) from None
     except OSError as error:
-        raise ConfigError(
-            f'work_dir {folder} cannot be written ({error.strerror or error}); choose another folder with --work-dir'
-        ) from error
+        raise _not_writable(folder, error) from error
     try:
         if not resume:
             _refuse_to_overwrite(folder)
         yield
     finally:
         lock.release()
+
+
+def make_folder(work_dir: str | os.PathLike) -> None:
+    """Makes the folder of an evaluation, if it is missing; a training makes its own, see `held`.
+
+    Args:
+        work_dir: folder of a run.
+
+    Raises:
+        ConfigError: the folder cannot be made, or nothing can be written in it.
+    """
+    try:
+        Path(work_dir).mkdir(parents=True, exist_ok=True)
+        if not os.access(work_dir, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _not_writable(Path(work_dir), error) from error
 
 
 def set_aside(work_dir: str | os.PathLike, launcher: str = 'none') -> Path | None:
@@ -68,17 +84,30 @@ def set_aside(work_dir: str | os.PathLike, launcher: str = 'none') -> Path | Non
         launcher: MMEngine's launcher; only the first of several processes moves the folder.
 
     Returns:
-        The folder's new name; None where nothing was in the way.
+        The folder's new name; None where nothing was in the way, or where the folder holds the working folder, which
+        cannot move under a process.
 
     Raises:
-        ConfigError: the folder is in use, or cannot be written.
+        ConfigError: the folder is in use, or cannot be moved.
     """
     folder = Path(work_dir)
     if int(os.environ.get(_RANK.get(launcher, ''), 0)) or not _checkpoints(folder):
         return None
+    working = Path(os.path.realpath(os.curdir))
+    if Path(os.path.realpath(folder)) in (working, *working.parents):
+        return None
     with held(folder, resume=True):
         number = next(n for n in count(1) if not folder.with_name(f'{folder.name}.{n}').exists())
-        return folder.rename(folder.with_name(f'{folder.name}.{number}'))
+        try:
+            return folder.rename(folder.with_name(f'{folder.name}.{number}'))
+        except OSError as error:
+            raise _not_writable(folder.parent, error) from error
+
+
+def _not_writable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f'work_dir {folder} cannot be written ({error.strerror or error}); choose another folder with --work-dir'
+    )
 
 
 def _this_process() -> str:
@@ -104,4 +133,4 @@ def _refuse_to_overwrite(folder: Path) -> None:
 
 def _checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, the latest last."""
-    return sorted(folder.glob('*.pth'), key=lambda path: (path.stat().st_mtime, path.name))
+    return sorted(folder.glob('*.pth'), key=lambda path: (path.lstat().st_mtime, path.name))

@@ -132,9 +132,15 @@ class Remove(toy.Hook):
     assert sorted(path.name for path in (tmp_path / 'run').glob('*.pth')) == ['iter_12.pth', 'iter_8.pth']
 
 
-@pytest.mark.parametrize('code', [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
-def test_a_disk_that_refuses_is_named(code):
-    with pytest.raises(MachineError, match='/place/file'), machine_faults_named('/work'):
+@pytest.mark.parametrize(
+    'code, advice',
+    [
+        *((code, 'space') for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+        *((code, 'permissions') for code in (errno.EROFS, errno.EACCES, errno.EPERM)),
+    ],
+)
+def test_a_disk_that_refuses_is_named(code, advice):
+    with pytest.raises(MachineError, match=f'/place/file.*{advice}'), machine_faults_named('/work'):
         raise OSError(code, os.strerror(code), '/place/file')
     with pytest.raises(MachineError, match='/work'), machine_faults_named('/work'):
         raise OSError(code, os.strerror(code))

@@ -68,6 +68,74 @@ def test_nothing_to_resume_is_said(tmp_path, monkeypatch):
     assert len(said) == 1 and str(tmp_path / 'typo') in said[0]
 
 
+class Reached(Exception):
+    """The run would begin."""
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Starts a run in work_dirs/run, which holds another one, and returns what became of that."""
+
+    def build(cfg):
+        raise Reached
+
+    def start(resume=None, options=None):
+        folder = tmp_path / 'work_dirs' / 'run'
+        folder.mkdir(parents=True)
+        (folder / 'iter_4.pth').write_bytes(b'weights')
+        (tmp_path / 'link').symlink_to(tmp_path / 'work_dirs')
+        (folder / 'link.pth').symlink_to(tmp_path / 'elsewhere.pth')
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr('a2sg_zoo.engine.run.build_runner', build)
+        cfg = prepare_config('resnet_small_digits', options, work_dir='work_dirs/run')
+        with pytest.raises((Reached, ConfigError)) as end:
+            train(cfg, resume, keep_old=True)
+        return end.type, sorted(path.name for path in folder.parent.glob('run*'))
+
+    return start
+
+
+@pytest.mark.parametrize(
+    'path', ['work_dirs/run/iter_4.pth', 'link/run/iter_4.pth', 'link/../link/run/iter_4.pth', 'link/run/link.pth']
+)
+def test_the_folder_that_a_run_resumes_from_does_not_move(started, path):
+    assert started(path) == (Reached, ['run'])
+
+
+@pytest.mark.parametrize('key', ['load_from', 'model.init_cfg'])
+def test_a_folder_with_weights_that_a_run_begins_with_does_not_move(started, key):
+    path = 'link/../work_dirs/run/iter_4.pth'
+    value = path if key == 'load_from' else dict(type='Pretrained', checkpoint=path)
+    assert started(options={key: value}) == (ConfigError, ['run'])
+
+
+def test_a_folder_with_another_run_moves(started):
+    assert started(options={'load_from': 'elsewhere/iter_4.pth'}) == (Reached, ['run', 'run.1'])
+
+
+def test_the_launcher_is_that_of_the_command_line(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match='--launcher'):
+        prepare_config('resnet_small_digits', {'launcher': 'pytorch'})
+    said = []
+    monkeypatch.setattr('a2sg_zoo.engine.run.print_log', lambda text, *args: said.append(text))
+    prepare_config('resnet_small_digits', launcher='pytorch').dump(tmp_path / 'copy.py')
+    assert prepare_config(tmp_path / 'copy.py').launcher == 'none'
+    assert len(said) == 1 and "launcher = 'pytorch'" in said[0] and str(tmp_path / 'copy.py') in said[0]
+
+
+def test_only_a_network_is_called_one(tmp_path, monkeypatch):
+    """Of what fails in the constructor of the runner."""
+
+    def fail(*args, **kwargs):
+        raise ValueError('nonsense')
+
+    cfg = prepare_config('resnet_small_digits', {'log_level': 'ERROR'}, work_dir=tmp_path)
+    for part, words in (('build_model', 'network cannot be built'), ('setup_env', 'run cannot be set up')):
+        with monkeypatch.context() as patch, pytest.raises(ConfigError, match=f'{words}.*nonsense'):
+            patch.setattr('mmengine.runner.Runner.' + part, fail)
+            build_runner(cfg)
+
+
 def test_importing_the_registries_prints_nothing():
     done = subprocess.run(
         [sys.executable, '-c', 'import a2sg_zoo.registry, a2sg_zoo.datasets'],

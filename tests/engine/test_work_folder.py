@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from a2sg_zoo.engine.work_folder import held, set_aside
+from a2sg_zoo.engine.work_folder import held, make_folder, set_aside
 from a2sg_zoo.errors import ConfigError
 from tests.engine import toy
 
@@ -77,6 +77,27 @@ def test_an_old_run_moves_to_a_folder_with_a_number(tmp_path):
     assert [(tmp_path / f'run.{n}' / 'iter_4.pth').read_bytes() for n in (1, 2)] == [b'1', b'2']
 
 
+@pytest.mark.parametrize('place', ['.', '..', 'link', '../inner'])
+def test_the_working_folder_does_not_move(tmp_path, monkeypatch, place):
+    (tmp_path / 'inner').mkdir()
+    (tmp_path / 'inner' / 'link').symlink_to(tmp_path)
+    for folder in (tmp_path, tmp_path / 'inner'):
+        (folder / 'iter_4.pth').write_bytes(b'weights')
+    monkeypatch.chdir(tmp_path / 'inner')
+    assert set_aside(place) is None and Path(place, 'iter_4.pth').exists()
+
+
+def test_a_folder_that_cannot_move_is_named(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(13, 'Permission denied')
+
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'iter_4.pth').write_bytes(b'weights')
+    monkeypatch.setattr(Path, 'rename', refuse)
+    with pytest.raises(ConfigError, match=f'work_dir {tmp_path} .*Permission denied.*--work-dir'):
+        set_aside(tmp_path / 'run')
+
+
 def test_a_folder_in_use_does_not_move(holder, tmp_path):
     (tmp_path / 'iter_4.pth').write_bytes(b'weights')
     with pytest.raises(ConfigError, match=f'work_dir {tmp_path} .*process {holder.pid} '):
@@ -103,15 +124,22 @@ def test_a_folder_that_cannot_be_is_named(tmp_path, place):
     (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
     with pytest.raises(ConfigError, match='work_dir'), held(tmp_path / place, resume=False):
         pass
+    with pytest.raises(ConfigError, match='work_dir'):
+        make_folder(tmp_path / place)
 
 
 _FORBIDDEN = """
 import os, sys
-from a2sg_zoo.engine.work_folder import held, set_aside
+from a2sg_zoo.engine.work_folder import held, make_folder
 from a2sg_zoo.errors import ConfigError
 os.geteuid() or os.setuid(65534)  # a superuser may write anywhere
 try:
     with held(sys.argv[1], resume=False): print('entered')
+except ConfigError as error:
+    print(error)
+try:
+    make_folder(sys.argv[1])
+    print('entered')
 except ConfigError as error:
     print(error)
 """
@@ -124,7 +152,7 @@ def test_a_folder_that_may_not_be_written_is_named():
             [sys.executable, '-c', _FORBIDDEN, folder], capture_output=True, text=True, check=True, cwd=toy.ROOT
         ).stdout
         os.chmod(folder, 0o700)
-    assert f'work_dir {folder} ' in said and 'entered' not in said
+    assert said.count(f'work_dir {folder} ') == 2 and 'entered' not in said
 
 
 SMALL = [
