@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from a2sg_zoo.engine.resume import require_resumable
-from a2sg_zoo.engine.samplers import ResumableEpochSampler, ResumableSampler
+from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
 from a2sg_zoo.hub.description import parse_config
@@ -18,8 +18,13 @@ from a2sg_zoo.hub.resizing import class_layers_of_another_size
 from a2sg_zoo.registry import HOOKS
 from a2sg_zoo.utils.models import unwrap_model
 
-# parts of a config that a resumed run takes from the checkpoint, and those of them that have to be the same
+# parts of a config that a resumed run takes from the checkpoint; the types in them have to be the same
 _RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
+# parts that decide what a step computes, so they have to be the same
+_KEPT = ('adaptation.policy', 'membrane_loss', 'model', 'optim_wrapper')
+# keys in them that decide where weights come from, how much memory a step takes, and how predictions are made
+_FREE = {'init_cfg', 'pretrained', 'recompute', 'save_spikes', 'time_chunk', 'test_cfg'}
+_DEFAULTS = {'optim_wrapper.type': 'OptimWrapper', 'optim_wrapper.accumulative_counts': 1}
 _NEW_RUN = 'start a new run from its weights, in another folder and without --resume: --cfg-options load_from='
 _SHOWN = 5
 _OTHER_CLASSES = (
@@ -37,9 +42,12 @@ class ResumeHook(Hook):
       its initial weights, and a warning says so.
     - One line of the log says what was loaded.
     - A resumed run takes up the stream of training samples after the last one that its checkpoint has seen, also with
-      another batch size or number of processes. Iterations, and with them the schedule, count on.
+      another batch size or number of processes. Iterations, and with them the schedule, count on. A loop over epochs
+      continues with the next epoch.
     - Values of the optimiser and the schedule are those of the checkpoint. Where the config says otherwise, a warning
       names the keys; another type of optimiser or scheduler is an error.
+    - Another policy, network, loss or wrapper of the optimiser (precision, clipping) than that of the checkpoint is an
+      error.
     - A checkpoint beyond the end of the run is an error.
     """
 
@@ -88,10 +96,15 @@ class ResumeHook(Hook):
         self._samples_a_step = (runner.train_dataloader.batch_size or 0) * runner.world_size
         if self._meta is None:
             return
-        if runner.iter > runner.max_iters:
+        loop, unit = runner.train_loop, 'iter'
+        if isinstance(loop, EpochBasedTrainLoop):
+            # an epoch has another number of iterations with another batch size or number of processes
+            loop._iter, unit = loop.epoch * len(loop.dataloader), 'epoch'
+        here, end = getattr(loop, unit), getattr(loop, f'max_{unit}s')
+        if here > end:
             raise ConfigError(
-                f'train_cfg.max_iters = {runner.max_iters} lies behind the checkpoint {self._path}, which is of '
-                f'iteration {runner.iter}; set it to the end of the whole run, or resume from an earlier checkpoint'
+                f'train_cfg.max_{unit}s = {end} lies behind the checkpoint {self._path}, which is of {unit} {here}; '
+                'set it to the end of the whole run, or resume from an earlier checkpoint'
             )
         self._continue_data(runner)
 
@@ -116,7 +129,7 @@ class ResumeHook(Hook):
         sampler = runner.train_dataloader.sampler
         if isinstance(sampler, ResumableSampler):
             sampler.origin = seen - runner.iter * now
-        if then == now or isinstance(sampler, ResumableEpochSampler):
+        if then == now or isinstance(runner.train_loop, EpochBasedTrainLoop):
             return
         if not isinstance(sampler, ResumableSampler):
             raise ConfigError(
@@ -140,18 +153,26 @@ class ResumeHook(Hook):
             )
 
     def _compare(self, runner: Runner, before: Mapping) -> None:
-        """Says which values of the config a resumed run does not take."""
-        if not before:
-            return
+        """Says which values of the config a resumed run does not take, and which it cannot do without."""
         now = runner.cfg.to_dict() if runner.cfg.filename or len(runner.cfg) else {}
-        changed, types = [], []
-        for part in _RESTORED:
-            old, new = dict(_flat(_get(before, part), part)), dict(_flat(_get(now, part), part))
+        changed, types, other = [], [], []
+        for part in _RESTORED if before and now else ():
             # a part that the checkpoint's config has not, is not restored
-            for key in {**old, **new} if new and part.partition('.')[0] in before else ():
-                if old.get(key) != new.get(key):
-                    words = f'{key} = {new.get(key, "unset")} here, {old.get(key, "unset")} in the checkpoint'
+            if part.partition('.')[0] in before and _get(now, part):
+                for key, words in _differences(before, now, part):
                     (types if key.endswith('.type') else changed).append(words)
+        for part in _KEPT if before and now else ():
+            # every run has a network and a wrapper: without them, the checkpoint's config could not be read
+            if part in before or part.startswith(('adaptation', 'membrane_loss')):
+                for key, words in _differences(before, now, part):
+                    if not key.startswith(_RESTORED) and not _FREE & set(key.split('.')):
+                        other.append(words)
+        if other:
+            raise CheckpointError(
+                f'checkpoint {self._path}: {"; ".join(other[:_SHOWN])}. A run continues with the method, the network '
+                f'and the precision that it began with; give it the same config, --method, --amp and --cfg-options, or '
+                f'{_NEW_RUN}{self._path}'
+            )
         if types:
             raise CheckpointError(
                 f'checkpoint {self._path}: {"; ".join(types[:_SHOWN])}. A run continues with the optimiser and the '
@@ -172,6 +193,15 @@ def _get(config: Mapping, path: str) -> Any:
     return [config] if path == 'param_scheduler' and isinstance(config, Mapping) else config
 
 
+def _differences(before: Mapping, now: Mapping, part: str) -> Iterator[tuple[str, str]]:
+    """(dotted key, both values in words) of every leaf of a part that differs between two configs."""
+    old, new = dict(_flat(_get(before, part), part)), dict(_flat(_get(now, part), part))
+    for key in {**old, **new}:
+        here, there = (leaves.get(key, _DEFAULTS.get(key, 'unset')) for leaves in (new, old))
+        if here != there:
+            yield key, f'{key} = {here} here, {there} in the checkpoint'
+
+
 def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """(dotted key, plain value) of every leaf of a config."""
     if isinstance(value, Mapping):
@@ -181,4 +211,9 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         for i, x in enumerate(value):
             yield from _flat(x, f'{path}.{i}')
     elif value is not None:
-        yield path, list(value) if isinstance(value, (list, tuple)) else value
+        yield path, _listed(value)
+
+
+def _listed(value: Any) -> Any:
+    """A value with lists in place of tuples."""
+    return [*map(_listed, value)] if isinstance(value, (list, tuple)) else value

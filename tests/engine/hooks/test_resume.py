@@ -159,6 +159,48 @@ def test_another_kind_of_optimiser_or_schedule_is_refused(trained, changes, name
     assert 'load_from' in str(error.value)
 
 
+@pytest.mark.parametrize(
+    'changes, named',
+    [
+        (
+            {'optim_wrapper.type': 'BFloat16OptimWrapper'},
+            'optim_wrapper.type = BFloat16OptimWrapper here, OptimWrapper',
+        ),
+        ({'optim_wrapper.accumulative_counts': 2}, 'optim_wrapper.accumulative_counts = 2 here, 1 in'),
+        ({'optim_wrapper.clip_grad': dict(max_norm=1.0)}, 'optim_wrapper.clip_grad.max_norm'),
+        ({'adaptation': dict(policy=dict(type='A2SG'))}, 'adaptation.policy.type = A2SG here, unset in'),
+        ({'membrane_loss': dict(type='IMLoss', weight=0.1)}, 'membrane_loss.type'),
+        ({'model.head.loss': dict(type='TET')}, 'model.head.loss.type'),
+        ({'model.backbone.neuron.tau': 3.0}, 'model.backbone.neuron.tau = 3.0 here, 2.0 in'),
+    ],
+)
+def test_another_method_or_precision_is_refused(tmp_path, changes, named):
+    network = dict(model=dict(backbone=dict(neuron=dict(type='LIF', tau=2.0), sizes=((1, 2), (3,)))))
+    with_config(tmp_path, network, max_iters=4).train()
+    free = {'model.backbone.recompute': True, 'model.test_cfg': dict(T=2), 'adaptation.log_interval': 7}
+    same = {**network, **free, 'model.backbone.sizes': [[1, 2], [3]], 'optim_wrapper.accumulative_counts': 1}
+    with_config(tmp_path, same, max_iters=5, resume=True).train()
+    with pytest.raises(CheckpointError, match=named) as error:
+        with_config(tmp_path, {**same, **changes}, max_iters=6, resume=True).train()
+    assert 'load_from' in str(error.value)
+
+
+@pytest.mark.parametrize('batch_size, sampler', [(10, 'ResumableEpochSampler'), (2, 'DefaultSampler')])
+def test_epochs_continue_with_another_batch_size(tmp_path, batch_size, sampler):
+    def run(epochs, batch_size, **kwargs):
+        loop, checkpoint = dict(type='EpochBasedTrainLoop', max_epochs=epochs), dict(by_epoch=True, interval=1)
+        return toy.runner(tmp_path, loop=loop, batch_size=batch_size, sampler=sampler, checkpoint=checkpoint, **kwargs)
+
+    run(3, 5).train()
+    seen = Seen()
+    runner = run(5, batch_size, resume=True, hooks=[seen])
+    runner.train()
+    assert runner.epoch == 5 and runner.iter == 5 * len(runner.train_dataloader) == runner.max_iters
+    assert sorted(set(seen.samples)) == list(range(len(toy.Points()))) and len(seen.samples) == 2 * len(toy.Points())
+    with pytest.raises(ConfigError, match=r'train_cfg.max_epochs = 4 .*epoch 5'):
+        run(4, 5, resume=True).train()
+
+
 def test_a_run_that_ends_before_its_checkpoint_is_refused(trained):
     with pytest.raises(ConfigError, match=r'train_cfg.max_iters = 3 .*iter_4.pth'):
         with_config(trained, max_iters=3, resume=True).train()
