@@ -25,6 +25,7 @@ from a2sg_zoo.neurons import LIF
 from tests.engine import toy
 
 ROOT = Path(__file__).resolve().parents[2]
+FISHER = dict(wrapper='FisherOptimWrapper')
 DDP = dict(launcher='pytorch', cfg=dict(model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)))
 
 
@@ -69,7 +70,7 @@ class Parts(toy.Hook):
         self.whole = sum(x.numel() for x in tensors)
 
 
-def train(folder, batch_size, resume=None, **kwargs):
+def train(folder, batch_size, resume=None, wrapper='OptimWrapper', **kwargs):
     """Trains in this process, one of one or more; returns `Parts`."""
     torch.manual_seed(0)
     parts = Parts()
@@ -85,6 +86,7 @@ def train(folder, batch_size, resume=None, **kwargs):
         resume=bool(resume),
         **kwargs,
     )
+    runner.optim_wrapper['type'] = wrapper
     runner.train()
     return parts
 
@@ -103,6 +105,7 @@ def pair(rank, port, folder):
         ('sharded', sharding()),
         ('units', sharding(units=r'blocks\.\d')),
         ('resumed', dict(sharding(), resume=str(folder / 'alone' / 'iter_4.pth'))),
+        ('fisher_resumed', dict(sharding(), resume=str(folder / 'fisher' / 'iter_4.pth'), **FISHER)),
     ):
         parts = train(folder / name, 2, **DDP, **kwargs)
         found[name] = parts.held, parts.whole
@@ -124,6 +127,7 @@ def runs(tmp_path_factory):
     """A folder with the runs of two processes, and that of one alone."""
     folder = tmp_path_factory.mktemp('runs')
     parts = train(folder / 'alone', 4)
+    train(folder / 'fisher', 4, **FISHER)
     assert parts.held == parts.whole
     multiprocessing.start_processes(pair, (free_port(), folder), nprocs=2, start_method='spawn')
     return folder
@@ -149,6 +153,13 @@ def test_two_processes_train_as_one(runs, name):
     alone = last(runs / 'alone')
     assert any(len(set(beta.tolist())) > 1 for key, beta in alone['state_dict'].items() if key.endswith('.beta'))
     agree(last(runs / name), alone)
+
+
+def test_a_running_mean_of_the_fisher_information_is_divided(runs):
+    found, expected = last(runs / 'fisher_resumed'), last(runs / 'fisher')
+    agree(found, expected)
+    for x, y in zip(found['optimizer']['fisher']['mean'], expected['optimizer']['fisher']['mean'], strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize('name', ['ddp', 'sharded'])

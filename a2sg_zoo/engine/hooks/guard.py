@@ -15,7 +15,7 @@ from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
-from a2sg_zoo.engine.hooks.sharding import optimizers_of
+from a2sg_zoo.engine.hooks.sharding import wrappers_of
 from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.errors import NonFiniteError
 from a2sg_zoo.registry import HOOKS
@@ -52,7 +52,7 @@ class NonFiniteGuard(Hook):
         self._handles = [
             model.register_forward_pre_hook(self._before_forward, with_kwargs=True),
             model.register_forward_hook(self._after_forward, with_kwargs=True),
-            *(optimizer.register_step_pre_hook(self._before_step) for optimizer in optimizers_of(runner.optim_wrapper)),
+            *(w.optimizer.register_step_pre_hook(self._before_step) for w in wrappers_of(runner.optim_wrapper)),
         ]
         self._names = {parameter: name for name, parameter in model.named_parameters()}
 

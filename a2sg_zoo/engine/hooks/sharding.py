@@ -62,7 +62,11 @@ class ShardingHook(Hook):
             fully_shard(unit, mesh=mesh)
         fully_shard(model, mesh=mesh)
         after = {before[name]: p for name, p in model.named_parameters()}
-        for optimizer in optimizers_of(runner.optim_wrapper):
+        for wrapper in wrappers_of(runner.optim_wrapper):
+            optimizer = wrapper.optimizer
+            if fisher := getattr(wrapper, 'fisher', None):
+                parameters = [p for group in optimizer.param_groups for p in group['params']]
+                wrapper.fisher = [_divided(x, p, after[p]) for x, p in zip(fisher, parameters)]
             for group in optimizer.param_groups:
                 group['params'] = [after[p] for p in group['params']]
             optimizer.state = defaultdict(
@@ -99,13 +103,13 @@ class ShardingHook(Hook):
             yield from found
 
 
-def optimizers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[torch.optim.Optimizer]:
-    """The optimisers in MMEngine's wrapper.
+def wrappers_of(wrapper: OptimWrapper | OptimWrapperDict) -> list[OptimWrapper]:
+    """MMEngine's wrappers of single optimisers.
 
     Args:
         wrapper: of one or of several optimisers.
     """
-    return [w.optimizer for w in wrapper.values()] if isinstance(wrapper, OptimWrapperDict) else [wrapper.optimizer]
+    return [*wrapper.values()] if isinstance(wrapper, OptimWrapperDict) else [wrapper]
 
 
 def _divided(x: Any, p: torch.Tensor, part: DTensor) -> Any:
