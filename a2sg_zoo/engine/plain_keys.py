@@ -85,7 +85,7 @@ def check_prediction(model: Any, problems: list[str]) -> None:
     if not isinstance(options, dict) or options.keys() <= _WINDOW_KEYS or not hasattr(target, 'slide_inference'):
         return
     names = {value for path, value in leaves(model) if path.rpartition('.')[2] == 'type' and isinstance(value, str)}
-    parts = [part for name in names if inspect.isclass(part := find_class(name, [registry.MODELS]))]
+    parts: list[Any] = [part for name in names if inspect.isclass(part := find_class(name, [registry.MODELS]))]
     if all(part.__module__.startswith(('a2sg_zoo.', 'mmseg.', 'mmcv.', 'mmengine.', 'torch.')) for part in parts):
         # a head reads it under other names
         accepted = _WINDOW_KEYS.union(*(keys_read(part, 'cfg') for part in parts))

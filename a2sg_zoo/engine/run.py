@@ -29,7 +29,7 @@ from a2sg_zoo.hub.published import class_names
 _PICTURES = dict(decode_head='SegmentationPictures', detection_head='DetectionPictures', head='ClassificationPictures')
 
 
-def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher='none', methods=()):
+def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, launcher=None, methods=()):
     """The complete, checked config of a run.
 
     Args:
@@ -38,8 +38,8 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
         demo: swap in the embedded data set and short schedule that the config describes under `demo`.
         work_dir: folder of the run; by default work_dirs/NAME, with _demo appended for a demo.
         seed: of all generators.
-        launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi'). It counts, not that of the config: a copy of
-            a run's config can be started in another way than the run was.
+        launcher: MMEngine's launcher ('none', 'pytorch', 'slurm', 'mpi'), by default 'none'. That of the config does
+            not count: a copy of a run's config can be started in another way than the run was.
         methods: names or files of methods that the config is trained with.
 
     Raises:
@@ -54,9 +54,9 @@ def prepare_config(path, options=None, demo=False, work_dir=None, seed=None, lau
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / (Path(cfg.filename).stem + ('_demo' if demo else '')))
-    if (cfg.get('launcher') or 'none') not in ('none', launcher):
+    if launcher is not None and (cfg.get('launcher') or 'none') not in ('none', launcher):
         print_log(f'Not used: launcher = {cfg.launcher!r} in {path}; --launcher sets it', 'current', logging.WARNING)
-    cfg.launcher = launcher
+    cfg.launcher = launcher or 'none'
     return cfg
 
 

@@ -119,7 +119,8 @@ def test_the_launcher_is_that_of_the_command_line(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr('a2sg_zoo.engine.run.print_log', lambda text, *args: said.append(text))
     prepare_config('resnet_small_digits', launcher='pytorch').dump(tmp_path / 'copy.py')
-    assert prepare_config(tmp_path / 'copy.py').launcher == 'none'
+    for launcher in (None, 'none'):
+        assert prepare_config(tmp_path / 'copy.py', launcher=launcher).launcher == 'none'
     assert len(said) == 1 and "launcher = 'pytorch'" in said[0] and str(tmp_path / 'copy.py') in said[0]
 
 
