@@ -187,7 +187,8 @@ def _init_weights(model: nn.Module) -> None:
     for module in model.modules():
         asked = getattr(module, 'init_cfg', None) or ()
         asked = [asked] if isinstance(asked, dict) else list(asked)
-        module.init_cfg = [config for config in asked if config['type'] != 'Pretrained'] or None
+        kept = [config for config in asked if config['type'] != 'Pretrained']
+        module.init_cfg = kept or None  # type: ignore[assignment]
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)  # MMEngine lists each parameter
