@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo.config
 from hypothesis import settings
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
@@ -21,6 +22,10 @@ if importlib.util.find_spec('transformers') and importlib.util.find_spec('torcha
 # how long an example takes is the machine's business
 settings.register_profile('unhurried', deadline=None)
 settings.load_profile('unhurried')
+
+# A few training steps take less time than to compile their kernels, here and in the commands that tests start. Tests of
+# kernels take the fixture `compiler`. torch.compile has read the variable by now, so it works in this process.
+os.environ.setdefault('TORCH_COMPILE_DISABLE', '1')
 
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 GOLDEN = pytest.StashKey[Path]()
@@ -47,6 +52,12 @@ def pytest_configure(config):
             config.stash[GOLDEN] = golden_files.find(source)
         except A2SGError as error:
             raise pytest.UsageError(f'--golden: {error}') from error
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """Has large tensors go through compiled kernels."""
+    monkeypatch.delenv('TORCH_COMPILE_DISABLE', raising=False)
 
 
 @pytest.fixture(autouse=True)

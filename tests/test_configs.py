@@ -29,6 +29,7 @@ from a2sg_zoo.hub.published import build, describe
 from a2sg_zoo.models.language import LanguageModel
 from a2sg_zoo.registry import DATASETS, MODELS, TRANSFORMS
 from tests import composition
+from tests.marks import slow_unless
 
 CONFIGS = shipped_configs()
 # each backbone so small that a step takes a moment: overrides, and the channels of its four stages
@@ -146,7 +147,7 @@ def step(cfg):
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-@pytest.mark.parametrize('method', [None, 'tri', 'a2sg'])
+@pytest.mark.parametrize('method', slow_unless((None, 'tri', 'a2sg'), (None, 'a2sg')))
 def test_trains_for_a_step(name, method):
     if method and name in WITH_A_METHOD + WITH_COUNTS:
         pytest.skip('no method goes with it')

@@ -134,7 +134,7 @@ def _merge(cfg, options, where):
                 'membrane potentials by membrane_loss...'
             )
         hook = key.removeprefix('default_hooks.')
-        if value is None and hook != key and hook not in (known := {*cfg.get('default_hooks', ()), *HOOK_NAMES}):
+        if value is None and hook != key and '.' not in hook and hook not in (known := {*cfg.get('default_hooks', ()), *HOOK_NAMES}):
             raise ConfigError(
                 f'{where} {key}: there is no such hook to leave out; there are {", ".join(sorted(known))}'
             )

@@ -256,14 +256,13 @@ def test_a_network_under_tpe_is_copied_and_pickled():
     network = torch.nn.Sequential(torch.nn.Linear(3, 20), LIF(T=2), torch.nn.Linear(20, 2))
     policy = A2SG(searcher=TPESearcher(trials=8), min_inside=0)
     attach(network, policy)
-    x = torch.randn(2, 8, 3)
     for iteration in range(2):
         policy.begin(iteration)
-        others = copy.deepcopy(network), pickle.loads(pickle.dumps(network))
-        for each in (network, *others):
-            each(x).square().mean().backward()
-        assert all(torch.equal(each[1].beta, network[1].beta) for each in others)
-        assert all(each[1].policy is not policy and each[1].policy.searches == policy.searches for each in others)
+        network(torch.randn(2, 8, 3)).square().mean().backward()
+        for other in copy.deepcopy(network), pickle.loads(pickle.dumps(network)):
+            assert torch.equal(other[1].beta, network[1].beta) and other[1].policy is None
+        for searcher in copy.deepcopy(policy.searcher), pickle.loads(pickle.dumps(policy.searcher)):
+            assert searcher.trials == 8
     assert (network[1].beta != policy.surrogate.beta).any()
 
 

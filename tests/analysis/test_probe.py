@@ -15,6 +15,7 @@ from a2sg_zoo.neurons import ALIF, IF, ILIF, LIF, PLIF, PSN
 from a2sg_zoo.registry import SURROGATES
 from tests.adaptation.foreign.networks import MultiStep, SingleStep, braincog_nodes, inputs, reset, step
 from tests.adaptation.foreign.test_equality import SJ, TABLE, norse, sj
+from tests.marks import slow_unless
 
 OURS = dict(
     IF=lambda **k: IF(**k),
@@ -49,7 +50,7 @@ def test_attached_neurons_have_the_surrogate_of_the_policy(name, surrogate):
     assert largest_difference(network) == 0
 
 
-@pytest.mark.parametrize('name', TABLE)
+@pytest.mark.parametrize('name', slow_unless(TABLE, list(TABLE)[::3]))
 def test_every_supported_neuron_can_be_probed(name):
     kind, make = TABLE[name]
     network = kind(make)

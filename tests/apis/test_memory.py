@@ -26,6 +26,7 @@ SIZES = """if True:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('compiler')
 @pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='reads the memory of a process as Linux tells it')
 def test_pictures_of_many_sizes_do_not_fill_the_memory():
     """Each size is compiled once; without a bound, 100 sizes more take some 300 MB more."""

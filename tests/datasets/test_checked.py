@@ -126,12 +126,14 @@ class Odd(Exception):
         super().__init__('two lines\nof \x1b[2J text')
 
 
+FAILS = ValueError('no'), KeyError('x'), Odd(1, 2), OSError(2, 'gone', 'x.png'), AssertionError()
+
+
 @pytest.mark.parametrize(
-    'fails', [ValueError('no'), KeyError('x'), Odd(1, 2), OSError(2, 'gone', 'x.png'), AssertionError()]
+    'fails, workers', [*((fails, 0) for fails in FAILS), *((fails, 1) for fails in FAILS if isinstance(fails, Odd))]
 )
 @pytest.mark.parametrize('kind', [WithSamples, InBatches])
-@pytest.mark.parametrize('workers', [0, 1])
-def test_exceptions(fails, kind, workers):
+def test_exceptions(fails, workers, kind):
     data = CheckedDataset(kind(fails=fails), 'val_dataloader', 'classification')
     loader = DataLoader(data, 3, num_workers=workers, **(dict(multiprocessing_context='fork') if workers else {}))
     with pytest.raises(DataError) as error:

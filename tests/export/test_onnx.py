@@ -12,6 +12,7 @@ from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import ILIF, LIF, Neuron, compute_fused
 from a2sg_zoo.registry import NEURONS
 from tests.export.networks import classifier, events, pictures, segmentor
+from tests.marks import slow_unless
 from tests.models.backbones.test_families import FAMILIES
 
 onnx = pytest.importorskip('onnx')
@@ -19,11 +20,7 @@ pytest.importorskip('onnxscript')
 runtime = pytest.importorskip('onnxruntime')
 from a2sg_zoo.export.to_onnx import to_onnx  # noqa: E402
 
-QUICK = ('spikformer_cifar', 'resnet18', 'vgg_avg')
-
-
-def slow_unless(names, quick):
-    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in names]
+QUICK = ('spikformer_cifar', 'resnet18')
 
 
 def data(deployed, number, seed=5):

@@ -12,8 +12,10 @@ from torch._dynamo.exc import InternalTorchDynamoError
 from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import IF, LIF, PLIF, fused, multistep_reference
 from a2sg_zoo.registry import SURROGATES
+from tests.marks import slow_unless
 
-pytestmark = pytest.mark.filterwarnings('ignore')
+pytestmark = [pytest.mark.filterwarnings('ignore'), pytest.mark.usefixtures('compiler')]
+QUICK = 'lif', 'plif', 'half'
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ CASES = dict(
 )
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', slow_unless(CASES, QUICK))
 def test_compiled_is_step_by_step_to_the_bit(name, compiled):
     make, shape, dtype = CASES[name]
     neuron = make()

@@ -15,6 +15,7 @@ from a2sg_zoo.surrogates import ASY, BOX, ATan, PiecewiseLinear
 from tests.fake_gpu import fake_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures('compiler')
 
 
 # the interpreter cuts bfloat16 off where GPUs round to the nearest, so torch rounds for it

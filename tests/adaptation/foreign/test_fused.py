@@ -197,6 +197,7 @@ def test_no_gradient_and_eval_mode():
 
 
 @pytest.mark.skipif(torch._dynamo.config.disable, reason='torch.compile is switched off')
+@pytest.mark.usefixtures('compiler')
 def test_compiled_kernels(monkeypatch):
     """Large tensors run in kernels that a compiler makes."""
     monkeypatch.setattr(fused, 'SMALL', 1)
