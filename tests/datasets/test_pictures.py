@@ -56,7 +56,9 @@ def save(image, path, orientation=1):
     return path
 
 
-@pytest.mark.parametrize('suffix, mode', STORED)
+@pytest.mark.parametrize(
+    'suffix, mode', [pytest.param(*each, marks=() if i % 3 else pytest.mark.slow) for i, each in enumerate(STORED)]
+)
 def test_every_reader_sees_the_same(suffix, mode, tmp_path):
     """Training and evaluation on folders, on ImageNet's layout, on ADE20K's, and inference: formats x modes x turns."""
     for split in ('train', 'val'):

@@ -13,6 +13,7 @@ from a2sg_zoo.export.to_nir import _Tracer, to_bytes, to_nir
 from a2sg_zoo.models.layers import TimeFolded
 from a2sg_zoo.neurons import LIF, Neuron
 from tests.export.networks import classifier, events, pictures, segmentor
+from tests.marks import slow_unless
 
 nir = pytest.importorskip('nir')
 
@@ -111,7 +112,7 @@ def read_back(contents, tmp_path):
     return nir.read(tmp_path / 'x.nir')
 
 
-@pytest.mark.parametrize('name', CNNS)
+@pytest.mark.parametrize('name', slow_unless(CNNS, list(CNNS)[::3]))
 def test_by_the_definitions_of_nir(name, tmp_path):
     deployed = deploy(name, **CNNS[name])
     graph = read_back(to_bytes(to_nir(deployed, name)), tmp_path)

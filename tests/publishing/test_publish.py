@@ -123,6 +123,7 @@ def test_a_run_in_a_copied_folder(digits, zoo, tmp_path):
     assert publish(run, 'x', 'X.', cards_folder=zoo / 'cards')[1]['recipe']['seed'] == 5
 
 
+@pytest.mark.slow
 def test_the_entry_of_a_segmentor(scenes, zoo, tool):
     folder, root = scenes
     tool.main([str(folder), '--name', 'scenes', '--summary', 'Drawn.', '--cards', str(zoo / 'cards')])

@@ -18,6 +18,7 @@ from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.neurons import ALIF, IF, ILIF, KLIF, LIF, PLIF
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Sigmoid
 from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
+from tests.marks import slow_unless
 
 
 def matrix(product, objective):
@@ -68,11 +69,14 @@ def straight_through(objective, w):
     return total
 
 
+SHAPES = [ASY(), TRI(0.8), BOX(), ATan(), Sigmoid(2.0)]
+
+
 def weights_of(objective):
     return torch.nn.utils.parameters_to_vector(objective.parameters).detach()
 
 
-@pytest.mark.parametrize('surrogate', [ASY(), TRI(0.8), BOX(), ATan(), Sigmoid(2.0)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize('surrogate', slow_unless(SHAPES, SHAPES[::3]), ids=lambda s: type(s).__name__)
 @pytest.mark.parametrize('reset, detach', [('hard', True), ('soft', False)])
 def test_surrogate_hessian_against_dense(surrogate, reset, detach):
     objective = perceptron(surrogate, reset=reset, detach_reset=detach, decay_input=False)
@@ -92,7 +96,9 @@ def test_surrogate_hessian_against_dense(surrogate, reset, detach):
     assert short.smallest == pytest.approx(float(values[0]), rel=1e-2)
 
 
-@pytest.mark.parametrize('surrogate', [ASY(), TRI(0.8), ATan()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    'surrogate', slow_unless((SHAPES[0], SHAPES[1], SHAPES[3]), SHAPES[:1]), ids=lambda s: type(s).__name__
+)
 def test_field_jacobian_against_finite_differences(surrogate):
     objective = perceptron(surrogate, decay_input=False)
     hessian, eps, columns = Hessian(objective, 'field'), 1e-6, []

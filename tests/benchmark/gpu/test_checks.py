@@ -70,6 +70,7 @@ def test_what_a_cpu_cannot_show_is_skipped(name):
         CHECKS[name](PLACE)
 
 
+@pytest.mark.slow
 def test_wrong_gradients_are_seen(monkeypatch):
     right = checks._gradients
     monkeypatch.setattr(
