@@ -23,10 +23,6 @@ if importlib.util.find_spec('transformers') and importlib.util.find_spec('torcha
 settings.register_profile('unhurried', deadline=None)
 settings.load_profile('unhurried')
 
-# A few training steps take less time than to compile their kernels, here and in the commands that tests start. Tests of
-# kernels take the fixture `compiler`. torch.compile has read the variable by now, so it works in this process.
-os.environ.setdefault('TORCH_COMPILE_DISABLE', '1')
-
 SHARED = Path(__file__).resolve().parents[2] / 'shared'
 GOLDEN = pytest.StashKey[Path]()
 
@@ -42,6 +38,11 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A few training steps take less time than to compile their kernels, here and in the commands that tests start.
+    # Tests of kernels take the fixture `compiler`. torch.compile has read the variable by now, so it works in this
+    # process. The process that starts others for the tests (-n 2) does not set it: they would read it first.
+    if not getattr(config.option, 'numprocesses', None):
+        os.environ.setdefault('TORCH_COMPILE_DISABLE', '1')
     source = config.getoption('--golden')
     config.stash[GOLDEN] = SHARED / 'golden'
     if source:
