@@ -57,31 +57,37 @@ def test_networks_and_searches_by_name_are_light():
     assert loaded(code)[1] <= {'sympy'}  # MMEngine's builder of models loads a part of torch that needs it
 
 
+# names of registries, and the package in which the first look-up has to find them
+NAMES = [
+    ('MODELS', 'EncoderDecoder', 'mmseg.models'),
+    ('MODELS', 'SyncBN', 'mmengine.utils'),
+    ('MODELS', 'SpikingClassifier', 'a2sg_zoo.models'),
+    ('MODELS', 'ImgDataPreprocessor', 'mmengine.model'),
+    # MMCV registers transforms of the same names with MMEngine
+    ('TRANSFORMS', 'Resize', 'mmseg.datasets'),
+    ('TRANSFORMS', 'LoadAnnotations', 'mmseg.datasets'),
+    ('TRANSFORMS', 'LoadImageFromFile', 'mmcv.transforms'),
+    ('TRANSFORMS', 'mmseg.PackSegInputs', 'mmseg.datasets'),
+    ('DATASETS', 'ADE20K', 'a2sg_zoo.datasets'),
+    ('DATASETS', 'CityscapesDataset', 'mmseg.datasets'),
+    ('METRICS', 'SegmentationMetric', 'a2sg_zoo.engine'),
+    ('METRICS', 'IoUMetric', 'mmseg.evaluation'),
+    ('MODELS', 'SpikingDetector', 'a2sg_zoo.models'),
+    ('DATASETS', 'COCO', 'a2sg_zoo.datasets'),
+    ('TRANSFORMS', 'PackDetection', 'a2sg_zoo.datasets'),
+    ('METRICS', 'DetectionMetric', 'a2sg_zoo.engine'),
+    ('HOOKS', 'SegVisualizationHook', 'mmseg.engine'),
+    ('HOOKS', 'EMAHook', 'mmengine.hooks'),
+    ('TASK_UTILS', 'OHEMPixelSampler', 'mmseg.structures'),
+    ('LOOPS', 'IterBasedTrainLoop', 'mmengine.runner'),
+]
+# one of this package, one of MMSegmentation, and one of those that two packages register
+QUICK = 'SpikingClassifier', 'CityscapesDataset', 'Resize'
+
+
 @pytest.mark.parametrize(
     'registry, name, module',
-    [
-        ('MODELS', 'EncoderDecoder', 'mmseg.models'),
-        ('MODELS', 'SyncBN', 'mmengine.utils'),
-        ('MODELS', 'SpikingClassifier', 'a2sg_zoo.models'),
-        ('MODELS', 'ImgDataPreprocessor', 'mmengine.model'),
-        # MMCV registers transforms of the same names with MMEngine
-        ('TRANSFORMS', 'Resize', 'mmseg.datasets'),
-        ('TRANSFORMS', 'LoadAnnotations', 'mmseg.datasets'),
-        ('TRANSFORMS', 'LoadImageFromFile', 'mmcv.transforms'),
-        ('TRANSFORMS', 'mmseg.PackSegInputs', 'mmseg.datasets'),
-        ('DATASETS', 'ADE20K', 'a2sg_zoo.datasets'),
-        ('DATASETS', 'CityscapesDataset', 'mmseg.datasets'),
-        ('METRICS', 'SegmentationMetric', 'a2sg_zoo.engine'),
-        ('METRICS', 'IoUMetric', 'mmseg.evaluation'),
-        ('MODELS', 'SpikingDetector', 'a2sg_zoo.models'),
-        ('DATASETS', 'COCO', 'a2sg_zoo.datasets'),
-        ('TRANSFORMS', 'PackDetection', 'a2sg_zoo.datasets'),
-        ('METRICS', 'DetectionMetric', 'a2sg_zoo.engine'),
-        ('HOOKS', 'SegVisualizationHook', 'mmseg.engine'),
-        ('HOOKS', 'EMAHook', 'mmengine.hooks'),
-        ('TASK_UTILS', 'OHEMPixelSampler', 'mmseg.structures'),
-        ('LOOPS', 'IterBasedTrainLoop', 'mmengine.runner'),
-    ],
+    [pytest.param(*each, marks=() if each[1] in QUICK else pytest.mark.slow) for each in NAMES],
 )
 def test_the_first_name_that_is_looked_up_is_found(registry, name, module):
     code = f'from a2sg_zoo.registry import {registry} as r\nassert r.get({name!r}).__module__.startswith({module!r})'

@@ -244,6 +244,7 @@ def test_building():
         checked_dataset(dict(type='ImageFolder', data_root='x', on_error='no'), 'test_dataloader')
 
 
+@pytest.mark.slow
 def test_one_line_reaches_the_user_of_a_command(tmp_path):
     """A data set of the user's own in a config, trained as a user trains."""
     (tmp_path / 'mine.py').write_text("""

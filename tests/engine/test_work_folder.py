@@ -173,6 +173,7 @@ def command(folder, *more, options=()):
     return dict(args=[*words, '--cfg-options', *SMALL, *options], cwd=toy.ROOT, env=environment, text=True)
 
 
+@pytest.mark.slow
 def test_two_commands_into_one_folder(tmp_path):
     """The second is refused while the first runs; after a kill, only a resumed run may go on."""
     first = subprocess.Popen(**command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

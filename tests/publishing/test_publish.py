@@ -301,6 +301,7 @@ def test_an_index_of_ones_own_begins_with_its_first_weights(digits, zoo, tool, m
     assert str(zoo / 'file' / 'mine.json') in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_installed_package_is_checked_but_not_published_to(digits, tmp_path):
     """Laid out as the wheel does, without the checkout's cards."""
     package = tmp_path / 'site' / 'a2sg_zoo'

@@ -263,6 +263,7 @@ print(*(peak(T, chunk) for T, chunk in ((256, None), (256, 16), (1024, 32))))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='the peak is read from /proc')
 def test_a_sequence_four_times_as_long_takes_less_memory_in_chunks():
     """What a process holds at its peak in a training step; memory that is freed goes back to the system at once."""
