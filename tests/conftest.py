@@ -55,6 +55,13 @@ def pytest_configure(config):
             raise pytest.UsageError(f'--golden: {error}') from error
 
 
+def pytest_collection_modifyitems(items):
+    long = {*(Path(__file__).parent / 'long.txt').read_text().split()}
+    for item in items:
+        if item.nodeid.partition('[')[0] in long:
+            item.add_marker('long')
+
+
 @pytest.fixture
 def compiler(monkeypatch):
     """Has large tensors go through compiled kernels."""

@@ -103,6 +103,12 @@ def test_issue_forms_have_the_keys_that_the_code_host_knows(path):
         assert part['attributes']['label'] and part['type'] in ('input', 'textarea')
 
 
+def test_long_tests_exist():
+    for test in (ROOT / 'tests' / 'long.txt').read_text().split():
+        path, _, name = test.partition('::')
+        assert f'def {name}(' in (ROOT / path).read_text(), test
+
+
 def test_workflows_call_targets_that_exist():
     makefile = (ROOT / 'Makefile').read_text()
     said = '\n'.join(path.read_text() for path in WORKFLOWS) + (ROOT / '.ci/run').read_text()

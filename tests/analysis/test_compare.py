@@ -222,7 +222,7 @@ def test_runs_that_cannot_be_measured_do_not_stop_the_others(folders, tmp_path):
         weights['head.layers.0.bias'][0] = math.nan
 
     bad = make_run(tmp_path / 'bad', change=diverge)
-    other = make_run(tmp_path / 'wider', extra='model["backbone"]["stem"] = 8')
+    other = make_run(tmp_path / 'wider', extra='model["backbone"]["stem"] = 16')
     groups, failed = compare(read_runs([bad, *folders[:2], other]), ['fisher'], tmp_path / 'out', QUICK)
     assert list(failed) == [bad] and 'head.layers.0.bias' in failed[bad] and '1 of 10' in failed[bad]
     # another network is a group of its own
