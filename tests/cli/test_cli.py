@@ -65,14 +65,17 @@ def test_help_of_a_command_needs_no_torch():
         assert status == 0 and text.startswith(f'usage: a2sg-zoo {name} ') and f'    a2sg-zoo {name}' in text
 
 
-def test_help_of_a_door_takes_less_than_a_second():
-    before = os.times()
-    for _ in range(3):
-        done = tool('train', '--help')
-        assert done.returncode == 0 and 'usage: a2sg-zoo train ' in done.stdout
-    after = os.times()
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
-    assert seconds / 3 < 1
+def test_help_of_a_door_takes_a_part_of_the_time_of_importing_torch():
+    def seconds(*arguments):
+        before = os.times()
+        done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+        after = os.times()
+        assert done.returncode == 0
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    # the fastest of some runs: other processes of the machine take their share
+    help_of_a_door = min(seconds('tools/train.py', '--help') for _ in range(3))
+    assert help_of_a_door < 0.4 * min(seconds('-c', 'import torch') for _ in range(2))
 
 
 @pytest.mark.parametrize(
