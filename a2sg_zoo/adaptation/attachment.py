@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.base import Policy
 from a2sg_zoo.adaptation.foreign import ForeignLayer, find_adapter
-from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate, Trace, _Gate, refusal
+from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate
+from a2sg_zoo.adaptation.foreign.gate import Gate
+from a2sg_zoo.adaptation.foreign.layer import Trace
 from a2sg_zoo.adaptation.hooks import InertHook
 from a2sg_zoo.compat import backward_in_progress
 from a2sg_zoo.errors import ConfigError
@@ -276,7 +278,7 @@ class Attachment:
         if trace.controller is not None and layer.adapter.through_time:
             threshold = layer.adapter.threshold(layer.module)
             if isinstance(threshold, Tensor) and threshold.requires_grad:
-                trace.gate = _Gate(threshold)
+                trace.gate = Gate(threshold)
                 return trace.gate.through_call(layer, args, kwargs)
         return None
 
@@ -304,13 +306,13 @@ def _restore(neuron, surrogate, widths):
 
 def _deferred(layer, fire):
     if isinstance(fire, (DeferredSurrogate, DeferredModule)):
-        raise refusal(
-            layer, 'the neuron is part of another network that is under a policy; detach that one', ConfigError
+        raise layer.refusal(
+            'the neuron is part of another network that is under a policy; detach that one', ConfigError
         )
     if not isinstance(fire, nn.Module):
         return DeferredSurrogate(layer, fire)
     if any(True for _ in fire.buffers()):
-        raise refusal(layer, f'its spike function, {type(fire).__name__}, has buffers of its own', ConfigError)
+        raise layer.refusal(f'its spike function, {type(fire).__name__}, has buffers of its own', ConfigError)
     return DeferredModule(layer, fire)
 
 
@@ -324,8 +326,7 @@ def _controller_of_fused(layer, x):
     if trace is None or trace.controller is None:
         return FixedWidths(layer.surrogate, layer.widths_for(len(x)))
     if layer.adapter.continues(layer.module, ()):
-        raise refusal(
-            layer,
+        raise layer.refusal(
             'its state carries the gradient of an earlier call, and a search of a fused neuron ends with its call. '
             'Reset or detach the state between calls, or attach without fuse=True',
             ConfigError,

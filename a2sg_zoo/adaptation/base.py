@@ -26,7 +26,7 @@ from a2sg_zoo.adaptation.controller import PolicyController
 from a2sg_zoo.adaptation.observables import joined_statistics, layer_statistics
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LocalGradient
-from a2sg_zoo.neurons.controllers import widths_between
+from a2sg_zoo.neurons.controllers import NeuronPolicy, widths_between
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 
@@ -45,7 +45,7 @@ class Layer(Protocol):
 
     beta: Tensor
     surrogate: Surrogate
-    policy: Policy | None
+    policy: NeuronPolicy | None
     policy_target: Tensor
     order: int
     time_steps_vary: bool

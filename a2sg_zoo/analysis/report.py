@@ -12,7 +12,7 @@ from mmengine.config import Config
 from a2sg_zoo.analysis.figures.style import save, to_tensorboard
 from a2sg_zoo.analysis.loading import load_batches, load_network
 from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
-from a2sg_zoo.analysis.sections import SECTIONS
+from a2sg_zoo.analysis.sections import SECTIONS, Subject
 from a2sg_zoo.analysis.settings import SETTINGS
 from a2sg_zoo.analysis.tables import as_json, cell, table
 from a2sg_zoo.errors import A2SGError, ConfigError
@@ -21,7 +21,7 @@ from a2sg_zoo.hub.files import write_atomically
 _AT_LEAST = dict(samples=1, batch_size=1, vectors=1, steps=1, points=2, processes=1)
 
 
-class Report:
+class Report(Subject):
     """Writes the sections of an analysis into a folder.
 
     A section is SECTION.json, SECTION.md and figures SECTION*.png and .svg. The figures also go into a TensorBoard
@@ -41,9 +41,8 @@ class Report:
     def __init__(
         self, objective: Objective, out: str | Path, run: Path | None = None, settings: Mapping[str, Any] | None = None
     ):
-        self.objective, self.out = objective, Path(out)
-        self.run = run if run and (run / 'adaptation.jsonl').is_file() else None
-        self.settings: dict[str, Any] = {**SETTINGS, **(settings or {})}
+        run = run if run and (run / 'adaptation.jsonl').is_file() else None
+        super().__init__(objective, Path(out), run, {**SETTINGS, **(settings or {})})
         self.loss, self.accuracy = objective.loss_and_accuracy()
         self.out.mkdir(parents=True, exist_ok=True)
 

@@ -1,10 +1,9 @@
 """The sections of a report: one function for each, which measures and returns data, tables and figures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -29,16 +28,13 @@ from a2sg_zoo.analysis.measures.hessian import (
     sam_sharpness,
 )
 from a2sg_zoo.analysis.measures.landscape import loss_landscape
-from a2sg_zoo.analysis.measures.objective import NotApplicable
+from a2sg_zoo.analysis.measures.objective import NotApplicable, Objective
 from a2sg_zoo.analysis.measures.spikes import record_spikes
 from a2sg_zoo.analysis.measures.theory import layers_under_theory, theorem_4_1, theorem_4_2
 from a2sg_zoo.analysis.tables import cell
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.surrogates import BOX, TRI
-
-if TYPE_CHECKING:
-    from a2sg_zoo.analysis.report import Report
 
 # (plain data, [(title, rows)], {stem of the file: figure})
 Section = tuple[dict[str, Any], list[tuple[str, list[dict]]], dict[str, Figure]]
@@ -47,9 +43,26 @@ _FISHER_CHANGE = 1e-4  # relative change of an eigenvalue below which a power it
 _RESIDUAL = 0.05  # relative residual of an eigenvalue of the Hessian above which the report warns
 
 
-def _fisher(report: Report) -> Section:
+@dataclass
+class Subject:
+    """What a section is about.
+
+    Attributes:
+        objective: network and samples.
+        out: folder of the files.
+        run: folder of the run that trained the network, if its `adaptation.jsonl` is there.
+        settings: a value for each of `SETTINGS`.
+    """
+
+    objective: Objective
+    out: Path
+    run: Path | None
+    settings: dict[str, Any]
+
+
+def _fisher(subject: Subject) -> Section:
     result = fisher_spectrum(
-        report.objective, tolerance=_FISHER_CHANGE, memory=report.settings['memory'], seed=report.settings['seed']
+        subject.objective, tolerance=_FISHER_CHANGE, memory=subject.settings['memory'], seed=subject.settings['seed']
     )
     rows = [
         dict(layer=name, largest_eigenvalue=value, trace=result.traces[name])
@@ -72,10 +85,10 @@ def _fisher(report: Report) -> Section:
     )
 
 
-def _hessian(report: Report) -> Section:
-    s = report.settings
+def _hessian(subject: Subject) -> Section:
+    s = subject.settings
     rows: list[dict[str, Any]] = []
-    objective = in_bounded_batches(report.objective, s['memory'])
+    objective = in_bounded_batches(subject.objective, s['memory'])
     for kind in KINDS:
         found = hessian_spectrum(objective, kind, steps=s['steps'], seed=s['seed'])
         trace, error = hessian_trace(objective, kind, s['vectors'], s['seed'])
@@ -109,14 +122,14 @@ def _hessian(report: Report) -> Section:
     return dict(kinds=rows, sam_sharpness=sharpness, rho=s['rho']), titles, {}
 
 
-def _landscape(report: Report) -> Section:
-    s = report.settings
+def _landscape(subject: Subject) -> Section:
+    s = subject.settings
     axis = torch.linspace(-s['span'], s['span'], s['points'], dtype=torch.float64).tolist()
     # another checkpoint or another grid in the same folder gets another file
-    stem = '_'.join([report.objective.fingerprint()[:8], *(f'{s[key]:g}' for key in ('points', 'span', 'seed'))])
+    stem = '_'.join([subject.objective.fingerprint()[:8], *(f'{s[key]:g}' for key in ('points', 'span', 'seed'))])
     found = loss_landscape(
-        report.objective,
-        report.out / f'landscape_{s["dimensions"]}d_{stem}.jsonl',
+        subject.objective,
+        subject.out / f'landscape_{s["dimensions"]}d_{stem}.jsonl',
         axis,
         axis if s['dimensions'] == 2 else (0.0,),
         s['seed'],
@@ -125,7 +138,7 @@ def _landscape(report: Report) -> Section:
     losses = [x for x in found.loss.values() if x is not None]
     title = (
         f'{len(found.loss)} points, {len(found.loss) - len(losses)} of them without a finite loss. The loss is '
-        f'{cell(report.objective.loss())} at the centre, and from {cell(min(losses, default=None))} to '
+        f'{cell(subject.objective.loss())} at the centre, and from {cell(min(losses, default=None))} to '
         f'{cell(max(losses, default=None))} on the grid.'
     )
     data = dict(
@@ -136,16 +149,16 @@ def _landscape(report: Report) -> Section:
     return data, [(title, [])], {f'landscape_{s["dimensions"]}d': landscape_figure(found)}
 
 
-def _membranes(report: Report) -> dict[tuple[str, int], dict]:
+def _membranes(subject: Subject) -> dict[tuple[str, int], dict]:
     """The result of `local_gradient_statistics`."""
-    model = report.objective.model
+    model = subject.objective.model
     if not named_neurons(model):
         raise NotApplicable(f'{type(getattr(model, "backbone", model)).__name__} has no neurons with a surrogate')
-    return variation.local_gradient_statistics(report.objective)
+    return variation.local_gradient_statistics(subject.objective)
 
 
-def _variation(report: Report) -> Section:
-    found = _membranes(report)
+def _variation(subject: Subject) -> Section:
+    found = _membranes(subject)
     keys = ('beta', 'rate', 'in_window', 'mean', 'std', 'sgv', 'cv', 'tgc', 'cv_asy', 'cv_tri', 'cv_box')
     rows = [dict(layer=layer, t=t, **{key: stats[key] for key in keys}) for (layer, t), stats in found.items()]
     figures, data = {}, dict(layers=rows)
@@ -156,20 +169,20 @@ def _variation(report: Report) -> Section:
             for row in rows:
                 over_time.setdefault(row['layer'], []).append(row[statistic])
             figures[f'variation_{statistic}_over_time'] = time_figure(over_time, name)
-    if report.run:
-        records = variation.read_adaptation_log(report.run)
+    if subject.run:
+        records = variation.read_adaptation_log(subject.run)
         for statistic in ('sgv', 'tgc', 'cv', 'rate'):
             curve = variation.curve(records, statistic)
             if any(value is not None for value in curve[1]):
-                figures[f'variation_{statistic}'] = method_figure({report.run.name: [curve]}, statistic)
+                figures[f'variation_{statistic}'] = method_figure({subject.run.name: [curve]}, statistic)
         figures['variation_beta'] = beta_figure(records)
         data['training'] = records
     title = 'Local gradients on the data set. Undefined: there is no gradient, or no element in the window.'
     return data, [(title, rows)], figures
 
 
-def _bridge(report: Report) -> Section:
-    rows = cv_curvature_bridge(report.objective, report.settings['memory'])
+def _bridge(subject: Subject) -> Section:
+    rows = cv_curvature_bridge(subject.objective, subject.settings['memory'])
     if not rows:
         raise NotApplicable('the network has no linear or convolutional layers that are trained')
     data = as_dicts(rows)
@@ -180,8 +193,8 @@ def _bridge(report: Report) -> Section:
     return dict(layers=data), [(title, data)], dict(bridge=bridge_figure(rows))
 
 
-def _theory(report: Report) -> Section:
-    rows = layers_under_theory(_membranes(report))
+def _theory(subject: Subject) -> Section:
+    rows = layers_under_theory(_membranes(subject))
     flat = [
         {
             **{k: v for k, v in row.items() if k != 'cv_asy'},
@@ -189,7 +202,7 @@ def _theory(report: Report) -> Section:
         }
         for row in rows
     ]
-    one, two = theorem_4_1(seed=report.settings['seed']), theorem_4_2(seed=report.settings['seed'])
+    one, two = theorem_4_1(seed=subject.settings['seed']), theorem_4_2(seed=subject.settings['seed'])
     tables = [
         ('Layers, with a Gaussian fitted to their potentials. `holds` means L kappa > sigma².', flat),
         ('Theorem 4.2: share of random cases with CV_asy < CV_sym', two),
@@ -198,8 +211,8 @@ def _theory(report: Report) -> Section:
     return dict(layers=flat, theorem_4_1=one, theorem_4_2=two), tables, dict(theory=theory_figure(rows))
 
 
-def _growth(report: Report) -> Section:
-    objective = report.objective
+def _growth(subject: Subject) -> Section:
+    objective = subject.objective
     inputs, targets = objective.batches[0]
     if not isinstance(targets, torch.Tensor):
         raise NotApplicable('it needs labelled images, because its networks are multilayer perceptrons that classify')
@@ -211,7 +224,7 @@ def _growth(report: Report) -> Section:
     x = (x - x.mean(0)).cpu()
     try:
         found = {
-            shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=report.settings['seed'])
+            shape.__name__: hessian_growth(shape, x, targets.cpu(), seed=subject.settings['seed'])
             for shape in (TRI, BOX)
         }
     except A2SGError as error:
@@ -231,9 +244,9 @@ def _growth(report: Report) -> Section:
     )
 
 
-def _energy(report: Report) -> Section:
+def _energy(subject: Subject) -> Section:
     try:
-        found = measure_energy(report.objective.model, [inputs for inputs, _ in report.objective.batches])
+        found = measure_energy(subject.objective.model, [inputs for inputs, _ in subject.objective.batches])
     except ConfigError as error:  # the operations of the network cannot be counted
         raise NotApplicable(str(error)) from error
     ann = ann_energy(found)
@@ -278,10 +291,10 @@ def _energy(report: Report) -> Section:
     return data, tables, dict(energy=energy_figure(found))
 
 
-def _rasters(report: Report) -> Section:
-    inputs, _ = next(report.objective.single_samples())
-    with torch.no_grad(), record_spikes(report.objective.model) as found:
-        report.objective.model(inputs)
+def _rasters(subject: Subject) -> Section:
+    inputs, _ = next(subject.objective.single_samples())
+    with torch.no_grad(), record_spikes(subject.objective.model) as found:
+        subject.objective.model(inputs)
     if not found:
         raise NotApplicable('the network has no spiking neurons')
     spikes = {layer: s[:, 0].float().cpu() for layer, s in found.items()}
@@ -303,7 +316,7 @@ def _rasters(report: Report) -> Section:
     return dict(layers=rows), [(title, rows)], figures
 
 
-SECTIONS: dict[str, Callable[[Report], Section]] = dict(
+SECTIONS: dict[str, Callable[[Subject], Section]] = dict(
     variation=_variation,
     fisher=_fisher,
     hessian=_hessian,

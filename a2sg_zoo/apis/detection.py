@@ -9,12 +9,10 @@ from mmengine.structures import BaseDataElement
 from PIL import Image
 from torchvision.transforms.v2 import functional as F
 
-from a2sg_zoo.apis.inference import Inferencer
+from a2sg_zoo.apis.base import TOOL, Inferencer
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import write_output
 from a2sg_zoo.visualization import draw_objects, predicted_objects
-
-_TOOL = 'predict'
 
 
 class DetectionInferencer(Inferencer):
@@ -67,4 +65,4 @@ class DetectionInferencer(Inferencer):
         masks = prediction.get('masks', [None] * len(prediction['objects']))
         objects = [dict(item, mask=mask) for item, mask in zip(prediction['objects'], masks)]
         drawn = draw_objects(image, objects, self.description.palette, self.description.classes)
-        return write_output(Image.fromarray(drawn), path.with_name(f'{path.name}.png'), _TOOL)
+        return write_output(Image.fromarray(drawn), path.with_name(f'{path.name}.png'), TOOL)

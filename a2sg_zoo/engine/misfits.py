@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
@@ -16,6 +15,7 @@ from a2sg_zoo.engine.metrics.score_names import score_names
 from a2sg_zoo.engine.parts import HEADS
 from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.engine.signatures import default_of
+from a2sg_zoo.engine.walk import leaves, listed
 
 # parts that a run has all of, or none
 _TOGETHER = {
@@ -149,41 +149,3 @@ def _averaged_shards(cfg):
     ]
     if averages and cfg.get('sharding') not in (None, False):
         yield f'{averages[0]}: no average (EMA) can be kept of sharded weights; leave out this part, or sharding'
-
-
-def leaves(node: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every value in a config; a list of plain values is one.
-
-    Example:
-        >>> [*leaves(dict(a=[dict(b=1)], c=[2, 3]))]
-        [('a.0.b', 1), ('c', [2, 3])]
-
-    Args:
-        node: a config, or a part of one.
-        path: its dotted key.
-    """
-    items = node.items() if isinstance(node, Mapping) else enumerate(node)
-    for key, value in items:
-        below = f'{path}.{key}' if path else str(key)
-        if (
-            isinstance(value, Mapping)
-            or isinstance(value, (list, tuple))
-            and any(isinstance(x, Mapping) for x in value)
-        ):
-            yield from leaves(value, below)
-        else:
-            yield below, value
-
-
-def listed(node: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """(dotted key, part) of the parts that stand in a list, or of a single part without a list.
-
-    Args:
-        node: a list of parts, a part, or None.
-        key: its dotted key.
-    """
-    if isinstance(node, (list, tuple)):
-        for i, item in enumerate(node):
-            yield f'{key}.{i}', item
-    elif node is not None:
-        yield key, node

@@ -11,9 +11,9 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch import distributed, nn
 
 from a2sg_zoo import registry
-from a2sg_zoo.engine.misfits import leaves
 from a2sg_zoo.engine.parts import HOOKS
 from a2sg_zoo.engine.signatures import find_class, keys_of, keys_read, parameters_of
+from a2sg_zoo.engine.walk import leaves
 
 # parts without a type, and the keys that they take
 PLAIN = {

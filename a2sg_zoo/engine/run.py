@@ -15,9 +15,9 @@ from a2sg_zoo.engine.build import build_runner, read_loader, summary
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.loaders import set_classes
 from a2sg_zoo.engine.machine import machine_faults_named
-from a2sg_zoo.engine.misfits import leaves
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.test_time import use_versions
+from a2sg_zoo.engine.walk import leaves
 from a2sg_zoo.engine.work_folder import held, make_folder, set_aside
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.files import check_output, write_output

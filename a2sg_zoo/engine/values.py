@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader
 
 from a2sg_zoo import registry
 from a2sg_zoo.engine.loaders import LOADERS
-from a2sg_zoo.engine.misfits import leaves, listed, misfits
+from a2sg_zoo.engine.misfits import misfits
 from a2sg_zoo.engine.parts import hooks_of, schedules_of
 from a2sg_zoo.engine.signatures import import_name, parameter_of
 from a2sg_zoo.engine.validation import raise_problems
+from a2sg_zoo.engine.walk import leaves, listed
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 from a2sg_zoo.hub.description import MOST_TIME_STEPS, require_bounded
 from a2sg_zoo.utils.checks import is_integer, is_number

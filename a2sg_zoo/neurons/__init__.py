@@ -7,8 +7,9 @@ from .currents import ALIF, SynapticLIF
 from .dynamics import Dynamics, LocalGradient
 from .gated import CLIF, GLIF, KLIF
 from .integer import ILIF, NILIF
+from .layer_gradients import LayerGradients
 from .lif import IF, LIF, PLIF
-from .multistep import LayerGradients, multistep, multistep_chunk, multistep_potentials, multistep_reference
+from .multistep import multistep, multistep_chunk, multistep_potentials, multistep_reference
 from .neuron import Neuron, named_neurons, set_time_steps
 from .nonlinear import EIF, QIF, Izhikevich
 from .parallel import PSN, MaskedPSN, SlidingPSN

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from a2sg_zoo.neurons.dynamics import LocalGradient
-    from a2sg_zoo.neurons.multistep import LayerGradients
-    from a2sg_zoo.surrogates import Surrogate
+from a2sg_zoo.neurons.dynamics import LocalGradient
+from a2sg_zoo.neurons.layer_gradients import LayerGradients
+from a2sg_zoo.surrogates import Surrogate
 
 
 class Controller(ABC):
@@ -63,6 +62,23 @@ class Controller(ABC):
             first: the time step, from 0, at which the search began in the forward pass.
         """
         raise NotImplementedError
+
+
+class NeuronPolicy(Protocol):
+    """What a neuron asks its policy, see `a2sg_zoo.adaptation.Policy`.
+
+    Attributes:
+        searching: whether widths may change in this iteration.
+    """
+
+    searching: bool
+
+    @property
+    def active(self) -> bool:
+        """Whether the backward passes of this iteration ask this policy; if not, widths stand still."""
+
+    def controller(self, neuron: Any) -> Controller:
+        """The controller for one backward pass of a neuron."""
 
 
 class FixedWidths(Controller):

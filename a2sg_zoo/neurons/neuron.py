@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import backends
-from a2sg_zoo.neurons.controllers import Controller, FixedWidths, Watched
+from a2sg_zoo.neurons.controllers import Controller, FixedWidths, NeuronPolicy, Watched
 from a2sg_zoo.neurons.dynamics import Dynamics, wide
 from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
 from a2sg_zoo.neurons.state import NeuronState, require_time_steps, shapes_of
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.utils.checks import integer, number, positive
-
-if TYPE_CHECKING:
-    from a2sg_zoo.adaptation import Policy
 
 
 class Neuron(nn.Module):
@@ -81,7 +78,7 @@ class Neuron(nn.Module):
             raise ValueError(f'{name}: v_reset = {v_reset} must lie below v_threshold = {v_threshold}')
         self.dynamics = Dynamics(v_threshold, v_reset, self.decay_input, reset == 'hard', bool(detach_reset))
         self.surrogate = surrogate if isinstance(surrogate, Surrogate) else SURROGATES.build(surrogate)
-        self.policy: Policy | None = None
+        self.policy: NeuronPolicy | None = None
         self.on_call: Callable[[Neuron], None] | None = None
         self.backend = backends.compute_fused
         self.held, self.potentials, self.watcher = False, None, None

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from a2sg_zoo.apis.inference import read_image
+from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.datasets import ADE20K, ImageFolder, ImageNet
 from a2sg_zoo.datasets.pictures import decode_mask, decode_picture, read_mask, read_picture
 from a2sg_zoo.errors import ConfigError, DataError

@@ -16,7 +16,6 @@ does not disturb it.
 
 from __future__ import annotations
 
-import inspect
 import operator
 from collections.abc import Callable
 from functools import partial
@@ -25,46 +24,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.base import PolicyController
 from a2sg_zoo.adaptation.foreign.layer import ForeignLayer
-from a2sg_zoo.compat import backward_in_progress, leave_uncompiled
-from a2sg_zoo.errors import A2SGError, ConfigError
-from a2sg_zoo.neurons.deferred import Search
-from a2sg_zoo.neurons.dynamics import wide
-
-
-class Trace(Search):
-    """The time steps of one layer in one forward pass.
-
-    Args:
-        layer: the layer.
-        forward_pass: number of the forward pass of the network.
-        controller: asks the policy; None if widths stand still.
-    """
-
-    layer: ForeignLayer
-
-    def __init__(self, layer: ForeignLayer, forward_pass: int, controller: PolicyController | None) -> None:
-        super().__init__(layer, controller)
-        self.forward_pass = forward_pass
-        # the second forward pass of activation checkpointing runs within a backward pass
-        self.backward_pass = backward_in_progress()
-        self.gate: _Gate | None = None
-        self.ended = False
-        self._delta: Tensor | None = None
-
-    def step_back(self, t: int, z: Tensor, g: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
-        """`step` with the delta[t+1] that the last call gave."""
-        self._delta, share = self.step(t, z, g, c, self._delta)
-        return self._delta, share
-
-    def pass_over(self, c: Tensor | None) -> None:
-        """A time step with spikes that the loss does not depend on: delta[t] = c."""
-        self._delta = None if c is None else wide(c)
-
-    def end(self) -> None:
-        super().end()
-        self.ended, self._delta = True, None
+from a2sg_zoo.compat import leave_uncompiled
+from a2sg_zoo.errors import ConfigError
 
 
 class _Spike(torch.autograd.Function):
@@ -83,16 +45,14 @@ class _Spike(torch.autograd.Function):
             beta = layer.width_at(ctx.t, ctx.trace.T)
             return g * layer.surrogate(z, beta.to(z.dtype)), None, None, None, None
         if torch.is_grad_enabled():
-            raise refusal(
-                layer,
+            raise layer.refusal(
                 'the gradient of its gradient is asked for (create_graph=True), which a search does not have; attach '
-                'a Fixed policy for that',
+                'a Fixed policy for that'
             )
         if ctx.deferred.done and ctx.trace.controller.searches:
-            raise refusal(
-                layer,
+            raise layer.refusal(
                 'a second backward pass goes through one forward pass, and the search has chosen its widths already; '
-                'run the forward pass again',
+                'run the forward pass again'
             )
         return ctx.deferred.receive(z, g), None, None, None, None
 
@@ -130,56 +90,15 @@ class _Deferred:
             self.trace.pass_over(c)
             return None
         if c is not None and c.shape != z.shape:
-            raise refusal(
-                self.trace.layer,
+            raise self.trace.layer.refusal(
                 f'the gradient of its potential has the shape {tuple(c.shape)}, but its spike function sees '
-                f'{tuple(z.shape)}',
+                f'{tuple(z.shape)}'
             )
         with torch.no_grad():
             delta, share = self.trace.step_back(self.t, z, g, c)
             if self.gate is not None:
                 self.gate.add(share)
         return (*gradients[: self.index], delta.to(z.dtype), *gradients[self.index + 1 :])
-
-
-class _Gate:
-    """Brings a learned threshold the gradient that comes through the spikes, -g f.
-
-    It is known only after the search, so it goes through the input of the neuron, which the backward pass reaches after
-    the potentials.
-    """
-
-    def __init__(self, threshold):
-        self.threshold, self.total = threshold, None
-
-    def add(self, share):
-        share = -share.sum_to_size(self.threshold.shape).to(self.threshold.dtype)
-        self.total = share if self.total is None else self.total + share
-
-    def through_call(self, layer, args, kwargs):
-        """The arguments of a call of the neuron, of which the first tensor goes through the gate."""
-        for i, x in enumerate(args):
-            if isinstance(x, Tensor):
-                return (*args[:i], self._through(x), *args[i + 1 :]), kwargs
-        for name in inspect.signature(layer.module.forward).parameters:
-            if isinstance(kwargs.get(name), Tensor):
-                return args, {**kwargs, name: self._through(kwargs[name])}
-        raise refusal(layer, 'its threshold is learned, and it is called without a tensor', ConfigError)
-
-    def _through(self, x):
-        return _ThroughGate.apply(x, self.threshold, self)
-
-
-class _ThroughGate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, threshold, gate):
-        ctx.gate = gate
-        return x.detach()  # no view, so the neuron may change x in place
-
-    @staticmethod
-    def backward(ctx, grad):
-        total, ctx.gate.total = ctx.gate.total, None
-        return grad, total, None
 
 
 class DeferredSurrogate:
@@ -234,8 +153,7 @@ class DeferredModule(DeferredSurrogate, nn.Module):
 
 @leave_uncompiled
 def _refuse_to_compile(layer):
-    raise refusal(
-        layer,
+    raise layer.refusal(
         f'torch.compile would hide the potentials from {type(layer.policy).__name__}; train the network without it, or '
         'attach a Fixed policy',
         ConfigError,
@@ -258,7 +176,7 @@ def _fire(layer, z, fire):
             node.register_prehook(deferred)
     s = _Spike.apply(z, fire, trace, t, deferred)
     if s.shape != z.shape:
-        raise refusal(layer, f'its spike function answers {tuple(s.shape)} for {tuple(z.shape)}', ConfigError)
+        raise layer.refusal(f'its spike function answers {tuple(s.shape)} for {tuple(z.shape)}', ConfigError)
     return s
 
 
@@ -270,8 +188,7 @@ def _node_of_potential(z, layer):
     """(node, index of its output) of u, where z = u - threshold."""
     node = z.grad_fn
     if node is None or node.name() != 'SubBackward0':
-        raise refusal(
-            layer,
+        raise layer.refusal(
             f'its spike function is called with the result of {"nothing" if node is None else node.name()}, not with a '
             'difference of potential and threshold, so a search cannot find the potential; attach a Fixed policy, or '
             'write an adapter for it',
@@ -280,19 +197,11 @@ def _node_of_potential(z, layer):
     (potential, index), *threshold = node.next_functions
     gate = layer.trace.gate
     if gate is None and any(x is not None for x, _ in threshold):
-        raise refusal(
-            layer, 'its threshold is learned, but its adapter gives no threshold with a gradient', ConfigError
-        )
+        raise layer.refusal('its threshold is learned, but its adapter gives no threshold with a gradient', ConfigError)
     if gate is not None and not _broadcasts(gate.threshold.shape, z.shape):
-        raise refusal(
-            layer,
+        raise layer.refusal(
             f'its adapter gives a threshold of the shape {tuple(gate.threshold.shape)}, and its spike function sees '
             f'{tuple(z.shape)}',
             ConfigError,
         )
     return potential, index
-
-
-def refusal(layer: ForeignLayer, reason: str, kind: type[A2SGError] = A2SGError) -> A2SGError:
-    """The error for a layer that a search cannot work on."""
-    return kind(f'{layer.name} ({type(layer.module).__name__}): {reason}')

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.foreign.adapter import Adapter
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.adaptation.foreign.gate import Gate
+from a2sg_zoo.compat import backward_in_progress
+from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.neurons.controllers import Controller, NeuronPolicy
+from a2sg_zoo.neurons.deferred import Search
+from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.surrogates import TRI, Surrogate
-
-if TYPE_CHECKING:
-    from a2sg_zoo.adaptation.base import Policy
-    from a2sg_zoo.adaptation.foreign.deferred import Trace
 
 
 class ForeignLayer:
@@ -40,7 +39,7 @@ class ForeignLayer:
         self.name, self.module, self.adapter = name, module, adapter
         self.surrogate: Surrogate = TRI()
         self.beta = torch.ones(1)
-        self.policy: Policy | None = None
+        self.policy: NeuronPolicy | None = None
         self.order = 0
         self.v_threshold = float(torch.as_tensor(adapter.threshold(module)).detach().float().mean())
         # of the current forward pass; `calls` counts the calls of the spike function in a call of the neuron
@@ -112,6 +111,10 @@ class ForeignLayer:
             'attach to it again'
         )
 
+    def refusal(self, reason: str, kind: type[A2SGError] = A2SGError) -> A2SGError:
+        """The error for a layer that a search cannot work on."""
+        return kind(f'{self.name} ({type(self.module).__name__}): {reason}')
+
     def keep(self, name: str, value: Tensor) -> None:
         """Keeps a tensor of the policy with the layer, as an attribute that is saved with the widths."""
         setattr(self, name, value)
@@ -127,3 +130,37 @@ class ForeignLayer:
         if (self.beta.device, self.beta.dtype) != (u.device, dtype):
             for name, value in self.kept().items():
                 setattr(self, name, value.to(u.device, dtype))
+
+
+class Trace(Search):
+    """The time steps of one layer in one forward pass.
+
+    Args:
+        layer: the layer.
+        forward_pass: number of the forward pass of the network.
+        controller: asks the policy; None if widths stand still.
+    """
+
+    layer: ForeignLayer
+
+    def __init__(self, layer: ForeignLayer, forward_pass: int, controller: Controller | None) -> None:
+        super().__init__(layer, controller)
+        self.forward_pass = forward_pass
+        # the second forward pass of activation checkpointing runs within a backward pass
+        self.backward_pass = backward_in_progress()
+        self.gate: Gate | None = None
+        self.ended = False
+        self._delta: Tensor | None = None
+
+    def step_back(self, t: int, z: Tensor, g: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """`step` with the delta[t+1] that the last call gave."""
+        self._delta, share = self.step(t, z, g, c, self._delta)
+        return self._delta, share
+
+    def pass_over(self, c: Tensor | None) -> None:
+        """A time step with spikes that the loss does not depend on: delta[t] = c."""
+        self._delta = None if c is None else wide(c)
+
+    def end(self) -> None:
+        super().end()
+        self.ended, self._delta = True, None

@@ -1,21 +1,16 @@
-"""Checks of a suite: the types of its keys, its names, and what is known of its runs before the first of them."""
+"""Checks of what stands in a suite file: the types of its keys, its names, and its metric."""
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatch
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from a2sg_zoo.benchmark.suites.results import run_name
 from a2sg_zoo.engine.metrics.score_names import score_names
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.utils.checks import is_integer, is_number
-
-if TYPE_CHECKING:
-    from a2sg_zoo.benchmark.suites.plan import Run
-    from a2sg_zoo.benchmark.suites.suite import Suite
 
 AXES = ('networks', 'datasets', 'methods')
 SEARCH_KEYS = ('space', 'metric', 'mode', 'options')
@@ -156,44 +151,6 @@ def _check_references(content: Mapping[str, Any], path: Path) -> None:
         strange = entries.keys() - content[axis].keys()
         if strange:
             raise ConfigError(f'{path}: {key} names {", ".join(sorted(strange))}, which {axis} does not have')
-
-
-def check_tuned(suite: 'Suite', path: Path) -> None:
-    """Check that tuned values are those of networks, data sets and methods of the suite.
-
-    Raises:
-        ConfigError: `tuned` names another one.
-    """
-    cells = {'-'.join(cell) for cell in product(suite.networks, suite.datasets, suite.methods)}
-    strange = suite.tuned.keys() - cells
-    if strange:
-        raise ConfigError(f'{path}: tuned names {", ".join(sorted(strange))}, which the suite does not have')
-
-
-def check_runs(suite: 'Suite', runs: 'Sequence[Run]') -> None:
-    """Check what is known of the runs of a suite before the first of them: their metric, and that they differ.
-
-    Raises:
-        ConfigError: a data set's evaluation does not give `suite.metric`, or two networks, data sets or methods give
-            the same runs.
-    """
-    for run in {run.dataset: run for run in runs}.values():
-        check_metric(suite.metric, run.config.get('val_evaluator'), f'suite {suite.name}: metric', run.dataset)
-    for axis in AXES:
-        key = axis[:-1]
-        seen: dict[frozenset, str] = {}
-        for name in getattr(suite, axis):
-            own = frozenset(
-                (run.hash, run.data, *(getattr(run, other[:-1]) for other in AXES if other != axis))
-                for run in runs
-                if getattr(run, key) == name
-            )
-            other = seen.setdefault(own, name)
-            if other != name:
-                raise ConfigError(
-                    f'suite {suite.name}: {axis}: {other} and {name} give the same runs; leave one of them out, or '
-                    f'let {key}_options tell them apart'
-                )
 
 
 def check_metric(metric: str, evaluator: Any, key: str, where: str) -> None:

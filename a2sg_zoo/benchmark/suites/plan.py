@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +12,10 @@ from typing import Any
 
 from mmengine.config import Config
 
-from a2sg_zoo.benchmark.suites.checks import check_runs
+from a2sg_zoo.benchmark.suites.checks import AXES, check_metric
 from a2sg_zoo.benchmark.suites.results import run_name
 from a2sg_zoo.benchmark.suites.suite import Suite, compose
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.pretrained import locate
 
 # The version of what a training computes. Results of another version do not count, and their runs are repeated. Raise
@@ -95,8 +96,34 @@ def plan(suite: Suite, options: Mapping[str, Any] | None = None) -> list[Run]:
             cfg = Config(cfg.to_dict())
             cfg.setdefault('randomness', {})['seed'] = seed
             runs.append(Run(network, dataset, method, seed, cfg, **identify(cfg)))
-    check_runs(suite, runs)
+    _check(suite, runs)
     return runs
+
+
+def _check(suite: Suite, runs: Sequence[Run]) -> None:
+    """Check what is known of the runs of a suite before the first of them: their metric, and that they differ.
+
+    Raises:
+        ConfigError: a data set's evaluation does not give `suite.metric`, or two networks, data sets or methods give
+            the same runs.
+    """
+    for run in {run.dataset: run for run in runs}.values():
+        check_metric(suite.metric, run.config.get('val_evaluator'), f'suite {suite.name}: metric', run.dataset)
+    for axis in AXES:
+        key = axis[:-1]
+        seen: dict[frozenset, str] = {}
+        for name in getattr(suite, axis):
+            own = frozenset(
+                (run.hash, run.data, *(getattr(run, other[:-1]) for other in AXES if other != axis))
+                for run in runs
+                if getattr(run, key) == name
+            )
+            other = seen.setdefault(own, name)
+            if other != name:
+                raise ConfigError(
+                    f'suite {suite.name}: {axis}: {other} and {name} give the same runs; leave one of them out, or '
+                    f'let {key}_options tell them apart'
+                )
 
 
 def identify(cfg: Config) -> dict[str, str]:

@@ -32,12 +32,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from a2sg_zoo.benchmark.suites.checks import AXES, check_content, check_tuned
+from a2sg_zoo.benchmark.suites.checks import AXES, check_content
 from a2sg_zoo.engine.config import compose_config
 from a2sg_zoo.engine.config_files import read_config, read_together
 from a2sg_zoo.engine.config_names import find_base, find_config, find_method
@@ -83,7 +84,7 @@ def read_suite(path: str | os.PathLike) -> Suite:
     check_content(content, path)
     tuned = _tuned(content.pop('tuned', None), path)
     suite = Suite(**content, tuned=tuned)
-    check_tuned(suite, path)
+    _check_tuned(suite, path)
     for axis in AXES:
         files = {
             name: [_found(file, path, f'{axis}.{name}', axis == 'methods') for file in _listed(files)]
@@ -133,6 +134,18 @@ def _tuned(file: str | None, path: Path) -> dict[str, dict[str, Any]]:
         return {name: dict(entry['options']) for name, entry in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f'{path}: tuned: {file} is not a best.json of `a2sg-zoo search` ({error})') from error
+
+
+def _check_tuned(suite: Suite, path: Path) -> None:
+    """Check that tuned values are those of networks, data sets and methods of the suite.
+
+    Raises:
+        ConfigError: `tuned` names another one.
+    """
+    cells = {'-'.join(cell) for cell in product(suite.networks, suite.datasets, suite.methods)}
+    strange = suite.tuned.keys() - cells
+    if strange:
+        raise ConfigError(f'{path}: tuned names {", ".join(sorted(strange))}, which the suite does not have')
 
 
 def _listed(files: str | list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from a2sg_zoo.engine.resume import require_resumable
 from a2sg_zoo.engine.samplers import ResumableSampler
+from a2sg_zoo.engine.walk import leaves
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
 from a2sg_zoo.hub.description import parse_config
@@ -195,23 +196,14 @@ def _get(config: Mapping, path: str) -> Any:
 
 def _differences(before: Mapping, now: Mapping, part: str) -> Iterator[tuple[str, str]]:
     """(dotted key, both values in words) of every leaf of a part that differs between two configs."""
-    old, new = dict(_flat(_get(before, part), part)), dict(_flat(_get(now, part), part))
+    old, new = (
+        {key: _listed(value) for key, value in leaves({part: _get(config, part)}) if value is not None}
+        for config in (before, now)
+    )
     for key in {**old, **new}:
-        here, there = (leaves.get(key, _DEFAULTS.get(key, 'unset')) for leaves in (new, old))
+        here, there = (values.get(key, _DEFAULTS.get(key, 'unset')) for values in (new, old))
         if here != there:
             yield key, f'{key} = {here} here, {there} in the checkpoint'
-
-
-def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """(dotted key, plain value) of every leaf of a config."""
-    if isinstance(value, Mapping):
-        for key, x in value.items():
-            yield from _flat(x, f'{path}.{key}')
-    elif isinstance(value, (list, tuple)) and any(isinstance(x, Mapping) for x in value):
-        for i, x in enumerate(value):
-            yield from _flat(x, f'{path}.{i}')
-    elif value is not None:
-        yield path, _listed(value)
 
 
 def _listed(value: Any) -> Any:
