@@ -116,7 +116,7 @@ def execute(job: Job) -> None:
             job.result,
             status='finished',
             reason='',
-            config=job.config,
+            config=os.path.relpath(job.config, job.folder),
             started=time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(start)),
             versions={key: info[key] for key in ('a2sg_zoo', 'commit', 'python', 'torch', 'device')},
             machine=machine(),

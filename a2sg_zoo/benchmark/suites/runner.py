@@ -187,7 +187,7 @@ def _outcome(run: Run, job: Job, reason: str) -> dict[str, Any]:
         status='failed',
         reason=reason,
         log=tail,
-        config=job.config,
+        config=os.path.relpath(job.config, job.folder),
         started=time.strftime('%Y-%m-%dT%H:%M:%S'),
         metrics={},
         cost={},

@@ -96,6 +96,9 @@ def test_finished_runs_stay(tmp_path):
     }
     assert a2sg['search']['mean'] == pytest.approx(sum(last) / len(last))
     assert tri['activity']['energy_pj'] > 0 and tri['activity']['T'] == 2
+    # a result goes to another machine as it is
+    assert not any(str(tmp_path) in path.read_text() for path in out.glob('runs/*.json'))
+    assert (out / tri['config']).is_file()
     written = json.loads((out / 'suite.json').read_text())
     assert written['methods'] == ['tri', 'a2sg'] and written['runs'] == {r.name: r.identity for r in runs}
 
