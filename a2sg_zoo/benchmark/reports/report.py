@@ -142,16 +142,23 @@ def build_report(
         raise ConfigError(f'no run has the metric {metric!r}; there are {", ".join(sorted(measured))}')
     cells, notes = select(results, problems, plan, axes)
     sources, published, without_table = _published(plan.get('published') or (), axes)
+    places = [*product(axes['network'], axes['dataset'])]
+    begun = {(network, dataset) for network, dataset, _ in published} | {
+        (network, dataset)
+        for network, dataset, method, seed in product(*axes.values())
+        if run_name(network, dataset, method, seed) in cells
+    }
+    # without a plan, nothing says that each network was to run on each data set
+    if begun and plan.get('networks'):
+        notes += [
+            f'{network} on {dataset}: none of its runs was begun'
+            for network, dataset in places
+            if (network, dataset) not in begun
+        ]
     tables = [
         _table(network, dataset, axes, cells, published, metric, reference)
-        for network in axes['network']
-        for dataset in axes['dataset']
-    ]
-    # Without a plan, nothing says that each network was to run on each data set.
-    tables = [
-        t
-        for t in tables
-        if plan.get('networks') or any(row['seeds_done'] or 'no result' not in row['gaps'] for row in t.rows)
+        for network, dataset in places
+        if not begun or (network, dataset) in begun
     ]
     rows = [row for t in tables for row in t.rows]
     for group in OPTIONAL_COLUMNS:
