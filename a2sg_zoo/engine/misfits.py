@@ -37,6 +37,7 @@ def misfits(cfg: Config) -> Iterator[str]:
     yield from _class_weights(cfg)
     yield from _unknown_scores(cfg)
     yield from _averaged_shards(cfg)
+    yield from _unaveraged_time(cfg)
 
 
 def missing_parts(cfg: Config) -> Iterator[str]:
@@ -149,3 +150,21 @@ def _averaged_shards(cfg):
     ]
     if averages and cfg.get('sharding') not in (None, False):
         yield f'{averages[0]}: no average (EMA) can be kept of sharded weights; leave out this part, or sharding'
+
+
+def _unaveraged_time(cfg):
+    """A neck or head of MMSegmentation takes features without a time axis; only spiking necks and heads take one."""
+    model = cfg.get('model') or {}
+    backbone, kind = model.get('backbone'), _class_of(registry.MODELS, model.get('backbone'))
+    if kind is None or backbone.get('time', default_of(kind, 'time')) != 'keep':
+        return
+    # what a neck of someone else hands on is not known
+    spiking = model.get('neck') is None or _is_a(registry.MODELS, model.neck, registry.MODELS.get('SpikingFPN'))
+    taking = ('neck', *HEADS) if spiking else ('neck',)
+    for name in taking:
+        for key, part in listed(model.get(name), f'model.{name}'):
+            if getattr(_class_of(registry.MODELS, part), '__module__', '').startswith('mmseg.'):
+                yield (
+                    f"{key}: {part['type']} takes features averaged over time, and model.backbone.time = 'keep' gives "
+                    "it every time step; set that to 'mean', or a spiking neck or head in its place"
+                )

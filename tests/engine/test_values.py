@@ -276,3 +276,26 @@ def test_a_class_of_ones_own_is_not_built_twice(tmp_path, monkeypatch):
 def test_a_stage_may_have_no_block():
     """`SpikingResNet9` has a transition in each stage."""
     assert load_config('resnet9_cifar10', {'model.backbone.depths': [1, 0, 1]}).model.backbone.depths == [1, 0, 1]
+
+
+# features with a time axis
+
+
+@pytest.mark.parametrize(
+    'time, neck, heads, refused',
+    [
+        ('keep', 'FPN', {}, ['model.neck']),
+        ('keep', 'SpikingFPN', {}, ['model.decode_head']),
+        ('keep', None, {'auxiliary_head': [dict(type='FCNHead')]}, ['model.decode_head', 'model.auxiliary_head.0']),
+        ('keep', 'SpikingFPN', {'decode_head.type': 'SpikingFPNHead'}, []),
+        ('mean', 'FPN', {}, []),
+        ('mean', None, {}, []),
+    ],
+)
+def test_every_time_step_for_a_head_without_time_is_refused(time, neck, heads, refused):
+    pytest.importorskip('mmseg')
+    cfg = load_config('spikformer_ade20k_a2sg.py')
+    cfg.model.backbone.time, cfg.model.neck = time, neck and dict(type=neck)
+    cfg.merge_from_dict({f'model.{key}': value for key, value in heads.items()})
+    found = [*misfits(cfg)]
+    assert [message.partition(':')[0] for message in found] == refused
