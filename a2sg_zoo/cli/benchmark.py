@@ -92,7 +92,7 @@ def _run(suite, runs, planned, folder, count, args):
             bar.update()
 
         options = {'workers': args.workers, **args.launcher_options}
-        run_suite(suite, runs, folder, args.command, args.launcher, report, planned, **options)
+        run_suite(suite, runs, folder, args.command, args.launcher, report, planned, options)
     print(f'done in {(time.monotonic() - start) / 60:.1f} minutes: a2sg-zoo report {folder}')
     return failed
 

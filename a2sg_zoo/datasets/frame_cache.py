@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from a2sg_zoo.errors import CheckpointError, ConfigError, DataError
-from a2sg_zoo.hub.files import write_atomically
+from a2sg_zoo.hub.files import mark_as_cache, write_atomically
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class FrameCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             held = FileLock(self.folder / '.lock').acquire()
+            mark_as_cache(self.folder)
         except OSError as error:
             raise DataError(self._not_kept(self.folder, error.strerror)) from error
         with held:

@@ -27,6 +27,8 @@ class MNIST(ImagesInMemory):
     Source: LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86:2278-2324, 1998.
     """
 
+    name = 'MNIST'
+
     def __init__(
         self,
         data_root: str | os.PathLike | None = None,
@@ -35,7 +37,7 @@ class MNIST(ImagesInMemory):
         per_class: Range = None,
     ) -> None:
         self.data_root = data_root or os.environ.get('MNIST_ROOT') or 'data'
-        folder = Path(self.data_root, 'MNIST', 'raw').absolute()
+        folder = Path(self.data_root, self.name, 'raw').absolute()
         if not folder.is_dir():
             raise DataError(f'MNIST is not there: no folder {folder}\n{self._how_to_get()}')
         try:

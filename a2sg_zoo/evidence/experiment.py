@@ -94,7 +94,9 @@ def _train(suite: Suite, runs: Sequence[Run], args: Namespace) -> None:
                 problems.append(f'{run.name}: {result["reason"]}')
             bar.update()
 
-        run_suite(suite, runs, args.work, shlex.join(['python', *sys.argv]), report=report, workers=args.workers)
+        run_suite(
+            suite, runs, args.work, shlex.join(['python', *sys.argv]), report=report, options=dict(workers=args.workers)
+        )
     if problems:
         raise ConfigError(
             f'{len(problems)} runs failed; their logs are in {args.work}/work; run the same command again to repeat '

@@ -31,6 +31,25 @@ _MARKED_PART = 4096
 _ESCAPE = 'backslashreplace'
 
 
+# marks a folder whose files can be made again, see https://bford.info/cachedir
+CACHE_TAG = 'CACHEDIR.TAG'
+_TAG_TEXT = b'Signature: 8a477f597d28d172789f06886806bc55\n# made by a2sg_zoo; its files can be made again\n'
+
+
+def mark_as_cache(folder: Path) -> None:
+    """Marks a folder as a cache, for programs that copy or compare data.
+
+    Args:
+        folder: it exists.
+
+    Raises:
+        OSError: the mark cannot be written.
+    """
+    tag = folder / CACHE_TAG
+    if not tag.exists():
+        tag.write_bytes(_TAG_TEXT)
+
+
 def write_atomically(data: bytes, path: str | os.PathLike) -> None:
     """Writes a file so that, after any failure, it has either its old or its new contents.
 

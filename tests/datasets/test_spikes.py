@@ -9,6 +9,7 @@ import torch
 from a2sg_zoo.datasets import SHD, SSC
 from a2sg_zoo.datasets.spikes import spike_counts
 from a2sg_zoo.errors import ConfigError, DataError
+from a2sg_zoo.hub.files import CACHE_TAG
 
 h5py = pytest.importorskip('h5py', reason='needs the extra a2sg-zoo[events]')
 
@@ -110,6 +111,7 @@ def test_spikes_are_counted_once(root, monkeypatch):
         patch.setattr('a2sg_zoo.datasets.spikes.spike_counts', lambda *args, **options: pytest.fail('again'))
         assert SHD(root)[7]['inputs'].equal(first)
     assert len(list((root / 'SHD' / 'counts' / 'T100_dt0.014_pool5').rglob('*.npz'))) == 25
+    assert (root / 'SHD' / 'counts' / 'T100_dt0.014_pool5' / CACHE_TAG).is_file()
     SHD(root, cache_root=root / 'elsewhere', pool=10)
     assert len(list((root / 'elsewhere' / 'T100_dt0.014_pool10').rglob('*.npz'))) == 25
 

@@ -1,6 +1,7 @@
 """One run of a suite: the training, and what is measured of it, in a process of its own."""
 
 import json
+import logging
 import math
 import os
 import platform
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from a2sg_zoo.adaptation import AdaptivePolicy
@@ -24,6 +26,7 @@ from a2sg_zoo.benchmark.suites.results import write_result
 from a2sg_zoo.engine.hooks.adaptation import AdaptationHook
 from a2sg_zoo.engine.hooks.reproducibility import run_info
 from a2sg_zoo.engine.run import prepare_config, train
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS
 from a2sg_zoo.utils.models import unwrap_model
 
@@ -204,12 +207,17 @@ def _metrics(scores: list, rule: str | None = None) -> dict[str, float]:
     return {**last, f'best_{first}': (min if rule == 'less' else max)(finite, default=math.nan)}
 
 
-def _activity(runner: Runner) -> dict[str, Any]:
+def _activity(runner: Runner) -> dict[str, Any] | None:
+    """Firing rate, operations and energy; None for a network whose operations cannot be counted."""
     model = unwrap_model(runner.model)
     loader = runner.val_dataloader
     batches = islice(loader, -(-_IMAGES // loader.batch_size))
     model.eval()
-    found = measure_energy(model, (model.data_preprocessor(batch)['inputs'] for batch in batches))
+    try:
+        found = measure_energy(model, (model.data_preprocessor(batch)['inputs'] for batch in batches))
+    except ConfigError as error:  # the training counts all the same
+        print_log(f'no operations are counted: {error}', logger='current', level=logging.WARNING)
+        return None
     del found['layers']
     return found
 

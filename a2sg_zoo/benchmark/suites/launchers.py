@@ -97,22 +97,26 @@ def ray(
         execute: function at the top level of a module that runs one.
         workers: CPUs of a cluster that is started here; on an existing one, Ray decides how many run at a time.
         timeout: seconds after which a job counts as hung and is killed.
-        address: address of the cluster. By default that of the environment, or else a new one on this machine.
+        address: address of the cluster. By default that of the environment, or else the one that runs on this machine,
+            or else a new one.
 
     Yields:
         Each job as it ends, and '' or the reason why it failed.
 
     Raises:
-        ConfigError: Ray is not installed.
+        ConfigError: Ray is not installed, or there is no cluster at `address`.
     """
     try:
         import ray as cluster
     except ImportError as error:
         raise ConfigError('--launcher ray needs Ray: pip install "a2sg-zoo[ray]"') from error
     if not cluster.is_initialized():
-        cluster.init(
-            address=address, num_cpus=workers if address is None else None, include_dashboard=False, log_to_driver=False
-        )
+        try:
+            cluster.init(address=address or 'auto', log_to_driver=False)
+        except ConnectionError as error:
+            if address is not None:
+                raise ConfigError(f'--launcher ray: there is no cluster at {address} ({error})') from error
+            cluster.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     gpus = 1 if cluster.cluster_resources().get('GPU') else 0
     # one task for each process, so that no state of a training reaches the next one
     task = cluster.remote(num_cpus=1, num_gpus=gpus, max_calls=1, max_retries=0)(_remote)

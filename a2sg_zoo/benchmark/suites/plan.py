@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +16,9 @@ from a2sg_zoo.benchmark.suites.checks import AXES, check_metric
 from a2sg_zoo.benchmark.suites.results import run_name
 from a2sg_zoo.benchmark.suites.suite import Suite, compose
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.files import CACHE_TAG
 from a2sg_zoo.hub.pretrained import locate
+from a2sg_zoo.registry import DATASETS
 
 # The version of what a training computes. Results of another version do not count, and their runs are repeated. Raise
 # it by one with every change after which the same config gives other figures, such as another default, another order
@@ -25,7 +27,7 @@ from a2sg_zoo.hub.pretrained import locate
 RESULTS_VERSION = 1
 
 # keys of a config that say where things are, not what is computed
-_PLACES = ('data_root', 'work_dir')
+_PLACES = ('data_root', 'work_dir', 'cache_root')
 # keys that name weights
 _WEIGHTS = ('checkpoint', 'load_from')
 
@@ -82,7 +84,8 @@ def plan(suite: Suite, options: Mapping[str, Any] | None = None) -> list[Run]:
         options: further overrides {dotted key: value} for all runs, which come after those of the suite.
 
     Raises:
-        ConfigError: a run's config has a mistake, no run gives the suite's metric, or two methods are equal.
+        ConfigError: a run's config has a mistake, no run gives the suite's metric, two methods are equal, or some of
+            them are tuned and others are not.
     """
     cells = {
         (network, dataset, method): compose(suite, network, dataset, method, options or {})
@@ -90,6 +93,13 @@ def plan(suite: Suite, options: Mapping[str, Any] | None = None) -> list[Run]:
         for dataset in suite.datasets
         for method in suite.methods
     }
+    untuned = {'-'.join(cell) for cell in cells} - suite.tuned.keys() if suite.tuned else ()
+    if untuned:
+        raise ConfigError(
+            f'suite {suite.name}: tuned has nothing for {", ".join(sorted(untuned))}, and others are tuned. Search '
+            'these, too; or leave them out of the suite; or, to keep their values, give each of them in the file of '
+            'tuned values an entry {"options": {}}'
+        )
     runs = []
     for seed in suite.seeds:
         for (network, dataset, method), cfg in cells.items():
@@ -132,37 +142,54 @@ def identify(cfg: Config) -> dict[str, str]:
     Returns:
         hash: hash of the config without the paths in it.
         version: `RESULTS_VERSION`, as text.
-        data: hash of the names and sizes of all files at those paths, and of the contents of the weights that the run
-            begins with (local files, and those of the zoo); that of nothing where there are neither.
+        data: hash of the names and sizes of all files of the data sets, without caches, and of the contents of the
+            weights that the run begins with (local files, and those of the zoo); that of nothing where there are
+            neither.
     """
     data = set()
 
     def plain(node):
         if isinstance(node, dict):
-            if isinstance(node.get('data_root'), str):
-                data.add(_identity(node['data_root']))
-            data.update(_contents(node[key]) for key in _WEIGHTS if isinstance(node.get(key), str))
-            return {key: plain(value) for key, value in node.items() if key not in _PLACES}
+            if 'type' in node and isinstance(node.get('data_root'), str):
+                data.add(_identity(_folder_of(node)))
+            weights = {key: _contents(node[key]) for key in _WEIGHTS if isinstance(node.get(key), str)}
+            data.update(weights.values())
+            local = [key for key, contents in weights.items() if contents and not node[key].startswith('zoo:')]
+            return {key: plain(value) for key, value in node.items() if key not in (*_PLACES, *local)}
         return [plain(x) for x in node] if isinstance(node, (list, tuple)) else node
 
     config = json.dumps(plain(cfg.to_dict()), sort_keys=True, default=str)
     return dict(hash=_digest([config]), version=str(RESULTS_VERSION), data=_digest(sorted(data)))
 
 
+def _folder_of(dataset: Mapping[str, Any]) -> str:
+    """The folder of a data set: the one of its own in `data_root`, which several data sets may share."""
+    own = getattr(DATASETS.get(dataset['type']), 'name', None)
+    folder = os.path.join(dataset['data_root'], own) if isinstance(own, str) else dataset['data_root']
+    return folder if os.path.isdir(folder) else dataset['data_root']
+
+
 @lru_cache
 def _identity(root: str) -> str:
-    """A hash of the names and sizes of all files in a folder; '' where there is none."""
-    files = sorted(
-        (os.path.relpath(path, root), _size(path))
-        for folder, _, names in os.walk(root)
-        for path in (os.path.join(folder, name) for name in names)
-    )
+    """A hash of the names and sizes of all files in a folder, or of the contents of a file; '' where there is none."""
+    if os.path.isfile(root):
+        return _contents(root)
+    files = sorted((os.path.relpath(path, root), _size(path)) for path in _files(root))
     return _digest(f'{name} {size}' for name, size in files) if files else ''
 
 
-def _contents(weights: str) -> str:
-    """A hash of a file of weights; '' where it is not on this machine."""
-    path = locate(weights) if weights.startswith('zoo:') else Path(weights)
+def _files(root: str) -> Iterator[str]:
+    """All files in a folder, without those that a training makes there."""
+    for folder, folders, names in os.walk(root):
+        if CACHE_TAG in names:
+            folders.clear()
+        else:
+            yield from (os.path.join(folder, name) for name in names)
+
+
+def _contents(file: str) -> str:
+    """A hash of a file, or of weights of the zoo; '' where they are not on this machine."""
+    path = locate(file) if file.startswith('zoo:') else Path(file)
     if not path.is_file():
         return ''
     state = path.stat()

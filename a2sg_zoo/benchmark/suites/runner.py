@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ def run_suite(
     launcher: str = 'local',
     report: Callable[[Run, dict[str, Any]], None] = print,
     planned: Sequence[Run] | None = None,
-    **options: Any,
+    options: Mapping[str, Any] = {},
 ) -> None:
     """Run what is left of a suite. Every run ends as a result that is finished or failed.
 
@@ -94,15 +94,13 @@ def run_suite(
         launcher: 'local', 'ray' or 'slurm'.
         report: called with the run and its result whenever a run ends.
         planned: the whole plan, for the report; by default `runs`.
-        **options: options of the launcher.
+        options: options of the launcher, {name: value}.
 
     Raises:
         ConfigError: `folder` is a file, cannot be written, or another process works in it; or the launcher has no such
-            option.
+            option, or no such value of it.
     """
-    unknown = options.keys() - inspect.signature(LAUNCHERS[launcher]).parameters.keys()
-    if unknown and launcher != 'slurm':  # submitit checks its own
-        raise ConfigError(f'the launcher {launcher} has no option {", ".join(sorted(unknown))}')
+    _check_options(launcher, options)
     with locked(folder, 'benchmark') as folder:
         _write_plan(suite, planned or runs, folder, command)
         by_name = {run.name: run for run in survey(runs, folder).to_do}
@@ -110,6 +108,17 @@ def run_suite(
         for job, reason in LAUNCHERS[launcher](jobs, execute, timeout=suite.timeout, **options):
             run = by_name[Path(job.work_dir).name]
             report(run, _outcome(run, job, reason))
+
+
+def _check_options(launcher, options):
+    # what this module and the suite decide; submitit checks the rest of its own
+    decided = {'jobs': '', 'execute': '', 'timeout': ": the suite's timeout", 'timeout_min': ": the suite's timeout"}
+    unknown = set() if launcher == 'slurm' else options.keys() - inspect.signature(LAUNCHERS[launcher]).parameters
+    for name in sorted(unknown | options.keys() & decided):
+        raise ConfigError(f'the launcher {launcher} has no option {name}{decided.get(name, "")}')
+    workers = options.get('workers', 1)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ConfigError(f'the option workers of a launcher must be an integer of at least 1, got {workers!r}')
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from a2sg_zoo.datasets.miniature.scene_canvas import (
 )
 from a2sg_zoo.datasets.miniature.scene_parts import car_across, car_ahead, house_ahead, house_beside, person, tree
 from a2sg_zoo.errors import DataError
+from a2sg_zoo.hub.files import mark_as_cache
 
 # raise it when the pictures change: folders of another version are drawn again
 VERSION = 1
@@ -171,6 +172,7 @@ def write_set(root: str | os.PathLike, settings: dict[str, Any], write: Callable
             shutil.rmtree(part)
         write(part)
         (part / MANIFEST).write_text(json.dumps(wanted))
+        mark_as_cache(part)
         if root.exists():
             shutil.rmtree(root)
         os.rename(part, root)

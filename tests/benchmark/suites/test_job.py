@@ -1,10 +1,12 @@
 """What a run writes of its search: shares of a log with known widths."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from a2sg_zoo.adaptation import A2SG
-from a2sg_zoo.benchmark.suites.job import _metrics, search_summary
+from a2sg_zoo.benchmark.suites.job import _activity, _metrics, search_summary
 
 
 def record(iteration, widths, spatial, temporal):
@@ -43,3 +45,14 @@ def test_what_is_not_known_is_left_out():
     log = [record(1, dict(first=[*in_float32(0.5), None]), None, None)]  # null: not finite
     found = search_summary(A2SG(), dict(first=1.0), log)
     assert (found['low'], found['high']) == (0, 0) and found['spatial_on_bound'] is found['temporal_on_bound'] is None
+
+
+class Batches(list):
+    batch_size = 2
+
+
+def test_a_training_counts_also_if_its_operations_cannot_be_counted():
+    network = torch.nn.Module()  # it has no number of time steps
+    network.backbone, network.data_preprocessor = torch.nn.Conv2d(3, 4, 3), lambda batch: dict(inputs=batch)
+    network.forward = network.backbone.forward
+    assert _activity(SimpleNamespace(model=network, val_dataloader=Batches([torch.rand(2, 3, 8, 8)]))) is None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from a2sg_zoo.benchmark.suites.launchers import LAUNCHERS
 from a2sg_zoo.benchmark.suites.plan import plan
 from a2sg_zoo.benchmark.suites.results import load_results, result_path
 from a2sg_zoo.benchmark.suites.runner import locked, run_suite, survey
@@ -72,9 +73,8 @@ def run(path, folder, **options):
         runs,
         folder,
         'the command',
-        workers=2,
         report=lambda r, result: ended.update({r.name: result}),
-        **options,
+        options=dict(workers=2, **options),
     )
     return runs, ended
 
@@ -200,10 +200,30 @@ def test_folders_that_are_none(tmp_path):
     assert (tmp_path / 'file').read_text() == 'mine'
 
 
-def test_an_unknown_option_of_a_launcher(tmp_path):
-    with pytest.raises(ConfigError, match='adress'):
-        run(write(tmp_path), tmp_path / 'out', adress='here')
+@pytest.mark.parametrize(
+    'launcher, name, value',
+    [
+        ('local', 'adress', 'here'),
+        ('local', 'folder', 'here'),
+        ('local', 'timeout', 5),
+        ('local', 'workers', 0),
+        ('local', 'workers', 'two'),
+        ('slurm', 'timeout_min', 60),
+        ('slurm', 'execute', 'me'),
+    ],
+)
+def test_options_that_a_launcher_does_not_take(launcher, name, value, tmp_path):
+    suite = read_suite(write(tmp_path))
+    with pytest.raises(ConfigError, match=name):
+        run_suite(suite, plan(suite), tmp_path / 'out', '', launcher, options={name: value})
     assert not (tmp_path / 'out').exists()
+
+
+def test_submitit_has_a_folder_of_the_users_choice(tmp_path, monkeypatch):
+    suite, given = read_suite(write(tmp_path)), {}
+    monkeypatch.setitem(LAUNCHERS, 'slurm', lambda jobs, execute, **options: given.update(options) or ())
+    run_suite(suite, plan(suite), tmp_path / 'out', '', 'slurm', options=dict(folder='logs'))
+    assert given == dict(folder='logs', timeout=suite.timeout)
 
 
 def test_a_file_in_place_of_a_folder_on_the_command_line(tmp_path):

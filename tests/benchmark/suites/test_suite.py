@@ -5,13 +5,15 @@ import math
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from PIL import Image
 
-from a2sg_zoo.benchmark.suites.plan import plan
+from a2sg_zoo.benchmark.suites.plan import _identity, identify, plan
 from a2sg_zoo.benchmark.suites.suite import read_suite
 from a2sg_zoo.cli.benchmark import main
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.files import mark_as_cache
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = ROOT / 'configs' / '_base_'
@@ -90,9 +92,11 @@ def test_the_number_of_classes_follows_from_the_data(tmp_path, monkeypatch):
 
 
 def test_tuned_values_come_last(tmp_path):
-    (tmp_path / 'best.json').write_text(
-        json.dumps({'small-digits-lsg': dict(score=90.0, options={'optim_wrapper.optimizer.lr': 0.07})})
-    )
+    found = {'small-digits-lsg': dict(score=90.0, options={'optim_wrapper.optimizer.lr': 0.07})}
+    (tmp_path / 'best.json').write_text(json.dumps(found))
+    with pytest.raises(ConfigError, match='tuned.*small-digits-tri'):  # no comparison of tuned and untuned methods
+        runs(tmp_path, tuned='best.json')
+    (tmp_path / 'best.json').write_text(json.dumps({**found, 'small-digits-tri': dict(options={})}))
     tri, lsg, *_ = runs(
         tmp_path,
         tuned='best.json',
@@ -138,6 +142,36 @@ def test_data_counts_and_its_place_does_not(tmp_path, monkeypatch):
     assert here.data == there.data != other.data
 
 
+def test_caches_and_other_data_sets_in_a_shared_folder_do_not_count(tmp_path):
+    (tmp_path / 'SHD').mkdir()
+    for name in ('shd_train.h5', 'shd_test.h5'):
+        (tmp_path / 'SHD' / name).write_bytes(b'1')
+
+    def data():
+        _identity.cache_clear()
+        return identify(Config(dict(val_dataloader=dict(dataset=dict(type='SHD', data_root=str(tmp_path))))))['data']
+
+    first = data()
+    cache = tmp_path / 'SHD' / 'counts' / 'T100'
+    cache.mkdir(parents=True)
+    mark_as_cache(cache)
+    (cache / 'a.npz').write_bytes(b'2')
+    (tmp_path / 'MNIST').mkdir()
+    (tmp_path / 'MNIST' / 'a').write_bytes(b'3')
+    assert data() == first
+    (tmp_path / 'SHD' / 'shd_test.h5').write_bytes(b'22')
+    assert data() != first
+
+
+def test_a_text_counts_by_its_contents(tmp_path):
+    def data(text):
+        (tmp_path / 'book.txt').write_text(text)
+        _identity.cache_clear()
+        return identify(Config(dict(dataset=dict(type='Text', data_root=str(tmp_path / 'book.txt')))))['data']
+
+    assert data('abc') == data('abc') != data('abd')
+
+
 def test_weights_that_a_run_begins_with_count(tmp_path):
     weights = tmp_path / 'first.pth'
 
@@ -147,6 +181,8 @@ def test_weights_that_a_run_begins_with_count(tmp_path):
     weights.write_bytes(b'1')
     first = run(str(weights))
     assert run(str(weights)).identity == first.identity
+    (tmp_path / 'moved.pth').write_bytes(b'1')
+    assert run(str(tmp_path / 'moved.pth')).identity == first.identity
     weights.write_bytes(b'2')
     assert run(str(weights)).changes(first.identity) == ['data']
     named = {name: run(f'zoo:{name}').data for name in ('resnet_small_digits_tri', 'resnet9_counts_cifar10')}
