@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +15,42 @@ from a2sg_zoo.engine.parts import method_label
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 
-# the parts of a config that make the method of a run, and those that make the run
-_METHOD = ('adaptation', 'membrane_loss', 'loss', 'optim_wrapper')
-_PARTS = ('model', 'data_preprocessor', 'train_dataloader', 'test_dataloader', 'custom_hooks', *_METHOD)
+# the parts of a config in which runs of one method are equal; `model` has the loss of a classifier, too
+_METHOD = (
+    'model',
+    'adaptation',
+    'membrane_loss',
+    'optim_wrapper',
+    'ema',
+    'frozen',
+    'param_scheduler',
+    'train_cfg',
+    'train_dataloader',
+    'custom_hooks',
+)
+# keys within them that say where things are, how data are loaded, and how often a run is scored or writes its log
+_NO_CHOICES = {
+    'data_root',
+    'cache_root',
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+    'val_interval',
+    'log_interval',
+}
+# the parts that a measurement depends on, besides the checkpoint
+_MEASURED = (
+    'model',
+    'data_preprocessor',
+    'train_dataloader',
+    'test_dataloader',
+    'custom_hooks',
+    'adaptation',
+    'membrane_loss',
+    'loss',
+    'optim_wrapper',
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +61,10 @@ class RunFolder:
         path: folder of the run.
         checkpoint: file of its weights.
         config: file of its config.
-        method: label of the method. Where runs with one label differ in more than the seed, `read_runs` adds the
-            differences.
-        choices: {dotted key: value} of everything that makes the method.
+        method: label of the method. Where runs with one label differ in more than the seed, such as in T or in the
+            number of iterations, `read_runs` adds the differences.
+        choices: {dotted key: value} of everything that makes the method: network, policy, losses, optimiser, schedule,
+            training data and hooks.
         seed: seed of the run; None if neither the config nor run.json has one.
         title: 'NETWORK on DATA'.
         digest: SHA-256 of the checkpoint and of the config's network, data and method.
@@ -83,17 +118,12 @@ def _read(path: Path, which: str) -> RunFolder:
         raise ConfigError(f'{path} is not the folder of a run; a comparison needs folders, because it reads their logs')
     checkpoint, config, _ = find_run(path, which=which)
     cfg = prepare_config(config)
-    method = {key: cfg.get(key) or {} for key in _METHOD}
-    choices = dict(_flatten({**method, 'head': _head(cfg.model).get('loss', {})}))
-    digest = hashlib.sha256(json.dumps({key: cfg.get(key) for key in _PARTS}, sort_keys=True, default=str).encode())
+    choices = dict(_flatten({key: cfg.get(key) or {} for key in _METHOD}))
+    digest = hashlib.sha256(json.dumps({key: cfg.get(key) for key in _MEASURED}, sort_keys=True, default=str).encode())
     digest.update(checkpoint.read_bytes())
     return RunFolder(
         path, checkpoint, config, method_label(cfg), choices, _seed(cfg, path), _title(cfg), digest.hexdigest()
     )
-
-
-def _head(model: Any) -> Any:
-    return model.get('head') or model.get('decode_head') or model.get('detection_head') or {}
 
 
 def _flatten(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
@@ -103,8 +133,7 @@ def _flatten(node: Any, prefix: str = '') -> Iterator[tuple[str, str]]:
         yield prefix, str(node)
     else:
         for key, value in items:
-            # how often a run writes its log is not part of the method
-            if key != 'log_interval':
+            if key not in _NO_CHOICES:
                 yield from _flatten(value, f'{prefix}.{key}' if prefix else str(key))
 
 
@@ -141,6 +170,11 @@ def _distinguish_methods(runs: list[RunFolder]) -> list[RunFolder]:
                 if any(x.choices.get(key) != run.choices.get(key) for x in others)
             }
         )
-        more = ', '.join(f'{".".join(key.split(".")[-2:])} = {run.choices.get(key, "none")}' for key in keys)
+        more = ', '.join(f'{_shortened(key)} = {run.choices.get(key, "none")}' for key in keys)
         result.append(replace(run, method=f'{run.method} [{more}]') if more else run)
     return result
+
+
+def _shortened(key: str) -> str:
+    """The last name of a dotted key and the one before it, with the places in lists between the two."""
+    return re.findall(r'(?:[^.]+(?:\.\d+)*\.)?[^.]+$', key)[0]

@@ -3,6 +3,7 @@
 import json
 import math
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def make_run(folder, method='tri', seed=0, extra='', change=None, log=True):
     return folder
 
 
+def changed_run(folder, tmp_path, extra):
+    """The folder of another run, of a config with more lines."""
+    other = tmp_path / 'other'
+    shutil.copytree(folder, other)
+    (other / 'iter_2.pth').write_bytes(b'other weights')
+    (other / 'last_checkpoint').write_text(str(other / 'iter_2.pth'))
+    with (other / 'run.py').open('a') as config:
+        config.write(extra)
+    return other
+
+
 @pytest.fixture(scope='module')
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp('runs')
@@ -82,6 +94,35 @@ def test_what_a_run_says_of_itself(folders, tmp_path):
         'fixed TRI + SAM',
         'A2SG [policy.interval = 7]',
     ]
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_different_methods(folders, tmp_path):
+    extra = """
+model["backbone"]["T"] = 4
+train_cfg = dict(max_iters=9000)
+param_scheduler = [dict(type="PolyLR", by_epoch=False, power=2.0)]
+train_dataloader = dict(batch_size=7)
+custom_hooks = [dict(type="TrainingScores")]
+ema = dict(momentum=0.1)
+"""
+    first, second, changed = (run.method for run in read_runs([*folders[:2], changed_run(folders[1], tmp_path, extra)]))
+    assert first == second
+    for key, value in {
+        'backbone.T': 4,
+        'train_cfg.max_iters': 9000,
+        'param_scheduler.0.power': 2.0,
+        'train_dataloader.batch_size': 7,
+        'custom_hooks.0.type': 'TrainingScores',
+        'ema.momentum': 0.1,
+    }.items():
+        assert f'{key} = {value}' in changed and f'{key} = ' in first and f'{key} = {value}' not in first
+
+
+def test_how_data_are_loaded_and_how_often_a_run_is_scored_make_no_method(folders, tmp_path):
+    other = changed_run(
+        folders[1], tmp_path, 'train_dataloader = dict(num_workers=2)\ntrain_cfg = dict(val_interval=7)'
+    )
+    assert {run.method for run in read_runs([*folders[:2], other])} == {'fixed TRI'}
 
 
 def test_a_seed_that_was_drawn(tmp_path):
@@ -229,6 +270,26 @@ def test_runs_that_cannot_be_measured_do_not_stop_the_others(folders, tmp_path):
     assert [len(group.entries) for group in groups] == [2, 1]
     assert groups[0].title != groups[1].title and f'{groups[1].entries[0].parameters:,}' in groups[1].title
     assert any(f'{bad.parent.name}/bad' in line and failed[bad] in line for line in notes(groups, failed))
+
+
+def test_a_section_that_cannot_measure_a_network_leaves_the_others(folders, tmp_path, monkeypatch):
+    def refuse(loaded):
+        raise ConfigError('energy: the network calls einsum')
+
+    runs, what = read_runs(folders[:2]), ['energy', 'bridge']
+    measure_run(runs[0], ['energy'], tmp_path / 'runs', QUICK)
+    monkeypatch.setitem(measures.SECTIONS, 'energy', refuse)
+    monkeypatch.setitem(measures.SECTIONS, 'bridge', lambda loaded: dict(values=dict(ratio=2.0)))
+    groups, failed = compare(runs, what, tmp_path, QUICK)
+    entries = groups[0].entries
+    assert not failed and [entry.values['ratio'] for entry in entries] == [2.0, 2.0]
+    assert ['energy' in entry.sections for entry in entries] == [True, False]
+    assert entries[1].not_measured == dict(energy='energy: the network calls einsum')
+    (note,) = notes(groups, failed)
+    assert entries[1].run.name in note and entries[1].not_measured['energy'] in note
+    # it is tried again by the next call
+    monkeypatch.setitem(measures.SECTIONS, 'energy', lambda loaded: dict(values=dict(energy_nj=1.0)))
+    assert measure_run(runs[1], what, tmp_path / 'runs', QUICK)['sections']['energy']['values'] == dict(energy_nj=1.0)
 
 
 def test_mistakes(folders, tmp_path):

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,13 @@ class Entry:
         run: the run.
         sections: {name of a section: its data}, see `measure_run`.
         parameters: number of parameters of the network.
+        not_measured: {name of a section: reason why it is not in `sections`}.
     """
 
     run: RunFolder
     sections: dict[str, dict]
     parameters: int
+    not_measured: dict[str, str] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, float | None]:
@@ -47,8 +49,9 @@ class Entry:
 
     @property
     def notes(self) -> list[str]:
-        """Remarks of all sections, such as the names of silent layers."""
-        return [note for data in self.sections.values() for note in data.get('notes', [])]
+        """Remarks of all sections, such as the names of silent layers, and why sections were not measured."""
+        missing = [f'{name}: not measured: {why}' for name, why in self.not_measured.items()]
+        return missing + [note for data in self.sections.values() for note in data.get('notes', [])]
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,8 @@ def compare(
     for run in runs:
         if run.path in found:
             result = found[run.path]
-            entry = Entry(run, {**result['sections'], 'training': measure_training(run)}, result['parameters'])
+            sections = {**result['sections'], 'training': measure_training(run)}
+            entry = Entry(run, sections, result['parameters'], result['not_measured'])
             groups.setdefault((run.title, result['samples'], entry.parameters), []).append(entry)
     titles = [title for title, _, _ in groups]
     return [

@@ -21,7 +21,7 @@ from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.runs import RunFolder
 from a2sg_zoo.analysis.settings import COMPARISON as SETTINGS
 from a2sg_zoo.engine.run import prepare_config
-from a2sg_zoo.errors import A2SGError, DataError
+from a2sg_zoo.errors import A2SGError, ConfigError, DataError
 from a2sg_zoo.hub.files import write_atomically
 
 # raise this number when a change of the code changes a number of a section; kept results are then measured again
@@ -213,9 +213,10 @@ def measure_run(
         settings: overrides of `SETTINGS`.
 
     Returns:
-        dict(samples, parameters, sections). `samples` is a fingerprint of the samples, and `sections` is {name: data}.
-        The data of a section have `values` ({measure: number or None}), `undefined` ({measure: reason}), and for some
-        sections `notes` and more.
+        dict(samples, parameters, sections, not_measured). `samples` is a fingerprint of the samples, and `sections` is
+        {name: data}. The data of a section have `values` ({measure: number or None}), `undefined` ({measure: reason}),
+        and for some sections `notes` and more. `not_measured` is {name: reason} of the sections that cannot measure
+        this network, such as the energy of one with an einsum. They are not kept.
 
     Raises:
         A2SGError: the checkpoint or the data cannot be used.
@@ -225,6 +226,7 @@ def measure_run(
     kept = _kept(path)
     keys = {name: _key(name, settings) for name in what}
     identity = json.dumps({key: settings[key] for key in ('samples', 'batch_size', 'seed')}, sort_keys=True)
+    not_measured = {}
     missing = [name for name in what if kept['sections'].get(name, {}).get('key') != keys[name]]
     if missing or identity not in kept['samples']:
         cfg = prepare_config(run.config)
@@ -234,13 +236,19 @@ def measure_run(
         kept |= dict(run=str(run.path), parameters=sum(p.numel() for p in loaded.model.parameters()))
         kept['samples'][identity] = _samples(loaded.objective)
         for name in missing:
-            kept['sections'][name] = dict(key=keys[name], data=_plain(SECTIONS[name](loaded), f'{run.path}: {name}'))
+            try:
+                data = _plain(SECTIONS[name](loaded), f'{run.path}: {name}')
+            except ConfigError as error:
+                not_measured[name] = str(error)
+                continue
+            kept['sections'][name] = dict(key=keys[name], data=data)
             write_atomically(json.dumps(kept, allow_nan=False).encode(), path)
         shutil.rmtree(loaded.scratch)
     return dict(
         samples=kept['samples'][identity],
         parameters=kept['parameters'],
-        sections={name: kept['sections'][name]['data'] for name in what},
+        sections={name: kept['sections'][name]['data'] for name in what if name not in not_measured},
+        not_measured=not_measured,
     )
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from a2sg_zoo.analysis.measures.moments import ROUNDING, Moments
-from a2sg_zoo.errors import A2SGError, DataError
+from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.neurons import named_neurons, recorded_gradients
 from a2sg_zoo.surrogates import ASY, BOX, TRI
 
@@ -52,7 +52,7 @@ def local_gradient_statistics(objective: Objective) -> dict[tuple[str, int], dic
                 potentials, where `a2sg_zoo.analysis.measures.theory` assumes a Gaussian; None for an empty window.
 
     Raises:
-        A2SGError: the network has no spiking neurons with a surrogate.
+        ConfigError: the network has no spiking neurons with a surrogate.
 
     Example:
         >>> import torch
@@ -69,7 +69,7 @@ def local_gradient_statistics(objective: Objective) -> dict[tuple[str, int], dic
     """
     neurons = named_neurons(objective.model)
     if not neurons:
-        raise A2SGError(f'{type(objective.model).__name__} has no spiking neurons with a surrogate')
+        raise ConfigError(f'{type(objective.model).__name__} has no spiking neurons with a surrogate')
     sums: dict[tuple[str, int], _Sums] = {}
     first = None
     with recorded_gradients(

@@ -10,7 +10,7 @@ from a2sg_zoo.analysis.measures.moments import Moments
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.analysis.measures.theory import layers_under_theory
 from a2sg_zoo.analysis.measures.variation import curve, local_gradient_statistics, read_adaptation_log
-from a2sg_zoo.errors import A2SGError, DataError
+from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.surrogates import ASY, TRI
 from tests.analysis.networks import Perceptron, cross_entropy, perceptron
 
@@ -128,7 +128,7 @@ def test_what_overflows_is_undefined():
 
 def test_a_network_without_neurons():
     model = torch.nn.Linear(5, 3)
-    with pytest.raises(A2SGError, match='Linear'):
+    with pytest.raises(ConfigError, match='Linear'):
         local_gradient_statistics(Objective(model, [(torch.randn(2, 5), torch.tensor([0, 1]))], cross_entropy))
 
 
