@@ -49,11 +49,13 @@ def write(args: Namespace) -> None:
         args: arguments of `a2sg-zoo why_it_works`.
 
     Raises:
-        ConfigError: there are no images, a run failed, or a page cannot be written.
+        ConfigError: the suite does not have the methods and data of the pages, there are no images, a run failed, or a
+            page cannot be written.
     """
     for name in ('why_it_works.md', 'why_it_works_details.md'):
         check_output(Path(args.out, name), 'why_it_works')
     suite = read_suite(args.suite)
+    _check_suite(suite, args.suite)
     suite.seeds = list(range(args.seeds))
     runs = plan(suite)
     _check_data(runs)
@@ -70,6 +72,19 @@ def write(args: Namespace) -> None:
     write_document(args.out, groups, claims, command, _facts(suite, runs, groups, args), numbers)
     print('\n'.join(f'{claim.verdict:13} {claim.text}' for claim in claims))
     print(f'\n{args.out}/why_it_works.md and {args.out}/why_it_works_details.md are written')
+
+
+def _check_suite(suite: Suite, file: str) -> None:
+    """Raise ConfigError if the pages cannot be made of a suite: before anything is trained."""
+    problems = {
+        'methods lacks': _METHODS.keys() - suite.methods.keys(),
+        'methods may not have': suite.methods.keys() - _METHODS.keys(),
+        'datasets lacks': {_DIGITS} - suite.datasets.keys(),
+        'networks has more than one:': suite.networks.keys() if len(suite.networks) > 1 else (),
+    }
+    found = [f'{what} {", ".join(sorted(names))}' for what, names in problems.items() if names]
+    if found:
+        raise ConfigError(f'{file}: the pages cannot be made of this suite: {"; ".join(found)}')
 
 
 def _check_data(runs: Sequence[Run]) -> None:

@@ -27,17 +27,34 @@ def test_scores_of_all_training_images_replace_those_of_a_sample():
     )
 
 
-def test_a_suite_whose_runs_do_not_score_training_images_is_refused(tmp_path, capsys):
+def refused(tmp_path, capsys, methods, datasets, networks):
+    """What the command says of a suite that it refuses before anything is trained."""
     (tmp_path / 'suite.py').write_text(
         "name = 'suite'\n"
-        "networks = dict(resnet='a2sg_zoo::_base_/models/resnet_small.py')\n"
-        "datasets = dict(digits_few='a2sg_zoo::_base_/datasets/digits.py')\n"
-        "methods = ['tri', 'a2sg']\n"
+        f"networks = dict.fromkeys({networks}, 'a2sg_zoo::_base_/models/resnet_small.py')\n"
+        f"datasets = dict.fromkeys({datasets}, 'a2sg_zoo::_base_/datasets/digits.py')\n"
+        f'methods = {methods}\n'
         "common = ['a2sg_zoo::_base_/schedules/short_sgd.py', 'a2sg_zoo::_base_/default_runtime.py']\n"
         "seeds = [0]\nreference = 'tri'\n"
     )
     folders = ['--out', str(tmp_path), '--work', str(tmp_path / 'work')]
     with pytest.raises(SystemExit) as stopped:
         main(['--suite', str(tmp_path / 'suite.py'), *folders])
-    assert stopped.value.code == 2 and 'custom_hooks' in capsys.readouterr().err
-    assert not (tmp_path / 'work').exists()
+    assert stopped.value.code == 2 and not (tmp_path / 'work').exists()
+    return capsys.readouterr().err
+
+
+def test_a_suite_whose_runs_do_not_score_training_images_is_refused(tmp_path, capsys):
+    methods = ['tri', 'box', 'asy', 'stasg', 'a2sg']
+    assert 'custom_hooks' in refused(tmp_path, capsys, methods, ['digits_few'], ['resnet'])
+
+
+def test_a_suite_of_other_methods_or_data_is_refused(tmp_path, capsys):
+    error = refused(tmp_path, capsys, ['tri', 'a2sg', 'atan'], ['mine'], ['small', 'large'])
+    for problem in (
+        'methods lacks asy, box, stasg',
+        'methods may not have atan',
+        'datasets lacks digits_few',
+        'large, small',
+    ):
+        assert problem in error
