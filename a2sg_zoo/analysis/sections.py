@@ -212,10 +212,10 @@ def _theory(subject: Subject) -> Section:
 
 
 def _growth(subject: Subject) -> Section:
-    objective = subject.objective
-    inputs, targets = objective.batches[0]
-    if not isinstance(targets, torch.Tensor):
+    parts = list(zip(*subject.objective.batches))
+    if not isinstance(parts[1][0], torch.Tensor):
         raise NotApplicable('it needs labelled images, because its networks are multilayer perceptrons that classify')
+    inputs, targets = map(torch.cat, parts)
     x = inputs.mean(1) if inputs.dim() == 5 else inputs  # the mean of event frames over time
     # 8 x 8 pixels keep the perceptrons small
     if x.dim() == 4 and x.shape[-1] > 8:

@@ -302,16 +302,14 @@ def test_other_faults_of_a_section_are_not_taken_for_memory(run, tmp_path, monke
 
 
 @pytest.mark.parametrize('frames', [False, True])
-def test_growth_takes_the_mean_of_frames(frames, tmp_path, monkeypatch):
+def test_growth_takes_all_samples_and_the_mean_of_frames(frames, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(sections, 'hessian_growth', lambda shape, x, targets, seed: seen.append(x))
-    objective = classifier_objective(torch.float32, sizes=(4,))
+    objective = classifier_objective(torch.float32, sizes=(3, 1))
     images = torch.rand(4, 3, 16, 16)
     report = Report(objective, tmp_path)
-    if frames:
-        objective.batches = [(torch.stack([images - 1, images + 1], 1), objective.batches[0][1])]
-    else:
-        objective.batches = [(images, objective.batches[0][1])]
+    inputs = torch.stack([images - 1, images + 1], 1) if frames else images
+    objective.batches = [(x, labels) for x, (_, labels) in zip(inputs.split((3, 1)), objective.batches)]
     with pytest.raises(AttributeError):  # there is no result to draw
         report.write('growth')
     pooled = images.unflatten(2, (8, 2)).unflatten(4, (8, 2)).mean((3, 5)).flatten(1)
