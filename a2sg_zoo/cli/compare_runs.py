@@ -4,8 +4,9 @@
 
 The method and the seed of a run are read from its folder. Where runs of one method differ in more than the seed, such
 as in T or the number of iterations, each kind is a method of its own, and its label says how it differs. All runs are
-measured on the same samples. Runs of another network or with other data form a group of their own. Measurements are kept in FOLDER/runs and not repeated, also after
-an interruption. FOLDER gets report.md, runs.csv (every number of every run), summary.json and pictures.
+measured on the same samples. Runs of another network or with other data form a group of their own. Measurements are
+kept in FOLDER/runs and not repeated, also after an interruption. FOLDER gets report.md, runs.csv (every number of every
+run), summary.json and pictures.
 """
 
 from collections.abc import Sequence

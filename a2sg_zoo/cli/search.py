@@ -76,6 +76,8 @@ def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any
 
     found, methods = find_config(file)
     if 'networks' not in read_config(found, methods).values:
+        if only:
+            raise ConfigError(f'--only: {file} is a config and has one method; leave out --only')
         cfg = load_config(file)
         if 'search' not in cfg:
             raise ConfigError(f'{file} describes no search; add a dictionary `search` with a space')

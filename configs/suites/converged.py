@@ -1,6 +1,6 @@
-# Every method at convergence: a small network learns few images by heart, and the test images are scored once, at the
-# end. One learning rate for all methods, nothing tuned. Needs CIFAR-10 as image files, see
-# ../_base_/datasets/cifar10_folder.py.
+# Every method at convergence: a small network learns few images by heart. The test images are scored at every
+# validation, and nothing is chosen by them. One learning rate for all methods, nothing tuned. Needs CIFAR-10 as image
+# files, see ../_base_/datasets/cifar10_folder.py.
 _base_ = '../_base_/suites/all_methods.py'
 name = 'converged'
 networks = dict(resnet=['../_base_/models/resnet_small.py'])

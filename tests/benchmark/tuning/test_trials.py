@@ -193,3 +193,7 @@ def test_command_line_without_a_search(config, tmp_path, capsys):
     assert 'nothing.py' in mistake(capsys, 'search', str(tmp_path / 'nothing.py'), '--trials', '1')
     config.write_text(f'_base_ = {[str(BASE / part) for part in PARTS]}\n')
     assert '`search`' in mistake(capsys, 'search', str(config), '--trials', '1')
+
+
+def test_only_is_for_suites(config, capsys):
+    assert '--only' in mistake(capsys, 'search', str(config), '--trials', '1', '--only', 'tri')
