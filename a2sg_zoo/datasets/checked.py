@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset, IterableDataset
 
+from a2sg_zoo.datasets.seeding import SeededIndex, seeded
 from a2sg_zoo.errors import A2SGError, DataError, printable
 from a2sg_zoo.registry import DATASETS
 
@@ -49,6 +51,9 @@ def checked_dataset(dataset: dict | Dataset, name: str = 'data', **expected: Any
 class CheckedDataset(Dataset):
     """Hands on the items of a data set, and raises an error that names data set, index and file where an item cannot be
     had or is not what the network takes. Its other attributes are those of the data set.
+
+    With a `SeededIndex`, `random`, `numpy.random` and torch's generator start from its seed, so that any data set that
+    draws from them is reproducible. For a data set with `__getitems__`, they start from the seed of the first index.
 
     Args:
         dataset: the data set; item i is a dictionary with `inputs` and `data_samples`.
@@ -99,7 +104,8 @@ class CheckedDataset(Dataset):
         if together is None:
             return [self._item(index) for index in indices]
         try:
-            items = together(indices)
+            with _seeded_by(indices[0]):
+                items = together(indices)
             if len(items) != len(indices):
                 raise ValueError(f'{len(items)} items for {len(indices)} indices')
             return items
@@ -112,7 +118,8 @@ class CheckedDataset(Dataset):
 
     def _item(self, index: int) -> Any:
         try:
-            return self.dataset[index]
+            with _seeded_by(index):
+                return self.dataset[index]
         except (A2SGError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # a data set may be anybody's
@@ -266,6 +273,10 @@ class CheckedDataset(Dataset):
             if isinstance(found, str) or hasattr(found, '__fspath__'):
                 return f' ({printable(found)})'
         return ''
+
+
+def _seeded_by(index: int) -> AbstractContextManager[None]:
+    return seeded(index.seed) if isinstance(index, SeededIndex) else nullcontext()
 
 
 def _kind(value: Any) -> str:

@@ -1,6 +1,7 @@
 """A user's own data set: whatever it hands out, the error names the loader, the data set, the index and the file."""
 
 import pickle
+import random
 import re
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
 from a2sg_zoo.datasets import Digits, SeededIndex
 from a2sg_zoo.datasets.checked import CheckedDataset, checked_dataset
@@ -205,6 +206,39 @@ def test_it_is_the_data_set_otherwise():
         checked.nonsense  # noqa: B018
     again = pickle.loads(pickle.dumps(checked))  # on the way to a worker
     assert again.name == checked.name and again[3]['data_samples'] == data.labels[3]
+
+
+class Drawn(Mine):
+    def __getitem__(self, index):
+        return dict(inputs=torch.tensor([random.random(), np.random.rand(), torch.rand(()).item()]))
+
+
+class DrawnTogether(Drawn):
+    def __getitems__(self, indices):
+        return [self[i] for i in indices]
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        Drawn(),
+        DrawnTogether(),
+        Subset(Drawn(), [2, 1, 0]),
+        ConcatDataset([Drawn(), Drawn()]),
+        Subset(Digits(size=8, pipeline=[dict(type='BatchCrop', padding=3)]), range(100)),
+    ],
+    ids=['items', 'batches', 'subset', 'concatenation', 'subset of batches'],
+)
+def test_a_data_set_that_knows_no_seeds_is_drawn_again_the_same_after_a_resume(data):
+    checked, indices = CheckedDataset(data), [SeededIndex(i, i + 7) for i in (0, len(data) - 1)]
+    before = torch.get_rng_state()
+    first, again = (checked.__getitems__(indices) for _ in range(2))
+    assert all(a['inputs'].equal(b['inputs']) for a, b in zip(first, again))
+    assert not first[0]['inputs'].equal(first[1]['inputs'])
+    others = checked.__getitems__([SeededIndex(i, i + 8) for i in indices])
+    assert not any(a['inputs'].equal(b['inputs']) for a, b in zip(first, others))
+    assert torch.get_rng_state().equal(before)
+    assert not checked[0]['inputs'].equal(checked[0]['inputs'])
 
 
 class Stream(IterableDataset):
