@@ -144,6 +144,10 @@ class Text(torch.utils.data.Dataset):
         item['data_samples'][:known] = IGNORED
         return item
 
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
+        """The items of a batch, for which `CheckedDataset` seeds the generators once; that takes longer than an item."""
+        return [self[i] for i in indices]
+
     def _window(self, start: int) -> dict[str, Tensor]:
         window = self.symbols[start : start + self.length + 1]
         return dict(inputs=window[:-1].clone(), data_samples=window[1:].clone())
