@@ -38,11 +38,11 @@ class MaskFolder(SegmentationFiles):
         masks: 'labels' or 'colours'.
         ignored: names of labels, or colours that no label has, whose pixels are ignored.
         pipeline: transforms, or their configs.
-        **kwargs: see `SegmentationFiles`.
+        **kwargs: see `SegmentationFiles`; every picture of the folder is taken, so there is no `ann_file`.
 
     Raises:
         DataError: files are missing, see `SegmentationFiles`; labels.txt is missing or cannot be understood.
-        ConfigError: classes, palette and masks do not fit together.
+        ConfigError: classes, palette and masks do not fit together, or there is an `ann_file`.
     """
 
     TITLE = 'MaskFolder'
@@ -63,6 +63,11 @@ class MaskFolder(SegmentationFiles):
     ) -> None:
         if masks not in ('labels', 'colours'):
             raise ConfigError(f"MaskFolder: masks must be 'labels' or 'colours', got {masks!r}")
+        if kwargs.get('ann_file'):
+            raise ConfigError(
+                f'MaskFolder takes every picture of data_prefix.img_path and reads no ann_file, got '
+                f'{kwargs["ann_file"]!r}; put the pictures and masks of each split into folders of their own'
+            )
         root = Path(data_root or os.environ.get(self.VARIABLE) or self.ROOT)
         labels = root / 'labels.txt'
         if classes is not None:

@@ -45,9 +45,10 @@ class SegmentationFiles(SeededItems, BaseSegDataset):
             choose some of the classes, in another order, as dict(classes=[...]).
 
     Raises:
-        DataError: a folder is missing or empty, an image lacks its mask or a mask its image, or no pixel of any mask
-            has a class.
-        ConfigError: `metainfo` names an unknown class.
+        DataError: a folder or the list of names is missing or empty, an image lacks its mask or a mask its image, or no
+            pixel of any mask has a class.
+        ConfigError: `metainfo` names an unknown class, `filter_cfg` is set, which does nothing, or `reduce_zero_label`
+            is set for masks in colours.
     """
 
     TITLE = 'the data set'
@@ -58,6 +59,8 @@ class SegmentationFiles(SeededItems, BaseSegDataset):
     mask_colours: list[list[int]] | None = None
 
     def __init__(self, data_root: str | os.PathLike | None = None, pipeline: Sequence[Any] = (), **kwargs: Any) -> None:
+        if kwargs.get('filter_cfg'):
+            raise ConfigError(f'{self.TITLE}: filter_cfg does nothing here; leave it out')
         root = data_root or os.environ.get(self.VARIABLE) or self.ROOT
         classes = (kwargs.get('metainfo') or {}).get('classes')
         known = set(self.METAINFO.get('classes', ()))
@@ -73,12 +76,22 @@ class SegmentationFiles(SeededItems, BaseSegDataset):
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """The paths of all images and their masks, all of which are files."""
+        if self.mask_colours is not None and self.reduce_zero_label:
+            raise ConfigError(
+                f'{self.TITLE}: reduce_zero_label=True is for masks of labels, but these masks are drawn in colours; '
+                'leave it out, and name the class to ignore'
+            )
         image_folder, mask_folder = self.data_prefix['img_path'], self.data_prefix['seg_map_path']
         for what, folder in (('image', image_folder), ('mask', mask_folder)):
             if not os.path.isdir(folder):
                 raise DataError(
                     f'{self.TITLE} is not there: no {what} folder at {os.path.abspath(folder)}\n{self.HOW_TO_GET}'
                 )
+        if self.ann_file and not os.path.exists(self.ann_file):
+            raise DataError(
+                f'{self.TITLE}: ann_file is not there: no list of names at {os.path.abspath(self.ann_file)}\n'
+                f'{self.HOW_TO_GET}'
+            )
         try:
             data_list = self.listed_files()
             images = [item['img_path'] for item in data_list]

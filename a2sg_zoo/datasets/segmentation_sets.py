@@ -1,7 +1,6 @@
 """Cityscapes, Pascal VOC 2012 and Pascal Context, with the classes and the layout of MMSegmentation."""
 
 import contextlib
-from typing import Any
 
 from a2sg_zoo.datasets.segmentation import SegmentationFiles
 from a2sg_zoo.registry import DATASETS
@@ -33,7 +32,7 @@ the package cityscapesscripts. Then set the environment variable CITYSCAPES_ROOT
 
 
 @DATASETS.register_module(name='PascalVOC2012')
-class PascalVOC2012(SegmentationFiles, PascalVOCDataset):
+class PascalVOC2012(SegmentationFiles):
     """Pascal VOC 2012, 20 classes and the background:
 
         data_root/JPEGImages/NAME.jpg
@@ -47,15 +46,14 @@ class PascalVOC2012(SegmentationFiles, PascalVOCDataset):
     The default of `data_root` is in the environment variable VOC2012_ROOT. See `SegmentationFiles`.
     """
 
+    METAINFO = PascalVOCDataset.METAINFO
     TITLE = 'Pascal VOC 2012'
     VARIABLE = 'VOC2012_ROOT'
     ROOT = 'data/VOCdevkit/VOC2012'
     HOW_TO_GET = f"""Get VOCtrainval_11-May-2012.tar from host.robots.ox.ac.uk/pascal/VOC/voc2012 and unpack it. Then
 set the environment variable VOC2012_ROOT, or pass --cfg-options data_root=PATH, to its folder VOCdevkit/VOC2012.
+Set ann_file=ImageSets/Segmentation/train.txt, or val.txt: the other pictures have no mask.
 {_DEMO}"""
-
-    def __init__(self, ann_file: str = '', **kwargs: Any) -> None:
-        super().__init__(ann_file=ann_file, **kwargs)
 
 
 @DATASETS.register_module(name='PascalContext59')
@@ -77,4 +75,5 @@ class PascalContext59(SegmentationFiles, PascalContextDataset59):
 trainval_merged.json of Pascal Context, and make masks and lists with MMSegmentation's script
 tools/dataset_converters/pascal_context.py. Then set the environment variable PASCAL_CONTEXT_ROOT, or pass
 --cfg-options data_root=PATH, to the folder VOCdevkit/VOC2010.
+Set ann_file=ImageSets/SegmentationContext/train.txt, or val.txt: the other pictures have no mask.
 {_DEMO}"""

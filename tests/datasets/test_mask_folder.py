@@ -126,6 +126,9 @@ def test_labels_file_that_cannot_be_used(folder, content):
         (dict(ignored=[[300, 0, 0]], masks='colours'), 'ignored'),
         (dict(ignored=[5], masks='colours'), 'ignored'),
         (dict(ignored=[[0, 0, 0]], masks='colours'), 'ignored.*void'),
+        (dict(ann_file='train.txt'), 'ann_file.*train.txt'),
+        (dict(reduce_zero_label=True, masks='colours'), 'reduce_zero_label.*colours'),
+        (dict(filter_cfg=dict(filter_empty_gt=True)), 'filter_cfg'),
     ],
 )
 def test_arguments_that_do_not_fit(folder, arguments, key):

@@ -65,9 +65,15 @@ def test_pascal(tmp_path, kind, masks, lists, classes, shift):
     assert [item['img_path'][-5] for item in dataset] == ['2', '1']
     expected = LABELS.astype(int) - shift
     assert (dataset[0]['gt_seg_map'] == np.where((LABELS == 255) | (expected < 0), 255, expected)).all()
+    with pytest.raises(DataError, match=f'{masks}.2007_000003.png(.|\n)*ann_file=ImageSets/{lists}'):
+        build(kind, tmp_path, 'JPEGImages', masks)
+    with pytest.raises(DataError, match=r'ann_file.*trainval\.txt'):
+        build(kind, tmp_path, 'JPEGImages', masks, ann_file=f'ImageSets/{lists}/trainval.txt')
     names.write_text('2007_000003\n')
     with pytest.raises(DataError, match=f'{masks}.2007_000003.png'):
         build(kind, tmp_path, 'JPEGImages', masks, ann_file=f'ImageSets/{lists}/train.txt')
+    (tmp_path / 'JPEGImages/2007_000003.jpg').unlink()
+    assert len(build(kind, tmp_path, 'JPEGImages', masks)) == 2
 
 
 @pytest.mark.parametrize('kind', ['Cityscapes', 'PascalVOC2012', 'PascalContext59'])
