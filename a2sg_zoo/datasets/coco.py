@@ -13,10 +13,11 @@ from mmengine.structures import BaseDataElement, InstanceData
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
+from a2sg_zoo.datasets.classes import checked_names, listed
 from a2sg_zoo.datasets.coco_file import AnnotationFile, decode_segmentation, import_mask_tools
 from a2sg_zoo.datasets.pictures import orientation_of, read_picture
 from a2sg_zoo.datasets.seeding import SeededItems
-from a2sg_zoo.errors import DataError
+from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.registry import DATASETS, TRANSFORMS
 
 _HOW_TO_GET = """Get train2017.zip, val2017.zip and annotations_trainval2017.zip (20 GB) from https://cocodataset.org,
@@ -38,7 +39,7 @@ class COCO(SeededItems, BaseDataset):
         ann_file: annotation file, below `data_root`.
         data_prefix: dict(img_path=FOLDER) of the pictures, below `data_root`.
         classes: names of the classes in the order of their labels, out of the file's categories; None for all of them,
-            in the order of their ids.
+            in the order of their ids. `metainfo` may name them instead, as dict(classes=[...]).
         faulty: 'refuse' objects with an error that names them, or 'skip' them: those whose box has no area or is
             outside their picture, and, where masks are loaded, those whose segmentation is missing or broken.
         pipeline: transforms, or their configs: `LoadDetection`, any of torchvision's, `PackDetection`.
@@ -46,7 +47,8 @@ class COCO(SeededItems, BaseDataset):
 
     Raises:
         DataError: a file is missing, or the annotation file is faulty; the message names the file and ids.
-        ConfigError: `classes` names an unknown one, or pycocotools is not installed.
+        ConfigError: `classes` names an unknown one, or others than `metainfo`; `filter_cfg` is set, which does nothing;
+            or pycocotools is not installed.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class COCO(SeededItems, BaseDataset):
         pipeline: Sequence[Any] = (),
         **kwargs: Any,
     ):
+        if kwargs.get('filter_cfg'):
+            raise ConfigError('COCO: filter_cfg does nothing here; leave it out. A picture without objects trains too')
         import_mask_tools()
         self._classes, self._faulty = classes, faulty
         # built here, since MMEngine would look for the names in the default scope, which only a runner sets
@@ -74,7 +78,7 @@ class COCO(SeededItems, BaseDataset):
         if not os.path.isdir(folder):
             raise DataError(f'there is no folder of pictures {os.path.abspath(folder)}\n{_HOW_TO_GET}')
         masks = any(isinstance(step, LoadDetection) and step.masks for step in self.pipeline.transforms)
-        file = AnnotationFile(self.ann_file, self._classes, self._faulty, masks)
+        file = AnnotationFile(self.ann_file, self._chosen_classes(), self._faulty, masks)
         there = {entry.name for entry in os.scandir(folder)}
         missing = [
             picture['file_name']
@@ -99,6 +103,15 @@ class COCO(SeededItems, BaseDataset):
             )
             for picture in file.pictures
         ]
+
+    def _chosen_classes(self) -> list[str] | None:
+        keys = dict(classes=self._classes, **{'metainfo.classes': self._metainfo.get('classes')})
+        chosen = [checked_names(names, f'COCO: {key}') for key, names in keys.items() if names is not None]
+        if len(chosen) == 2 and chosen[0] != chosen[1]:
+            raise ConfigError(
+                f'COCO: classes is {listed(chosen[0])}, but metainfo.classes is {listed(chosen[1])}; give one of them'
+            )
+        return chosen[0] if chosen else None
 
 
 @TRANSFORMS.register_module()

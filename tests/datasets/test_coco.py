@@ -137,6 +137,21 @@ def test_classes_may_be_chosen(build):
         build(classes=['car', 'dog'])
 
 
+def test_classes_may_be_chosen_in_metainfo(build):
+    dataset = build(metainfo=dict(classes=('car', 'person')), classes=['car', 'person'])
+    assert dataset.metainfo['classes'] == ('car', 'person')
+    assert build(metainfo=dict(classes=('car', 'person')))[0]['data_samples'].gt_instances.labels.tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="'dog'.*objects.json"):
+        build(metainfo=dict(classes=['dog']))
+    with pytest.raises(ConfigError, match='metainfo.classes'):
+        build(metainfo=dict(classes=('car', 'person')), classes=['person', 'car'])
+
+
+def test_a_filter_that_does_nothing_is_refused(build):
+    with pytest.raises(ConfigError, match='filter_cfg'):
+        build(filter_cfg=dict(filter_empty_gt=True))
+
+
 def test_the_same_seed_gives_the_same_item(build):
     pipeline = [
         dict(type='LoadDetection'),
