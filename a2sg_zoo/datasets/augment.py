@@ -112,7 +112,7 @@ class BatchFlip:
             the second pass the other half, and so on: two passes show each image both ways. `prob` must be 0.5.
 
     Raises:
-        ConfigError: `alternate` with another `prob`.
+        ConfigError: `alternate` with another `prob`, or without a sampler that counts visits.
 
     Source: K. Jordan, arXiv 2404.00498 (flips in turn).
     """
@@ -131,7 +131,10 @@ class BatchFlip:
 
     def _in_turn(self, draws: Draws) -> Tensor:
         if draws.indices is None or draws.visits is None:
-            raise ConfigError('BatchFlip: alternate=True needs a sampler that counts visits, such as ResumableSampler')
+            raise ConfigError(
+                'BatchFlip: alternate=True needs a sampler that counts visits, such as ResumableSampler, and no Subset '
+                'or ConcatDataset around the data set'
+            )
         first = _hash((draws.indices + np.uint64(1)) * _GOLDEN)
         return torch.from_numpy((first + draws.visits) % np.uint64(2) == 1)
 
@@ -143,19 +146,24 @@ class BatchCutout:
     Args:
         size: side of the square in pixels.
         prob: probability for each image.
-        fill: value of the three channels; the mean of the data becomes zero after normalisation, as published.
+        fill: value of each channel, or one for all; the mean of the data becomes zero after normalisation, as
+            published.
+
+    Raises:
+        ConfigError: `fill` does not fit the channels of the images.
 
     Source: DeVries and Taylor, arXiv 1708.04552.
     """
 
     any_device = True
 
-    def __init__(self, size: int = 16, prob: float = 1.0, fill: Sequence[float] = (0, 0, 0)) -> None:
+    def __init__(self, size: int = 16, prob: float = 1.0, fill: Sequence[float] = (0,)) -> None:
         self.size, self.prob = size, prob
-        self.fill = torch.tensor(fill).round().byte().view(3, 1, 1)
+        self.fill = torch.tensor(fill).round().byte().view(-1, 1, 1)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
+        check_channels('fill', self.fill, images, self)
         chosen = draws.events(self.prob)
         rows, columns = (self._covered(draws.integers(n), n) for n in images.shape[2:])
         return _filled(images, rows & chosen[:, None], columns, self.fill)
@@ -175,7 +183,10 @@ class BatchErasing:
         prob: probability for each image.
         scale: smallest and largest share of the image's area.
         ratio: smallest and largest height over width, drawn evenly on a logarithmic scale.
-        fill: value of the three channels; the mean of the data becomes zero after normalisation ("const").
+        fill: value of each channel, or one for all; the mean of the data becomes zero after normalisation ("const").
+
+    Raises:
+        ConfigError: `fill` does not fit the channels of the images.
 
     Source: Zhong et al., AAAI 2020.
     """
@@ -188,13 +199,14 @@ class BatchErasing:
         prob: float = 0.25,
         scale: tuple[float, float] = (0.02, 1 / 3),
         ratio: tuple[float, float] = (0.3, 10 / 3),
-        fill: Sequence[float] = (0, 0, 0),
+        fill: Sequence[float] = (0,),
     ) -> None:
         self.prob, self.scale, self.ratio = prob, scale, ratio
-        self.fill = torch.tensor(fill).round().byte().view(3, 1, 1)
+        self.fill = torch.tensor(fill).round().byte().view(-1, 1, 1)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
+        check_channels('fill', self.fill, images, self)
         height, width = images.shape[2:]
         chosen = draws.events(self.prob)
         h, w = torch.zeros(2, len(images), dtype=torch.long)
@@ -210,6 +222,22 @@ class BatchErasing:
     def _covered(self, size: Tensor, n: int, place: Tensor) -> Tensor:
         start = (place * (n - size + 1)).long()[:, None]
         return (torch.arange(n) >= start) & (torch.arange(n) < start + size[:, None])
+
+
+def check_channels(name: str, values: Tensor, images: Tensor, owner: object) -> None:
+    """Raises a ConfigError unless an argument has one value, or one for each channel of the images.
+
+    Args:
+        name: of the argument, for the message.
+        values: of the argument, (N, 1, 1).
+        images: (B, C, H, W).
+        owner: transform that takes the argument, for the message.
+    """
+    if len(values) not in (1, images.shape[1]):
+        raise ConfigError(
+            f'{type(owner).__name__}: {name} has {len(values)} values, but the images have {images.shape[1]} channels; '
+            'give one value, or one for each channel'
+        )
 
 
 def _filled(images: Tensor, rows: Tensor, columns: Tensor, fill: Tensor) -> Tensor:

@@ -103,10 +103,11 @@ class ImagesInMemory:
         else:  # a cache on disk
             images = images[positions]
         if self.pipeline:
+            visits = [i.visit for i in indices if isinstance(i, SeededIndex)]
             draws = Draws(
                 [i.seed if isinstance(i, SeededIndex) else int(torch.randint(2**63 - 1, ())) for i in indices],
                 indices=positions,
-                visits=[i.visit if isinstance(i, SeededIndex) else 0 for i in indices],
+                visits=visits if len(visits) == len(indices) else None,
             )
             for step in self.pipeline:
                 images = step(images, draws)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from a2sg_zoo.datasets.augment import Draws
+from a2sg_zoo.datasets.augment import Draws, check_channels
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import TRANSFORMS
 
@@ -65,11 +65,12 @@ class ToSequence:
     Args:
         by: 'pixel', row after row; 'row'; or 'column'.
         permuted: read the pixels in a fixed random order, which destroys the neighbourhood of pixels.
-        mean: of each channel, 0 to 255.
-        std: of each channel.
+        mean: of each channel, or one for all, 0 to 255.
+        std: of each channel, or one for all.
 
     Raises:
-        ConfigError: `by` is another text, `permuted` without pixels, or a deviation is not positive.
+        ConfigError: `by` is another text, `permuted` without pixels, a deviation is not positive, or `mean` or `std`
+            does not fit the channels of the images.
 
     Source: Le, Jaitly and Hinton, arXiv 1504.00941 (MNIST pixel by pixel, and permuted).
 
@@ -89,4 +90,6 @@ class ToSequence:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns sequences (B, T, F); see the class."""
+        check_channels('mean', self.mean, images, self)
+        check_channels('std', self.std, images, self)
         return to_sequences((images.float() - self.mean) / self.std, self.by, self.permuted).contiguous()

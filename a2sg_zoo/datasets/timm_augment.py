@@ -75,7 +75,7 @@ class TimmRandAugment:
         interpolation: 'bilinear' or 'bicubic'.
 
     Raises:
-        ConfigError: an argument is out of its range, or names something unknown.
+        ConfigError: an argument is out of its range, or names something unknown; or the images have not three channels.
 
     Source: Cubuk et al., NeurIPS 2020; timm.data.auto_augment of github.com/huggingface/pytorch-image-models.
 
@@ -112,6 +112,8 @@ class TimmRandAugment:
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W), of uint8; see the class."""
+        if images.shape[1] != 3:
+            raise ConfigError(f'TimmRandAugment takes images of 3 channels, red first, got {images.shape[1]} channels')
         result = images.clone()
         for _ in range(self.num_ops):
             kinds = draws.integers(len(self.operations)).tolist()

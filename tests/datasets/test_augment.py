@@ -79,6 +79,14 @@ def test_cutout(images):
         assert y.equal(expected)
 
 
+@pytest.mark.parametrize('transform', [BatchCutout, BatchErasing])
+def test_images_keep_their_channels(transform, images):
+    grey = transform(prob=1.0, fill=(7,))(images[:, :1], Draws(SEEDS))
+    assert grey.shape[1] == 1 and grey.equal(transform(prob=1.0, fill=(7, 7, 7))(images, Draws(SEEDS))[:, :1])
+    with pytest.raises(ConfigError, match=f'{transform.__name__}: fill'):
+        transform(fill=(1, 2, 3))(images[:, :1], Draws(SEEDS))
+
+
 def test_auto_augment_applies_to_groups_what_it_would_to_each(images):
     kinds = [(name, 0.7) for name in auto_augment._OPERATIONS]
     choice = torch.arange(len(images)) % (len(kinds) + 1) - 1

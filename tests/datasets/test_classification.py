@@ -63,6 +63,13 @@ def test_positions_from_the_end():
         data[-len(data) - 1]
 
 
+def test_flips_in_turn_need_indices_that_count_visits():
+    data = Digits(train=False, size=8, pipeline=[dict(type='BatchFlip', alternate=True)])
+    for indices in ([5, 6], [SeededIndex(5, 1), 6]):
+        with pytest.raises(ConfigError, match='alternate.*ResumableSampler'):
+            data.__getitems__(indices)
+
+
 def test_images_on_a_device():
     """The order and the random numbers are those of images without a device."""
     items = [SeededIndex(i, i + 100) for i in (5, 3, 5, 9)]

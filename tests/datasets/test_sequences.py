@@ -55,6 +55,12 @@ def test_no_deviation():
         ToSequence(std=[1.0, 0.0, 1.0])
 
 
+def test_means_and_deviations_of_other_channels():
+    for name in ('mean', 'std'):
+        with pytest.raises(ConfigError, match=f'ToSequence: {name}'):
+            ToSequence(**{name: [1.0, 2.0, 3.0]})(torch.zeros(2, 1, 4, 4), None)
+
+
 def write_mnist(root, n=20, seed=0):
     """Tiny files in the IDX format, as torchvision unpacks them: the images of both splits."""
     folder = root / 'MNIST' / 'raw'

@@ -127,3 +127,8 @@ def test_an_image_depends_on_its_seed_alone():
 def test_wrong_arguments_are_refused(arguments, key):
     with pytest.raises(ConfigError, match=key):
         TimmRandAugment(**arguments)
+
+
+def test_images_of_one_channel_are_refused():
+    with pytest.raises(ConfigError, match='3 channels.*got 1'):
+        TimmRandAugment()(smooth(2)[:, :1], Draws([1, 2]))
