@@ -17,6 +17,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.layers import conv_bn
 from a2sg_zoo.models.segmentors.spiking_fpn import SpikingConv, resize
 from a2sg_zoo.registry import MODELS, NEURONS
+from a2sg_zoo.utils.checks import integer
 
 _LIF = dict(type='LIF', tau=2.0)
 
@@ -84,7 +85,7 @@ class SpikingFCNHead(BaseDecodeHead):
     """3x3 convolutions on one level, with a neuron before each.
 
     Args:
-        num_convs: number of convolutions.
+        num_convs: number of convolutions, at least 1.
         neuron: config of the neurons.
         **kwargs: in_channels, channels, num_classes, in_index, dropout_ratio and loss_decode, see MMSegmentation's
             `BaseDecodeHead`.
@@ -101,7 +102,7 @@ class SpikingFCNHead(BaseDecodeHead):
 
     def __init__(self, num_convs: int = 2, neuron: dict = _LIF, **kwargs: Any):
         super().__init__(**kwargs)
-        widths = [self.in_channels] + [self.channels] * max(1, num_convs)
+        widths = [self.in_channels] + [self.channels] * integer('num_convs', num_convs, self)
         self.convs = nn.Sequential(*(SpikingConv(a, b, 3, neuron) for a, b in zip(widths, widths[1:])))
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:

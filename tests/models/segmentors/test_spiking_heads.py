@@ -6,7 +6,7 @@ import torch
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.published import build
 from a2sg_zoo.models.segmentors.spiking_fpn import SpikingConv
-from a2sg_zoo.models.segmentors.spiking_heads import PooledConv, pooled
+from a2sg_zoo.models.segmentors.spiking_heads import PooledConv, SpikingFCNHead, pooled
 from tests.models.segmentors import heads
 
 # every third pair, so that each head and each backbone occurs
@@ -37,6 +37,11 @@ def test_exported(head):
 def test_features_without_time_are_refused():
     with pytest.raises(ConfigError, match=r"\(2, 8, 4, 4\).*model.backbone.time = 'keep'"):
         SpikingConv(8, 8, 3, dict(type='LIF'))(torch.rand(2, 8, 4, 4))
+
+
+def test_a_head_without_convolutions_is_refused():
+    with pytest.raises(ConfigError, match='SpikingFCNHead: num_convs'):
+        SpikingFCNHead(num_convs=0, in_channels=8, channels=4, num_classes=3)
 
 
 def test_one_number_a_channel_cannot_train():
