@@ -22,7 +22,8 @@ from a2sg_zoo.engine.config_files import read_config
 from a2sg_zoo.engine.config_names import SHIPPED as ROOT
 from a2sg_zoo.engine.config_names import find_config, find_method, shipped_configs, shipped_methods
 from a2sg_zoo.engine.loaders import check_classes
-from a2sg_zoo.engine.parts import hooks_of, schedules_of
+from a2sg_zoo.engine.parts import hooks_of
+from a2sg_zoo.engine.schedules import schedules_of
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.index import SHIPPED, read_index
 from a2sg_zoo.hub.published import build, describe

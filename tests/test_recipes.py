@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.config_names import shipped_configs
-from a2sg_zoo.engine.parts import schedules_of
+from a2sg_zoo.engine.schedules import schedules_of
 from a2sg_zoo.registry import MODELS, TRANSFORMS
 
 

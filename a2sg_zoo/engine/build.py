@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 from a2sg_zoo.engine.hooks.frozen import FrozenHook
 from a2sg_zoo.engine.memory import keep_freed_memory
 from a2sg_zoo.engine.misfits import missing_parts
-from a2sg_zoo.engine.parts import hooks_of, schedules_of
+from a2sg_zoo.engine.parts import hooks_of
 from a2sg_zoo.engine.runner import ZooRunner
+from a2sg_zoo.engine.schedules import schedules_of
 from a2sg_zoo.engine.test_time import check_padding, check_window
 from a2sg_zoo.engine.validation import raise_problems
 from a2sg_zoo.errors import A2SGError, ConfigError, DataError

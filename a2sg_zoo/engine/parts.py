@@ -19,7 +19,6 @@ dotted name: `adaptation.policy.interval`.
 
 import inspect
 from copy import deepcopy
-from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import EMAHook, Hook
@@ -255,35 +254,6 @@ def hooks_of(cfg: Config) -> list[Hook]:
         except (TypeError, ValueError, KeyError, AssertionError) as error:
             raise ConfigError(f'{name}: {error}') from error
     return hooks
-
-
-def schedules_of(cfg: Config) -> Any:
-    """The schedules of a run, each with an end: a schedule without one ends with the training.
-
-    Args:
-        cfg: a config; `param_scheduler` is a schedule, a list of them, or a dictionary of lists.
-
-    Example:
-        >>> cfg = Config(dict(param_scheduler=dict(type='PolyLR', by_epoch=False), train_cfg=dict(max_iters=100)))
-        >>> schedules_of(cfg)['end']
-        100
-    """
-    training = cfg.get('train_cfg') or {}
-
-    def ended(node):
-        if isinstance(node, (list, tuple)):
-            return [ended(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if 'type' not in node:
-            return {key: ended(value) for key, value in node.items()}
-        end = training.get('max_epochs' if node.get('by_epoch', True) else 'max_iters')
-        if end is None or 'end' in node:
-            return node
-        # a run that is cut short ends before this schedule begins
-        return {**node, 'end': max(end, node.get('begin', 0) + 2)}
-
-    return ended(cfg.get('param_scheduler'))
 
 
 def method_label(cfg: Config) -> str:

@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from a2sg_zoo import registry
 from a2sg_zoo.engine.loaders import LOADERS
 from a2sg_zoo.engine.misfits import misfits
-from a2sg_zoo.engine.parts import hooks_of, schedules_of
+from a2sg_zoo.engine.parts import hooks_of
+from a2sg_zoo.engine.schedules import schedules_of
 from a2sg_zoo.engine.signatures import import_name, parameter_of
 from a2sg_zoo.engine.validation import raise_problems
 from a2sg_zoo.engine.walk import leaves, listed

@@ -32,8 +32,9 @@ class ProgressHook(Hook):
         self._timer: Timer | None = None
         if runner.iter >= runner.max_iters:
             runner.logger.info(
-                f'The run is complete: {runner.iter} of {runner.max_iters} iterations. To train longer, set '
-                'train_cfg.max_iters to a later end'
+                f'The run is complete: {runner.iter} of {runner.max_iters} iterations. A resumed run keeps the last '
+                'learning rate of a schedule that has ended. To train longer, start a new run from the weights, in '
+                'another folder and without --resume: --cfg-options load_from=PATH'
             )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

@@ -8,6 +8,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from a2sg_zoo.engine.resume import require_resumable
 from a2sg_zoo.engine.samplers import ResumableSampler
+from a2sg_zoo.engine.schedules import schedules_of
 from a2sg_zoo.engine.walk import leaves
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import require_match, weights_of
@@ -22,9 +23,10 @@ from a2sg_zoo.utils.models import unwrap_model
 # parts of a config that a resumed run takes from the checkpoint; the types in them have to be the same
 _RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
 # parts that decide what a step computes, so they have to be the same
-_KEPT = ('adaptation.policy', 'membrane_loss', 'model', 'optim_wrapper')
-# keys in them that decide where weights come from, how much memory a step takes, and how predictions are made
-_FREE = {'init_cfg', 'pretrained', 'recompute', 'save_spikes', 'time_chunk', 'test_cfg'}
+_KEPT = (*('adaptation.policy', 'membrane_loss', 'model', 'optim_wrapper'), *('data_preprocessor', 'ema', 'frozen'))
+# keys in them that decide where weights come from, how much memory a step takes, how data reaches the device, and how
+# predictions are made
+_FREE = {'init_cfg', 'pretrained', 'recompute', 'save_spikes', 'time_chunk', 'non_blocking', 'test_cfg'}
 _DEFAULTS = {'optim_wrapper.type': 'OptimWrapper', 'optim_wrapper.accumulative_counts': 1}
 _NEW_RUN = 'start a new run from its weights, in another folder and without --resume: --cfg-options load_from='
 _SHOWN = 5
@@ -46,9 +48,10 @@ class ResumeHook(Hook):
       another batch size or number of processes. Iterations, and with them the schedule, count on. A loop over epochs
       continues with the next epoch.
     - Values of the optimiser and the schedule are those of the checkpoint. Where the config says otherwise, a warning
-      names the keys; another type of optimiser or scheduler is an error.
-    - Another policy, network, loss or wrapper of the optimiser (precision, clipping) than that of the checkpoint is an
-      error.
+      names the keys; another type of optimiser or scheduler is an error. A schedule without an end has the end of the
+      training that it began with.
+    - Another policy, network, loss, normalisation of the data, average of the weights, choice of frozen parts or
+      wrapper of the optimiser (precision, clipping) than that of the checkpoint is an error.
     - A checkpoint beyond the end of the run is an error.
     """
 
@@ -156,6 +159,7 @@ class ResumeHook(Hook):
     def _compare(self, runner: Runner, before: Mapping) -> None:
         """Says which values of the config a resumed run does not take, and which it cannot do without."""
         now = runner.cfg.to_dict() if runner.cfg.filename or len(runner.cfg) else {}
+        before, now = (_with_ends(config) for config in (before, now))
         changed, types, other = [], [], []
         for part in _RESTORED if before and now else ():
             # a part that the checkpoint's config has not, is not restored
@@ -164,7 +168,7 @@ class ResumeHook(Hook):
                     (types if key.endswith('.type') else changed).append(words)
         for part in _KEPT if before and now else ():
             # every run has a network and a wrapper: without them, the checkpoint's config could not be read
-            if part in before or part.startswith(('adaptation', 'membrane_loss')):
+            if part in before or part not in ('model', 'optim_wrapper'):
                 for key, words in _differences(before, now, part):
                     if not key.startswith(_RESTORED) and not _FREE & set(key.split('.')):
                         other.append(words)
@@ -187,11 +191,20 @@ class ResumeHook(Hook):
             )
 
 
+def _with_ends(config: Mapping) -> Mapping:
+    """A config with an end for each schedule, as the run has it."""
+    return {**config, 'param_scheduler': schedules_of(config)} if 'param_scheduler' in config else config
+
+
 def _get(config: Mapping, path: str) -> Any:
     for key in path.split('.'):
         config = config.get(key) if isinstance(config, Mapping) else None
-    # a single scheduler need not stand in a list
-    return [config] if path == 'param_scheduler' and isinstance(config, Mapping) else config
+    # a single scheduler or name need not stand in a list
+    if path == 'param_scheduler' and isinstance(config, Mapping) or path == 'frozen' and isinstance(config, str):
+        return [config]
+    if path == 'ema' and config == {}:
+        return True
+    return config or None if path in ('ema', 'frozen') else config
 
 
 def _differences(before: Mapping, now: Mapping, part: str) -> Iterator[tuple[str, str]]:

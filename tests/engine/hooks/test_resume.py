@@ -96,7 +96,8 @@ def test_an_empty_data_set_is_refused():
 
 CONFIG = dict(
     optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.01, betas=(0.9, 0.99))),
-    param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)],
+    param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0)],
+    train_cfg=dict(max_iters=8),  # the end of the schedule
 )
 
 
@@ -134,6 +135,7 @@ def test_equal_values_are_no_news(trained):
         ({'optim_wrapper.optimizer.weight_decay': 0.1}, ['optim_wrapper.optimizer.weight_decay', '0.1']),
         ({'optim_wrapper.paramwise_cfg': dict(norm_decay_mult=0.0)}, ['optim_wrapper.paramwise_cfg.norm_decay_mult']),
         ({'param_scheduler.0.end': 9}, ['param_scheduler.0.end', '9', '8']),
+        ({'train_cfg.max_iters': 16}, ['param_scheduler.0.end = 16 here, 8 in']),
     ],
 )
 def test_values_that_a_resumed_run_does_not_take_are_named(trained, changes, named):
@@ -172,12 +174,20 @@ def test_another_kind_of_optimiser_or_schedule_is_refused(trained, changes, name
         ({'membrane_loss': dict(type='IMLoss', weight=0.1)}, 'membrane_loss.type'),
         ({'model.head.loss': dict(type='TET')}, 'model.head.loss.type'),
         ({'model.backbone.neuron.tau': 3.0}, 'model.backbone.neuron.tau = 3.0 here, 2.0 in'),
+        ({'frozen': ['features']}, 'frozen = .*features.* here, .*head'),
+        ({'ema': True}, 'ema = True here, unset in'),
+        ({'data_preprocessor.mean': [1.0]}, 'data_preprocessor.mean'),
     ],
 )
 def test_another_method_or_precision_is_refused(tmp_path, changes, named):
-    network = dict(model=dict(backbone=dict(neuron=dict(type='LIF', tau=2.0), sizes=((1, 2), (3,)))))
+    network = dict(
+        model=dict(backbone=dict(neuron=dict(type='LIF', tau=2.0), sizes=((1, 2), (3,)))),
+        frozen='head',
+        data_preprocessor=dict(mean=[0.0]),
+    )
     with_config(tmp_path, network, max_iters=4).train()
     free = {'model.backbone.recompute': True, 'model.test_cfg': dict(T=2), 'adaptation.log_interval': 7}
+    free |= {'data_preprocessor.non_blocking': True, 'ema': False, 'frozen': ['head']}
     same = {**network, **free, 'model.backbone.sizes': [[1, 2], [3]], 'optim_wrapper.accumulative_counts': 1}
     with_config(tmp_path, same, max_iters=5, resume=True).train()
     with pytest.raises(CheckpointError, match=named) as error:
