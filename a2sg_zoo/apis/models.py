@@ -83,7 +83,8 @@ def get_model(
         num_classes: number of classes. If the weights are for another number, the last layer of the head has initial
             weights.
         T: number of time steps. If the weights are for another number, the width of the surrogate's window in each
-            layer is the mean of its widths over time.
+            layer is the mean of its widths over time. Weights for each time step, such as those of `PSN`, have no other
+            number.
 
     Returns:
         `SpikingClassifier`, from normalised images (B, 3, H, W) to logits (T, B, classes), or MMSegmentation's

@@ -201,6 +201,7 @@ def load(
         num_classes: number of classes. If the file has another number, the tensors that depend on it have initial
             weights, and `description.classes` is empty.
         T: number of time steps. If the file has another number, the widths of each layer are replaced by their mean.
+            A network with parameters for each time step, such as those of `PSN`, cannot have another number.
 
     Returns:
         (network in evaluation mode, description).
@@ -216,6 +217,14 @@ def load(
     config = resized_config(description.model, num_classes, T, where)
     model = build(config, where)
     fresh = _of_another_shape(model, skeleton)
+    if T is not None:
+        with torch.device('meta'):
+            before = build(resized_config(description.model, num_classes), where)
+        if timed := sorted(_of_another_shape(model, before)):
+            raise ConfigError(
+                f'{where}: T = {T} does not fit, because the network has parameters for each time step, such as '
+                f'{timed[0]}, and they are learnt for T = {before.backbone.T}; leave out T'
+            )
     weights = {name: x for name, x in weights.items() if name not in fresh}
     load_into(model, weights if T is None else resized_widths(weights, T), path, allow_missing=fresh)
     classes = [] if num_classes not in (None, len(description.classes)) else description.classes

@@ -1,12 +1,14 @@
 """Networks by name with another number of classes or time steps, and lists of names."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import a2sg_zoo
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.index import write_index
-from a2sg_zoo.hub.published import build, read, save
+from a2sg_zoo.hub.published import build, load, read, save
 from a2sg_zoo.models.backbones.base import SpikingBackbone
 from a2sg_zoo.neurons import named_neurons
 from tests.hub.tiny import DESCRIPTIONS, facts, network, publish
@@ -75,6 +77,16 @@ def test_widths_of_other_time_steps_are_the_mean_of_their_layer(tmp_path, monkey
     longer.train()(x, torch.tensor([0, 1]), mode='loss')['loss'].backward()
     for neuron in named_neurons(a2sg_zoo.get_model('tiny', T=2)).values():
         assert neuron.beta.tolist() == [0.5, 2.0]
+
+
+def test_parameters_for_each_time_step_are_not_replaced(tmp_path):
+    old = DESCRIPTIONS['classification']
+    model = dict(old.model, backbone=dict(old.model['backbone'], neuron=dict(type='PSN')))
+    path = tmp_path / 'psn.safetensors'
+    save(build(model, 'test').state_dict(), replace(old, model=model), path)
+    assert load(path, T=2, num_classes=5)[0].head.num_classes == 5
+    with pytest.raises(ConfigError, match='T = 3 .*neuron.*T = 2'):
+        load(path, T=3)
 
 
 @pytest.mark.parametrize(
