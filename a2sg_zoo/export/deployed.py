@@ -36,7 +36,8 @@ class Deployed(nn.Module):
         T: number of time steps; that of the classifier's `test_cfg`.
 
     Raises:
-        ConfigError: the size is not known, the network cannot take it, or it is a detector.
+        ConfigError: the size is not known, the network cannot take it, or it is a detector; or it predicts from several
+            views of an image.
 
     Example:
         >>> import torch
@@ -67,6 +68,11 @@ class Deployed(nn.Module):
             )
         if getattr(network, 'test_flip', False):
             raise ConfigError('an exported network looks at each image once; leave out model.test_cfg.flip')
+        if (getattr(network, 'test_cfg', None) or {}).get('mode') == 'slide':
+            raise ConfigError(
+                "an exported network looks at the whole image once: model.test_cfg.mode is 'slide'. Run the exported "
+                "network on each window, and export it with model.test_cfg.mode = 'whole' and --size of a window"
+            )
         self.network: Any = fold_batch_norms(network)
         self.task, self.description = description.task, description
         backbone: Any = self.network.backbone
@@ -108,6 +114,12 @@ class Deployed(nn.Module):
             raise ConfigError(
                 f'--size: the network pads pictures to multiples of {divisor}, and an exported network does not pad; '
                 f'use multiples of {divisor} instead of {size[0]} x {size[1]}'
+            )
+        least = test_cfg.get('size') or size
+        if any(n < m for n, m in zip(size, least)):
+            raise ConfigError(
+                f'--size: data_preprocessor.test_cfg.size pads pictures to {least[0]} x {least[1]}, and an exported '
+                f'network does not pad; use at least that size instead of {size[0]} x {size[1]}'
             )
         return tuple(size)
 

@@ -200,6 +200,12 @@ def test_mistakes():
     network, description = segmentor()
     with pytest.raises(ConfigError, match=r'\b16\b.*40 x 32'):
         Deployed(network, description, (40, 32))
+    network.data_preprocessor.test_cfg = dict(size=(64, 32))
+    with pytest.raises(ConfigError, match=r'test_cfg\.size .*64 x 32.*48 x 32'):
+        Deployed(network, description, (48, 32))
+    network.test_cfg = dict(mode='slide', crop_size=(32, 32), stride=(16, 16))
+    with pytest.raises(ConfigError, match=r'test_cfg\.mode'):
+        Deployed(network, description, (64, 32))
 
     class Stubborn(nn.Module):
         def forward(self, x):
