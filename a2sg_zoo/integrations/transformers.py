@@ -93,7 +93,7 @@ class AdaptationCallback(TrainerCallback):
                     f'AdaptationCallback: {file} is missing, so the widths of the checkpoint are not known. If the '
                     'training resumes from another folder, name it: AdaptationCallback(resume_from_checkpoint=...)'
                 )
-            self.layers.load_state_dict(torch.load(file, weights_only=True))
+            self.layers.load_state_dict(torch.load(file, map_location='cpu', weights_only=True))
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

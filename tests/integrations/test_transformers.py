@@ -121,6 +121,19 @@ def test_policies_are_told_the_progress(tmp_path):
     assert policy.K > 1
 
 
+def test_widths_of_another_device_are_read(tmp_path, monkeypatch):
+    from a2sg_zoo.integrations.transformers import AdaptationCallback
+
+    network, callback = Network(MAKE['SpikingJelly']), AdaptationCallback(A2SG())
+    args, state = SimpleNamespace(output_dir=tmp_path, should_save=True), SimpleNamespace(global_step=5)
+    callback.on_init_end(args, state, None, model=network)
+    (tmp_path / 'checkpoint-5').mkdir()
+    with monkeypatch.context() as context:
+        context.setattr(torch.serialization, 'location_tag', lambda storage: 'cuda:99')
+        callback.on_save(args, state, None)
+    callback.on_train_begin(args, state, None, model=network)
+
+
 def test_a_resumed_training(tmp_path):
     """With a search in every third step, the third step depends on the widths of the checkpoint."""
     network = Network(MAKE['SpikingJelly'])
