@@ -31,7 +31,7 @@ class DetectionInferencer(Inferencer):
     score = 0.3
 
     def _init_pipeline(self, cfg: Any) -> Any:
-        if not {*self.description.resize} <= {'size', 'max_size'}:
+        if not {*self.description.resize} <= {'size', 'max_size', 'interpolation'}:
             raise ConfigError(f'these weights do not say how a picture is resized: resize = {self.description.resize}')
         return super()._init_pipeline(cfg)
 
@@ -40,7 +40,8 @@ class DetectionInferencer(Inferencer):
         inputs = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
         resize = self.description.resize
         if resize:
-            inputs = F.resize(inputs, [resize['size']], max_size=resize.get('max_size'))
+            mode = resize.get('interpolation', F.InterpolationMode.BILINEAR)
+            inputs = F.resize(inputs, [resize['size']], mode, resize.get('max_size'))
         sizes = dict(ori_shape=tuple(image.shape[:2]), img_shape=tuple(inputs.shape[-2:]))
         return dict(inputs=inputs, data_samples=BaseDataElement(metainfo=sizes))
 

@@ -36,7 +36,7 @@ class ImageClassifierInferencer(Inferencer):
 
     def _init_pipeline(self, cfg):
         resize = self.description.resize
-        if set(resize) not in ({'size'}, {'shorter', 'crop'}):
+        if set(resize) - {'interpolation'} not in ({'size'}, {'shorter', 'crop'}):
             raise ConfigError(
                 'these weights do not say how a picture becomes what the network takes; those trained on '
                 f'events take none (resize = {resize})'
@@ -124,19 +124,26 @@ class SegmentationInferencer(Inferencer):
         return write_output(tinted, path.with_name(f'{path.name}.png'), TOOL)
 
 
-def fit(image: Image.Image, size: int | None = None, shorter: int | None = None, crop: int | None = None):
+def fit(
+    image: Image.Image,
+    size: int | None = None,
+    shorter: int | None = None,
+    crop: int | None = None,
+    interpolation: int | None = None,
+) -> Image.Image:
     """A PIL image resized as `Description.resize` says: to size x size, or its shorter side to `shorter`, of which the
-    middle crop x crop.
+    middle crop x crop. The interpolation is one of PIL's numbers.
 
     Raises:
         DataError: the longer side would become too long.
     """
     if size is not None:
-        return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)
+        mode = Image.Resampling.BILINEAR if interpolation is None else Image.Resampling(interpolation)
+        return image if image.size == (size, size) else image.resize((size, size), mode)
     longer = shorter * max(image.size) / min(image.size)
     if shorter * longer > LARGEST_INPUT**2:
         raise DataError(f'a picture of {image.width} x {image.height} is too narrow to make its shorter side {shorter}')
-    image = resize(image, shorter, InterpolationMode.BICUBIC)
+    image = resize(image, shorter, InterpolationMode.BICUBIC if interpolation is None else interpolation)
     return center_crop(image, crop)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from a2sg_zoo.errors import CheckpointError, printable
+from a2sg_zoo.registry import DATASETS
 
 # parts of a config that a published network does not need, or that would make its construction read other files
 LEFT_OUT = ('init_cfg', 'pretrained', 'mixing', '_scope_')
@@ -49,7 +50,10 @@ _MOST_OVERLAP = 8
 MOST_CLASSES = 65_536
 _LONGEST_NAME = 200
 
+# how torchvision interpolates tensors, by the numbers of PIL: nearest, bilinear (its own choice), bicubic
+_INTERPOLATIONS = (0, 2, 3)
 _RESIZE_KEYS = {
+    # beside `interpolation`
     'classification': ({'size'}, {'shorter', 'crop'}),
     'detection': ({'size', 'max_size'}, {'size'}),
     'language': (),
@@ -69,7 +73,9 @@ class Description:
             `Resize`; empty if it is not resized. For classification: dict(size=S), to S x S whatever its shape; or
             dict(shorter=A, crop=S), its shorter side to A, of which the middle S x S is taken; empty if the network
             takes no pictures. For detection: dict(size=A, max_size=B), the shorter side to A, but the longer one to at
-            most B; empty if it is not resized. Empty for a language model.
+            most B; empty if it is not resized. Empty for a language model. For classification and detection,
+            `interpolation` is one of PIL's numbers 0, 2 and 3 (nearest, bilinear, bicubic). Without it, pictures are
+            resized bicubically for dict(shorter=A, crop=S), and bilinearly for others.
         palette: colours [red, green, blue] of the classes of a segmentation or detection; empty for other tasks.
     """
 
@@ -190,8 +196,11 @@ def _require_resize(description: Description, where: str) -> None:
     resize = description.resize
     allowed = _RESIZE_KEYS[description.task]
     if description.task != 'segmentation':
-        known = not resize or any(set(resize) == keys for keys in allowed)
-        sides = list(resize.values())
+        given = {key: value for key, value in resize.items() if key != 'interpolation'}
+        known = not resize or any(set(given) == keys for keys in allowed)
+        number = resize.get('interpolation', 2)
+        known = known and type(number) is int and number in _INTERPOLATIONS
+        sides = list(given.values())
     else:
         known = set(resize) <= allowed[0]
         sides = _flat(resize.get('scale', []))
@@ -274,17 +283,35 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
         palette = [list(map(int, colour)) for colour in dataset_meta.get('palette') or ()]
         task = 'segmentation' if 'decode_head' in model else 'detection'
         # torchvision's transform takes more, such as `antialias`, which is left at its default
-        kept = {'size', 'max_size'} if task == 'detection' else step.keys() - {'type'}
+        kept = {'size', 'max_size', 'interpolation'} if task == 'detection' else step.keys() - {'type'}
         step = {key: value for key, value in step.items() if key in kept}
         return checked(Description(task, model, classes, step, palette), where)
     if isinstance(model, dict) and model.get('type') == 'LanguageModel':
         return checked(Description('language', model, classes, {}, []), where)
-    resize = {}
-    if kind in ('CIFAR', 'Digits', 'ImageFolder'):
-        resize = dict(size=dataset.get('size', 32))
-    elif step and 'CenterCrop' in steps:
-        resize = dict(shorter=step.get('size'), crop=steps['CenterCrop'].get('size'))
+    resize = {} if 'ToSequence' in steps else _resize_of_class(dataset, kind) or _resize_of_steps(steps)
     return checked(Description('classification', model, classes, resize, []), where)
+
+
+def _resize_of_class(dataset: Mapping, kind: Any) -> dict[str, Any]:
+    """How the data sets that resize their pictures themselves do it; empty for others."""
+    from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
+
+    # without a look-up, which would import the module that a file names
+    found = DATASETS.module_dict.get(kind) if isinstance(kind, str) else None
+    resizes = isinstance(found, type) and issubclass(found, (CIFAR, Digits, ImageFolder))
+    return dict(size=dataset.get('size', 32)) if resizes else {}
+
+
+def _resize_of_steps(steps: Mapping[str, Mapping]) -> dict[str, Any]:
+    """How torchvision's transforms `Resize` and `CenterCrop` resize a picture; empty where they do it otherwise."""
+    size, crop = (steps.get(name, {}).get('size') for name in ('Resize', 'CenterCrop'))
+    number = steps.get('Resize', {}).get('interpolation', 2)
+    if isinstance(size, list) and len(size) == 2 and size[0] == size[1] and crop in (None, size, size[0]):
+        return dict(size=size[0]) if number == 2 else dict(size=size[0], interpolation=number)
+    if None in (size, crop):
+        return {}
+    crop = crop[0] if isinstance(crop, list) and len(crop) == 2 and crop[0] == crop[1] else crop
+    return dict(shorter=size, crop=crop) if number == 3 else dict(shorter=size, crop=crop, interpolation=number)
 
 
 def _plain(node: Any) -> Any:

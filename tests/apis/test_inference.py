@@ -15,8 +15,9 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
+from torchvision.transforms import v2
 
-from a2sg_zoo.apis.inference import ImageClassifierInferencer, SegmentationInferencer, inferencer
+from a2sg_zoo.apis.inference import ImageClassifierInferencer, SegmentationInferencer, fit, inferencer
 from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.cli.predict import main
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError, NonFiniteError
@@ -183,6 +184,16 @@ def test_the_middle_of_a_picture(weights):
     (cropped,) = ImageClassifierInferencer(path, 'cpu')(image)['predictions']
     assert same(cropped, ImageClassifierInferencer('tiny', 'cpu')(plain)['predictions'][0])
     assert not same(cropped, ImageClassifierInferencer('tiny', 'cpu')(image)['predictions'][0])
+
+
+@pytest.mark.parametrize('number', [2, 3])
+def test_the_interpolation_is_that_of_the_test(number):
+    image = photo(height=48, width=64)
+    tensor = torch.tensor(image).permute(2, 0, 1)
+    for size, arguments in ((96, dict(shorter=96, crop=96)), ((96, 96), dict(size=96))):
+        seen = v2.CenterCrop(96)(v2.Resize(size, number)(tensor)).permute(1, 2, 0).int().numpy()
+        found = np.array(fit(Image.fromarray(image), **arguments, interpolation=number)).astype(int)
+        assert np.abs(found - seen).mean() < 0.1
 
 
 @task('classification', 'segmentation')

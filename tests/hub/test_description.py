@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import a2sg_zoo
+from a2sg_zoo.datasets import Digits
 from a2sg_zoo.errors import CheckpointError
-from a2sg_zoo.hub.description import Description, checked, parse_config, require_bounded
+from a2sg_zoo.hub.description import Description, checked, describe, parse_config, require_bounded
 from a2sg_zoo.hub.index import write_index
 from a2sg_zoo.hub.published import build, load, read
-from a2sg_zoo.registry import MODELS
+from a2sg_zoo.registry import DATASETS, MODELS
 from tests.hub.tiny import CLASSES, CLASSIFIER, PALETTE, facts, publish
 
 
@@ -32,6 +33,50 @@ def rewrite(path, index, weights=None, **metadata):
     metadata = {'a2sg_zoo': json.dumps({**old, **metadata})}
     safetensors.torch.save_file(weights or safetensors.torch.load_file(path), path, metadata)
     write_index({'tiny': facts(path, path.name)}, index)
+
+
+# how pictures are resized
+
+RESIZE, CROP = dict(type='torchvision/Resize', size=256), dict(type='torchvision/CenterCrop', size=(224, 224))
+
+
+@pytest.mark.parametrize(
+    'dataset, resize',
+    [
+        (dict(type='ImageNet', pipeline=[RESIZE, CROP]), dict(shorter=256, crop=224, interpolation=2)),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, interpolation=3), CROP]), dict(shorter=256, crop=224)),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, size=(224, 224))]), dict(size=224)),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, size=(224, 320))]), {}),
+        (
+            dict(type='ImageNet', pipeline=[dict(RESIZE, size=(224, 224), interpolation=3), CROP]),
+            dict(size=224, interpolation=3),
+        ),
+        (dict(type='Halves', size=8), dict(size=8)),
+        (dict(type='CIFAR', pipeline=[dict(type='ToSequence')]), {}),
+        (dict(type='os.path.join'), {}),
+    ],
+)
+def test_how_pictures_of_a_classification_are_resized(dataset, resize, monkeypatch):
+    class Halves(Digits):
+        pass
+
+    monkeypatch.setitem(DATASETS.module_dict, 'Halves', Halves)
+    cfg = dict(model=CLASSIFIER, test_dataloader=dict(dataset=dataset))
+    assert describe(cfg, dict(classes=CLASSES), 'test').resize == resize
+
+
+def test_how_pictures_of_a_detection_are_resized():
+    step = dict(type='torchvision/Resize', size=128, max_size=256, interpolation=3)
+    model = dict(CLASSIFIER, detection_head=dict(type='RetinaHead'))
+    cfg = dict(model=model, test_dataloader=dict(dataset=dict(type='COCO', pipeline=[step])))
+    found = describe(cfg, dict(classes=CLASSES, palette=PALETTE), 'test').resize
+    assert found == dict(size=128, max_size=256, interpolation=3)
+
+
+@pytest.mark.parametrize('number', [7, True, 'bicubic', None])
+def test_an_interpolation_that_is_none(number):
+    with pytest.raises(CheckpointError, match='resize'):
+        checked(Description('classification', CLASSIFIER, CLASSES, dict(size=32, interpolation=number), []), 'test')
 
 
 # bounds: what a file says is checked before anything is built
