@@ -16,8 +16,10 @@ from a2sg_zoo.analysis.loading import load_batches
 from a2sg_zoo.analysis.measures.energy import PJ_MAC, PJ_SOP, ann_energy, measure_energy
 from a2sg_zoo.engine.arguments import add_train_arguments
 from a2sg_zoo.engine.run import test
+from a2sg_zoo.engine.signatures import default_of, find_class
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub import web
+from a2sg_zoo.registry import OPTIMIZERS
 
 _NOT_STATED = 'none is stated at the source'
 # facts about data sets; for others the publisher gives them
@@ -180,7 +182,8 @@ def _public(option: str) -> str:
 def _settings(cfg: Config, processes: int) -> dict[str, Any]:
     """The fields of a recipe that come from the config."""
     optimizer, wrapper = dict(cfg.optim_wrapper.optimizer), cfg.optim_wrapper
-    kind, rate = optimizer.pop('type'), optimizer.pop('lr')
+    kind = optimizer.pop('type')
+    rate = optimizer.pop('lr', default_of(find_class(kind, [OPTIMIZERS]), 'lr'))
     others = [f'{key.replace("_", " ")} {value}' for key, value in optimizer.items()]
     batch = cfg.train_dataloader.batch_size * wrapper.get('accumulative_counts', 1) * processes
     variable = next(

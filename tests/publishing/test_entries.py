@@ -3,8 +3,9 @@
 import shlex
 
 import pytest
+from mmengine.config import Config
 
-from a2sg_zoo.publishing.entries import parse_command
+from a2sg_zoo.publishing.entries import _settings, parse_command
 
 ARGUMENTS = '--seed 0 --amp --launcher pytorch --local_rank 1 x.py --cfg-options a.b=1 c=[2,3] --cfg-options d=e'
 
@@ -26,3 +27,9 @@ def test_spellings_of_the_command(command):
     assert (found.config, found.seed, found.amp, found.launcher) == ('x.py', 0, True, 'pytorch')
     assert found.cfg_options == {'a.b': 1, 'c': [2, 3], 'd': 'e'} and not found.demo and found.resume is None
     assert found.written_options == ['a.b=1', 'c=[2,3]', 'd=e']
+
+
+def test_the_learning_rate_may_be_that_of_the_optimizer():
+    wrapper = dict(optimizer=dict(type='AdamW'))
+    cfg = Config(dict(optim_wrapper=wrapper, train_dataloader=dict(batch_size=4), test_dataloader=dict(dataset=dict())))
+    assert _settings(cfg, 1)['learning_rate'] == 0.001
