@@ -49,7 +49,7 @@ def build_runner(cfg: Config) -> ZooRunner:
     if cfg.get('launcher', 'none') != 'none' and not torch.cuda.is_available():
         unsynchronised = _join_without_cuda(cfg)
     parts = {name: deepcopy(cfg[name]) for name in inspect.signature(Runner).parameters if name in cfg}
-    parts['custom_hooks'] = [*hooks_of(cfg), *parts.get('custom_hooks', [])]
+    parts['custom_hooks'] = [*hooks_of(cfg), *(parts.get('custom_hooks') or ())]
     parts['param_scheduler'] = schedules_of(cfg)
     try:
         runner = ZooRunner(**parts, cfg=cfg)

@@ -133,7 +133,7 @@ def _merge(cfg, options, where):
                 f'{where} {key}: this config has no custom_hooks. A policy is set by adaptation.policy..., a loss on '
                 'membrane potentials by membrane_loss...'
             )
-        hook, known = key.removeprefix('default_hooks.'), {*cfg.get('default_hooks', ()), *HOOK_NAMES}
+        hook, known = key.removeprefix('default_hooks.'), {*(cfg.get('default_hooks') or ()), *HOOK_NAMES}
         if value is None and hook != key and '.' not in hook and hook not in known:
             raise ConfigError(
                 f'{where} {key}: there is no such hook to leave out; there are {", ".join(sorted(known))}'

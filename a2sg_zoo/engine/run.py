@@ -164,7 +164,8 @@ def test(
         checkpoint = find_checkpoint(cfg.work_dir, checkpoint)
     cfg.load_from, cfg.resume = str(locate(checkpoint)), False
     if show_dir is not None:
-        cfg.default_hooks['pictures'] = dict(type=drawn, show_dir=str(show_dir))
+        hook = dict(type=drawn, show_dir=str(show_dir))
+        cfg.default_hooks = {**(cfg.get('default_hooks') or {}), 'pictures': hook}
     make_folder(cfg.work_dir)
     with machine_faults_named(cfg.work_dir), read_ahead(cfg.load_from) as contents:
         if classes := class_names(cfg.load_from, contents):

@@ -55,7 +55,7 @@ def use_versions(cfg: Config, scales: Sequence[float] = (1.0,), flip: bool = Fal
     ]
     dataset.pipeline = [*steps[:place], dict(type='TestTimeAug', transforms=versions)]
     hook = dict(type='PrepareTTAHook', tta_cfg=dict(type='AveragedSegmentor'))
-    cfg.custom_hooks = [*cfg.get('custom_hooks', ()), hook]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
 
 
 def _scaled(resize: Mapping[str, Any], scale: float) -> dict[str, Any]:

@@ -140,6 +140,7 @@ _DEFAULT_TYPES = dict(
     log_processor='LogProcessor',
     optim_wrapper='OptimWrapper',
     model_wrapper_cfg='MMDistributedDataParallel',
+    train_cfg='EpochBasedTrainLoop',
     val_cfg='ValLoop',
     test_cfg='TestLoop',
 )
@@ -320,7 +321,13 @@ def _check_types(hooks, path, problems):
 
 
 def _check(node, path, key, problems):
-    target = node.get('type') or _DEFAULT_TYPES.get(path)
+    target, taken = node.get('type') or _DEFAULT_TYPES.get(path), _TAKEN_BY_BUILDER.get(key, set())
+    if path == 'train_cfg' and 'type' not in node:
+        taken = {'by_epoch'}
+        if not node.get('by_epoch', True):
+            target = 'IterBasedTrainLoop'
+        elif 'by_epoch' not in node:
+            problems.append('train_cfg: it needs the key type, or by_epoch')
     if isinstance(target, str):
         registries = [registry.LOOPS] if path in _LOOPS else _REGISTRIES.get(key)
         target = find_class(target, registries or _ANY)
@@ -329,7 +336,6 @@ def _check(node, path, key, problems):
     if not (inspect.isclass(target) or inspect.isfunction(target)):
         return
     accepted, required = keys_of(target)
-    taken = _TAKEN_BY_BUILDER.get(key, set())
     if accepted is not None:
         check_keys(node, path, target.__name__, accepted | taken, problems)
     if key in _NOTHING_ADDED:

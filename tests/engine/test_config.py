@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import NEURONS
 
@@ -244,6 +246,11 @@ def test_the_old_layout_is_told_what_to_write(config, text, key):
 def test_an_option_of_the_old_layout():
     with pytest.raises(ConfigError, match=r'custom_hooks\.0\.policy\.interval.*adaptation\.policy'):
         load_config(OURS, {'custom_hooks.0.policy.interval': 1})
+
+
+def test_there_need_be_no_hooks(tmp_path):
+    options = {'default_hooks': None, 'custom_hooks': None, 'train_cfg.max_iters': 3}
+    assert build_runner(prepare_config('resnet_small_digits', options, work_dir=tmp_path)).hooks
 
 
 @pytest.mark.parametrize(

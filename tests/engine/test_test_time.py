@@ -133,6 +133,7 @@ def test_scales_are_checked(scenes, tmp_path, scales):
 def test_pipeline_without_a_resize_gets_one(scenes, tmp_path):
     cfg = config(scenes, tmp_path)
     del cfg.test_dataloader.dataset.pipeline[1]
+    cfg.custom_hooks = None
     use_versions(cfg, (0.5, 1.0))
     runner = build_runner(cfg)
     sizes = [tuple(x[0].shape[-2:]) for x in next(iter(runner.test_dataloader))['inputs']]
