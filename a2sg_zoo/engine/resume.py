@@ -136,11 +136,16 @@ def find_checkpoint(work_dir: str | os.PathLike, which: str) -> str:
         which: 'best' or 'last'.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none, or the best ones are those of several scores.
     """
     found: Path | str | None
     if which == 'best':
-        found = max(Path(work_dir).glob('best_*.pth'), key=lambda path: (_step_of(path), path.name), default=None)
+        paths = sorted(Path(work_dir).glob('best_*.pth'), key=lambda path: (_step_of(path), path.name))
+        of_scores = {re.sub(r'_(iter|epoch)_\d+$', '', path.stem): path for path in paths}
+        if len(of_scores) > 1:
+            names = ', '.join(str(path) for path in of_scores.values())
+            raise CheckpointError(f'{work_dir} holds the best checkpoints of several scores; name one of them: {names}')
+        found = paths[-1] if paths else None
     else:
         try:
             found = find_resume_checkpoint(work_dir)

@@ -161,3 +161,6 @@ def test_best_and_last_go_by_iteration(run_dir):
     assert find_checkpoint(run_dir, 'last') == str(run_dir / 'iter_12.pth')
     with pytest.raises(CheckpointError, match='best'):
         find_checkpoint(run_dir / 'none', 'best')
+    (run_dir / 'best_val_loss_iter_30.pth').write_bytes(b'')
+    with pytest.raises(CheckpointError, match='several scores.*best_top1_iter_200.pth, .*best_val_loss_iter_30.pth'):
+        find_checkpoint(run_dir, 'best')
