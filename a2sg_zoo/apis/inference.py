@@ -44,9 +44,9 @@ class ImageClassifierInferencer(Inferencer):
         return super()._init_pipeline(cfg)
 
     def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
-        image = fit(Image.fromarray(image), **self.description.resize)
+        picture = fit(Image.fromarray(image), **self.description.resize)
         # there is no label to compare with
-        return dict(inputs=torch.from_numpy(np.array(image)).permute(2, 0, 1), data_samples=-1)
+        return dict(inputs=torch.from_numpy(np.array(picture)).permute(2, 0, 1), data_samples=-1)
 
     def forward(self, data):
         return super().forward({**data, 'inputs': torch.stack(data['inputs'])})

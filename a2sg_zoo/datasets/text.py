@@ -145,7 +145,7 @@ class Text(torch.utils.data.Dataset):
         return item
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Tensor]]:
-        """The items of a batch, for which `CheckedDataset` seeds the generators once; that takes longer than an item."""
+        """The items of a batch. `CheckedDataset` seeds the generators once for them; once for each would take long."""
         return [self[i] for i in indices]
 
     def _window(self, start: int) -> dict[str, Tensor]:

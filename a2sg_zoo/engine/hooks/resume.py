@@ -23,7 +23,7 @@ from a2sg_zoo.utils.models import unwrap_model
 # parts of a config that a resumed run takes from the checkpoint; the types in them have to be the same
 _RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
 # parts that decide what a step computes, so they have to be the same
-_KEPT = (*('adaptation.policy', 'membrane_loss', 'model', 'optim_wrapper'), *('data_preprocessor', 'ema', 'frozen'))
+_KEPT = ('adaptation.policy', 'membrane_loss', 'model', 'optim_wrapper', 'data_preprocessor', 'ema', 'frozen')
 # keys in them that decide where weights come from, how much memory a step takes, how data reaches the device, and how
 # predictions are made
 _FREE = {'init_cfg', 'pretrained', 'recompute', 'save_spikes', 'time_chunk', 'non_blocking', 'test_cfg'}
