@@ -101,7 +101,7 @@ def test_a_complete_run_says_so(tmp_path, capsys):
     toy.runner(tmp_path).train()
     toy.runner(tmp_path, resume=True, log_level='INFO').train()
     shown = capsys.readouterr().out
-    assert '12 of 12' in shown and 'train_cfg.max_iters' in shown
+    assert '12 of 12' in shown and 'load_from' in shown
 
 
 def test_the_level_of_the_log_is_kept(tmp_path):

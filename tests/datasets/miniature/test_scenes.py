@@ -68,6 +68,7 @@ def test_written_set_has_the_layout_of_ade20k(tmp_path):
     root = write_scenes(tmp_path / 'deep' / 'scenes', train=3, val=2, size=48)
     files = sorted(str(p.relative_to(root)) for p in root.rglob('*.*'))
     assert files == [
+        'CACHEDIR.TAG',
         'annotations/training/scene_00000000.png',
         'annotations/training/scene_00000001.png',
         'annotations/training/scene_00000002.png',
