@@ -103,7 +103,7 @@ def execute(job: Job) -> None:
     start = time.time()
     before = _peak_memory()
     cfg = prepare_config(job.config, work_dir=work_dir)
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='BenchmarkRecorder')]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), dict(type='BenchmarkRecorder')]
     # lets other programs read the config that the run leaves in its folder
     imports = cfg.get('custom_imports') or {}
     cfg.custom_imports = dict(imports, imports=[*imports.get('imports', []), __name__])
@@ -123,7 +123,7 @@ def execute(job: Job) -> None:
             started=time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(start)),
             versions={key: info[key] for key in ('a2sg_zoo', 'commit', 'python', 'torch', 'device')},
             machine=machine(),
-            metrics=_metrics(recorder.scores, cfg.default_hooks.get('checkpoint', {}).get('rule')),
+            metrics=_metrics(recorder.scores, ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('rule')),
             cost=dict(
                 train_seconds=sum(recorder.seconds),
                 seconds_per_step=statistics.median(recorder.seconds),
