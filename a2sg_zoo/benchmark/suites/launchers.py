@@ -104,7 +104,7 @@ def ray(
         Each job as it ends, and '' or the reason why it failed.
 
     Raises:
-        ConfigError: Ray is not installed, or there is no cluster at `address`.
+        ConfigError: Ray is not installed, or there is no cluster at the address that is named.
     """
     try:
         import ray as cluster
@@ -114,8 +114,9 @@ def ray(
         try:
             cluster.init(address=address or 'auto', log_to_driver=False)
         except ConnectionError as error:
-            if address is not None:
-                raise ConfigError(f'--launcher ray: there is no cluster at {address} ({error})') from error
+            named = address or os.environ.get('RAY_ADDRESS')
+            if named:
+                raise ConfigError(f'--launcher ray: there is no cluster at {named} ({error})') from error
             cluster.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     gpus = 1 if cluster.cluster_resources().get('GPU') else 0
     # one task for each process, so that no state of a training reaches the next one

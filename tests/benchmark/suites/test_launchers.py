@@ -3,13 +3,16 @@
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from a2sg_zoo.benchmark.suites.job import Job
 from a2sg_zoo.benchmark.suites.launchers import local, ray, slurm
+from a2sg_zoo.errors import ConfigError
 
 
 def act(job):
@@ -68,3 +71,32 @@ def test_slurm_by_its_local_executor(tmp_path):
         slurm(jobs(tmp_path, 'a', 'raise', 'b'), act, timeout=60, folder=tmp_path / 'slurm', executor='local')
     )
     assert ended['a'] == ended['b'] == '' and 'this job raises' in ended['raise']
+
+
+class NoCluster(ModuleType):
+    """Stands in for Ray where no cluster runs: it knows which clusters were looked for and started."""
+
+    def __init__(self):
+        super().__init__('ray')
+        self.asked = []
+
+    def init(self, address=None, num_cpus=None, **options):
+        self.asked.append((address, num_cpus))
+        if address is not None:
+            raise ConnectionError('no cluster')
+
+    is_initialized = staticmethod(lambda: False)
+    cluster_resources = staticmethod(dict)
+    remote = staticmethod(lambda **options: lambda function: function)
+
+
+def test_a_cluster_of_ray_is_looked_for_before_one_is_started(monkeypatch):
+    stand_in = NoCluster()
+    monkeypatch.setitem(sys.modules, 'ray', stand_in)
+    monkeypatch.delenv('RAY_ADDRESS', raising=False)
+    assert list(ray([], act, workers=2)) == [] and stand_in.asked == [('auto', None), (None, 2)]
+    with pytest.raises(ConfigError, match='here:1'):
+        next(ray([], act, address='here:1'))
+    monkeypatch.setenv('RAY_ADDRESS', 'there:2')
+    with pytest.raises(ConfigError, match='there:2'):
+        next(ray([], act))
