@@ -18,7 +18,7 @@ are optional:
     network_options, dataset_options, method_options
                     overrides by name, for example method_options = dict(a2sg={...})
     tuned           a best.json that `a2sg-zoo search` wrote, relative to the suite file: overrides for each network,
-                    data set and method, which come after those above
+                    data set and method, all of which must be there; they come after those above
     metric          the metric that the report compares; default 'top1'
     timeout         seconds after which a run counts as hung; default 3600
     published       [dict(network=, dataset=, method=, value=, source=)]: figures of other publications, for the report
