@@ -25,8 +25,9 @@ from a2sg_zoo.engine.loaders import check_classes
 from a2sg_zoo.engine.parts import hooks_of
 from a2sg_zoo.engine.schedules import schedules_of
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.hub.describing import describe
 from a2sg_zoo.hub.index import SHIPPED, read_index
-from a2sg_zoo.hub.published import build, describe
+from a2sg_zoo.hub.published import build
 from a2sg_zoo.models.language import LanguageModel
 from a2sg_zoo.registry import DATASETS, MODELS, TRANSFORMS
 from tests import composition

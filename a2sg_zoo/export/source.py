@@ -8,6 +8,7 @@ from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub import published
 from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
+from a2sg_zoo.hub.describing import describe
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.pretrained import locate
 
@@ -41,7 +42,7 @@ def load(model: str | Path, checkpoint: str | Path | None = None) -> tuple[nn.Mo
         heads = (cfg.model.get(name) for name in ('decode_head', 'head', 'detection_head'))
         number = next(head for head in heads if head)['num_classes']
         known = dict(classes=[str(i) for i in range(number)], palette=[[i % 256] * 3 for i in range(number)])
-    description = published.describe(cfg, known, str(model))
+    description = describe(cfg, known, str(model))
     network = published.construct(description.model, str(model))
     load_into(network, weights, checkpoint)
     return network.eval(), description, Path(model).stem

@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from a2sg_zoo.errors import CheckpointError, printable
-from a2sg_zoo.registry import DATASETS
-
-# parts of a config that a published network does not need, or that would make its construction read other files
-LEFT_OUT = ('init_cfg', 'pretrained', 'mixing', '_scope_')
 
 # bounds of any config
 _DEEPEST = 32
@@ -246,79 +242,6 @@ def _require_palette(description: Description, where: str) -> None:
             raise CheckpointError(
                 f'{where}: palette[{i}] = {printable(repr(colour))[:60]} must be [red, green, blue], each 0 to 255'
             )
-
-
-def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
-    """The description of a trained network.
-
-    Args:
-        cfg: config of the run, or a dictionary of its parts `model`, `data_preprocessor` and `test_dataloader`.
-        dataset_meta: with `classes`, and for a segmentation or detection `palette`.
-        where: begins the messages.
-
-    Raises:
-        CheckpointError: the config or the classes are missing, or out of bounds.
-    """
-    try:
-        model, classes = cfg['model'], dataset_meta['classes']
-        dataset = cfg['test_dataloader']['dataset']
-        kind, pipeline = dataset['type'], [dict(step) for step in dataset.get('pipeline') or ()]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise CheckpointError(
-            f'{where}: it does not name its network or its classes ({type(error).__name__}: {printable(error)[:80]}); '
-            'checkpoints of `a2sg-zoo train` and files of `a2sg-zoo publish` do'
-        ) from error
-    require_bounded(model, where)
-    require_bounded(pipeline, where, 'pipeline')
-    model = _plain(model)
-    if 'data_preprocessor' not in model and cfg.get('data_preprocessor'):
-        require_bounded(cfg['data_preprocessor'], where, 'data_preprocessor')
-        model['data_preprocessor'] = _plain(cfg['data_preprocessor'])
-    steps = {str(step.get('type')).rpartition('/')[2]: _plain(step) for step in pipeline}
-    step = steps.get('Resize', {})
-    if not isinstance(classes, (list, tuple)):
-        raise CheckpointError(f'{where}: classes in its dataset_meta must be a list of names')
-    classes = [str(name) if type(name) is int else name for name in classes]
-    if 'decode_head' in model or 'detection_head' in model:
-        palette = [list(map(int, colour)) for colour in dataset_meta.get('palette') or ()]
-        task = 'segmentation' if 'decode_head' in model else 'detection'
-        # torchvision's transform takes more, such as `antialias`, which is left at its default
-        kept = {'size', 'max_size', 'interpolation'} if task == 'detection' else step.keys() - {'type'}
-        step = {key: value for key, value in step.items() if key in kept}
-        return checked(Description(task, model, classes, step, palette), where)
-    if isinstance(model, dict) and model.get('type') == 'LanguageModel':
-        return checked(Description('language', model, classes, {}, []), where)
-    resize = {} if 'ToSequence' in steps else _resize_of_class(dataset, kind) or _resize_of_steps(steps)
-    return checked(Description('classification', model, classes, resize, []), where)
-
-
-def _resize_of_class(dataset: Mapping, kind: Any) -> dict[str, Any]:
-    """How the data sets that resize their pictures themselves do it; empty for others."""
-    from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder
-
-    # without a look-up, which would import the module that a file names
-    found = DATASETS.module_dict.get(kind) if isinstance(kind, str) else None
-    resizes = isinstance(found, type) and issubclass(found, (CIFAR, Digits, ImageFolder))
-    return dict(size=dataset.get('size', 32)) if resizes else {}
-
-
-def _resize_of_steps(steps: Mapping[str, Mapping]) -> dict[str, Any]:
-    """How torchvision's transforms `Resize` and `CenterCrop` resize a picture; empty where they do it otherwise."""
-    size, crop = (steps.get(name, {}).get('size') for name in ('Resize', 'CenterCrop'))
-    number = steps.get('Resize', {}).get('interpolation', 2)
-    if isinstance(size, list) and len(size) == 2 and size[0] == size[1] and crop in (None, size, size[0]):
-        return dict(size=size[0]) if number == 2 else dict(size=size[0], interpolation=number)
-    if None in (size, crop):
-        return {}
-    crop = crop[0] if isinstance(crop, list) and len(crop) == 2 and crop[0] == crop[1] else crop
-    return dict(shorter=size, crop=crop) if number == 3 else dict(shorter=size, crop=crop, interpolation=number)
-
-
-def _plain(node: Any) -> Any:
-    """A config as JSON gives it back, without what is left out."""
-    if isinstance(node, Mapping):
-        return {key: _plain(value) for key, value in node.items() if key not in LEFT_OUT}
-    return [_plain(value) for value in node] if isinstance(node, (list, tuple)) else node
 
 
 def parse_config(text: Any) -> dict[str, Any]:

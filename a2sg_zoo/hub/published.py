@@ -17,7 +17,8 @@ from torch import nn
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine's `init_cfg` read weights as data only
 from a2sg_zoo.hub.checkpoint import is_width, load_into, read_checkpoint, require_match, weights_of
-from a2sg_zoo.hub.description import LEFT_OUT, Description, checked, describe, parse_config, require_bounded
+from a2sg_zoo.hub.describing import LEFT_OUT, describe
+from a2sg_zoo.hub.description import Description, checked, parse_config, require_bounded
 from a2sg_zoo.hub.files import expanded, write_atomically
 from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import pretrained_file

@@ -14,7 +14,7 @@ from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub import web
 from a2sg_zoo.hub.checkpoint import read_checkpoint
-from a2sg_zoo.hub.description import describe
+from a2sg_zoo.hub.describing import describe
 from a2sg_zoo.hub.files import write_atomically
 from a2sg_zoo.hub.index import Entry, cards_path, check_entry, index_path, read_index, write_index
 from a2sg_zoo.hub.published import load, read, save

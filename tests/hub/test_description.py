@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import a2sg_zoo
 from a2sg_zoo.datasets import Digits
 from a2sg_zoo.errors import CheckpointError
-from a2sg_zoo.hub.description import Description, checked, describe, parse_config, require_bounded
+from a2sg_zoo.hub.describing import describe
+from a2sg_zoo.hub.description import Description, checked, parse_config, require_bounded
 from a2sg_zoo.hub.index import write_index
 from a2sg_zoo.hub.published import build, load, read
 from a2sg_zoo.registry import DATASETS, MODELS

@@ -13,8 +13,9 @@ import pytest
 
 from a2sg_zoo.datasets.text import embedded_text
 from a2sg_zoo.engine.config import load_config
+from a2sg_zoo.hub.describing import describe
 from a2sg_zoo.hub.index import SHIPPED, read_index
-from a2sg_zoo.hub.published import build, describe, read
+from a2sg_zoo.hub.published import build, read
 from a2sg_zoo.neurons import named_neurons
 from a2sg_zoo.publishing.generated import check
 
