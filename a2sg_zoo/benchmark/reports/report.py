@@ -142,24 +142,25 @@ def build_report(
         raise ConfigError(f'no run has the metric {metric!r}; there are {", ".join(sorted(measured))}')
     cells, notes = select(results, problems, plan, axes)
     sources, published, without_table = _published(plan.get('published') or (), axes)
-    places = [*product(axes['network'], axes['dataset'])]
-    begun = {(network, dataset) for network, dataset, _ in published} | {
-        (network, dataset)
+    begun = set(published) | {
+        (network, dataset, method)
         for network, dataset, method, seed in product(*axes.values())
         if run_name(network, dataset, method, seed) in cells
     }
-    # without a plan, nothing says that each network was to run on each data set
-    if begun and plan.get('networks'):
-        notes += [
-            f'{network} on {dataset}: none of its runs was begun'
-            for network, dataset in places
-            if (network, dataset) not in begun
-        ]
-    tables = [
-        _table(network, dataset, axes, cells, published, metric, reference)
-        for network, dataset in places
-        if not begun or (network, dataset) in begun
-    ]
+    tables = []
+    for network, dataset in product(axes['network'], axes['dataset']):
+        methods = axes['method']
+        if begun:
+            methods = [m for m in methods if m == reference or (network, dataset, m) in begun]
+        absent = [m for m in axes['method'] if m not in methods]
+        empty = begun and not any(key[:2] == (network, dataset) for key in begun)
+        # without a plan, nothing says that each method was to run with each network on each data set
+        if (empty or absent) and plan.get('networks'):
+            which = 'none of its runs' if empty else f'no run of {", ".join(absent)}'
+            notes.append(f'{network} on {dataset}: {which} was begun')
+        if not empty:
+            chosen = axes | dict(method=methods)
+            tables.append(_table(network, dataset, chosen, cells, published, metric, reference))
     rows = [row for t in tables for row in t.rows]
     for group in OPTIONAL_COLUMNS:
         if all(row[key] is None for row in rows for key in group):

@@ -199,14 +199,16 @@ def test_what_the_suite_does_not_name_is_left_out_and_said():
     assert rows_of(build_report([*suite(), extra], [], {}))['old']['gaps'] == 'seeds 1, 2, 3, 4: no result'
 
 
-def test_a_table_of_which_no_run_was_begun_is_left_out_and_said():
+def test_tables_and_rows_of_which_no_run_was_begun_are_left_out_and_said():
     plan = dict(PLAN, datasets=[*PLAN['datasets'], 'other'])
     report = build_report(suite(), [], plan)
     assert [table.dataset for table in report.tables] == PLAN['datasets'] and len(report.notes) == 1
     assert 'cnn' in report.notes[0] and 'other' in report.notes[0]
     failed = dict(result(method='a2sg', seed=0), dataset='other', status='failed', reason='hung', metrics={})
     report = build_report([*suite(), failed], [], plan)
-    assert [table.dataset for table in report.tables] == plan['datasets'] and not report.notes
+    assert [table.dataset for table in report.tables] == plan['datasets']
+    assert [row['method'] for row in report.tables[1].rows] == ['tri', 'a2sg']
+    assert len(report.notes) == 1 and 'asy' in report.notes[0] and 'other' in report.notes[0]
 
 
 def test_facts():
