@@ -4,8 +4,8 @@ The way of a width, from the training loop to the kernel:
 
     policy.begin(iteration, ...)            says whether this step searches
     neuron.controller(T)                    in the forward pass: a `PolicyController` if the policy is active
-    controller.choose(gradients)            in the backward pass: from the last time step to the first,
-        controller.width(t, gradient)           the policy's `width` answers for one time step
+    controller.choose(gradients)            in the backward pass: the policy's `widths` answers for all time steps; or,
+        controller.width(t, gradient)           from the last time step to the first, its `width` answers for one
     neuron.set_widths(widths)               the controller stores the answers
     fused.backward_pass(..., widths)        the kernel runs once
     controller.finish(u, delta)             the policy's `after` and `observe`
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from a2sg_zoo.adaptation.controller import PolicyController
 from a2sg_zoo.adaptation.observables import joined_statistics, layer_statistics
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LocalGradient
+from a2sg_zoo.neurons import LayerGradients, LocalGradient
 from a2sg_zoo.neurons.controllers import NeuronPolicy, widths_between
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
@@ -223,6 +223,18 @@ class Policy:
             a scalar tensor.
         """
         return neuron.beta[t if neuron.beta.numel() > 1 else 0]
+
+    def widths(self, neuron: Layer, gradients: LayerGradients) -> Tensor | None:
+        """The widths of all time steps at once, for policies that know a faster way to what `width` answers.
+
+        Args:
+            neuron: see `width`.
+            gradients: of the layer or of a chunk of its sequence, for all elements or a sample of them.
+
+        Returns:
+            (T,), or None: then `width` is asked for each time step.
+        """
+        return None
 
     def runs(self, N: int, device: torch.device) -> tuple[Tensor, int] | None:
         """Which of the N elements of a time step `width` looks at: indices of runs of neighbours, and their length.

@@ -93,13 +93,16 @@ class PolicyController(Controller):
         runs = policy.runs(N, gradients.u.device)
         if runs is not None:
             gradients = gradients.sampled(*runs)
-        widths = [neuron.beta.new_empty(())] * T
+        at_once = policy.widths(neuron, gradients)
+        widths = [neuron.beta.new_empty(())] * T if at_once is None else list(at_once.unbind())
 
         def shape(t, gradient):
             widths[t] = self.width(start + t, gradient)
             return self.surrogate(gradient.z, widths[t].to(gradient.z.dtype))
 
-        if policy.needs_gradient and policy.steps_per_width > 1:
+        if at_once is not None:
+            self._later, self._asked = widths[0], start
+        elif policy.needs_gradient and policy.steps_per_width > 1:
             self._scan_shared(gradients, widths, shape)
         elif policy.needs_gradient:
             gradients.scan(shape)

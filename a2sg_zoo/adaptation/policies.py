@@ -28,9 +28,10 @@ from torch import Tensor
 
 from a2sg_zoo.adaptation.base import Layer, Policy, generator
 from a2sg_zoo.adaptation.objectives import DirectObjective, MomentObjective
-from a2sg_zoo.adaptation.searchers import Searcher
+from a2sg_zoo.adaptation.searchers import ExactSearcher, Searcher
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LocalGradient
+from a2sg_zoo.neurons import LayerGradients, LocalGradient, fused
+from a2sg_zoo.neurons.controllers import widths_between
 from a2sg_zoo.registry import POLICIES, SEARCHERS
 from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea, UnitNorm
 from a2sg_zoo.utils.checks import integer, number, positive
@@ -147,6 +148,7 @@ class AdaptivePolicy(Policy):
         self.memory = number('memory', memory, name, 0, 1, below_high=True)
         self.trust = None if trust is None else number('trust', trust, name, 1)
         self.searcher = searcher if isinstance(searcher, Searcher) else SEARCHERS.build(searcher)
+        self._ends = beta_min, beta_max
         self.grid = torch.linspace(beta_min, beta_max, candidates, dtype=torch.float64)
         self.scale_free = objective == 'cv'
         self.interval, self.sample = interval, sample
@@ -166,6 +168,7 @@ class AdaptivePolicy(Policy):
         self._seed = (0, 0)
         self._runs: dict[tuple[int, torch.device], Tensor] = {}
         self._grids: dict[tuple[float, torch.device], Tensor] = {}
+        self._tables: dict[tuple[float, torch.device], Any] = {}
 
     def __repr__(self) -> str:
         space = f'beta in [{self.grid[0]:g}, {self.grid[-1]:g}] x v_threshold'
@@ -217,6 +220,47 @@ class AdaptivePolicy(Policy):
         if self._looking:
             self._inside[neuron, t] = chosen, (gradient.z.abs() <= chosen).float().mean()
         return chosen
+
+    def widths(self, neuron: Layer, gradients: LayerGradients) -> Tensor | None:
+        """Those of the kernels of `triton_search`, on a CUDA device, where they support what this policy does."""
+        table = self._table_for(neuron, gradients)
+        if table is None:
+            return None
+        from a2sg_zoo.adaptation import triton_search
+
+        T, last = len(gradients.u), gradients.later is None
+        in_force = widths_between(neuron.beta, gradients.start, T)
+        try:
+            found = triton_search.search(gradients, in_force, table)
+        except (torch.OutOfMemoryError, MemoryError):
+            raise
+        except Exception as error:  # compilers raise many kinds; an error that none of them caused is raised by `width`
+            fused.say_uncompiled('the search of widths', error)
+            self._tables[neuron.v_threshold, gradients.u.device] = None
+            return None
+        on_bound = found.on_bound.split([T - last, int(last)])
+        for kind, count, part in zip(('temporal', 'spatial'), (T - last, last and self.spatial), on_bound):
+            self.searches[kind] += int(count)
+            self.on_bound[kind] = self.on_bound[kind] + part.sum()
+        return found.widths
+
+    def _table_for(self, neuron, gradients):
+        """What the searches in such layers have in common, for the kernels; None where there are none."""
+        shapes: Any = (self.searched, self.surrogate)
+        plain = type(self.searcher) is ExactSearcher and not self.memory and self.steps_per_width == 1
+        linear = all(isinstance(x, PiecewiseLinear) and fused.runs_on_triton(gradients.u, x) for x in shapes)
+        if not (plain and linear and self.searched.non_negative and self.temporal and not self._looking):
+            return None
+        if neuron.beta.dtype != torch.float32:
+            return None
+        key = neuron.v_threshold, gradients.u.device
+        if key not in self._tables:
+            from a2sg_zoo.adaptation.triton_search import search_table
+
+            options = self.scale_free, self.spatial, not self.own_part, self.trust, self.min_inside
+            grid, ends = self.grid * neuron.v_threshold, (end * neuron.v_threshold for end in self._ends)
+            self._tables[key] = search_table(grid, *ends, *shapes, *options, key[1])
+        return self._tables[key]
 
     def runs(self, N: int, device: torch.device) -> tuple[Tensor, int] | None:
         """Runs of neighbours drawn at random: reading one element of memory reads the whole run."""

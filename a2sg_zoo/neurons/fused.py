@@ -19,6 +19,7 @@ import os
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -202,13 +203,25 @@ def _packed(*args):
     ]
 
 
+def runs_on_triton(x: Tensor, surrogate: Any = None) -> bool:
+    """Whether Triton's kernels serve tensors like x, (T, N), and a surrogate if one is given.
+
+    Triton is imported where it can run at all.
+    """
+    if _switched_off() or not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
+        return False
+    from a2sg_zoo.neurons import triton_kernels
+
+    return triton_kernels.supports(x, surrogate)
+
+
 def _kernel(name, x, surrogate=None):
-    """The Triton kernel of a pass, None where there is none; Triton is imported where it can run at all."""
-    if not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
+    """The Triton kernel of a pass, None where there is none."""
+    if not runs_on_triton(x, surrogate):
         return None
     from a2sg_zoo.neurons import triton_kernels
 
-    return getattr(triton_kernels, name) if triton_kernels.supports(x, surrogate) else None
+    return getattr(triton_kernels, name)
 
 
 def _spikes(x, rate, dynamics):
@@ -232,15 +245,20 @@ def _run(function, kernel, key, first, *args, large=None):
         if known and not type(error).__module__.startswith(_COMPILERS):
             raise
         result, run = function(first, *args), function  # an error that no compiler caused is raised again here
-        lines = str(error).strip().splitlines()
-        print_log(
-            f'{function.__name__.strip("_")} of a spiking layer could not be compiled and runs step by step, '
-            f'several times as slow: {lines[0] if lines else type(error).__name__}',
-            'current',
-            logging.WARNING,
-        )
+        say_uncompiled(f'{function.__name__.strip("_")} of a spiking layer', error)
     _compiled[key] = run
     return result
+
+
+def say_uncompiled(what: str, error: Exception) -> None:
+    """Warn that something runs step by step, because compiling it raised this error."""
+    lines = str(error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    print_log(
+        f'{what} could not be compiled and runs step by step, several times as slow: {reason}',
+        'current',
+        logging.WARNING,
+    )
 
 
 def _compile(function):

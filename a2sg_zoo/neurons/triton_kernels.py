@@ -100,7 +100,7 @@ def _run_backward(u, grad_s, grad_u, rate, dynamics, surrogate, beta, later, fir
     if not u.numel():
         return grad_x
     beta = beta.reshape(-1).float().contiguous()
-    slope, offset = (_filled(value, beta).expand_as(beta).contiguous() for value in surrogate.coefficients(beta))
+    slope, offset = (filled(value, beta).expand_as(beta).contiguous() for value in surrogate.coefficients(beta))
     _backward[_grid(u)](
         u,
         grad_s,
@@ -134,11 +134,11 @@ def _constants(rate, dynamics):
     decay, gain, shift = dynamics.coefficients(rate)
     first = dynamics.initial(rate)
     if isinstance(rate, Tensor):
-        decay, gain, first, shift = (_filled(x, rate.detach().float()) for x in (decay, gain, first, shift))
+        decay, gain, first, shift = (filled(x, rate.detach().float()) for x in (decay, gain, first, shift))
     return decay, gain, first, shift, dynamics.v_threshold, dynamics.v_reset
 
 
-def _filled(value, like):
+def filled(value: float | Tensor, like: Tensor) -> Tensor:
     """A number as a tensor, filled on the device, because a copy from the host would wait for the device."""
     return value.detach().to(like) if isinstance(value, Tensor) else torch.full_like(like, value)
 

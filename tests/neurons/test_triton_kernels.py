@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from a2sg_zoo.benchmark.gpu.kernels import SHAPES, compare_kernels, compare_layer
+from a2sg_zoo.benchmark.gpu.kernels import SHAPES, compare_kernels, compare_layer, compare_searches
 from a2sg_zoo.neurons import LIF, PLIF, multistep
 from a2sg_zoo.neurons.controllers import FixedWidths
 from a2sg_zoo.surrogates import ASY, BOX, ATan, PiecewiseLinear
@@ -26,9 +26,10 @@ convert = interpreter._convert_float
 interpreter._convert_float = lambda x, source, target, mode: (
     torch.tensor(x).bfloat16().view(torch.uint16).numpy() if source.is_fp32() and target.is_bf16() else
     convert(x, source, target, mode))
-from a2sg_zoo.benchmark.gpu.kernels import compare_kernels, compare_layer
+from a2sg_zoo.benchmark.gpu.kernels import compare_kernels, compare_layer, compare_searches
 print(compare_kernels(torch.device('cpu')), 'cases')
 compare_layer(torch.device('cpu'))
+print(compare_searches(torch.device('cpu')), 'searches')
 """
 
 
@@ -42,7 +43,7 @@ def test_in_the_interpreter():
         env={**os.environ, 'TRITON_INTERPRET': '1', 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert '48 cases' in done.stdout
+    assert '48 cases' in done.stdout and '24 searches' in done.stdout
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
@@ -50,6 +51,7 @@ def test_on_a_gpu():
     pytest.importorskip('triton')
     assert compare_kernels(torch.device('cuda')) == 48
     compare_layer(torch.device('cuda'))
+    assert compare_searches(torch.device('cuda')) == 24
 
 
 class Unlaunched:

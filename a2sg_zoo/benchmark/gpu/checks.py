@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.benchmark.gpu.journal import Journal
-from a2sg_zoo.benchmark.gpu.kernels import compare_kernels, compare_layer
+from a2sg_zoo.benchmark.gpu.kernels import compare_kernels, compare_layer, compare_searches
 from a2sg_zoo.benchmark.speed import measurements, peers
 from a2sg_zoo.benchmark.speed.networks import RESNET19, Setting, build, training_step
 from a2sg_zoo.benchmark.speed.report import as_data, markdown
@@ -128,7 +128,7 @@ def kernels(place: Place) -> Figures:
         raise Skipped('triton is not installed')
     number = compare_kernels(place.device)
     compare_layer(place.device)
-    return dict(kinds_of_neurons=number)
+    return dict(kinds_of_neurons=number, searches=compare_searches(place.device))
 
 
 def data(place: Place) -> Figures:

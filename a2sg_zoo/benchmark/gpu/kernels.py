@@ -3,13 +3,15 @@
 import itertools
 import random
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from a2sg_zoo.adaptation import A2SG, STASG, TASG, attach
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import PLIF, fused, multistep_reference
+from a2sg_zoo.neurons import LIF, PLIF, LayerGradients, fused, multistep_reference
 from a2sg_zoo.neurons import dynamics as reference
 from a2sg_zoo.neurons.dynamics import Dynamics
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan
@@ -90,6 +92,75 @@ def compare_layer(device: torch.device) -> None:
     missing = {'forward', 'backward', 'forward_chunk', 'backward_chunk'} - {kernel.__name__ for kernel in kernels}
     if missing or any(used is not kernel for kernel, used in kernels.items()):
         raise A2SGError(f'the layer did not use the Triton kernels, but {fused._compiled}')
+
+
+def compare_searches(device: torch.device) -> int:
+    """Compare the widths that the kernels of the exact search find with those of the search step by step.
+
+    Each case has a policy with its options, a kind of neuron, and sizes that are drawn for it.
+
+    Args:
+        device: see `compare_kernels`.
+
+    Returns:
+        Number of the cases that were compared.
+
+    Raises:
+        A2SGError: widths differ, or the kernels were not used.
+    """
+    number = 0
+    for number, (kind, options, neuron, T, N, dtype, with_grad_u, goes_on) in enumerate(_searches(), 1):
+        name = f'case {number}, {kind.__name__}({options}), {neuron}, T = {T}, N = {N}, {dtype}'
+        torch.manual_seed(number)
+        u, grad_s, grad_u = (torch.randn(T, N, device=device) * scale for scale in (1.2, 1e-3, 1e-3))
+        later = 1e-3 * torch.randn(N, device=device) if goes_on else None
+        in_force = torch.rand(T, device=device) + 0.4
+        found = []
+        for context in (nullcontext, fused.step_by_step):
+            policy = kind(**options)
+            layer = attach(LIF(T=T, **neuron).to(device), policy)['']
+            layer.set_widths(in_force)
+            policy.begin(0)
+            direct = grad_u.to(dtype) if with_grad_u else None
+            gradients = LayerGradients(u.to(dtype), grad_s.to(dtype), direct, layer.rate, layer.dynamics, later)
+            with context():
+                widths = policy.controller(layer).choose(gradients)
+            if context is nullcontext and not any(policy._tables.values()):
+                raise A2SGError(f'{name}: the kernels were not used')
+            found.append((widths, policy.searches, {key: int(value) for key, value in policy.on_bound.items()}))
+        _require_equal(f'search, {name}', found[0][:1], found[1][:1])
+        if found[0][1:] != found[1][1:]:
+            raise A2SGError(f'search, {name}: {found[0][1:]} in place of {found[1][1:]}')
+    return number
+
+
+def _searches(seed: int = 0) -> Iterator[tuple]:
+    draw = random.Random(seed)
+    for _ in range(24):
+        yield (
+            draw.choice([A2SG, STASG, TASG]),
+            dict(
+                objective=draw.choice(['sgv', 'cv']),
+                gain=draw.choice(['shape', 'area', 'norm']),
+                temporal_part=draw.choice(['delta', 'own']),
+                trust=draw.choice([None, 1.3]),
+                min_inside=draw.choice([0.0, 0.05, 0.3]),
+                candidates=draw.choice([2, 37, 128]),
+                sample=draw.choice([None, 512]),
+            ),
+            dict(
+                decay_input=draw.random() < 0.5,
+                v_threshold=draw.choice([1.0, 0.5]),
+                v_reset=draw.choice([0.0, 0.2]),
+                reset=draw.choice(['hard', 'soft']),
+                detach_reset=draw.random() < 0.5,
+            ),
+            draw.choice([1, 2, 3, 5]),
+            draw.choice([30, 1024, 2500]),
+            draw.choice([torch.float32, torch.bfloat16]),
+            draw.random() < 0.3,
+            draw.random() < 0.3,
+        )
 
 
 def _kinds(seed: int = 0) -> Iterator[tuple]:
