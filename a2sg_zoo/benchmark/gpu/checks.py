@@ -1,6 +1,7 @@
 """Checks of what only a CUDA device shows, and the speed table. Each one is a function from a `Place` to figures."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from a2sg_zoo.benchmark.speed.timing import peak_memory, wait
 from a2sg_zoo.datasets.classification import Digits
 from a2sg_zoo.datasets.seeding import SeededIndex
 from a2sg_zoo.errors import A2SGError, ConfigError
+from a2sg_zoo.neurons import LIF
 from a2sg_zoo.neurons.fused import step_by_step
 
 Figures = dict[str, Any]
@@ -148,8 +150,9 @@ def precision(dtype: torch.dtype, place: Place) -> Figures:
     network, setting = place.network(), place.setting()
     labels = torch.arange(setting.batch, device=place.device) % 10
     loss, gradients = _gradients(network, setting.images(), labels, dtype)
-    figures |= dict(loss_of_deep_network=float(loss), norm_of_its_gradients=float(gradients.norm()))
-    if not gradients.isfinite().all():
+    norm = float(_joined(gradients).norm())
+    figures |= dict(loss_of_deep_network=float(loss), norm_of_its_gradients=norm)
+    if not math.isfinite(norm):
         raise A2SGError(f'gradients of the deep network are not finite: {figures}')
     return figures
 
@@ -163,29 +166,54 @@ def _compared(place: Place, network: nn.Module, dtype: torch.dtype | None = None
         change(network)
     start = time.perf_counter()
     found_loss, found = _gradients(network, images, labels, dtype)
-    cosine = float(F.cosine_similarity(found, gradients, dim=0))
+    cosine = _cosine(_joined(found), _joined(gradients))
     seconds = time.perf_counter() - start
     figures = dict(cosine_of_gradients=cosine, loss=float(found_loss), reference_loss=float(loss), seconds=seconds)
+    cosines = {name: _cosine(found[name], gradient) for name, gradient in gradients.items()}
+    figures['lowest'] = min(cosines, key=cosines.__getitem__)
+    figures['its_cosine'] = cosines[figures['lowest']]
     if not cosine > _ALIGNED:
         raise A2SGError(f'gradients are not those of the reference: {figures}')
     return figures
 
 
-def _gradients(network: nn.Module, images: Tensor, labels: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
-    """The loss and all gradients as one vector; small float16 gradients are kept from vanishing by a scale."""
+def _cosine(a: Tensor, b: Tensor) -> float:
+    return float(F.cosine_similarity(a.flatten(), b.flatten(), dim=0))
+
+
+def _joined(gradients: Mapping[str, Tensor]) -> Tensor:
+    """All gradients as one vector."""
+    return torch.cat([x.flatten() for x in gradients.values()])
+
+
+def _gradients(
+    network: nn.Module, images: Tensor, labels: Tensor, dtype: torch.dtype | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss, and the gradients of the parameters; small float16 gradients are kept from vanishing by a scale."""
     network.zero_grad()
     with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
         loss = F.cross_entropy(network(images).float().mean(0), labels)
     scale = 1024.0 if dtype == torch.float16 else 1.0
     (scale * loss).backward()
-    return loss.detach(), torch.cat([p.grad.flatten().float() for p in network.parameters()]) / scale
+    return loss.detach(), {name: p.grad.float() / scale for name, p in network.named_parameters() if p.grad is not None}
 
 
 def compiled(place: Place) -> Figures:
-    """Compare loss and gradients of a compiled backbone with those of the same backbone without compilation."""
+    """Compare gradients of a compiled layer, and of a compiled backbone, with those of the same without compilation."""
     # a smoke test traces the network and generates no code, which takes a minute on a CPU
     options = dict(backend='eager') if place.smoke else {}
-    return _compared(place, place.network(shallow=True), change=lambda network: network.backbone.compile(**options))
+    layer = LIF(T=4).to(place.device)
+    figures = {}
+    for name, layout in (('layer', torch.contiguous_format), ('layer_channels_last', torch.channels_last)):
+        x, g = (torch.randn(32, 16, 8, 8, device=place.device).to(memory_format=layout) for _ in range(2))
+        x, g = x.unflatten(0, (4, 8)).requires_grad_(), g.unflatten(0, (4, 8))
+        (found,), (expected,) = (torch.autograd.grad(f(x), x, g) for f in (torch.compile(layer, **options), layer))
+        figures[f'cosine_of_{name}'] = _cosine(found, expected)
+    network = place.network(shallow=True)
+    try:
+        return figures | _compared(place, network, change=lambda network: network.backbone.compile(**options))
+    except A2SGError as error:
+        raise A2SGError(f'{error}; {figures}') from error
 
 
 def memory(place: Place) -> Figures:
