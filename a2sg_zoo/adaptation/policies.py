@@ -247,7 +247,8 @@ class AdaptivePolicy(Policy):
     def _table_for(self, neuron, gradients):
         """What the searches in such layers have in common, for the kernels; None where there are none."""
         shapes: Any = (self.searched, self.surrogate)
-        plain = type(self.searcher) is ExactSearcher and not self.memory and self.steps_per_width == 1
+        own = type(self).width is not AdaptivePolicy.width or type(self.searcher) is not ExactSearcher
+        plain = not own and not self.memory and self.steps_per_width == 1
         linear = all(isinstance(x, PiecewiseLinear) and fused.runs_on_triton(gradients.u, x) for x in shapes)
         if not (plain and linear and self.searched.non_negative and self.temporal and not self._looking):
             return None

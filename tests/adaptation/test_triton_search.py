@@ -6,6 +6,7 @@ import torch
 from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.adaptation.triton_search import search, search_table
 from a2sg_zoo.neurons import LIF, LayerGradients
+from a2sg_zoo.neurons.fused import step_by_step
 from a2sg_zoo.surrogates import ASY
 from tests.fake_gpu import fake_gpu
 
@@ -86,6 +87,22 @@ def test_a_search_copies_nothing_to_the_device(monkeypatch):
             assert policy.controller(layer).choose(gradients).device.type == 'cuda'
         assert crossings == [] and kernel.launches == 12
         assert policy.searches == dict(spatial=2, temporal=4)
+
+
+def test_a_policy_with_a_width_of_its_own_is_asked_for_it(monkeypatch):
+    class Halved(A2SG):
+        def width(self, *args):
+            return super().width(*args) / 2
+
+    monkeypatch.setenv('TRITON_INTERPRET', '1')
+    policy = Halved()
+    layer = attach(LIF(T=3), policy)['']
+    policy.begin(0)
+    gradients = LayerGradients(*torch.randn(2, 3, 40), None, layer.rate, layer.dynamics)
+    with step_by_step():
+        expected = policy.controller(layer).choose(gradients)
+    layer.set_widths(1.0)
+    assert policy.controller(layer).choose(gradients).equal(expected)
 
 
 def test_a_search_without_a_compiler_goes_step_by_step(monkeypatch):
