@@ -111,6 +111,18 @@ def test_losses_and_predictions_are_those_of_torchvision(name):
         torch.testing.assert_close(a['scores'], b['scores'])
 
 
+@pytest.mark.parametrize('name', ['FasterRCNNHead', 'MaskRCNNHead'])
+def test_padding_does_not_change_how_regions_are_read(name):
+    head = HEADS[name][0]().eval()
+    features = [torch.randn(1, CHANNELS, s, s) for s in (16, 8, 4)]
+    with torch.no_grad():
+        # less than half of its height is picture
+        head(features, ImageList(torch.zeros(1, 3, SIZE, SIZE), [(20, SIZE)]))
+        assert head.roi_heads.box_roi_pool.scales == [1 / 4, 1 / 8]
+        head(features, ImageList(torch.zeros(1, 3, 2 * SIZE, 2 * SIZE), [(2 * SIZE, 2 * SIZE)]))
+        assert head.roi_heads.box_roi_pool.scales == [1 / 8, 1 / 16]
+
+
 def detector(head='RetinaNetHead', neck='FeaturePyramid', time='mean', **overrides):
     torch.manual_seed(0)
     sizes = dict(strides=[4, 8, 16, 32]) if head == 'FCOSHead' else dict(anchor_sizes=[8, 16, 32, 64])
