@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign
 
 from a2sg_zoo.adaptation import A2SG, attach
@@ -176,9 +177,15 @@ def test_every_parameter_learns_and_every_neuron_is_adapted(head, neck, time):
 
 
 @pytest.mark.parametrize('head', HEADS)
-def test_predictions_are_in_pixels_of_the_picture(head):
+def test_predictions_are_in_pixels_of_the_picture(head, monkeypatch):
     model = detector(head, score_thresh=0).eval()
-    batch = data()
+    batch, pasted = data(), []
+
+    def paste(masks, boxes, size):
+        pasted.append(len(masks))
+        return paste_masks_in_image(masks, boxes, size)
+
+    monkeypatch.setattr('a2sg_zoo.models.detectors.detector.paste_masks_in_image', paste)
     with torch.no_grad():
         raw = model(**model.data_preprocessor(batch), mode='tensor')
         samples = model.test_step(batch)
@@ -191,7 +198,11 @@ def test_predictions_are_in_pixels_of_the_picture(head):
         assert ('masks' in sample.pred_instances) == (head == 'MaskRCNNHead')
         if head == 'MaskRCNNHead':
             assert sample.pred_instances.masks.shape == (len(boxes), height, width)
-            assert sample.pred_instances.masks.dtype == torch.bool
+            assert torch.equal(
+                sample.pred_instances.masks, paste_masks_in_image(found['masks'], boxes, (height, width))[:, 0] > 0.5
+            )
+    # together they would take gigabytes for a large picture
+    assert {*pasted} == ({1} if head == 'MaskRCNNHead' else set())
 
 
 @pytest.mark.parametrize('head', HEADS)
