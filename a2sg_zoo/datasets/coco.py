@@ -41,7 +41,8 @@ class COCO(SeededItems, BaseDataset):
         classes: names of the classes in the order of their labels, out of the file's categories; None for all of them,
             in the order of their ids. `metainfo` may name them instead, as dict(classes=[...]).
         faulty: 'refuse' objects with an error that names them, or 'skip' them: those whose box has no area or is
-            outside their picture, and, where masks are loaded, those whose segmentation is missing or broken.
+            outside their picture, and, where masks are loaded, those whose segmentation is missing or broken, crowd
+            regions among them.
         pipeline: transforms, or their configs: `LoadDetection`, any of torchvision's, `PackDetection`.
         **kwargs: those of `mmengine.dataset.BaseDataset`: metainfo, indices, test_mode...
 

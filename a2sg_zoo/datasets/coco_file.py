@@ -16,6 +16,8 @@ from a2sg_zoo.utils.checks import is_integer, is_number
 
 # pixels by which a box may stand out of its picture: files round
 _TOLERANCE = 1.0
+# pixels from which on a polygon's corner is wrong; pycocotools walks along each side, and crashes far out
+_FARTHEST = 100_000
 _SHOWN = 5
 
 
@@ -28,7 +30,7 @@ class AnnotationFile:
             in the order of their ids. Objects of other categories are left out.
         faulty: what becomes of objects whose box has no area or is outside their picture, or whose segmentation is
             missing or broken: 'refuse' or 'skip'.
-        need_masks: whether every object needs a segmentation. Without it, a broken segmentation does not matter.
+        need_masks: whether every object and crowd region needs a segmentation. Without it, a broken one is left out.
 
     Attributes:
         classes: names of the classes.
@@ -139,7 +141,9 @@ class AnnotationFile:
         """Give the annotations to their pictures; returns what is wrong with objects that may be left out."""
         faults = []
         for item in annotations:
-            picture = pictures.get(item.get('image_id'))
+            # a list would be no key
+            image, category = (x if is_number(x) else None for x in (item.get('image_id'), item.get('category_id')))
+            picture = pictures.get(image)
             where = f'annotation {item["id"]}'
             if picture is None:
                 self._problems.append(
@@ -147,12 +151,12 @@ class AnnotationFile:
                 )
                 continue
             where += f' of image {picture["id"]} ({printable(picture["file_name"])})'
-            if item.get('category_id') not in labels:
+            if category not in labels:
                 self._problems.append(
                     f'{where} has the category_id {item.get("category_id")!r:.40}, which is no category of the file'
                 )
                 continue
-            if labels[item['category_id']] is None:
+            if labels[category] is None:
                 continue
             box, crowd = item.get('bbox'), item.get('iscrowd', 0)
             if not (isinstance(box, list) and len(box) == 4 and all(is_number(x) and math.isfinite(x) for x in box)):
@@ -166,13 +170,13 @@ class AnnotationFile:
                 continue
             kept = dict(
                 id=item['id'],
-                label=labels[item['category_id']],
+                label=labels[category],
                 bbox=box,
                 area=item['area'] if is_number(item.get('area')) else box[2] * box[3],
                 iscrowd=int(crowd),
             )
             segmentation = item.get('segmentation')
-            if segmentation or self._need_masks and not crowd:
+            if segmentation or self._need_masks:
                 if (fault := _fault_of_segmentation(segmentation, picture)) is None:
                     kept['segmentation'] = segmentation
                 elif self._need_masks:
@@ -197,15 +201,41 @@ def _fault_of_segmentation(segmentation: Any, picture: dict[str, Any]) -> str | 
         size = segmentation.get('size')
         if size != [picture['height'], picture['width']]:
             return f'has the size {size!r:.40}, but the picture has {[picture["height"], picture["width"]]}'
-        return None if isinstance(segmentation.get('counts'), (list, str)) else 'has no counts'
+        counts = segmentation.get('counts')
+        runs = _run_lengths(counts) if isinstance(counts, str) else counts
+        if not isinstance(runs, list) or not all(is_integer(run) and run >= 0 for run in runs):
+            return f'has counts that are no run lengths: {counts!r:.40}'
+        pixels = math.prod(size)
+        return None if sum(runs) == pixels else f'has counts of {sum(runs)} pixels, but its size has {pixels}'
     if not isinstance(segmentation, list) or not segmentation:
         return 'is missing: masks are learnt or scored here'
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             return 'must have polygons [x1, y1, x2, y2, x3, y3, ...]'
-        if not all(is_number(x) and math.isfinite(x) for x in polygon):
-            return 'has a polygon with something that is no finite number'
+        if not all(is_number(x) and abs(x) < _FARTHEST for x in polygon):
+            return f'has a polygon with something that is no number of pixels below {_FARTHEST:,}'
     return None
+
+
+def _run_lengths(text: str) -> list[int] | None:
+    """The run lengths that a compressed text of COCO holds; None if the text is broken.
+
+    A character holds 5 bits of a number, lowest first, and a bit that says whether more follow. From the fourth number
+    on, numbers are differences from the one two before.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            sign = (bits & 16) << shift - 4
+            runs.append(value - sign + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return None if shift else runs
 
 
 def import_mask_tools() -> Any:

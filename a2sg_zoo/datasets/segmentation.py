@@ -191,7 +191,7 @@ class LoadSegAnnotations(LoadAnnotations):
 
     Args:
         num_classes: of the files, not of a subset that the data set's metainfo may choose; by default what the data
-            set says, or 150.
+            set says. If it says nothing, all labels up to 254 pass here.
         backend_args: MMEngine's file backend; the local disk by default.
 
     Raises:
@@ -207,7 +207,7 @@ class LoadSegAnnotations(LoadAnnotations):
 
     def _load_seg_map(self, results: dict[str, Any]) -> None:
         path, shift = results['seg_map_path'], int(results['reduce_zero_label'])
-        classes = self.num_classes or results.get('num_labels') or 150
+        classes = self.num_classes or results.get('num_labels') or IGNORED - shift
         if classes + shift > IGNORED:
             raise ConfigError(
                 f'LoadSegAnnotations: with num_classes = {classes}, the label {IGNORED} would be a class, but '
@@ -225,8 +225,8 @@ class LoadSegAnnotations(LoadAnnotations):
         if wrong.any():
             values = ', '.join(map(str, np.unique(labels[wrong])[:10].tolist()))
             raise DataError(
-                f'mask {path} holds the label {values}; the {classes} classes are '
-                f'{shift}..{classes - 1 + shift}, and {IGNORED} is ignored'
+                f'mask {path} holds the label {values}; labels of classes are {shift}..{classes - 1 + shift}, and '
+                f'{IGNORED} is ignored'
             )
         # uint8 arithmetic on purpose: 0 - 1 is 255
         labels = np.where(ignored, np.uint8(IGNORED), labels.astype(np.uint8) - np.uint8(shift))

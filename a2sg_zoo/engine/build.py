@@ -173,15 +173,31 @@ def check_channels(model: nn.Module) -> None:
         if getattr(model, name, None) is not None
     ]
     for (giver, a), (taker, b) in zip(parts, parts[1:]):
-        gives = getattr(a, 'out_channels', None)
-        takes = list(b.in_channels) if isinstance(b.in_channels, (list, tuple)) else [b.in_channels]
+        gives, read = getattr(a, 'out_channels', None), getattr(b, 'in_index', None)
+        if gives is None:
+            continue
+        takes, read = _as_list(b.in_channels), None if read is None else _as_list(read)
         if isinstance(gives, int):  # all outputs of a neck of MMSegmentation have the same number
-            gives = [gives] * len(takes)
-        outputs, read = getattr(a, 'num_outs', None) or (gives and len(gives)), getattr(b, 'in_index', None)
-        if outputs and read is not None and max(read if isinstance(read, (list, tuple)) else [read]) >= outputs:
-            raise ConfigError(f'model.{taker}.in_index = {read}, but model.{giver} has {outputs} outputs, from 0 on')
-        if gives is not None and list(gives) != takes:
-            raise ConfigError(f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels')
+            outputs = getattr(a, 'num_outs', None) or 1 + max(map(abs, read or range(len(takes))))
+            gives = [gives] * outputs
+        at = ''
+        if read is not None:  # a head of MMSegmentation chooses outputs
+            outputs = len(gives)
+            if not all(-outputs <= i < outputs for i in read):
+                raise ConfigError(
+                    f'model.{taker}.in_index = {read}, but model.{giver} has {outputs} outputs, from 0 on'
+                )
+            gives, at = [gives[i] for i in read], f' at model.{taker}.in_index = {read}'
+            if getattr(b, 'input_transform', None) == 'resize_concat':
+                gives = [sum(gives)]
+        if list(gives) != takes:
+            raise ConfigError(
+                f'model.{taker}.in_channels = {takes}, but model.{giver} gives {list(gives)} channels{at}'
+            )
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def summary(runner: Runner, *loaders: tuple[str, DataLoader]) -> str:

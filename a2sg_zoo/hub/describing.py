@@ -20,7 +20,8 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
         where: begins the messages.
 
     Raises:
-        CheckpointError: the config or the classes are missing, or out of bounds.
+        CheckpointError: the config or the classes are missing, or out of bounds; or the test pipeline of a segmentation
+            or detection has a step that a description cannot hold.
     """
     try:
         model, classes = cfg['model'], dataset_meta['classes']
@@ -45,9 +46,17 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
     if 'decode_head' in model or 'detection_head' in model:
         palette = [list(map(int, colour)) for colour in dataset_meta.get('palette') or ()]
         task = 'segmentation' if 'decode_head' in model else 'detection'
+        strange = [name for name in steps if name != 'Resize' and not name.startswith(('Load', 'Pack'))]
+        if strange:
+            raise CheckpointError(
+                f'{where}: test_dataloader.dataset.pipeline has {printable(", ".join(strange))[:100]}; a prediction '
+                'loads a picture, resizes it with Resize, and packs it, so leave out other steps'
+            )
         # torchvision's transform takes more, such as `antialias`, which is left at its default
         kept = {'size', 'max_size', 'interpolation'} if task == 'detection' else step.keys() - {'type'}
         step = {key: value for key, value in step.items() if key in kept}
+        if task == 'detection' and isinstance(step.get('size'), list) and len(step['size']) == 1:
+            step['size'] = step['size'][0]
         return checked(Description(task, model, classes, step, palette), where)
     if isinstance(model, dict) and model.get('type') == 'LanguageModel':
         return checked(Description('language', model, classes, {}, []), where)

@@ -193,6 +193,19 @@ def test_labels_beyond_the_classes(small, zero, values, named):
     fails(small, rf'scene_00000000\.png.* {named}', reduce_zero_label=zero)
 
 
+def test_a_data_set_that_does_not_say_its_classes(small):
+    load = TRANSFORMS.build(dict(type='LoadSegAnnotations'))
+    path = first(small, 'annotations')
+    sample = dict(seg_map_path=path, img_path=first(small, 'images'), reduce_zero_label=False, seg_fields=[])
+    labels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(labels.astype(np.uint8)).save(path)
+    assert (load(dict(sample))['gt_seg_map'] == labels).all()
+    assert (load(dict(sample, reduce_zero_label=True))['gt_seg_map'].ravel() == [255, *range(254), 255]).all()
+    Image.fromarray(labels + 1).save(path)
+    with pytest.raises(DataError, match='256'):
+        load(dict(sample))
+
+
 def test_annotation_in_colours(small):
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(first(small, 'annotations'))
     fails(small, 'scene_00000000.png.* RGB')

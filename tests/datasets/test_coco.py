@@ -13,7 +13,7 @@ pytest.importorskip('pycocotools')
 
 from a2sg_zoo.datasets import CheckedDataset
 from a2sg_zoo.datasets.coco import COCO, LoadDetection, PackDetection
-from a2sg_zoo.datasets.coco_file import decode_segmentation
+from a2sg_zoo.datasets.coco_file import decode_segmentation, import_mask_tools
 from a2sg_zoo.datasets.miniature.coco import MiniatureCOCO
 from a2sg_zoo.datasets.miniature.objects import LEAST_PIXELS
 from a2sg_zoo.datasets.miniature.scene_canvas import CAR, PERSON
@@ -177,6 +177,10 @@ BAD = dict(
     polygon=(changed(segmentation=[[1, 2, 3]]), 'annotation 101.*segmentation'),
     no_mask=(changed(segmentation=None), 'annotation 101.*segmentation'),
     mask_of_another_size=(changed(segmentation=dict(size=[9, 9], counts=[81])), 'annotation 101.*segmentation'),
+    crowd_without_mask=(changed(iscrowd=1, segmentation=None), 'annotation 101.*segmentation'),
+    far_polygon=(changed(segmentation=[[0, 0, 1e12, 0, 1e12, 9]]), 'annotation 101.*segmentation'),
+    list_for_category=(changed(category_id=[3]), 'annotation 101.*category_id'),
+    list_for_image=(changed(image_id=[7]), 'annotation 101.*image'),
     same_id=(changed(id=102), 'annotations has the id 102'),
     no_annotations=({**CONTENTS, 'annotations': []}, 'annotations'),
     no_images=({**CONTENTS, 'images': []}, 'images'),
@@ -214,6 +218,25 @@ def test_faulty_segmentations_may_be_left_out_and_do_not_matter_to_boxes(build):
         boxes = build(contents, pipeline=[dict(type='LoadDetection'), dict(type='PackDetection')])
         sample = boxes[0]['data_samples']
         assert len(sample.gt_instances) == 2 and 'segmentation' not in sample.annotations[0]
+
+
+@pytest.mark.parametrize(
+    'counts', [[], [5, 10], [5, 100_000], [-5, 1205], [5, 'a'], [600.0, 600.0], '', '0', 'o', 'xyz', 'é']
+)
+def test_run_lengths_that_do_not_fill_the_picture(build, counts):
+    contents = changed(segmentation=dict(size=[HEIGHT, WIDTH], counts=counts))
+    with pytest.raises(DataError, match='annotation 101.*segmentation'):
+        build(contents)
+    boxes = build(contents, pipeline=[dict(type='LoadDetection'), dict(type='PackDetection')])
+    assert 'segmentation' not in boxes.get_data_info(0)['annotations'][0]
+
+
+@pytest.mark.parametrize('share', [0, 0.02, 0.5, 1])
+def test_compressed_run_lengths(build, share):
+    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < share
+    counts = import_mask_tools().encode(np.asfortranarray(mask.astype(np.uint8)))['counts'].decode()
+    dataset = build(changed(segmentation=dict(size=[HEIGHT, WIDTH], counts=counts)))
+    assert np.array_equal(dataset[0]['data_samples'].gt_instances.masks[0], mask)
 
 
 def test_files_that_are_not_there(build, tmp_path):

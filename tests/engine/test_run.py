@@ -158,6 +158,42 @@ def test_channels_of_a_network_without_neck():
     check_channels(Network)
 
 
+def part(**attributes):
+    return type('Part', (), attributes)()
+
+
+@pytest.mark.parametrize(
+    'taken',
+    [
+        dict(in_channels=32, in_index=2),
+        dict(in_channels=32, in_index=-1),
+        dict(in_channels=[8, 32], in_index=[0, 2]),
+        dict(in_channels=40, in_index=(0, 2), input_transform='resize_concat'),
+    ],
+)
+def test_a_head_may_choose_outputs(taken):
+    class Network:
+        backbone, decode_head = part(out_channels=[8, 16, 32]), part(**taken)
+
+    check_channels(Network)
+    Network.backbone = part(out_channels=[8, 16, 24])
+    with pytest.raises(ConfigError, match='decode_head.in_channels'):
+        check_channels(Network)
+    Network.backbone = part(out_channels=[8, 16])
+    with pytest.raises(ConfigError, match='decode_head.in_(index|channels)'):
+        check_channels(Network)
+
+
+def test_channels_of_a_neck_that_names_one_number():
+    class Network:
+        neck, decode_head = part(out_channels=8), part(in_channels=[8, 8], in_index=[0, 2])
+
+    check_channels(Network)
+    Network.neck = part(out_channels=8, num_outs=2)
+    with pytest.raises(ConfigError, match='decode_head.in_index'):
+        check_channels(Network)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without CUDA')
 def test_mixed_precision_without_a_device_is_bfloat16(tmp_path):
     config = tmp_path / 'digits.py'

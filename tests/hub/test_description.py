@@ -66,12 +66,28 @@ def test_how_pictures_of_a_classification_are_resized(dataset, resize, monkeypat
     assert describe(cfg, dict(classes=CLASSES), 'test').resize == resize
 
 
+def resize_of(head, *steps):
+    model = dict(CLASSIFIER, **{head: dict(type='Head')})
+    cfg = dict(model=model, test_dataloader=dict(dataset=dict(type='COCO', pipeline=steps)))
+    return describe(cfg, dict(classes=CLASSES, palette=PALETTE), 'test').resize
+
+
 def test_how_pictures_of_a_detection_are_resized():
     step = dict(type='torchvision/Resize', size=128, max_size=256, interpolation=3)
-    model = dict(CLASSIFIER, detection_head=dict(type='RetinaHead'))
-    cfg = dict(model=model, test_dataloader=dict(dataset=dict(type='COCO', pipeline=[step])))
-    found = describe(cfg, dict(classes=CLASSES, palette=PALETTE), 'test').resize
-    assert found == dict(size=128, max_size=256, interpolation=3)
+    load, pack = dict(type='LoadDetection'), dict(type='PackDetection')
+    assert resize_of('detection_head', load, step, pack) == dict(size=128, max_size=256, interpolation=3)
+    assert resize_of('detection_head', dict(type='torchvision/Resize', size=[64])) == dict(size=64)
+    assert resize_of('detection_head', load, pack) == {}
+    with pytest.raises(CheckpointError, match='size.*64, 96'):
+        resize_of('detection_head', dict(type='torchvision/Resize', size=[64, 96]))
+
+
+@pytest.mark.parametrize(
+    'head, step', [('detection_head', 'torchvision/RandomShortestSize'), ('decode_head', 'ResizeToMultiple')]
+)
+def test_a_step_that_a_prediction_would_not_do(head, step):
+    with pytest.raises(CheckpointError, match=f'pipeline.*{step.rpartition("/")[2]}'):
+        resize_of(head, dict(type=step))
 
 
 @pytest.mark.parametrize('number', [7, True, 'bicubic', None])

@@ -142,8 +142,8 @@ class DetectionMetric(BaseMetric):
 
 
 def _encode(masks: torch.Tensor) -> list[dict[str, Any]]:
-    # pycocotools wants the last axis to be the masks, in Fortran's order
-    return import_mask_tools().encode(np.asfortranarray(masks.cpu().numpy().astype(np.uint8).transpose(1, 2, 0)))
+    encode = import_mask_tools().encode
+    return [encode(np.asfortranarray(mask, np.uint8)) for mask in masks.cpu().numpy()]
 
 
 def _truth(results, names, masks):

@@ -50,7 +50,7 @@ class SpikingBackbone(nn.Module):
     Args:
         T: number of time steps.
         neuron: config of the neurons of all layers.
-        out_indices: numbers of the stages to return; negative numbers count from the last stage.
+        out_indices: numbers of the stages to return, in ascending order; negative numbers count from the last stage.
         time: 'mean' returns outputs averaged over time, (B, C, H, W), for a neck or head without time;
             'keep' returns (T, B, C, H, W), for spiking ones.
         recompute: whether to use activation checkpointing: blocks keep only their input for the backward pass, which
@@ -143,13 +143,19 @@ class SpikingBackbone(nn.Module):
             stage_channels: channels of all stages.
 
         Raises:
-            ConfigError: `out_indices` has a number that no stage has, or `drop_path` finds no transformer block.
+            ConfigError: `out_indices` has a number that no stage has, or is not in ascending order; or `drop_path`
+                finds no transformer block.
         """
         stages = len(stage_channels)
         for i in self._out_indices:
             if not -stages <= i < stages:
                 raise ConfigError(f'{type(self).__name__}: out_indices has {i}, but the network has {stages} stages')
         self.out_indices = tuple(i % stages for i in self._out_indices)
+        if any(a >= b for a, b in zip(self.out_indices, self.out_indices[1:])):
+            raise ConfigError(
+                f'{type(self).__name__}: out_indices = {tuple(self._out_indices)} must name stages in ascending order, '
+                f'each once; the network has {stages} stages'
+            )
         self.out_channels = [stage_channels[i] for i in self.out_indices]
         set_time_steps(self, self.T)
         blocks = [module for module in self.modules() if isinstance(module, TransformerBlock)]

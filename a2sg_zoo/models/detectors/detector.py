@@ -163,6 +163,9 @@ class SpikingDetector(BaseModel):
             boxes = clip_boxes_to_image(resize_boxes(found['boxes'], tuple(sample.img_shape), size), size)
             instances = InstanceData(bboxes=boxes, scores=found['scores'], labels=found['labels'])
             if 'masks' in found:
-                instances.masks = paste_masks_in_image(found['masks'], boxes, size)[:, 0] > _MASK_THRESHOLD
+                # one at a time: all of a large picture as float32 would take gigabytes
+                instances.masks = torch.zeros(len(boxes), *size, dtype=torch.bool, device=boxes.device)
+                for mask, probabilities, box in zip(instances.masks, found['masks'], boxes):
+                    mask[:] = paste_masks_in_image(probabilities[None], box[None], size)[0, 0] > _MASK_THRESHOLD
             sample.pred_instances = instances
         return list(samples)

@@ -15,6 +15,9 @@ from torchvision.ops import MultiScaleRoIAlign
 from a2sg_zoo.models.detectors.common import Absent, check_predictions, make_anchors
 from a2sg_zoo.registry import MODELS
 
+# name of the padded batch among the levels
+_PADDED = 'padded'
+
 
 class _RegionHead(nn.Module):
     """What Faster and Mask R-CNN have in common: torchvision's class, without its backbone and its transform."""
@@ -50,15 +53,25 @@ class _RegionHead(nn.Module):
         if targets is not None:  # its label 0 is the background
             targets = [{**target, 'labels': target['labels'] + 1} for target in targets]
         proposals, losses = self.rpn(images, named, targets)
-        found, more = self.roi_heads(named, proposals, images.image_sizes, targets)
+        found, more = self.roi_heads({**named, _PADDED: images.tensors}, proposals, images.image_sizes, targets)
         if targets is not None:
             return {**more, **losses}
         return [{**picture, 'labels': picture['labels'] - 1} for picture in found]
 
 
-def _pool(levels: int, size: int) -> MultiScaleRoIAlign:
-    """Regions are read from all levels but the last, which is for large proposals alone."""
-    return MultiScaleRoIAlign([str(i) for i in range(max(1, levels - 1))], size, sampling_ratio=2)
+class _RegionPool(MultiScaleRoIAlign):
+    """Reads regions from all levels but the last, which is for large proposals alone.
+
+    torchvision's class takes the strides of the levels from the first batch that it sees, without the padding. Here
+    they come from each batch, as it is padded.
+    """
+
+    def __init__(self, levels: int, size: int):
+        super().__init__([str(i) for i in range(max(1, levels - 1))], size, sampling_ratio=2)
+
+    def forward(self, x, boxes, image_shapes):
+        self.scales = self.map_levels = None
+        return super().forward(x, boxes, [tuple(x[_PADDED].shape[-2:])])
 
 
 def _boxes(
@@ -70,7 +83,7 @@ def _boxes(
         rpn_pre_nms_top_n_test=proposals[1],
         rpn_post_nms_top_n_train=proposals[0],
         rpn_post_nms_top_n_test=proposals[1],
-        box_roi_pool=_pool(levels, 7),
+        box_roi_pool=_RegionPool(levels, 7),
         box_head=TwoMLPHead(in_channels * 7**2, fc_channels),
         box_predictor=FastRCNNPredictor(fc_channels, num_classes + 1),
     )
@@ -152,7 +165,7 @@ class MaskRCNNHead(_RegionHead, detection.MaskRCNN):
             box_score_thresh=score_thresh,
             box_nms_thresh=nms_thresh,
             box_detections_per_img=detections_per_img,
-            mask_roi_pool=_pool(levels, 14),
+            mask_roi_pool=_RegionPool(levels, 14),
             mask_head=MaskRCNNHeads(in_channels, (mask_channels,) * 4, 1),
             mask_predictor=MaskRCNNPredictor(mask_channels, mask_channels, num_classes + 1),
         )

@@ -129,12 +129,21 @@ class SpikingFPNHead(BaseDecodeHead):
         **kwargs: in_channels, channels, num_classes, in_index, dropout_ratio and loss_decode, see MMSegmentation's
             `BaseDecodeHead`.
 
+    Raises:
+        ConfigError: `feature_strides` has no power of 2 times the first for each of `in_channels`.
+
     Source: Kirillov et al., CVPR 2019, with neurons added here.
     """
 
     def __init__(self, feature_strides: Sequence[int], neuron: dict = dict(type='LIF', tau=2.0), **kwargs: Any):
         super().__init__(input_transform='multiple_select', **kwargs)
-        self.doublings = [round(log2(stride / feature_strides[0])) for stride in feature_strides]
+        self.doublings = [max(0, round(log2(stride / feature_strides[0]))) for stride in feature_strides]
+        powers = [feature_strides[0] * 2**doublings for doublings in self.doublings]
+        if len(powers) != len(self.in_channels) or powers != list(feature_strides):
+            raise ConfigError(
+                f'SpikingFPNHead: feature_strides = {list(feature_strides)} must be a power of 2 times the first for '
+                f'each of in_channels = {list(self.in_channels)}'
+            )
         self.levels = nn.ModuleList()
         for doublings, c_in in zip(self.doublings, self.in_channels):
             widths = [c_in] + [self.channels] * max(1, doublings)

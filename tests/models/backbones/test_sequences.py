@@ -99,6 +99,8 @@ def test_data_that_do_not_fit(name, shape, keys):
         (dict(NETWORKS['delays'][0], dropout=1.5), 'dropout.*1.5'),
         (dict(NETWORKS['delays'][0], out_indices=(2,)), 'out_indices.*2'),
         (dict(SPIKFORMER, out_indices=(-4,)), 'out_indices.*-4'),
+        (dict(SPIKFORMER, out_indices=(1, 0)), r'out_indices = \(1, 0\)'),
+        (dict(SPIKFORMER, out_indices=(2, -1)), r'out_indices = \(2, -1\)'),
         (dict(SPIKFORMER, embed_dims=15), 'embed_dims.*15'),
         (dict(SPIKFORMER, num_heads=3), 'num_heads = 3'),
         (dict(type='CSNN', widths=()), 'widths'),

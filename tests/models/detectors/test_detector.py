@@ -9,6 +9,7 @@ from torch import nn
 from torchvision.models import detection
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import MultiScaleRoIAlign
 
 from a2sg_zoo.adaptation import A2SG, attach
@@ -111,6 +112,18 @@ def test_losses_and_predictions_are_those_of_torchvision(name):
         torch.testing.assert_close(a['scores'], b['scores'])
 
 
+@pytest.mark.parametrize('name', ['FasterRCNNHead', 'MaskRCNNHead'])
+def test_padding_does_not_change_how_regions_are_read(name):
+    head = HEADS[name][0]().eval()
+    features = [torch.randn(1, CHANNELS, s, s) for s in (16, 8, 4)]
+    with torch.no_grad():
+        # less than half of its height is picture
+        head(features, ImageList(torch.zeros(1, 3, SIZE, SIZE), [(20, SIZE)]))
+        assert head.roi_heads.box_roi_pool.scales == [1 / 4, 1 / 8]
+        head(features, ImageList(torch.zeros(1, 3, 2 * SIZE, 2 * SIZE), [(2 * SIZE, 2 * SIZE)]))
+        assert head.roi_heads.box_roi_pool.scales == [1 / 8, 1 / 16]
+
+
 def detector(head='RetinaNetHead', neck='FeaturePyramid', time='mean', **overrides):
     torch.manual_seed(0)
     sizes = dict(strides=[4, 8, 16, 32]) if head == 'FCOSHead' else dict(anchor_sizes=[8, 16, 32, 64])
@@ -164,9 +177,15 @@ def test_every_parameter_learns_and_every_neuron_is_adapted(head, neck, time):
 
 
 @pytest.mark.parametrize('head', HEADS)
-def test_predictions_are_in_pixels_of_the_picture(head):
+def test_predictions_are_in_pixels_of_the_picture(head, monkeypatch):
     model = detector(head, score_thresh=0).eval()
-    batch = data()
+    batch, pasted = data(), []
+
+    def paste(masks, boxes, size):
+        pasted.append(len(masks))
+        return paste_masks_in_image(masks, boxes, size)
+
+    monkeypatch.setattr('a2sg_zoo.models.detectors.detector.paste_masks_in_image', paste)
     with torch.no_grad():
         raw = model(**model.data_preprocessor(batch), mode='tensor')
         samples = model.test_step(batch)
@@ -179,7 +198,11 @@ def test_predictions_are_in_pixels_of_the_picture(head):
         assert ('masks' in sample.pred_instances) == (head == 'MaskRCNNHead')
         if head == 'MaskRCNNHead':
             assert sample.pred_instances.masks.shape == (len(boxes), height, width)
-            assert sample.pred_instances.masks.dtype == torch.bool
+            assert torch.equal(
+                sample.pred_instances.masks, paste_masks_in_image(found['masks'], boxes, (height, width))[:, 0] > 0.5
+            )
+    # together they would take gigabytes for a large picture
+    assert {*pasted} == ({1} if head == 'MaskRCNNHead' else set())
 
 
 @pytest.mark.parametrize('head', HEADS)

@@ -11,6 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from a2sg_zoo import A2SG, attach
+from a2sg_zoo.engine.build import check_channels
 from a2sg_zoo.errors import A2SGError
 from a2sg_zoo.export import Deployed
 from a2sg_zoo.export.to_onnx import to_onnx
@@ -105,7 +106,8 @@ def description(backbone: str, head: str) -> Description:
 
 
 def train_step(model: torch.nn.Module) -> list[str]:
-    """One step of training with A2SG; the names of the parameters that got no gradient."""
+    """One step of training with A2SG, after the check of a run; the names of the parameters that got no gradient."""
+    check_channels(model)
     neurons = attach(model, A2SG())
     inputs = torch.rand(2, 3, 64, 64)
     samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(5, (1, 64, 64)))) for _ in range(2)]

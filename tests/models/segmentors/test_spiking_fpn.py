@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.segmentors import SpikingFPN, SpikingFPNHead
 from a2sg_zoo.registry import MODELS
 
@@ -21,6 +22,12 @@ def test_any_size(T, B, H, W):
     assert [x.shape for x in levels] == [(T, B, 8, *size) for size in sizes]
     head = SpikingFPNHead([2, 4, 8, 16], in_channels=[8] * 4, in_index=[0, 1, 2, 3], channels=8, num_classes=5)
     assert head.eval()(levels).shape == (B, 5, H, W)
+
+
+@pytest.mark.parametrize('strides', [[4], [4, 8, 16], [4, 12], [4, 2]])
+def test_strides_that_do_not_fit(strides):
+    with pytest.raises(ConfigError, match='feature_strides.*in_channels'):
+        SpikingFPNHead(strides, in_channels=[8, 8], in_index=[0, 1], channels=8, num_classes=3)
 
 
 def segmentor(neck, head, time):
