@@ -243,6 +243,15 @@ class Policy:
         """
         return None
 
+    def remember(self, neuron: Layer, finite: Tensor) -> None:
+        """Called when the widths of a backward pass are stored, for policies that learn from more than one search.
+
+        Args:
+            neuron: the layer.
+            finite: whether its gradient has neither NaN nor infinity, a boolean scalar tensor. If not, the widths in
+                force stay, and so should all that is kept of earlier searches.
+        """
+
     def after(self, neuron: Layer, u: Tensor) -> Tensor | None:
         """Called at the end of a layer's backward pass in iterations where `searching` is true.
 

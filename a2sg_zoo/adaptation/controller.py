@@ -143,6 +143,8 @@ class PolicyController(Controller):
         self._found[start : start + len(widths)] = widths
         self._finite = self._finite & finite
         self.neuron.set_widths(torch.where(self._finite, self._found, self._in_force))
+        if start <= self.first:
+            self.policy.remember(self.neuron, self._finite)
 
     def store(self, widths: Tensor, finite: Tensor) -> Tensor:
         """Stores new widths where the layer's gradient is finite, and keeps those in force where it is not.
@@ -155,6 +157,7 @@ class PolicyController(Controller):
             the widths in force from now on, (T,).
         """
         self.neuron.set_widths(torch.where(finite, widths, self.neuron.beta))
+        self.policy.remember(self.neuron, finite)
         return self.neuron.beta
 
     def finish(self, u: Tensor, delta: Tensor) -> None:

@@ -33,7 +33,7 @@ from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LayerGradients, LocalGradient, fused
 from a2sg_zoo.neurons.controllers import widths_between
 from a2sg_zoo.registry import POLICIES, SEARCHERS
-from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, UnitArea, UnitNorm
+from a2sg_zoo.surrogates import Surrogate, UnitArea, UnitNorm, is_linear
 from a2sg_zoo.utils.checks import integer, number, positive
 
 # number of sampled elements that lie side by side: one cache line, in float32
@@ -93,9 +93,12 @@ class AdaptivePolicy(Policy):
             leaves c, which is nearly parallel to delta[t+1], so 'delta' can favour windows that silence their step.
         memory: from 0 to below 1. The sums that an objective follows from are a running mean over the searches, in
             which the sums of earlier searches have this weight; 0 looks at the batch at hand alone, as in the paper.
-            Needs a shape that is linear in its window.
-        trust: the largest factor by which one search may change a width, at least 1; None for no limit, as in the
-            paper.
+            Needs a shape that is linear in its window. The mean is saved with the neuron as `policy_moments`; sums of
+            another search space or kind of shape are left out.
+        trust: the factor by which one search may change a width, at least 1; None for no limit, as in the paper. A
+            search chooses from beta / trust - step / 2 to beta trust + step / 2, where beta is the width in force, or
+            the end of the search space next to it, and step is that of the grid. So a width on the grid stands still
+            where (trust - 1) beta is below step / 2.
         steps_per_width: number of neighbouring time steps that share a width, for long sequences. The paper has 1, a
             search at every time step. With k, the temporal search is made at the time steps k, 2 k, ... alone, and its
             width serves the k - 1 time steps before, too. The last time step is always searched.
@@ -131,7 +134,7 @@ class AdaptivePolicy(Policy):
         _one_of('gain', gain, ('shape', *_GAINS), name)
         self.searched = self.surrogate
         if gain != 'shape':
-            if not isinstance(self.surrogate, PiecewiseLinear):
+            if not is_linear(self.surrogate):
                 raise ConfigError(
                     f'{name}: gain = {gain!r} needs a shape that is linear in its window, such as TRI, BOX or ASY; the '
                     f'surrogate is {self.surrogate}'
@@ -154,7 +157,7 @@ class AdaptivePolicy(Policy):
         self.interval, self.sample = interval, sample
         self.min_inside = number('min_inside', min_inside, name, 0, 1, below_high=True)
         self.steps_per_width = integer('steps_per_width', steps_per_width, name)
-        if self.memory and not (isinstance(self.searched, PiecewiseLinear) and self.searched.non_negative):
+        if self.memory and not (is_linear(self.searched) and self.searched.non_negative):
             raise ConfigError(
                 f'{name}: memory = {self.memory:g} needs a shape that is linear in its window and nowhere negative, '
                 f'such as TRI, BOX, or ASY with h >= 1/2; the surrogate is {self.searched}'
@@ -163,6 +166,7 @@ class AdaptivePolicy(Policy):
         self.searches = dict(spatial=0, temporal=0)
         self.on_bound: dict[str, int | Tensor] = dict(spatial=0, temporal=0)
         self._inside: dict[tuple[Layer, int], tuple[Tensor, Tensor]] = {}
+        self._mixed: dict[Layer, list[tuple[Tensor, Tensor]]] = {}
         self._searched = 0
         self._looking = self._warned = False
         self._seed = (0, 0)
@@ -190,7 +194,7 @@ class AdaptivePolicy(Policy):
         n = self._searched
         self._looking = self.searching and not self._warned and n >= 8 and n & (n - 1) == 0
         self._seed = (seed, iteration)
-        self._runs = {}
+        self._runs, self._mixed = {}, {}
 
     def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         in_force = super().width(neuron, t, gradient, later)
@@ -206,11 +210,11 @@ class AdaptivePolicy(Policy):
             # half a step of the grid more, so that there is always a candidate
             near, more = in_force.clamp(grid[0], grid[-1]), (grid[1] - grid[0]) / 2
             allowed = (grid >= near / self.trust - more) & (grid <= near * self.trust + more)
-        by_moments = isinstance(shape, PiecewiseLinear) and (shape.non_negative or not last)
+        by_moments = is_linear(shape) and (shape.non_negative or not last)
         kind_of_objective: Any = MomentObjective if by_moments else DirectObjective
         objective = kind_of_objective(shape, grid, gradient, self.scale_free, self.min_inside, allowed)
         if self.memory:
-            self._remember(neuron, t, last, objective)
+            self._mix(neuron, t, last, objective)
         index, found = self.searcher(objective, (*self._seed, neuron.order, t))
         # indexing with brackets would read the index on the host
         chosen = torch.where(found, objective.grid.take(index).to(in_force.dtype), in_force)
@@ -275,21 +279,30 @@ class AdaptivePolicy(Policy):
         return self._runs[N, device], length
 
     def _no_moments(self, T, like):
-        return like.new_zeros(T, MomentObjective.most_moments(len(self.grid)))
+        return like.new_zeros(T, 3 + MomentObjective.most_moments(len(self.grid)))
 
-    def _remember(self, neuron, t, last, objective):
-        """Mixes the sums of earlier searches into those of an objective, and keeps the mixture."""
-        kept = neuron.policy_moments
-        if last and len(kept) != t + 1:
-            neuron.policy_moments = self._no_moments(t + 1, kept)
+    def _mix(self, neuron, t, last, objective):
+        """Mixes the sums of earlier searches into those of an objective; `remember` keeps the mixture."""
+        kept, new = neuron.policy_moments, objective.moments
+        none = self._no_moments(t + 1, kept)
+        if kept.shape[1] != none.shape[1] or last and len(kept) != t + 1:
+            neuron.policy_moments = none
         elif len(kept) <= t:  # no search at the last step, or no gradient from it
-            neuron.policy_moments = torch.cat([kept, self._no_moments(t + 1 - len(kept), kept)])
-        new = objective.moments
-        kept = neuron.policy_moments[t, : len(new)]
+            neuron.policy_moments = torch.cat([kept, none[len(kept) :]])
+        kept = neuron.policy_moments[t, : 3 + len(new)]
+        # each row begins with what its sums belong to: the ends of the grid, and which sums they are
+        kind = objective.grid.new_full((1,), self.own_part + 2 * self.searched.even)
+        owner = torch.cat([objective.grid[:1], objective.grid[-1:], kind]).to(kept.dtype)
+        past = torch.where((kept[:3] == owner).all(), kept[3:].double(), 0)
         # the first search has no past: all sums are scaled alike then, and an objective is a ratio of them
-        objective.moments = mixed = self.memory * kept.double() + (1 - self.memory) * new
+        objective.moments = mixed = self.memory * past + (1 - self.memory) * new
         # what is not finite gives no width, and is not kept
-        kept.copy_(torch.where(new.sum().isfinite(), mixed, kept))
+        mixture = torch.cat([owner, mixed.to(kept.dtype)])
+        self._mixed.setdefault(neuron, []).append((kept, torch.where(new.sum().isfinite(), mixture, kept)))
+
+    def remember(self, neuron: Layer, finite: Tensor) -> None:
+        for kept, mixture in self._mixed.pop(neuron, []):
+            kept.copy_(torch.where(finite, mixture, kept))
 
     def _grid_for(self, neuron, device):
         key = neuron.v_threshold, device

@@ -5,7 +5,6 @@ A backend is a function `backend(neuron, x)` from currents (T, B, ...) to spikes
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,7 +28,7 @@ def compute_fused(neuron: Neuron, x: Tensor) -> Tensor:
     return s
 
 
-def compute_reference(neuron: Neuron, x: Tensor, surrogate: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+def compute_reference(neuron: Neuron, x: Tensor) -> Tensor:
     """Plain operations, one time step after another, under the widths in force; no controller is asked.
 
     It can be differentiated twice. Where no gradient is recorded, a tracer can follow it, as an export needs.
@@ -37,11 +36,10 @@ def compute_reference(neuron: Neuron, x: Tensor, surrogate: Callable[[Tensor, Te
     Args:
         neuron: gives dynamics, surrogate and widths.
         x: input current, (T, B, ...).
-        surrogate: f(z; beta), in place of the neuron's own.
     """
     # a network may predict with fewer time steps than its widths were adapted for
     beta = neuron.beta if neuron.beta.numel() in (1, len(x)) else neuron.beta[-1]
-    s, u = neuron.compute_reference(x, surrogate or neuron.surrogate, beta)
+    s, u = neuron.compute_reference(x, neuron.surrogate, beta)
     if neuron.potentials is not None and u is not None:
         neuron.potentials.append((neuron, u))
     return s

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.neurons.state import require_time_steps
+from a2sg_zoo.neurons.state import require_currents
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.utils.checks import integer, number, positive
 
@@ -79,7 +79,7 @@ class ILIF(nn.Module):
 
     def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs some time steps of a sequence, see `Neuron.advance`. The state is (v,)."""
-        require_time_steps(self, x)
+        require_currents(self, x)
         # where no gradient is recorded, plain operations that a tracer can follow
         count = _Count.apply if torch.is_grad_enabled() else _count
         counts, v = [], None if state is None else state[0]

@@ -13,7 +13,7 @@ from a2sg_zoo.neurons import backends
 from a2sg_zoo.neurons.controllers import Controller, FixedWidths, NeuronPolicy, Watched
 from a2sg_zoo.neurons.dynamics import Dynamics, wide
 from a2sg_zoo.neurons.multistep import multistep, multistep_potentials, multistep_reference
-from a2sg_zoo.neurons.state import NeuronState, require_time_steps, shapes_of
+from a2sg_zoo.neurons.state import NeuronState, require_currents, shapes_of
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.utils.checks import integer, number, positive
@@ -203,10 +203,10 @@ class Neuron(nn.Module):
             0 or 1, of the shape and dtype of x.
 
         Raises:
-            ConfigError: x has fewer than two axes or no time step, or the widths were adapted for another number of
-                time steps.
+            ConfigError: x has fewer than two axes, no time step or integers, or the widths were adapted for another
+                number of time steps.
         """
-        require_time_steps(self, x)
+        require_currents(self, x)
         return self.backend(self, x)
 
     def advance(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, NeuronState]:
@@ -228,8 +228,8 @@ class Neuron(nn.Module):
             q[t] = (1 - r) v[t], plus r v_reset if the input is averaged. The next step computes u = q + gain x.
 
         Raises:
-            ConfigError: x has fewer than two axes or no time step, the state does not fit x, or the widths were adapted
-                for fewer time steps.
+            ConfigError: x has fewer than two axes, no time step or integers, the state does not fit x, or the widths
+                were adapted for fewer time steps.
 
         >>> import torch
         >>> from a2sg_zoo.neurons import LIF
@@ -239,7 +239,7 @@ class Neuron(nn.Module):
         >>> torch.equal(torch.cat([first, last]), neuron(x))
         True
         """
-        require_time_steps(self, x)
+        require_currents(self, x)
         return backends.advance(self, x, None if state is None else self._checked_state(state, x))
 
     def _checked_state(self, state, x, size=1):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons.state import NeuronState, shapes_of
+from a2sg_zoo.neurons.state import NeuronState, require_currents, shapes_of
 from a2sg_zoo.registry import NEURONS
 from a2sg_zoo.utils.checks import integer
 
@@ -80,6 +80,7 @@ class Recurrent(nn.Module):
                 f'Recurrent with features={self.features} takes (T, B, ..., {self.features}) with at least one time '
                 f'step, got a tensor of shape {tuple(x.shape)}'
             )
+        require_currents(self, x)
         s, inner = torch.zeros_like(x[0]), None
         if state is not None:
             if not isinstance(state, RecurrentState) or not len(state) or state[0].shape != x.shape[1:]:

@@ -61,18 +61,21 @@ def shapes_of(state: Iterable[Any]) -> str:
     return f'({", ".join(str(tuple(x.shape)) if isinstance(x, Tensor) else type(x).__name__ for x in state)})'
 
 
-def require_time_steps(neuron: object, x: Tensor) -> None:
-    """Check that an input has a time axis with time steps, and a batch.
+def require_currents(neuron: object, x: Tensor) -> None:
+    """Check that an input has a time axis with time steps, and a batch, and is floating point.
 
     Args:
         neuron: the layer, for the message.
         x: input, (T, B, ...).
 
     Raises:
-        ConfigError: x has fewer than two axes, or T is 0.
+        ConfigError: x has fewer than two axes, or T is 0, or x has integers, to which membrane potentials would be
+            rounded.
     """
     if x.dim() < 2 or not len(x):
         raise ConfigError(
             f'{type(neuron).__name__} takes (T, B, ...) with at least one time step, got a tensor of shape '
             f'{tuple(x.shape)}'
         )
+    if not x.is_floating_point():
+        raise ConfigError(f'{type(neuron).__name__} takes floating-point currents, got {x.dtype}; pass x.float()')

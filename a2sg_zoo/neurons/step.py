@@ -17,7 +17,7 @@ from a2sg_zoo.neurons.deferred import Search, Step, fire, mark_potential
 from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.neurons.multistep import Spike
 from a2sg_zoo.neurons.neuron import Neuron
-from a2sg_zoo.neurons.state import NeuronState, require_time_steps
+from a2sg_zoo.neurons.state import NeuronState, require_currents
 
 # what a subclass writes as methods, and easily takes for names of its constants
 _PARTS = ('start', 'charge', 'threshold', 'reset', 'rate', 'leak', 'unroll')
@@ -161,10 +161,10 @@ class StepNeuron(Neuron):
             (spikes of the shape and dtype of x, the state: tensors of the shape (B, ...), in float32 at least).
 
         Raises:
-            ConfigError: x has fewer than two axes or no time step, the state does not fit the neuron or x, or the
-                widths were adapted for fewer time steps.
+            ConfigError: x has fewer than two axes, no time step or integers, the state does not fit the neuron or x,
+                or the widths were adapted for fewer time steps.
         """
-        require_time_steps(self, x)
+        require_currents(self, x)
         size = len(self._started(wide(x[0])))
         known = None if state is None else self._checked_state(state, x, size)
         start = 0 if known is None else known.steps

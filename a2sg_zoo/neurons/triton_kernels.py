@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from a2sg_zoo.neurons.dynamics import Dynamics
-from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate
+from a2sg_zoo.surrogates import PiecewiseLinear, Surrogate, is_linear
 
 try:
     import triton
@@ -32,9 +32,7 @@ def supports(x: Tensor, surrogate: Surrogate | None = None) -> bool:
     """
     if triton is None or not (x.is_cuda or os.environ.get('TRITON_INTERPRET') == '1'):
         return False
-    return x.dtype in (torch.float32, torch.float16, torch.bfloat16) and (
-        surrogate is None or isinstance(surrogate, PiecewiseLinear)
-    )
+    return x.dtype in (torch.float32, torch.float16, torch.bfloat16) and (surrogate is None or is_linear(surrogate))
 
 
 def forward(x: Tensor, rate: float | Tensor, dynamics: Dynamics) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Surrogate shapes f(z; beta): what the backward pass uses in place of the derivative of a step."""
 
 from .base import Surrogate
-from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic, UnitArea, UnitNorm
+from .piecewise_linear import ASY, BOX, TRI, PiecewiseLinear, PiecewiseQuadratic, UnitArea, UnitNorm, is_linear
 from .smooth import ATan, FastSigmoid, Gaussian, Sigmoid
 from .tanh import DspikeShape, Tanh
 
@@ -14,6 +14,7 @@ __all__ = [
     'PiecewiseQuadratic',
     'UnitArea',
     'UnitNorm',
+    'is_linear',
     'Sigmoid',
     'ATan',
     'FastSigmoid',

@@ -6,10 +6,12 @@ search for beta nearly free: see `a2sg_zoo.adaptation.MomentObjective`.
 
 import warnings
 from abc import abstractmethod
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
+from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import SURROGATES
 from a2sg_zoo.surrogates.base import Surrogate
 from a2sg_zoo.utils.checks import number, positive
@@ -59,6 +61,17 @@ class PiecewiseLinear(Surrogate):
         # a comparison that writes numbers, and a product, are several times as fast as a masked fill on a CPU
         inside = torch.le(distance.detach(), beta, out=torch.empty_like(distance, requires_grad=False))
         return ((distance if self.even else z) * slope).add_(offset).mul_(inside)
+
+
+def is_linear(shape: Surrogate) -> TypeGuard[PiecewiseLinear]:
+    """Whether `coefficients` and `even` describe a shape: a `PiecewiseLinear` that computes f and w as that class does.
+
+    Searches and kernels take such a shape by its coefficients, and any other by its `__call__`.
+    """
+    names = '__call__', 'coordinate'
+    return isinstance(shape, PiecewiseLinear) and all(
+        getattr(type(shape), name) is getattr(PiecewiseLinear, name) for name in names
+    )
 
 
 @SURROGATES.register_module()
@@ -169,11 +182,19 @@ class UnitArea(PiecewiseLinear):
 
     Args:
         shape: a `PiecewiseLinear`.
+
+    Raises:
+        ConfigError: the area is not positive, as that of `ASY` with h <= 0.
     """
 
     def __init__(self, shape: PiecewiseLinear) -> None:
         super().__init__(shape.beta)
         self.shape, self.even = shape, shape.even
+        if not self._size(shape.beta) > 0:
+            raise ConfigError(
+                f'{type(self).__name__}: {shape} has the area {self._size(shape.beta):g}; take a shape of positive '
+                'area, such as ASY with h = 1/2'
+            )
 
     @property
     def non_negative(self) -> bool:

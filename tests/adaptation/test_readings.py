@@ -18,11 +18,18 @@ from a2sg_zoo.adaptation import (
     temporal_gradient_consistency,
 )
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import LIF
+from a2sg_zoo.neurons import ALIF, LIF
 from a2sg_zoo.surrogates import ASY, TRI, Sigmoid, UnitNorm
 from tests.adaptation.test_search import GRID, local_gradient
 
 CANDIDATES = 40
+
+
+class Leaky(TRI):
+    """The triangle on top of a small gradient everywhere."""
+
+    def __call__(self, z, beta):
+        return super().__call__(z, beta) + 0.3
 
 
 def network(policy, T=3):
@@ -112,6 +119,50 @@ def test_memory_is_state_and_survives_a_bad_gradient():
     assert not fresh[1].policy_moments.allclose(resumed[1].policy_moments)
 
 
+@pytest.mark.parametrize('neuron', [LIF, ALIF])
+def test_memory_does_not_change_where_one_time_step_is_not_finite(neuron):
+    policy = A2SG(candidates=CANDIDATES, memory=0.9)
+    layer = attach(neuron(T=3), policy)['']
+    x, g = torch.randn(2, 3, 8, 5).requires_grad_()
+    before = []
+    for iteration in range(2):
+        policy.begin(iteration)
+        layer(x).backward(g.detach())
+        before.append(layer.policy_moments.clone())
+        g.data[0, 0, 0] = torch.inf  # the last time step that a search looks at
+    assert before[0].any(1).all() and torch.equal(*before)
+    policy.begin(2)
+    first, state = layer.advance(x[:2])
+    last, _ = layer.advance(x[2:], state)
+    torch.cat([first, last]).backward(g.detach())
+    assert layer.policy_moments.equal(before[0])
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(candidates=CANDIDATES // 2),
+        dict(candidates=2 * CANDIDATES),
+        dict(beta_max=1.5),
+        dict(surrogate=TRI(normalize='peak')),
+        dict(temporal_part='own'),
+    ],
+    ids=str,
+)
+def test_memory_of_another_search_space_or_shape_is_left_out(options):
+    other = network(before := A2SG(candidates=CANDIDATES, memory=0.9))
+    step(other, before, 0)
+    results = []
+    for weights in (None, other.state_dict()):
+        model = network(policy := A2SG(**{**dict(candidates=CANDIDATES, memory=0.9), **options}))
+        if weights is not None:
+            model.load_state_dict(weights)
+        model[1].set_widths(1.0)
+        step(model, policy, 1)
+        results.append((model[1].beta, model[1].policy_moments[:, :200]))  # what follows may be unused
+    assert all(map(torch.equal, *results))
+
+
 def test_memory_without_a_search_at_the_last_step():
     policy = TASG(memory=0.5)
     neuron = LIF()  # does not know its number of time steps
@@ -139,6 +190,15 @@ def test_memory_of_another_number_of_time_steps_loads():
     model.load_state_dict(state)
     assert model[1].policy_moments.shape[0] == 2
     network(A2SG(), T=2).load_state_dict(state)
+
+
+def test_a_shape_is_searched_as_it_is_called():
+    policy = A2SG(Leaky(normalize='peak'), candidates=CANDIDATES, min_inside=0.0)
+    model = network(policy)
+    gradient = step(model, policy, 0)[0]
+    curve = DirectObjective(policy.surrogate, policy.grid, gradient).curve()
+    assert float(model[1].beta[-1]) == pytest.approx(float(policy.grid[curve.argmin()]))
+    assert curve.argmin() != MomentObjective(policy.surrogate, policy.grid, gradient).curve().argmin()
 
 
 @pytest.mark.parametrize('trust', [1.0, 1.2, 3.0])
@@ -175,6 +235,8 @@ def test_norm_is_that_of_a_numerical_integral(shape, beta):
         (dict(trust=0.9), 'trust'),
         (dict(gain='peak'), 'gain'),
         (dict(gain='area', surrogate=Sigmoid()), 'gain'),
+        (dict(gain='area', surrogate=Leaky()), 'gain'),
+        (dict(memory=0.5, surrogate=Leaky()), 'memory'),
         (dict(objective='tgc'), 'objective'),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from a2sg_zoo.adaptation import CPNG, LSG, MPDAGL, EvolvingTanh, attach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import load_into
-from a2sg_zoo.neurons import IF, LIF, PLIF, Dynamics, LayerGradients, multistep
+from a2sg_zoo.neurons import ALIF, IF, LIF, PLIF, Dynamics, LayerGradients, multistep, recorded_potentials
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import BOX, TRI
 
@@ -254,6 +254,14 @@ def test_cpng_target_survives_a_resume_in_the_warm_up():
     assert torch.equal(resumed.policy_target, whole.policy_target) and torch.equal(resumed.beta, whole.beta)
 
 
+@pytest.mark.parametrize('warm_up', [1, 10])
+def test_cpng_keeps_the_window_in_an_empty_batch(warm_up):
+    neuron = drift(CPNG(warm_up=warm_up), 5)[2]
+    before = {name: x.clone() for name, x in neuron.state_dict().items()}
+    after(neuron.policy, neuron, torch.zeros(2, 0))
+    assert all(map(torch.equal, before.values(), neuron.state_dict().values()))
+
+
 def test_cpng_moves_once_an_optimiser_step():
     policy, neuron = CPNG(target=0.5), LIF()
     attach(neuron, policy)
@@ -319,6 +327,16 @@ def test_mpdagl_agrees_with_the_closed_form_of_a_batch_norm():
     multistep(current, 0.5, dynamics, policy.controller(neuron)).sum().backward()
     expected = [gamma * v_threshold, gamma * v_threshold * math.sqrt(1 + decay**2)]
     assert neuron.beta.tolist() == pytest.approx(expected, rel=0.01)
+
+
+def test_mpdagl_takes_the_distances_to_moving_thresholds():
+    neuron, policy = ALIF(T=4, b=5.0), MPDAGL()
+    attach(neuron, policy)
+    policy.begin(0)
+    with recorded_potentials(neuron) as potentials:
+        neuron((torch.randn(4, 50, 40) + 1).requires_grad_()).sum().backward()
+    u = potentials[0][1]  # shifted by what the threshold has moved
+    torch.testing.assert_close(neuron.beta, u.flatten(1).std(1, correction=0).detach())
 
 
 def test_mpdagl_default_is_the_rectangle_of_area_1():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import ALIF, StepNeuron
+from a2sg_zoo.neurons import ALIF, ILIF, LIF, PSN, Recurrent, StepNeuron
 
 from .networks import Leaky, inputs
 
@@ -75,3 +75,19 @@ def test_bad_input():
     for call in (Leaky(), Leaky().advance):
         with pytest.raises(ValueError, match='Leaky'):
             call(torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    'neuron',
+    [LIF(), ALIF(), PSN(T=4), ILIF(), Recurrent(dict(type='LIF'), 3)],
+    ids=lambda neuron: type(neuron).__name__,
+)
+@pytest.mark.parametrize('dtype', [torch.int64, torch.uint8, torch.bool])
+def test_integers_are_no_currents(neuron, dtype):
+    with pytest.raises(ConfigError, match=rf'{type(neuron).__name__}.*{dtype}'):
+        neuron(torch.ones(4, 2, 3, dtype=dtype))
+
+
+def test_integers_are_no_currents_of_one_time_step():
+    with pytest.raises(ConfigError, match='ALIF.*torch.int64'):
+        ALIF().advance(torch.ones(1, 2, 3, dtype=torch.int64))

@@ -98,7 +98,12 @@ def test_what_there_is_no_kernel_for(monkeypatch):
     pytest.importorskip('triton')
     from a2sg_zoo.neurons.triton_kernels import supports
 
+    class Leaky(ASY):
+        def __call__(self, z, beta):
+            return super().__call__(z, beta) + 0.1
+
     assert not supports(torch.zeros(4, 5))  # a CPU
     monkeypatch.setenv('TRITON_INTERPRET', '1')
     assert supports(torch.zeros(4, 5)) and supports(torch.zeros(4, 5), ASY())
-    assert not supports(torch.zeros(4, 5), ATan()) and not supports(torch.zeros(4, 5, dtype=torch.float64))
+    assert not any(supports(torch.zeros(4, 5), shape) for shape in (ATan(), Leaky()))
+    assert not supports(torch.zeros(4, 5, dtype=torch.float64))

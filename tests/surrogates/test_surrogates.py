@@ -22,6 +22,7 @@ from a2sg_zoo.surrogates import (
     Surrogate,
     Tanh,
     UnitArea,
+    UnitNorm,
 )
 
 Z = torch.linspace(-400, 400, 4_000_001, dtype=torch.float64)
@@ -174,3 +175,11 @@ def test_unit_area(shape, beta):
     assert area(UnitArea(shape), beta) == pytest.approx(1, rel=2e-3)
     z = torch.linspace(-beta, beta, 7)
     torch.testing.assert_close(UnitArea(shape)(z, beta) * area(shape, beta), shape(z, beta), rtol=5e-3, atol=1e-6)
+
+
+@pytest.mark.filterwarnings('ignore:ASY with h')
+@pytest.mark.parametrize('h', [0.0, -0.2])
+def test_no_unit_area_without_an_area(h):
+    with pytest.raises(ConfigError, match=r'UnitArea: ASY\(.*area'):
+        UnitArea(ASY(h=h))
+    assert UnitNorm(ASY(h=h)).norm(0.5) == pytest.approx(1)

@@ -154,14 +154,17 @@ class CPNG(Policy):
         if u.numel() > self.sample:
             draws = generator(u.device, *self._seed, u.numel())
             u = u[torch.randint(u.numel(), (self.sample,), generator=draws, device=u.device)]
-        return wide(u)
+        return wide(u if u.numel() else u.new_full((1,), torch.nan))  # an empty batch gives no width
 
 
 @POLICIES.register_module()
 class MPDAGL(Policy):
-    """MPD-AGL: the width at each time step and layer is the standard deviation of u[t] there.
+    """MPD-AGL: the width at each time step and layer is the standard deviation of the potentials there.
 
-        beta[t] = scale Std(u[t])      over all elements of the layer, in every backward pass
+        beta[t] = scale Std(u[t] - threshold[t])      over all elements of the layer, in every backward pass
+
+    That is Std(u[t]) for the neurons of the paper, which have one threshold. Where thresholds differ, as in `ALIF`, the
+    surrogate sees the distances to them.
 
     Certain, from the authors' code: a rectangle of area 1 with a half-width of one standard deviation of u, by time
     step. Their code computes the deviation in closed form from the batch norm before the neuron: gamma v_threshold at

@@ -29,7 +29,8 @@ from torch.overrides import TorchFunctionMode
 
 from a2sg_zoo.analysis.measures.objective import Objective, flat
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import ILIF, Neuron, compute_reference, use_backend
+from a2sg_zoo.neurons import ILIF, compute_reference, named_neurons, use_backend
+from a2sg_zoo.surrogates import Surrogate
 from a2sg_zoo.utils.tensors import nested_tensors
 
 KINDS = ('surrogate', 'field')
@@ -47,18 +48,27 @@ class SpikeSwitch:
     def __init__(self) -> None:
         self.off = False
 
-    def spikes(self, neuron: Neuron, x: torch.Tensor) -> torch.Tensor:
-        """Compute spikes from currents x (T, B, ...) in plain autograd: a backend for `use_backend`."""
+    def gated(self, advance: Callable[..., tuple[torch.Tensor, tuple]]) -> Callable[..., tuple[torch.Tensor, tuple]]:
+        """Return the `advance` of a neuron without a surrogate, with a switch on the spikes."""
 
-        def shape(z, beta):
-            return torch.zeros_like(z) if self.off else neuron.surrogate(z, beta)
+        def gated_advance(*args):
+            spikes, state = advance(*args)
+            if spikes.requires_grad:
+                spikes.register_hook(lambda grad: torch.zeros_like(grad) if self.off else grad)
+            return spikes, state
 
-        return compute_reference(neuron, x, shape)
+        return gated_advance
 
-    def gate(self, module: nn.Module, args: tuple, spikes: torch.Tensor) -> None:
-        """Apply the switch to the output of a neuron without a surrogate: a forward hook."""
-        if spikes.requires_grad:
-            spikes.register_hook(lambda grad: torch.zeros_like(grad) if self.off else grad)
+
+class _Switched(Surrogate):
+    """The shape of a neuron, with a switch."""
+
+    def __init__(self, shape, switch):
+        super().__init__(shape.beta)
+        self.shape, self.switch = shape, switch
+
+    def __call__(self, z, beta):
+        return torch.zeros_like(z) if self.switch.off else self.shape(z, beta)
 
 
 @contextmanager
@@ -71,14 +81,21 @@ def twice_differentiable(model: nn.Module) -> Iterator[SpikeSwitch]:
         A switch for the derivative of spikes.
     """
     switch = SpikeSwitch()
+    shapes = {neuron: neuron.surrogate for neuron in named_neurons(model).values()}
     # integer neurons have no surrogate and always run in plain autograd
-    gates = [module.register_forward_hook(switch.gate) for module in model.modules() if isinstance(module, ILIF)]
+    integers: list[Any] = [module for module in model.modules() if isinstance(module, ILIF)]
     try:
-        with use_backend(model, switch.spikes):
+        for neuron, shape in shapes.items():
+            neuron.surrogate = _Switched(shape, switch)
+        for module in integers:
+            module.advance = switch.gated(module.advance)
+        with use_backend(model, compute_reference):
             yield switch
     finally:
-        for gate in gates:
-            gate.remove()
+        for neuron, shape in shapes.items():
+            neuron.surrogate = shape
+        for module in integers:
+            del module.advance
 
 
 class _WrittenBytes(TorchFunctionMode):

@@ -1,7 +1,7 @@
 """Activation checkpointing: a block keeps only its input for the backward pass, which computes the rest once more."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,8 +34,16 @@ def checkpointed(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """
     if torch.compiler.is_compiling():
         refuse_to_compile('recompute')
+    return run_checkpointed(block, block, x)
+
+
+def run_checkpointed(network: nn.Module, function: Callable[..., Any], *args: Any) -> Any:
+    """Return `function(*args)`, which runs modules of `network`, and keep only args; see `checkpointed`."""
     return checkpoint(
-        block, x, use_reentrant=False, context_fn=lambda: (nothing_remembered(), without_running_statistics(block))
+        function,
+        *args,
+        use_reentrant=False,
+        context_fn=lambda: (nothing_remembered(), _WithoutRunningStatistics(network)),
     )
 
 
@@ -48,17 +56,23 @@ def refuse_to_compile(option: str) -> None:
     )
 
 
-@contextmanager
-def without_running_statistics(block: nn.Module) -> Iterator[None]:
-    """Within it, norms use the statistics of the batch, as in the first pass, but leave their running ones alone."""
-    kinds = (*BATCH_NORMS, *INSTANCE_NORMS)
-    norms = [m for m in block.modules() if isinstance(m, kinds) and m.training and m.track_running_stats]
-    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
-    counter = torch.tensor(0)  # SyncBatchNorm fails without a counter
-    for norm in norms:
-        norm.momentum, norm.num_batches_tracked = 0.0, counter
-    try:
-        yield
-    finally:
-        for norm, (momentum, counted) in zip(norms, before):
+class _WithoutRunningStatistics:
+    """Within it, norms use the statistics of the batch, as in the first pass, but leave their running ones alone.
+
+    It can be entered again: each backward pass through one graph runs the forward pass once more.
+    """
+
+    def __init__(self, network):
+        self.network = network
+
+    def __enter__(self):
+        kinds = (*BATCH_NORMS, *INSTANCE_NORMS)
+        norms = [m for m in self.network.modules() if isinstance(m, kinds) and m.training and m.track_running_stats]
+        self.before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
+        counter = torch.tensor(0)  # SyncBatchNorm fails without a counter
+        for norm in norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, counter
+
+    def __exit__(self, *error):
+        for norm, momentum, counted in self.before:
             norm.momentum, norm.num_batches_tracked = momentum, counted

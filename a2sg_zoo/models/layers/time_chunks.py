@@ -20,13 +20,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.models.layers.activation_checkpointing import refuse_to_compile, without_running_statistics
+from a2sg_zoo.models.layers.activation_checkpointing import refuse_to_compile, run_checkpointed
 from a2sg_zoo.models.layers.norms import BATCH_NORMS
 from a2sg_zoo.neurons import Neuron
-from a2sg_zoo.neurons.activation_memory import nothing_remembered
 
 Run = Callable[[int, int], Iterable[Tensor]]
 """run(start, stop) computes the outputs, each (stop - start, B, ...), of the time steps from start to before stop."""
@@ -64,9 +62,7 @@ def run_in_chunks(network: nn.Module, run: Run, T: int, chunk: int, mean: bool) 
 def _run_chunk(network, function):
     if not torch.is_grad_enabled():
         return function()
-    return checkpoint(
-        function, use_reentrant=False, context_fn=lambda: (nothing_remembered(), without_running_statistics(network))
-    )
+    return run_checkpointed(network, function)
 
 
 def _outputs(modules, run, start, stop, before, mean):

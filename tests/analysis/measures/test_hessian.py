@@ -1,5 +1,7 @@
 """Hessian-vector products, eigenvalues and trace against dense matrices from independent definitions."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -15,7 +17,8 @@ from a2sg_zoo.analysis.measures.hessian import (
 )
 from a2sg_zoo.analysis.measures.objective import Objective
 from a2sg_zoo.errors import A2SGError
-from a2sg_zoo.neurons import ALIF, IF, ILIF, KLIF, LIF, PLIF
+from a2sg_zoo.models.layers.time_chunks import run_in_chunks
+from a2sg_zoo.neurons import ALIF, IF, ILIF, KLIF, LIF, PLIF, Recurrent
 from a2sg_zoo.surrogates import ASY, BOX, TRI, ATan, Sigmoid
 from tests.analysis.networks import classifier_objective, cross_entropy, perceptron
 from tests.marks import slow_unless
@@ -96,18 +99,20 @@ def test_surrogate_hessian_against_dense(surrogate, reset, detach):
     assert short.smallest == pytest.approx(float(values[0]), rel=1e-2)
 
 
+def field_along(objective, v, eps=1e-6):
+    """H v by finite differences of the gradient."""
+    with moved(objective, eps * v):
+        up = objective.gradient()
+    with moved(objective, -eps * v):
+        return (up - objective.gradient()) / (2 * eps)
+
+
 @pytest.mark.parametrize(
     'surrogate', slow_unless((SHAPES[0], SHAPES[1], SHAPES[3]), SHAPES[:1]), ids=lambda s: type(s).__name__
 )
 def test_field_jacobian_against_finite_differences(surrogate):
     objective = perceptron(surrogate, decay_input=False)
-    hessian, eps, columns = Hessian(objective, 'field'), 1e-6, []
-    for e in torch.eye(objective.size, **objective.like):
-        with moved(objective, eps * e):
-            up = objective.gradient()
-        with moved(objective, -eps * e):
-            columns.append((up - objective.gradient()) / (2 * eps))
-    exact = torch.stack(columns, 1)
+    hessian, exact = Hessian(objective, 'field'), matrix(partial(field_along, objective), objective)
     torch.testing.assert_close(matrix(hessian.product, objective), exact, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(matrix(hessian.transposed, objective), exact.T, rtol=1e-5, atol=1e-7)
 
@@ -141,19 +146,61 @@ def test_field_of_integer_neurons_against_finite_differences():
             layer.weight.mul_(3)
             layer.bias.add_(0.8)
     objective = Objective(model, [(torch.randn(7, 5, dtype=torch.float64), torch.arange(7) % 3)], cross_entropy)
-    hessian, eps, columns = Hessian(objective, 'field'), 1e-6, []
-    for e in torch.eye(objective.size, **objective.like):
-        with moved(objective, eps * e):
-            up = objective.gradient()
-        with moved(objective, -eps * e):
-            columns.append((up - objective.gradient()) / (2 * eps))
-    exact = torch.stack(columns, 1)
+    hessian, exact = Hessian(objective, 'field'), matrix(partial(field_along, objective), objective)
     assert exact.abs().max() > 1e-2
     torch.testing.assert_close(matrix(hessian.product, objective), exact, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(matrix(hessian.transposed, objective), exact.T, rtol=1e-5, atol=1e-7)
-    assert not any(module._forward_hooks for module in model.modules())
+    assert not any('advance' in vars(module) for module in model.modules())
     # the chain rule's has what passes through the counts, too
     assert not torch.allclose(matrix(Hessian(objective).product, objective), exact, rtol=1e-3)
+
+
+class StepByStep(torch.nn.Module):
+    """Two layers of neurons, which may have feedback or go through time in chunks, and a readout."""
+
+    def __init__(self, layers, chunk=None):
+        super().__init__()
+        self.fc1, self.fc2, self.out = (torch.nn.Linear(*sizes) for sizes in ((2, 3), (3, 3), (3, 2)))
+        self.chunk, (self.neuron1, self.neuron2) = chunk, layers
+
+    def steps(self, x):
+        return self.neuron2(self.fc2(self.neuron1(self.fc1(x))))
+
+    def forward(self, x):
+        x = x.expand(4, -1, -1)
+        if self.chunk is None:
+            return self.out(self.steps(x).mean(0))
+        return self.out(run_in_chunks(self, lambda a, b: [self.steps(x[a:b])], 4, self.chunk, mean=True)[0])
+
+
+def step_by_step(layers, chunk=None):
+    torch.manual_seed(1)
+    model = StepByStep(layers(), chunk).double()
+    with torch.no_grad():
+        for layer in (model.fc1, model.fc2):
+            layer.weight.mul_(3)
+            layer.bias.add_(0.8)
+    return Objective(model, [(torch.randn(6, 2, dtype=torch.float64), torch.arange(6) % 2)], cross_entropy)
+
+
+@pytest.mark.parametrize('kind', ['LIF', 'NILIF'])
+def test_field_of_neurons_with_feedback_against_finite_differences(kind):
+    objective = step_by_step(lambda: [Recurrent(dict(type=kind), 3) for _ in range(2)])
+    hessian, (v, w) = Hessian(objective, 'field'), torch.randn(2, objective.size, **objective.like)
+    exact = field_along(objective, v)
+    assert exact.abs().max() > 1e-2
+    torch.testing.assert_close(hessian.product(v), exact, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(hessian.transposed(w) @ v, w @ exact, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('kind', ['surrogate', 'field'])
+def test_chunks_of_time_steps_have_the_same_hessian(kind):
+    whole, chunks = (step_by_step(lambda: [LIF(), ILIF()], chunk) for chunk in (None, 2))
+    v = torch.randn(whole.size, **whole.like)
+    for product in ('product', 'transposed'):
+        expected = getattr(Hessian(whole, kind), product)(v)
+        assert expected.any()
+        torch.testing.assert_close(getattr(Hessian(chunks, kind), product)(v), expected)
 
 
 def test_batches_shrink_with_the_memory():
