@@ -253,7 +253,7 @@ class AdaptivePolicy(Policy):
         shapes: Any = (self.searched, self.surrogate)
         own = type(self).width is not AdaptivePolicy.width or type(self.searcher) is not ExactSearcher
         plain = not own and not self.memory and self.steps_per_width == 1
-        linear = all(isinstance(x, PiecewiseLinear) and fused.runs_on_triton(gradients.u, x) for x in shapes)
+        linear = all(fused.runs_on_triton(gradients.u, x) for x in shapes)
         if not (plain and linear and self.searched.non_negative and self.temporal and not self._looking):
             return None
         if neuron.beta.dtype != torch.float32:
