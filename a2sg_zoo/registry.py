@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import Any
 
 from mmengine import registry as mmengine
+from mmengine.config import Config
 
 from a2sg_zoo.distributions import check_segmentation
 from a2sg_zoo.errors import ConfigError
@@ -159,10 +160,16 @@ class Registry(mmengine.Registry):
             cfg: `dict(type=NAME, ...)`; the other keys are arguments of the class.
 
         Raises:
-            ConfigError: no class of that name is registered.
+            ConfigError: `cfg` is no such dictionary, or no class of that name is registered.
         """
-        if isinstance(cfg, dict) and isinstance(cfg.get('type'), str) and self.get(cfg['type']) is None:
-            raise self.unknown(cfg['type'])
+        name = cfg.get('type') if isinstance(cfg, dict) else cfg
+        if isinstance(name, str) and self.get(name) is None:
+            raise self.unknown(name)
+        described = isinstance(cfg, (dict, Config)) and (args or kwargs or 'type' in cfg)
+        # MMEngine makes a sequence of a list of models
+        if not described and not (isinstance(cfg, list) and self.parent is not None):
+            wanted = repr(cfg) if isinstance(cfg, str) else 'NAME'
+            raise ConfigError(f'{cfg!r:.200} describes no {self.name}; write dict(type={wanted}, ...)')
         return super().build(cfg, *args, **kwargs)
 
 

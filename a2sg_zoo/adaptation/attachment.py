@@ -77,9 +77,9 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
         {qualified name: layer}.
 
     Raises:
-        ConfigError: the network has no spiking neurons, is under another policy already, or has a neuron that the
-            policy cannot work on; or `fuse` is asked for, and no neuron of another library can be fused. The message
-            names the layers.
+        ConfigError: an argument is no network or no policy; the network has no spiking neurons, is under another policy
+            already, or has a neuron that the policy cannot work on; or `fuse` is asked for, and no neuron of another
+            library can be fused. The message names the layers.
 
     >>> import torch
     >>> from a2sg_zoo.adaptation import A2SG, attach, detach
@@ -141,12 +141,13 @@ class Attachment:
     """A network under a policy: its layers, and the way back.
 
     Args:
-        network: the network.
-        policy: the policy.
-        T, fuse: see `attach`.
+        network, policy, T, fuse: see `attach`.
     """
 
     def __init__(self, network: nn.Module, policy: Policy, T: int | None, fuse: bool = False) -> None:
+        for name, value, kind in (('network', network, nn.Module), ('policy', policy, Policy)):
+            if not isinstance(value, kind):
+                raise ConfigError(f'attach: {name} must be an object of {kind.__name__}, got {value!r:.200}')
         self.policy, self.layers = policy, Layers(find_layers(network, policy))
         self._undo: list[Callable[[], object]] = []
         self._left: list[str] = []

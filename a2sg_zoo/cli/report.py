@@ -26,8 +26,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         from a2sg_zoo.benchmark.reports.selection import read_plan
         from a2sg_zoo.benchmark.reports.tables import all_rows, comma_separated, csv_heads, markdown
         from a2sg_zoo.benchmark.suites.results import load_results
+        from a2sg_zoo.errors import DataError
         from a2sg_zoo.hub.files import check_output_folder, write_output
 
+        if not (args.folder / 'runs').is_dir():
+            raise DataError(
+                f'{args.folder} has no folder runs, so no results; give the folder where a2sg-zoo benchmark keeps them'
+            )
         results, problems = load_results(args.folder)
         plan = read_plan(args.folder)
         report = build_report(

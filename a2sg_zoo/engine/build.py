@@ -71,8 +71,7 @@ def build_runner(cfg: Config) -> ZooRunner:
         # a wrapper gives its buffers the layout of the weights that it finds
         runner.model = runner.wrap_model(cfg.get('model_wrapper_cfg'), model)
     if compiled := runner.cfg.pop('compile', None):
-        # MMEngine would compile the whole training step, which takes minutes at each change of the learning rate
-        unwrap_model(runner.model).backbone.compile(**(compiled if isinstance(compiled, dict) else {}))
+        compile_backbone(unwrap_model(runner.model), compiled, runner.logger)
     if not torch.cuda.is_available():
         keep_freed_memory()
         # it warns of the absence, which is no fault, when the first kernel is compiled
@@ -85,6 +84,24 @@ def build_runner(cfg: Config) -> ZooRunner:
             'statistics from its own share of the batch'
         )
     return runner
+
+
+def compile_backbone(model: nn.Module, compiled: bool | dict[str, Any], logger: logging.Logger) -> None:
+    """Compiles the backbone of a network as a whole, and warns on a CUDA device.
+
+    MMEngine would compile the whole training step, which takes minutes at each change of the learning rate.
+
+    Args:
+        model: the network.
+        compiled: True, or options of `torch.compile`.
+        logger: gets the warning.
+    """
+    if next(model.parameters()).is_cuda:
+        logger.warning(
+            'compile: the gradients of a compiled backbone were wrong on a CUDA device (PyTorch 2.11); leave out '
+            'compile in a training there'
+        )
+    cast(nn.Module, model.backbone).compile(**(compiled if isinstance(compiled, dict) else {}))
 
 
 def _hide_queries(node: Any) -> Iterator[str]:

@@ -144,7 +144,7 @@ _DEFAULT_TYPES = dict(
     val_cfg='ValLoop',
     test_cfg='TestLoop',
 )
-_REQUIRED = dict(adaptation={'policy'}, membrane_loss={'type', 'weight'}, loss={'type'}, optim_method={'type'})
+_REQUIRED = dict(membrane_loss={'type', 'weight'}, loss={'type'}, optim_method={'type'})
 # they are checked when they are merged or used
 _UNCHECKED = {'demo', 'search', 'neuron', 'compile'}
 
@@ -247,6 +247,9 @@ def _check_part(key, value, problems):
     for name in _REQUIRED.get(key, ()):
         if isinstance(value, dict) and name not in value:
             problems.append(f'{key}: it needs the key {name}')
+    policy = value.get('policy', {}) if key == 'adaptation' and isinstance(value, dict) else None
+    if isinstance(policy, dict) and 'type' not in policy:
+        problems.append('adaptation.policy: no method chooses a policy; add one, such as --method a2sg')
     _walk(value, key, key, problems)
 
 

@@ -23,6 +23,7 @@ from a2sg_zoo.adaptation import (
 from a2sg_zoo.adaptation.base import generator
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF, multistep_reference, named_neurons
+from a2sg_zoo.surrogates import ASY
 
 T = 4
 EXACT = dict(type='ExactSearcher')
@@ -264,6 +265,10 @@ def test_half_precision(x):
         (dict(min_inside=True), ['min_inside', 'True']),
         (dict(searcher=dict(type='ExactSearch')), ["'ExactSearch'", "'ExactSearcher'"]),
         (dict(surrogate=dict(type='AYS')), ["'AYS'", "'ASY'"]),
+        (dict(searcher='exact'), ["'exact'", 'searcher', 'ExactSearcher']),
+        (dict(surrogate='TRI'), ['surrogate', "type='TRI'"]),
+        (dict(surrogate=ASY), ['surrogate', 'ASY']),
+        (dict(surrogate=dict(beta=1.5)), ['surrogate', '1.5', 'type']),
     ],
 )
 def test_wrong_arguments_are_named(arguments, named):

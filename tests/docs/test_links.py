@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from a2sg_zoo import registry
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     [
@@ -68,6 +70,12 @@ def test_a_broken_link_and_a_broken_anchor_are_found(tmp_path):
         '```\n[f](code.md)\n# no heading\n```\n`[g](code.md)`\n'
     )
     assert broken(page) == ['other.md', 'page.md#no']
+
+
+def test_registries_that_a_page_names_exist():
+    table = (ROOT / 'CONTRIBUTING.md').read_text().partition('## Add a part')[2]
+    named = set(re.findall(r'\| `([A-Z]+)` \|', table))
+    assert named and all(isinstance(vars(registry).get(name), registry.Registry) for name in named)
 
 
 def test_tests_that_a_page_names_exist():

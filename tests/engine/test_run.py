@@ -1,5 +1,6 @@
 """Mistakes in a config are found before the first batch, and say what to change."""
 
+import logging
 import subprocess
 import sys
 import time
@@ -9,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.engine.build import build_runner, check_channels
+from a2sg_zoo.engine.build import build_runner, check_channels, compile_backbone
 from a2sg_zoo.engine.optimizers import BFloat16OptimWrapper
 from a2sg_zoo.engine.run import prepare_config, train
 from a2sg_zoo.errors import ConfigError
+from tests.fake_gpu import fake_gpu
 
 CONFIG = 'configs/spikformer_ade20k_a2sg.py'
 
@@ -234,6 +236,14 @@ def test_two_runs_in_one_second_are_apart(tmp_path, monkeypatch):
     assert runners[0].timestamp == runners[1].timestamp
     for part in ('visualizer', 'message_hub', 'logger'):
         assert getattr(runners[0], part) is not getattr(runners[1], part)
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+def test_a_compiled_backbone_on_a_gpu_is_warned_of(device, caplog):
+    with fake_gpu():
+        model = nn.ModuleDict(dict(backbone=nn.Linear(2, 2, device=device)))
+        compile_backbone(model, True, logging.getLogger('compile'))
+    assert ('gradients' in caplog.text) == (device == 'cuda')
 
 
 def test_compiles_the_backbone_alone(tmp_path):

@@ -79,6 +79,8 @@ def test_configs_of_mmsegmentation_that_freeze_by_a_rate_of_0_are_told_how_to_fr
         ('model.decode_head.norm_cfg.epps', 1, ''),
         ('model.decode_head.init_cfg', dict(type='Pretraind', checkpoint='x'), 'Pretraind'),
         ('adaptation.policy.type', 'A2SGG', 'A2SG'),
+        ('adaptation.policy', dict(_delete_=True, interval=1), '--method'),
+        ('adaptation', dict(_delete_=True, charts='layers'), '--method'),
         ('adaptation.polcy', dict(), 'policy'),
         ('adaptation.log_intervall', 1, 'log_interval'),
         ('membrane_loss', dict(type='IMLoss', weight=1, grwth='linear'), 'membrane_loss.grwth'),

@@ -1,8 +1,10 @@
 """The shipped zoo: its cards, configs, recipes and figures agree."""
 
+import argparse
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import huggingface_hub
 import pytest
 
 from a2sg_zoo.datasets.text import embedded_text
+from a2sg_zoo.engine.arguments import add_config_arguments, add_options_argument
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.hub.describing import describe
 from a2sg_zoo.hub.index import SHIPPED, read_index
@@ -61,6 +64,13 @@ def test_the_shipped_recipes_are_those_of_their_configs(entry):
     processes = int(words[words.index('--nproc-per-node') + 1]) if '--nproc-per-node' in words else 1
     assert recipe['batch_size'] == cfg.train_dataloader.batch_size * processes
     assert recipe.get('variable') == dict(cifar10='CIFAR10_FOLDER', camvid='CAMVID_ROOT').get(entry['data']['id'])
+    part = re.search('for the test, the first ([0-9]+) of the [0-9,]+ of each class', entry['data']['about'])
+    parser = argparse.ArgumentParser()
+    add_config_arguments(parser)
+    add_options_argument(parser)
+    args, _ = parser.parse_known_args(shlex.split(recipe['evaluation'])[2:])
+    dataset = load_config(ROOT / args.config, args.cfg_options, methods=args.method).test_dataloader.dataset
+    assert dataset.get('per_class') == (part and (0, int(part[1])))
 
 
 def test_the_shipped_zoo_is_in_order(monkeypatch):

@@ -18,6 +18,14 @@ def test_no_neurons_names_the_classes_that_were_seen():
         attach(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), A2SG())
 
 
+@pytest.mark.parametrize('policy', ['a2sg', dict(type='A2SG'), A2SG, nn.Linear(2, 2)], ids=repr)
+def test_what_is_no_network_or_no_policy(policy):
+    with pytest.raises(ConfigError, match='attach: policy'):
+        attach(nn.Sequential(LIF()), policy)
+    with pytest.raises(ConfigError, match='attach: network'):
+        attach(A2SG(), nn.Sequential(LIF()))
+
+
 def test_a_network_that_is_attached_twice():
     network, policy = MultiStep(jelly), A2SG()
     layers = attach(network, policy)

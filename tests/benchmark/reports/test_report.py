@@ -260,6 +260,14 @@ def test_command_line(tmp_path, capsys):
         assert stopped.value.code == 2 and 'suite.json' in error and len(error.strip().splitlines()) == 1
 
 
+def test_a_folder_without_runs_is_named(tmp_path, capsys):
+    for folder in (tmp_path, tmp_path / 'nowhere'):
+        with pytest.raises(SystemExit):
+            command([str(folder)])
+        error = capsys.readouterr().err
+        assert f'{folder} ' in error and 'runs' in error
+
+
 def test_only_its_own_files_are_replaced(tmp_path, capsys):
     for r in suite():
         write_result(tmp_path, r)
