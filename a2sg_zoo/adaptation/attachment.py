@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,44 +12,17 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.base import Policy
-from a2sg_zoo.adaptation.foreign import ForeignLayer, find_adapter
+from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate
 from a2sg_zoo.adaptation.foreign.gate import Gate
 from a2sg_zoo.adaptation.foreign.layer import Trace
 from a2sg_zoo.adaptation.hooks import InertHook
+from a2sg_zoo.adaptation.layers import Layers, attachments, find_layers
 from a2sg_zoo.compat import backward_in_progress
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import ILIF, FixedWidths, Neuron, hold_widths, set_time_steps
+from a2sg_zoo.neurons import FixedWidths, Neuron, hold_widths, set_time_steps
 
-_attachments: weakref.WeakKeyDictionary[nn.Module, Attachment] = weakref.WeakKeyDictionary()
 _SHOWN = 8
-
-
-class Layers(dict):
-    """{qualified name: layer} of an attached network; a layer is a `Neuron`, or a `ForeignLayer` of another library.
-
-    Widths of our neurons are saved with the network. Those of other libraries' neurons are saved with this object, so
-    the state dict of the network itself stays as it was.
-    """
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """{name: tensor} of the widths of all neurons of other libraries, and of what a policy keeps with them."""
-        foreign = {name: layer for name, layer in self.items() if isinstance(layer, ForeignLayer)}
-        return {f'{name}.{key}': x.clone() for name, layer in foreign.items() for key, x in layer.kept().items()}
-
-    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        """Restores what `state_dict` gave.
-
-        Raises:
-            ConfigError: names are missing or unknown.
-        """
-        own = self.state_dict()
-        wrong = sorted(own.keys() ^ state_dict.keys())
-        if wrong:
-            raise ConfigError(f'the saved widths do not belong to this network and policy: {", ".join(wrong[:_SHOWN])}')
-        for name, value in state_dict.items():
-            layer, _, key = name.rpartition('.')
-            setattr(self[layer], key, value.to(own[name]).clone())
 
 
 def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool = False) -> Layers:
@@ -91,14 +62,14 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
     torch.Size([4])
     >>> detach(network)
     """
-    if network in _attachments:
-        if _attachments[network].policy is policy:
-            return _attachments[network].layers
+    if network in attachments:
+        if attachments[network].policy is policy:
+            return attachments[network].layers
         raise ConfigError(
-            f'{type(network).__name__} is under {_attachments[network].policy!r} already; call detach(network) first'
+            f'{type(network).__name__} is under {attachments[network].policy!r} already; call detach(network) first'
         )
     attachment = Attachment(network, policy, T, fuse)
-    _attachments[network] = attachment
+    attachments[network] = attachment
     return attachment.layers
 
 
@@ -108,9 +79,9 @@ def detach(network: nn.Module) -> None:
     Raises:
         ConfigError: the network is under no policy.
     """
-    if network not in _attachments:
+    if network not in attachments:
         raise ConfigError(f'{type(network).__name__} is under no policy')
-    _attachments.pop(network).undo()
+    attachments.pop(network).undo()
 
 
 @contextmanager
@@ -123,7 +94,7 @@ def held(network: nn.Module) -> Iterator[None]:
         network: a network, attached or not, or a part of one.
     """
     modules = set(network.modules())
-    layers = [layer for attachment in _attachments.values() for layer in attachment.layers.values()]
+    layers = [layer for attachment in attachments.values() for layer in attachment.layers.values()]
     foreign = [layer for layer in layers if isinstance(layer, ForeignLayer) and layer.module in modules]
     before = [(layer, (layer.trace, layer.calls, layer.called, layer.fired)) for layer in foreign]
     for layer in foreign:
@@ -334,65 +305,3 @@ def _controller_of_fused(layer, x):
     if layer.beta.numel() not in (1, len(x)):
         raise layer.wrong_time_steps(len(x))
     return trace.controller
-
-
-def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, Neuron | ForeignLayer]:
-    """{qualified name: layer} of all spiking neurons, in the order of definition.
-
-    Args:
-        network: the network.
-        policy: the policy that is to work on them; None to look at them only, as they are.
-
-    Returns:
-        Layers; a new one for each neuron of another library, unless it is under a policy and only looked at.
-
-    Raises:
-        ConfigError: there are none, or the policy cannot work on one of them.
-    """
-    layers: dict[str, Neuron | ForeignLayer] = {}
-    names: dict[int, str] = {}
-    refused, attached = [], {}
-    found = {layer for attachment in _attachments.values() for layer in attachment.layers.values()}
-    if policy is None:
-        attached = {layer.module: layer for layer in found if isinstance(layer, ForeignLayer)}
-    for name, module in network.named_modules(remove_duplicate=False):
-        adapter = find_adapter(module)
-        reason = None
-        if isinstance(module, Neuron):
-            layers.setdefault(names.setdefault(id(module), name), module)
-            if policy is not None and module in found:
-                reason = 'it is part of another network that is under a policy; detach that one'
-        elif adapter is not None:
-            adapts = policy is not None and policy.adapts
-            reason = adapter.refuse(module) if adapts else None
-            if id(module) in names:
-                if not adapts:
-                    continue
-                reason = f'it is the same neuron as {names[id(module)]}; give each place a neuron of its own'
-            names.setdefault(id(module), name)
-            if reason is None:
-                layers[name] = attached.get(module) or ForeignLayer(name, module, adapter)
-        if reason is not None:
-            refused.append(f'{name or "the network itself"} ({type(module).__name__}): {reason}')
-    if refused:
-        raise ConfigError(f'{type(policy).__name__} cannot work on {"; ".join(refused[:_SHOWN])}')
-    if not layers:
-        raise _no_neurons(network, '' if policy is None else f' for {type(policy).__name__} to work on')
-    return layers
-
-
-def _no_neurons(network, purpose):
-    seen = Counter(type(module).__name__ for module in network.modules() if module is not network)
-    shown = ', '.join(f'{name} ({n})' for name, n in seen.most_common(20)) or 'none'
-    integer = sum(isinstance(module, ILIF) for module in network.modules())
-    return ConfigError(
-        f'{type(network).__name__} has no spiking neurons with a surrogate{purpose}. '
-        + (
-            f'Its {integer} ILIF neurons send counts, with the gradient of the identity: there is no window to choose. '
-            'Use a network with LIF neurons, or leave the policy out. '
-            if integer
-            else ''
-        )
-        + f'Classes of its modules: {shown}. For a neuron of your own, write an adapter: see '
-        'a2sg_zoo.adaptation.adapter'
-    )

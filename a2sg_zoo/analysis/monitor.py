@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.attachment import find_layers
 from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.foreign.tap import around
 from a2sg_zoo.adaptation.hooks import InertHook
+from a2sg_zoo.adaptation.layers import find_layers
 from a2sg_zoo.adaptation.observables import layer_statistics
 from a2sg_zoo.adaptation.records import charts, means, plain
 from a2sg_zoo.analysis.tables import table
