@@ -16,6 +16,7 @@ from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate
 from a2sg_zoo.adaptation.foreign.gate import Gate
 from a2sg_zoo.adaptation.foreign.layer import Trace
+from a2sg_zoo.adaptation.foreign.sequences import find, has_no_gradient, requires_grad
 from a2sg_zoo.adaptation.hooks import InertHook
 from a2sg_zoo.adaptation.layers import Layers, attachments, find_layers
 from a2sg_zoo.compat import backward_in_progress
@@ -122,7 +123,9 @@ class Attachment:
         self._undo: list[Callable[[], object]] = []
         self._left: list[str] = []
         self._own = {layer for layer in self.layers.values() if isinstance(layer, Neuron)}
-        self._forward_pass, self._pending, self._within_network = 0, False, False
+        self._forward_pass, self._pending = 0, False
+        # whether the network itself is called, and whether it is called in training
+        self._within_network = self._within_step = False
         # our neurons that begin a pass when they are called outside of the network's own forward pass
         self._called = set(self._own)
         if T is not None:
@@ -197,7 +200,7 @@ class Attachment:
             self._undo.pop()()
 
     def _before_network(self, network, args):
-        self._within_network = True
+        self._within_network, self._within_step = True, network.training
         if not network.training or any(getattr(layer, 'held', False) for layer in self.layers.values()):
             return
         self.policy.refuse_replica(network)
@@ -207,7 +210,7 @@ class Attachment:
             self._begin_pass()
 
     def _after_network(self, network, args, output):
-        self._within_network = False
+        self._within_network = self._within_step = False
         self._called.update(self._own)
 
     def _before_neuron(self, neuron):
@@ -223,28 +226,33 @@ class Attachment:
             self._called.add(neuron)
 
     def _before_layer(self, layer, module, args, kwargs):
-        """Opens a trace for the call, unless the call continues the time steps of the one before it."""
+        """Opens a trace for the call, unless the call continues the time steps of an earlier one."""
         layer.calls = 0
         if not torch.is_grad_enabled():
             return None
-        if module.training and not layer.held:
+        trains, now, before = module.training and not layer.held, backward_in_progress(), layer.trace
+        if trains:
             self.policy.refuse_replica(module)
         layer.called = True
-        trace, now = layer.trace, backward_in_progress()
-        pending = self._pending and not layer.held
-        continues = layer.adapter.continues(layer.module, args)
-        same_pass = trace is not None and trace.forward_pass == self._forward_pass and not pending
-        if (
-            trace is None
-            or trace.ended
-            or trace.backward_pass != now
-            or not (same_pass if continues is None else continues)
-        ):
-            again = now < 0 and (same_pass or not self._forward_pass)
-            if layer.module.training and (pending or again) and not layer.held:
+        state = layer.adapter.state(module, args, kwargs)
+        same_pass = (
+            before is not None and before.forward_pass == self._forward_pass and (layer.held or not self._pending)
+        )
+        if state is None or layer.fused:
+            trace = before if (same_pass if state is None else requires_grad(*state)) else None
+        else:
+            trace = find(state, layer)
+        if trace is not None and (trace.ended or trace.backward_pass != now or trace.held != layer.held):
+            trace = None
+        # a call through which no gradient passes says nothing on where a step begins
+        decides = trains and (trace is not None or not has_no_gradient(module, state, args, kwargs))
+        if trace is None:
+            again = now < 0 and not self._within_step and (same_pass or not self._forward_pass)
+            if decides and (self._pending or again):
                 self._begin_pass()
-            layer.trace = trace = self._open(layer)
-        self._pending = self._pending and layer.held
+            trace = self._open(layer)
+        layer.trace = trace
+        self._pending = self._pending and not decides
         trace.gate = None
         if trace.controller is not None and layer.adapter.through_time:
             threshold = layer.adapter.threshold(layer.module)
@@ -296,7 +304,7 @@ def _controller_of_fused(layer, x):
     trace = layer.trace if torch.is_grad_enabled() else None
     if trace is None or trace.controller is None:
         return FixedWidths(layer.surrogate, layer.widths_for(len(x)))
-    if layer.adapter.continues(layer.module, ()):
+    if requires_grad(*layer.adapter.state(layer.module, (), {})):
         raise layer.refusal(
             'its state carries the gradient of an earlier call, and a search of a fused neuron ends with its call. '
             'Reset or detach the state between calls, or attach without fuse=True',

@@ -11,7 +11,7 @@ where `my_neuron.act` is called with u - threshold at each time step and answers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -71,18 +71,19 @@ class Adapter:
         """The threshold as the neuron subtracts it; with a graph if it is learned."""
         return getattr(module, self.threshold_attribute)
 
-    def continues(self, module: nn.Module, args: tuple) -> bool | None:
-        """Whether a call of the neuron continues the time steps of the call before it.
+    def state(self, module: nn.Module, args: tuple, kwargs: Mapping[str, object]) -> Sequence[object] | None:
+        """The state that a call of the neuron starts from.
 
-        It does if the state that the call starts from depends on earlier time steps: gradients pass through it.
+        The call continues the time steps of those calls from which gradients pass to it through this state. Without
+        such a gradient, it begins a sequence.
 
         Args:
             module: the neuron.
-            args: positional arguments of the call.
+            args, kwargs: arguments of the call.
 
         Returns:
-            True or False; None if it cannot be told. Then all calls within one forward pass of the network belong
-            together.
+            tensors, and whatever else the state has; empty if the call starts without a state; None if it cannot be
+            told. Then all calls within one forward pass of the network belong together.
         """
         return None
 
@@ -197,8 +198,3 @@ def find_adapter(module: nn.Module) -> Adapter | None:
 
 def _full_name(cls):
     return f'{cls.__module__}.{cls.__qualname__}'
-
-
-def requires_grad(*states: object) -> bool:
-    """Whether gradients pass through any of the given states; those that are no tensors have none."""
-    return any(isinstance(x, Tensor) and x.requires_grad for x in states)

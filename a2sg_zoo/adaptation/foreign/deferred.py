@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.foreign.layer import ForeignLayer
+from a2sg_zoo.adaptation.foreign.sequences import mark
 from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.errors import ConfigError
 
@@ -165,6 +166,7 @@ def _fire(layer, z, fire):
     trace = layer.trace
     if trace.T == 0:
         layer.move_to(z)
+    mark(z, layer, trace)
     t, deferred = trace.T, None
     trace.T += 1
     if trace.controller is not None and not layer.adapter.through_time:
