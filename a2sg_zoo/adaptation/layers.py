@@ -73,7 +73,8 @@ def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, N
                 reason = 'it is part of another network that is under a policy; detach that one'
         elif adapter is not None:
             adapts = policy is not None and policy.adapts
-            reason = adapter.refuse(module) if adapts else None
+            asks = adapts or policy is not None and not adapter.suits_fixed
+            reason = adapter.refuse(module) if asks else None
             if id(module) in names:
                 if not adapts:
                     continue

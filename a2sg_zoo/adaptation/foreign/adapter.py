@@ -51,6 +51,7 @@ class Adapter:
         threshold_attribute: name of the attribute that holds the threshold, a number or a tensor.
         calls_before: number of calls of the spike function in a call of the neuron that come before the spikes, such as
             one for a reset that no gradient passes.
+        suits_fixed: whether a `Fixed` policy, which searches for nothing, works on a neuron that `refuse` names.
         through_time: whether a search sees the gradient that reaches u through time. False for a neuron with a
             threshold that depends on earlier time steps: then c is taken for 0, and the policy sees g f alone.
     """
@@ -58,6 +59,7 @@ class Adapter:
     spike_attribute = 'surrogate_function'
     threshold_attribute = 'v_threshold'
     calls_before = 0
+    suits_fixed = True
     through_time = True
 
     def __repr__(self) -> str:

@@ -119,9 +119,10 @@ class DeferredSurrogate:
         layer = self.layer
         if torch.compiler.is_compiling() and layer.policy.adapts:
             _refuse_to_compile(layer)
-        layer.fired = True
         layer.calls += 1
-        own = layer.calls <= layer.adapter.calls_before or not (torch.is_grad_enabled() and z.requires_grad)
+        before = layer.calls <= layer.adapter.calls_before
+        layer.fired = layer.fired or not before
+        own = before or not (torch.is_grad_enabled() and z.requires_grad)
         return self.fire(z, *args) if own else _fire(layer, z, partial(self.fire, z, *args))
 
     def __getattr__(self, name: str) -> Any:

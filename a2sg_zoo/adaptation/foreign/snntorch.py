@@ -89,4 +89,14 @@ class SpikingNeuron(Adapter):
         return given or [x for name, x in module.named_buffers() if name in _STATES]
 
 
+@adapter(f'{_NEURONS}.deltaleaky.DeltaLeaky')
+class DeltaLeaky(SpikingNeuron):
+    """Leaky that fires when its potential changes."""
+
+    suits_fixed = False
+
+    def refuse(self, module: nn.Module) -> str:
+        return 'its spikes follow from a change of the potential, not from a threshold of it; take a Leaky'
+
+
 _STATES = ('mem', 'spk', 'syn', 'syn_exc', 'syn_inh')

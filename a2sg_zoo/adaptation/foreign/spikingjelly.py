@@ -149,6 +149,16 @@ class LIFNode(IFNode):
         return 1 / module.tau, module.decay_input
 
 
+@adapter(f'{_NEURONS}.ilif.ILIFNode')
+class IntegerNode(LIFNode):
+    """The LIF node that sends counts of spikes."""
+
+    suits_fixed = False
+
+    def refuse(self, module: nn.Module) -> str:
+        return 'it sends counts, with the gradient of the identity, so there is no window; take a LIFNode'
+
+
 @adapter(f'{_NEURONS}.plif.ParametricLIFNode')
 class ParametricLIF(IFNode):
     """The LIF node that learns its time constant."""

@@ -81,6 +81,15 @@ def test_neurons_without_a_potential_of_a_time_step(name, named):
     assert network[0].weight.grad.isfinite().all()
 
 
+@pytest.mark.parametrize('policy', [A2SG(), Fixed()], ids=repr)
+@pytest.mark.parametrize('name', ['ILIFNode', 'DeltaLeaky'])
+def test_neurons_without_a_window_are_refused_under_every_policy(name, policy):
+    library = 'snntorch' if name == 'DeltaLeaky' else 'spikingjelly.activation_based.neuron'
+    neuron = getattr(pytest.importorskip(library), name)(**dict(beta=0.9) if name == 'DeltaLeaky' else {})
+    with pytest.raises(ConfigError, match=rf'1 \({name}\)'):
+        attach(nn.Sequential(nn.Linear(6, 8), neuron, jelly()), policy)
+
+
 @pytest.mark.parametrize(
     'name, value', [('backend', 'cupy'), ('backend', 'triton'), ('_neuron_precision', 'fp16')], ids=repr
 )
@@ -196,6 +205,24 @@ def test_a_neuron_that_never_calls_its_spike_function_is_named():
     with pytest.raises(ConfigError, match=r'n1 \(NeverFires\)') as error:
         loss_of(network)
     assert 'n2' not in str(error.value)
+
+
+class FiresOnce(Own):
+    pass
+
+
+@adapter(FiresOnce)
+class TwoCalls(OwnAdapter):
+    calls_before = 1
+
+
+def test_a_neuron_that_calls_its_spike_function_too_seldom_is_named():
+    network = Steps()
+    network.n1 = FiresOnce()
+    attach(network, A2SG())
+    loss_of(network).backward()
+    with pytest.raises(ConfigError, match=r'n1 \(FiresOnce\)'):
+        loss_of(network)
 
 
 def test_an_adapter_with_a_wrong_name():
