@@ -50,8 +50,8 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
 
     Raises:
         ConfigError: the network has no spiking neurons, is under another policy already, or has a neuron that the
-            policy cannot work on; or `fuse` is asked for, and no neuron of another library can be fused. The message
-            names the layers.
+            policy cannot work on; the policy works on another network; or `fuse` is asked for, and no neuron of another
+            library can be fused. The message names the layers.
 
     >>> import torch
     >>> from a2sg_zoo.adaptation import A2SG, attach, detach
@@ -68,6 +68,12 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
             return attachments[network].layers
         raise ConfigError(
             f'{type(network).__name__} is under {attachments[network].policy!r} already; call detach(network) first'
+        )
+    served = next((other for other, attachment in attachments.items() if attachment.policy is policy), None)
+    if served is not None:
+        raise ConfigError(
+            f'{type(policy).__name__} works on another network already ({type(served).__name__}); give each network a '
+            'policy of its own, detach the other one first, or attach one module that contains both'
         )
     attachment = Attachment(network, policy, T, fuse)
     attachments[network] = attachment

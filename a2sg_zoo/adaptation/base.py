@@ -123,6 +123,7 @@ class Policy:
             )
         self.layers = {neuron: name for name, neuron in neurons.items()}
         self._asked, self._called = set(), set()
+        self._begun, self.searching, self.observing = False, self.adapts, False
 
     def adopt(self, neuron: Layer) -> None:
         """Gives a neuron its surrogate, its initial widths, and whatever else the policy needs; `attach` calls it."""
