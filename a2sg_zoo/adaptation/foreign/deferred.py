@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.foreign.layer import ForeignLayer
+from a2sg_zoo.adaptation.foreign.layer import ForeignLayer, Trace
 from a2sg_zoo.adaptation.foreign.sequences import mark
 from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.errors import ConfigError
@@ -165,6 +165,14 @@ def _refuse_to_compile(layer):
 @leave_uncompiled
 def _fire(layer, z, fire):
     trace = layer.trace
+    if trace is None or trace.ended:  # a method of the module was called, not the module
+        if layer.policy.active and layer.module.training and not layer.held:
+            raise layer.refusal(
+                'its spike function was called, but the neuron itself was not; call the module, neuron(x), and not one '
+                'of its methods, such as neuron.forward(x)',
+                ConfigError,
+            )
+        trace = layer.trace = Trace(layer, 0, None)
     if trace.T == 0:
         layer.move_to(z)
     mark(z, layer, trace)

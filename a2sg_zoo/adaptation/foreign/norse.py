@@ -7,6 +7,7 @@ is.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
@@ -41,7 +42,7 @@ class _Step:
         return self.step(*args, **kwargs)
 
     def __reduce_ex__(self, protocol):
-        return self.own.__reduce_ex__(protocol)
+        return operator.getitem, ((self.own,), 0)
 
 
 @adapter(

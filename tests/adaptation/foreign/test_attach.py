@@ -299,6 +299,14 @@ def test_a_copy_has_its_own_spike_functions_again():
     assert type(copy.deepcopy(network).n1.surrogate_function).__module__.startswith('spikingjelly')
 
 
+def test_a_copy_of_norse_has_its_own_step_function_again():
+    norse = pytest.importorskip('norse.torch')
+    network = nn.Sequential(norse.LIFCell(), norse.LIF(), norse.LIFRecurrentCell(2, 2))
+    own = [neuron.activation for neuron in network]
+    attach(network, Fixed())
+    assert [neuron.activation for neuron in copy.deepcopy(network)] == own  # norse cannot be pickled
+
+
 def test_a_pickled_network_loads_without_this_package(tmp_path):
     pytest.importorskip('spikingjelly')
     from spikingjelly.activation_based import neuron

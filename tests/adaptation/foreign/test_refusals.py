@@ -220,6 +220,28 @@ def test_a_neuron_that_never_calls_its_spike_function_is_named():
     assert 'n2' not in str(error.value)
 
 
+@pytest.mark.parametrize('name', ['forward', 'single_step_forward'])
+def test_a_method_of_a_neuron_that_is_called_in_its_place(name):
+    network = nn.Sequential(nn.Linear(6, 8), jelly(step_mode='s'))
+    attach(network, A2SG())
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r'1 \(LIFNode\).*neuron\(x\)'):
+            getattr(network[1], name)(network[0](torch.ones(2, 6)))
+        reset(network)
+        network(torch.ones(2, 6)).sum().backward()
+        reset(network)
+    detach(network)
+    network.zero_grad()
+    attach(network, Fixed())
+    reset(network)
+    getattr(network[1], name)(network[0](torch.ones(2, 6))).sum().backward()
+    expected = network[0].weight.grad.clone()
+    network.zero_grad()
+    reset(network)
+    network(torch.ones(2, 6)).sum().backward()
+    assert torch.equal(network[0].weight.grad, expected)
+
+
 class FiresOnce(Own):
     pass
 
