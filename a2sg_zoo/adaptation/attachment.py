@@ -18,7 +18,7 @@ from a2sg_zoo.adaptation.foreign.gate import Gate
 from a2sg_zoo.adaptation.foreign.layer import Trace
 from a2sg_zoo.adaptation.foreign.sequences import find, has_no_gradient, requires_grad
 from a2sg_zoo.adaptation.hooks import InertHook
-from a2sg_zoo.adaptation.layers import Layers, attachments, find_layers
+from a2sg_zoo.adaptation.layers import Layers, attachments, find_layers, find_unknown
 from a2sg_zoo.compat import backward_in_progress
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import FixedWidths, Neuron, hold_widths, set_time_steps
@@ -34,11 +34,12 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
     `policy.begin(iteration, ...)` before each forward pass to have resumed runs repeat their random numbers, to
     accumulate gradients over several forward passes, or to take statistics.
 
-    Neurons of SpikingJelly, snnTorch and norse are known; see `adapter` for neurons of other libraries and your own.
+    Neurons of SpikingJelly, snnTorch and norse are known; see `adapter` for neurons of other libraries and your own. A
+    warning names the spiking neurons of these libraries that have no adapter and are left as they are.
 
     Args:
         network: a network with neurons of this package or of another library.
-        policy: the policy.
+        policy: the policy. It works on one network at a time: if it adapts widths, training an earlier one is refused.
         T: number of time steps, for neurons of this package that do not know it. Neurons with parameters for each time
             step, such as `PSN` and `GLIF`, get them here, so build the optimizer afterwards.
         fuse: whether our fused neuron computes the neurons of other libraries that it can: SpikingJelly's multi-step
@@ -50,8 +51,8 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
 
     Raises:
         ConfigError: the network has no spiking neurons, is under another policy already, or has a neuron that the
-            policy cannot work on; the policy works on another network; or `fuse` is asked for, and no neuron of another
-            library can be fused. The message names the layers.
+            policy cannot work on; or `fuse` is asked for, and no neuron of another library can be fused. The message
+            names the layers.
 
     >>> import torch
     >>> from a2sg_zoo.adaptation import A2SG, attach, detach
@@ -68,12 +69,6 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
             return attachments[network].layers
         raise ConfigError(
             f'{type(network).__name__} is under {attachments[network].policy!r} already; call detach(network) first'
-        )
-    served = next((other for other, attachment in attachments.items() if attachment.policy is policy), None)
-    if served is not None:
-        raise ConfigError(
-            f'{type(policy).__name__} works on another network already ({type(served).__name__}); give each network a '
-            'policy of its own, detach the other one first, or attach one module that contains both'
         )
     attachment = Attachment(network, policy, T, fuse)
     attachments[network] = attachment
@@ -137,12 +132,14 @@ class Attachment:
         if T is not None:
             set_time_steps(network, T)
         policy.enlist(self.layers)
+        self._enlisted = policy.layers
         try:
             for order, layer in enumerate(self.layers.values()):
                 self._take(layer, order, fuse)
             if self._left:
                 self._report_left()
             self._report_parallel()
+            self._report_unknown(network)
         except BaseException:
             self.undo()
             raise
@@ -174,8 +171,7 @@ class Attachment:
     def _report_left(self):
         """Says which neurons our fused neuron does not compute."""
         foreign = sum(isinstance(layer, ForeignLayer) for layer in self.layers.values())
-        more = len(self._left) - _SHOWN
-        shown = '; '.join(self._left[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
+        shown = _some(self._left, '; ')
         if len(self._left) == foreign:
             raise ConfigError(f'fuse=True, but our fused neuron can compute none of the neurons: {shown}')
         print_log(
@@ -193,11 +189,21 @@ class Attachment:
             if not getattr(layer, 'through_time', True)
         ]
         if names and type(self.policy).width is not Policy.width:
-            shown = ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else '')
             print_log(
-                f'{type(self.policy).__name__}: no gradient reaches the potentials of {shown} through time (parallel '
-                'neurons), so the widths of these layers are searched with c = 0',
+                f'{type(self.policy).__name__}: no gradient reaches the potentials of {_some(names)} through time '
+                '(parallel neurons), so the widths of these layers are searched with c = 0',
                 'current',
+            )
+
+    def _report_unknown(self, network):
+        """Says which spiking neurons of other libraries keep their own surrogate."""
+        names = find_unknown(network)
+        if names:
+            print_log(
+                f'{type(self.policy).__name__} leaves these neurons as they are, with their own surrogates, because '
+                f'there is no adapter for them (see a2sg_zoo.adaptation.adapter): {_some(names)}',
+                'current',
+                logging.WARNING,
             )
 
     def undo(self) -> None:
@@ -272,11 +278,22 @@ class Attachment:
         return Trace(layer, self._forward_pass, self.policy.controller(layer) if adapts else None)
 
     def _begin_pass(self):
+        if self.policy.adapts and self.policy.layers is not self._enlisted:
+            raise ConfigError(
+                f'{type(self.policy).__name__} was attached to another network after the one with the layers '
+                f'{_some(list(self.layers))}, and works on one network at a time. Give each network a '
+                'policy of its own, or attach one module that contains both'
+            )
         self._pending = False
         if backward_in_progress() < 0:
             self._called.clear()
         self._forward_pass += 1
         self.policy.begin_by_itself(self._forward_pass - 1)
+
+
+def _some(names, separator=', '):
+    more = len(names) - _SHOWN
+    return separator.join(names[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
 
 
 def _restore(neuron, surrogate, widths):

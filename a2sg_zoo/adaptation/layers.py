@@ -16,6 +16,8 @@ from a2sg_zoo.neurons import ILIF, Neuron
 # the `Attachment` of each network that is under a policy
 attachments: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
 _SHOWN = 8
+# where the known libraries have their neurons
+_NEURONS = ('spikingjelly.activation_based.neuron.', 'snntorch._neurons.', 'norse.torch.module.', 'braincog.base.node.')
 
 
 class Layers(dict):
@@ -89,6 +91,22 @@ def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, N
     if not layers:
         raise _no_neurons(network, '' if policy is None else f' for {type(policy).__name__} to work on')
     return layers
+
+
+def find_unknown(network: nn.Module) -> list[str]:
+    """'name (class)' of the spiking neurons of known libraries that have no adapter, so no policy works on them."""
+    return [
+        f'{name or "the network itself"} ({type(module).__name__})'
+        for name, module in network.named_modules()
+        if type(module).__module__.startswith(_NEURONS) and find_adapter(module) is None and _spikes(module)
+    ]
+
+
+def _spikes(module):
+    name = type(module).__name__
+    if any(hasattr(module, attribute) for attribute in ('surrogate_function', 'spike_grad', 'act_fun')):
+        return True
+    return ('IF' in name or 'Izhikevich' in name) and not ('NonSpiking' in name or name.endswith('Encoder'))
 
 
 def _no_neurons(network, purpose):

@@ -30,6 +30,21 @@ def gradients(network):
     return {name: p.grad.clone() for name, p in network.named_parameters()}
 
 
+def test_neurons_without_an_adapter_are_named(monkeypatch):
+    from a2sg_zoo.adaptation import attachment
+
+    norse, snntorch = pytest.importorskip('norse.torch'), pytest.importorskip('snntorch')
+    neuron = pytest.importorskip('spikingjelly.activation_based.neuron')
+    told = []
+    monkeypatch.setattr(attachment, 'print_log', lambda text, *args: told.append(text))
+    known = [jelly(), norse.LIFCell(), norse.LI(), neuron.NonSpikingLIFNode(), norse.PoissonEncoder(4)]
+    attach(nn.Sequential(*known), Fixed())
+    assert not told
+    unknown = [norse.LIFExCell(), norse.LIFRefracCell(), snntorch.SLSTM(4, 8), neuron.TernaryLIFNode()]
+    assert list(attach(nn.Sequential(jelly(), *unknown), A2SG())) == ['0']
+    assert told[0].endswith('1 (LIFExCell), 2 (LIFRefracCell), 3 (SLSTM), 4 (TernaryLIFNode)')
+
+
 # a training loop
 
 
