@@ -29,6 +29,8 @@ _SHOWN = 8
 def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool = False) -> Layers:
     """Puts all spiking neurons of a network under a policy: its surrogate, its initial widths, its search.
 
+    Load a checkpoint that has widths after this call, because it sets them to those that the policy starts from.
+
     Afterwards, train as before. A forward pass in training mode begins a step of the policy by itself. Where parts of
     the network are called and not the network itself, a step begins when a neuron is called again. Call
     `policy.begin(iteration, ...)` before each forward pass to have resumed runs repeat their random numbers, to

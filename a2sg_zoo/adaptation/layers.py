@@ -44,7 +44,7 @@ class Layers(dict):
             raise ConfigError(f'the saved widths do not belong to this network and policy: {", ".join(wrong[:_SHOWN])}')
         for name, value in state_dict.items():
             layer, _, key = name.rpartition('.')
-            setattr(self[layer], key, value.to(own[name]).clone())
+            setattr(self[layer], key, value.to(own[name].device).clone())
 
 
 def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, Neuron | ForeignLayer]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, Adapter, Dspike, EvolvingTanh, Fixed, adapter, attach, detach, policies
+from a2sg_zoo.adaptation import A2SG, LSG, Adapter, Dspike, EvolvingTanh, Fixed, adapter, attach, detach, policies
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import LIF
 from tests.adaptation.foreign.networks import MultiStep, inputs, reset, step
@@ -279,6 +279,12 @@ def test_policies_that_need_to_be_told_more(policy):
         network(inputs())
     if isinstance(policy, EvolvingTanh):
         assert step(network, policy, progress=0.5) and policy.K > 1
+
+
+def test_lsg_needs_a_decay_that_the_adapter_gives():
+    leaky = pytest.importorskip('snntorch').Leaky(beta=0.9, learn_beta=True)
+    with pytest.raises(ConfigError, match=r'0 \(Leaky\), its adapter gives no learned decay'):
+        attach(nn.Sequential(leaky), LSG())
 
 
 def test_a_starving_layer_is_named(monkeypatch):
