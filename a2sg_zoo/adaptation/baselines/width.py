@@ -51,12 +51,13 @@ class LSG(Policy):
 
     def adopt(self, neuron: Layer) -> None:
         if not (isinstance(neuron.rate, Tensor) and neuron.rate.requires_grad):
-            module, reason = neuron, "the decay is fixed; use PLIF (in a config: neuron = dict(type='PLIF'))"
+            reason = "the decay is fixed; use PLIF (in a config: neuron = dict(type='PLIF'))"
             if isinstance(neuron, ForeignLayer):
-                module, reason = neuron.module, 'its adapter gives no learned decay (`Adapter.leak`); use a PLIF neuron'
+                reason = 'its adapter gives no learned decay (`Adapter.leak`); use a PLIF neuron'
+            kind = type(getattr(neuron, 'module', neuron)).__name__
             raise ConfigError(
                 'LSG sets the width by the decay that a layer learns. For '
-                f'{self.layers.get(neuron, "this layer")} ({type(module).__name__}), {reason}'
+                f'{self.layers.get(neuron, "this layer")} ({kind}), {reason}'
             )
         super().adopt(neuron)
 

@@ -30,8 +30,12 @@ def mark(z: Tensor, owner: object, sequence: object) -> None:
 
 def _note(node, owner, sequence):
     """Notes the sequence on a node; the node of its first input."""
-    node.metadata[id(owner)] = weakref.ref(sequence)
+    _notes(node)[id(owner)] = weakref.ref(sequence)
     return node.next_functions[0][0] if node.next_functions else None
+
+
+def _notes(node):
+    return node.metadata  # which torch's types call a method
 
 
 def find(state: Iterable[object], owner: object) -> object | None:
@@ -40,8 +44,8 @@ def find(state: Iterable[object], owner: object) -> object | None:
     seen = set(nodes)
     while nodes:
         node = nodes.popleft()
-        if id(owner) in node.metadata:
-            return node.metadata[id(owner)]()
+        if id(owner) in _notes(node):
+            return _notes(node)[id(owner)]()
         above = [function for function, _ in node.next_functions if function is not None and function not in seen]
         nodes.extend(above)
         seen.update(above)
