@@ -1,9 +1,10 @@
 """Adapting the surrogate while training: observables, objectives, searchers, policies and baselines."""
 
-from .attachment import Layers, attach, detach
+from .attachment import attach, detach
 from .base import Policy, PolicyController
 from .baselines import CPNG, LSG, MPDAGL, Dspike, EvolvingTanh
 from .foreign import Adapter, adapter
+from .layers import Layers
 from .objectives import DirectObjective, MomentObjective, Objective
 from .observables import coefficient_of_variation, spatial_gradient_variation, temporal_gradient_consistency
 from .policies import A2SG, SASG, STASG, TASG, AdaptivePolicy, Fixed

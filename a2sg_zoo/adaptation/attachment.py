@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,59 +12,36 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from a2sg_zoo.adaptation.base import Policy
-from a2sg_zoo.adaptation.foreign import ForeignLayer, find_adapter
+from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.foreign.deferred import DeferredModule, DeferredSurrogate
 from a2sg_zoo.adaptation.foreign.gate import Gate
 from a2sg_zoo.adaptation.foreign.layer import Trace
+from a2sg_zoo.adaptation.foreign.sequences import find, has_no_gradient, requires_grad
 from a2sg_zoo.adaptation.hooks import InertHook
+from a2sg_zoo.adaptation.layers import Layers, attachments, find_layers, find_unknown
 from a2sg_zoo.compat import backward_in_progress
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import ILIF, FixedWidths, Neuron, hold_widths, set_time_steps
+from a2sg_zoo.neurons import FixedWidths, Neuron, hold_widths, set_time_steps
 
-_attachments: weakref.WeakKeyDictionary[nn.Module, Attachment] = weakref.WeakKeyDictionary()
 _SHOWN = 8
-
-
-class Layers(dict):
-    """{qualified name: layer} of an attached network; a layer is a `Neuron`, or a `ForeignLayer` of another library.
-
-    Widths of our neurons are saved with the network. Those of other libraries' neurons are saved with this object, so
-    the state dict of the network itself stays as it was.
-    """
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """{name: tensor} of the widths of all neurons of other libraries, and of what a policy keeps with them."""
-        foreign = {name: layer for name, layer in self.items() if isinstance(layer, ForeignLayer)}
-        return {f'{name}.{key}': x.clone() for name, layer in foreign.items() for key, x in layer.kept().items()}
-
-    def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        """Restores what `state_dict` gave.
-
-        Raises:
-            ConfigError: names are missing or unknown.
-        """
-        own = self.state_dict()
-        wrong = sorted(own.keys() ^ state_dict.keys())
-        if wrong:
-            raise ConfigError(f'the saved widths do not belong to this network and policy: {", ".join(wrong[:_SHOWN])}')
-        for name, value in state_dict.items():
-            layer, _, key = name.rpartition('.')
-            setattr(self[layer], key, value.to(own[name]).clone())
 
 
 def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool = False) -> Layers:
     """Puts all spiking neurons of a network under a policy: its surrogate, its initial widths, its search.
+
+    Load a checkpoint that has widths after this call, because it sets them to those that the policy starts from.
 
     Afterwards, train as before. A forward pass in training mode begins a step of the policy by itself. Where parts of
     the network are called and not the network itself, a step begins when a neuron is called again. Call
     `policy.begin(iteration, ...)` before each forward pass to have resumed runs repeat their random numbers, to
     accumulate gradients over several forward passes, or to take statistics.
 
-    Neurons of SpikingJelly, snnTorch and norse are known; see `adapter` for neurons of other libraries and your own.
+    Neurons of SpikingJelly, snnTorch and norse are known; see `adapter` for neurons of other libraries and your own. A
+    warning names the spiking neurons of these libraries that have no adapter and are left as they are.
 
     Args:
         network: a network with neurons of this package or of another library.
-        policy: the policy.
+        policy: the policy. It works on one network at a time: if it adapts widths, training an earlier one is refused.
         T: number of time steps, for neurons of this package that do not know it. Neurons with parameters for each time
             step, such as `PSN` and `GLIF`, get them here, so build the optimizer afterwards.
         fuse: whether our fused neuron computes the neurons of other libraries that it can: SpikingJelly's multi-step
@@ -91,14 +66,14 @@ def attach(network: nn.Module, policy: Policy, T: int | None = None, fuse: bool 
     torch.Size([4])
     >>> detach(network)
     """
-    if network in _attachments:
-        if _attachments[network].policy is policy:
-            return _attachments[network].layers
+    if network in attachments:
+        if attachments[network].policy is policy:
+            return attachments[network].layers
         raise ConfigError(
-            f'{type(network).__name__} is under {_attachments[network].policy!r} already; call detach(network) first'
+            f'{type(network).__name__} is under {attachments[network].policy!r} already; call detach(network) first'
         )
     attachment = Attachment(network, policy, T, fuse)
-    _attachments[network] = attachment
+    attachments[network] = attachment
     return attachment.layers
 
 
@@ -108,9 +83,9 @@ def detach(network: nn.Module) -> None:
     Raises:
         ConfigError: the network is under no policy.
     """
-    if network not in _attachments:
+    if network not in attachments:
         raise ConfigError(f'{type(network).__name__} is under no policy')
-    _attachments.pop(network).undo()
+    attachments.pop(network).undo()
 
 
 @contextmanager
@@ -123,7 +98,7 @@ def held(network: nn.Module) -> Iterator[None]:
         network: a network, attached or not, or a part of one.
     """
     modules = set(network.modules())
-    layers = [layer for attachment in _attachments.values() for layer in attachment.layers.values()]
+    layers = [layer for attachment in attachments.values() for layer in attachment.layers.values()]
     foreign = [layer for layer in layers if isinstance(layer, ForeignLayer) and layer.module in modules]
     before = [(layer, (layer.trace, layer.calls, layer.called, layer.fired)) for layer in foreign]
     for layer in foreign:
@@ -152,18 +127,22 @@ class Attachment:
         self._undo: list[Callable[[], object]] = []
         self._left: list[str] = []
         self._own = {layer for layer in self.layers.values() if isinstance(layer, Neuron)}
-        self._forward_pass, self._pending, self._within_network = 0, False, False
+        self._forward_pass, self._pending = 0, False
+        # whether the network itself is called, and whether it is called in training
+        self._within_network = self._within_step = False
         # our neurons that begin a pass when they are called outside of the network's own forward pass
         self._called = set(self._own)
         if T is not None:
             set_time_steps(network, T)
         policy.enlist(self.layers)
+        self._enlisted = policy.layers
         try:
             for order, layer in enumerate(self.layers.values()):
                 self._take(layer, order, fuse)
             if self._left:
                 self._report_left()
             self._report_parallel()
+            self._report_unknown(network)
         except BaseException:
             self.undo()
             raise
@@ -195,8 +174,7 @@ class Attachment:
     def _report_left(self):
         """Says which neurons our fused neuron does not compute."""
         foreign = sum(isinstance(layer, ForeignLayer) for layer in self.layers.values())
-        more = len(self._left) - _SHOWN
-        shown = '; '.join(self._left[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
+        shown = _some(self._left, '; ')
         if len(self._left) == foreign:
             raise ConfigError(f'fuse=True, but our fused neuron can compute none of the neurons: {shown}')
         print_log(
@@ -214,11 +192,21 @@ class Attachment:
             if not getattr(layer, 'through_time', True)
         ]
         if names and type(self.policy).width is not Policy.width:
-            shown = ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else '')
             print_log(
-                f'{type(self.policy).__name__}: no gradient reaches the potentials of {shown} through time (parallel '
-                'neurons), so the widths of these layers are searched with c = 0',
+                f'{type(self.policy).__name__}: no gradient reaches the potentials of {_some(names)} through time '
+                '(parallel neurons), so the widths of these layers are searched with c = 0',
                 'current',
+            )
+
+    def _report_unknown(self, network):
+        """Says which spiking neurons of other libraries keep their own surrogate."""
+        names = find_unknown(network)
+        if names:
+            print_log(
+                f'{type(self.policy).__name__} leaves these neurons as they are, with their own surrogates, because '
+                f'there is no adapter for them (see a2sg_zoo.adaptation.adapter): {_some(names)}',
+                'current',
+                logging.WARNING,
             )
 
     def undo(self) -> None:
@@ -227,7 +215,7 @@ class Attachment:
             self._undo.pop()()
 
     def _before_network(self, network, args):
-        self._within_network = True
+        self._within_network, self._within_step = True, network.training
         if not network.training or any(getattr(layer, 'held', False) for layer in self.layers.values()):
             return
         self.policy.refuse_replica(network)
@@ -237,7 +225,7 @@ class Attachment:
             self._begin_pass()
 
     def _after_network(self, network, args, output):
-        self._within_network = False
+        self._within_network = self._within_step = False
         self._called.update(self._own)
 
     def _before_neuron(self, neuron):
@@ -253,28 +241,33 @@ class Attachment:
             self._called.add(neuron)
 
     def _before_layer(self, layer, module, args, kwargs):
-        """Opens a trace for the call, unless the call continues the time steps of the one before it."""
+        """Opens a trace for the call, unless the call continues the time steps of an earlier one."""
         layer.calls = 0
         if not torch.is_grad_enabled():
             return None
-        if module.training and not layer.held:
+        trains, now, before = module.training and not layer.held, backward_in_progress(), layer.trace
+        if trains:
             self.policy.refuse_replica(module)
         layer.called = True
-        trace, now = layer.trace, backward_in_progress()
-        pending = self._pending and not layer.held
-        continues = layer.adapter.continues(layer.module, args)
-        same_pass = trace is not None and trace.forward_pass == self._forward_pass and not pending
-        if (
-            trace is None
-            or trace.ended
-            or trace.backward_pass != now
-            or not (same_pass if continues is None else continues)
-        ):
-            again = now < 0 and (same_pass or not self._forward_pass)
-            if layer.module.training and (pending or again) and not layer.held:
+        state = layer.adapter.state(module, args, kwargs)
+        same_pass = (
+            before is not None and before.forward_pass == self._forward_pass and (layer.held or not self._pending)
+        )
+        if state is None or layer.fused:
+            trace = before if (same_pass if state is None else requires_grad(*state)) else None
+        else:
+            trace = find(state, layer)
+        if trace is not None and (trace.ended or trace.backward_pass != now or trace.held != layer.held):
+            trace = None
+        # a call through which no gradient passes says nothing on where a step begins
+        decides = trains and (trace is not None or not has_no_gradient(module, state, args, kwargs))
+        if trace is None:
+            again = now < 0 and not self._within_step and (same_pass or not self._forward_pass)
+            if decides and (self._pending or again):
                 self._begin_pass()
-            layer.trace = trace = self._open(layer)
-        self._pending = self._pending and layer.held
+            trace = self._open(layer)
+        layer.trace = trace
+        self._pending = self._pending and not decides
         trace.gate = None
         if trace.controller is not None and layer.adapter.through_time:
             threshold = layer.adapter.threshold(layer.module)
@@ -288,11 +281,22 @@ class Attachment:
         return Trace(layer, self._forward_pass, self.policy.controller(layer) if adapts else None)
 
     def _begin_pass(self):
+        if self.policy.adapts and self.policy.layers is not self._enlisted:
+            raise ConfigError(
+                f'{type(self.policy).__name__} was attached to another network after the one with the layers '
+                f'{_some(list(self.layers))}, and works on one network at a time. Give each network a '
+                'policy of its own, or attach one module that contains both'
+            )
         self._pending = False
         if backward_in_progress() < 0:
             self._called.clear()
         self._forward_pass += 1
         self.policy.begin_by_itself(self._forward_pass - 1)
+
+
+def _some(names, separator=', '):
+    more = len(names) - _SHOWN
+    return separator.join(names[:_SHOWN]) + (f' and {more} more' if more > 0 else '')
 
 
 def _restore(neuron, surrogate, widths):
@@ -326,7 +330,7 @@ def _controller_of_fused(layer, x):
     trace = layer.trace if torch.is_grad_enabled() else None
     if trace is None or trace.controller is None:
         return FixedWidths(layer.surrogate, layer.widths_for(len(x)))
-    if layer.adapter.continues(layer.module, ()):
+    if requires_grad(*layer.adapter.state(layer.module, (), {})):
         raise layer.refusal(
             'its state carries the gradient of an earlier call, and a search of a fused neuron ends with its call. '
             'Reset or detach the state between calls, or attach without fuse=True',
@@ -335,65 +339,3 @@ def _controller_of_fused(layer, x):
     if layer.beta.numel() not in (1, len(x)):
         raise layer.wrong_time_steps(len(x))
     return trace.controller
-
-
-def find_layers(network: nn.Module, policy: Policy | None = None) -> dict[str, Neuron | ForeignLayer]:
-    """{qualified name: layer} of all spiking neurons, in the order of definition.
-
-    Args:
-        network: the network.
-        policy: the policy that is to work on them; None to look at them only, as they are.
-
-    Returns:
-        Layers; a new one for each neuron of another library, unless it is under a policy and only looked at.
-
-    Raises:
-        ConfigError: there are none, or the policy cannot work on one of them.
-    """
-    layers: dict[str, Neuron | ForeignLayer] = {}
-    names: dict[int, str] = {}
-    refused, attached = [], {}
-    found = {layer for attachment in _attachments.values() for layer in attachment.layers.values()}
-    if policy is None:
-        attached = {layer.module: layer for layer in found if isinstance(layer, ForeignLayer)}
-    for name, module in network.named_modules(remove_duplicate=False):
-        adapter = find_adapter(module)
-        reason = None
-        if isinstance(module, Neuron):
-            layers.setdefault(names.setdefault(id(module), name), module)
-            if policy is not None and module in found:
-                reason = 'it is part of another network that is under a policy; detach that one'
-        elif adapter is not None:
-            adapts = policy is not None and policy.adapts
-            reason = adapter.refuse(module) if adapts else None
-            if id(module) in names:
-                if not adapts:
-                    continue
-                reason = f'it is the same neuron as {names[id(module)]}; give each place a neuron of its own'
-            names.setdefault(id(module), name)
-            if reason is None:
-                layers[name] = attached.get(module) or ForeignLayer(name, module, adapter)
-        if reason is not None:
-            refused.append(f'{name or "the network itself"} ({type(module).__name__}): {reason}')
-    if refused:
-        raise ConfigError(f'{type(policy).__name__} cannot work on {"; ".join(refused[:_SHOWN])}')
-    if not layers:
-        raise _no_neurons(network, '' if policy is None else f' for {type(policy).__name__} to work on')
-    return layers
-
-
-def _no_neurons(network, purpose):
-    seen = Counter(type(module).__name__ for module in network.modules() if module is not network)
-    shown = ', '.join(f'{name} ({n})' for name, n in seen.most_common(20)) or 'none'
-    integer = sum(isinstance(module, ILIF) for module in network.modules())
-    return ConfigError(
-        f'{type(network).__name__} has no spiking neurons with a surrogate{purpose}. '
-        + (
-            f'Its {integer} ILIF neurons send counts, with the gradient of the identity: there is no window to choose. '
-            'Use a network with LIF neurons, or leave the policy out. '
-            if integer
-            else ''
-        )
-        + f'Classes of its modules: {shown}. For a neuron of your own, write an adapter: see '
-        'a2sg_zoo.adaptation.adapter'
-    )

@@ -123,9 +123,13 @@ class Policy:
             )
         self.layers = {neuron: name for name, neuron in neurons.items()}
         self._asked, self._called = set(), set()
+        self._begun, self.searching, self.observing = False, self.adapts, False
 
     def adopt(self, neuron: Layer) -> None:
-        """Gives a neuron its surrogate, its initial widths, and whatever else the policy needs; `attach` calls it."""
+        """Gives a neuron its surrogate, its initial widths, and whatever else the policy needs; `attach` calls it.
+
+        Widths that the neuron had before are lost, so a checkpoint is to be loaded afterwards.
+        """
         neuron.surrogate = self.surrogate
         neuron.set_widths(self.surrogate.beta)
 

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.attachment import find_layers
 from a2sg_zoo.adaptation.foreign import ForeignLayer
+from a2sg_zoo.adaptation.foreign.sequences import has_no_gradient, requires_grad
 from a2sg_zoo.adaptation.foreign.tap import around
 from a2sg_zoo.adaptation.hooks import InertHook
+from a2sg_zoo.adaptation.layers import find_layers
 from a2sg_zoo.adaptation.observables import layer_statistics
 from a2sg_zoo.adaptation.records import charts, means, plain
 from a2sg_zoo.analysis.tables import table
@@ -92,7 +93,7 @@ class Monitor:
         self._pending = False
         for watch in foreign:
             hook = InertHook(partial(self._before_layer, watch))
-            self._handles.append(watch.module.register_forward_pre_hook(hook))
+            self._handles.append(watch.module.register_forward_pre_hook(hook, with_kwargs=True))
 
     def __enter__(self) -> Monitor:
         return self
@@ -193,12 +194,14 @@ class Monitor:
             if not self._foreign_only:
                 self._begin_pass()
 
-    def _before_layer(self, watch, module, args):
-        continues = watch.layer.adapter.continues(module, args)
+    def _before_layer(self, watch, module, args, kwargs):
+        state = watch.layer.adapter.state(module, args, kwargs)
+        continues = None if state is None else requires_grad(*state)
         # a loop over time outside of the network calls it once a time step
-        if self._pending and continues is not True:
-            self._begin_pass()
-        self._pending = False
+        if continues or not has_no_gradient(module, state, args, kwargs):
+            if self._pending and not continues:
+                self._begin_pass()
+            self._pending = False
         watch.before(continues)
 
     def _begin_pass(self):

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.attachment import find_layers
 from a2sg_zoo.adaptation.foreign.adapter import Declared
+from a2sg_zoo.adaptation.layers import find_layers
 from a2sg_zoo.analysis.measures.acting import TOLERANCE, Example, acts_like, measure, ramp
 from a2sg_zoo.analysis.tables import cell
 from a2sg_zoo.neurons import Neuron

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, distributed
 
 from a2sg_zoo.adaptation.base import Layer, Policy, generator
+from a2sg_zoo.adaptation.foreign import ForeignLayer
 from a2sg_zoo.adaptation.objectives import summed_over_processes
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LocalGradient
@@ -50,10 +51,13 @@ class LSG(Policy):
 
     def adopt(self, neuron: Layer) -> None:
         if not (isinstance(neuron.rate, Tensor) and neuron.rate.requires_grad):
+            reason = "the decay is fixed; use PLIF (in a config: neuron = dict(type='PLIF'))"
+            if isinstance(neuron, ForeignLayer):
+                reason = 'its adapter gives no learned decay (`Adapter.leak`); use a PLIF neuron'
+            kind = type(getattr(neuron, 'module', neuron)).__name__
             raise ConfigError(
-                f'LSG sets the width by the decay that a layer learns, but the decay of '
-                f'{self.layers.get(neuron, "this layer")} ({type(neuron).__name__}) is fixed; use PLIF (in a config: '
-                "neuron = dict(type='PLIF'))"
+                'LSG sets the width by the decay that a layer learns. For '
+                f'{self.layers.get(neuron, "this layer")} ({kind}), {reason}'
             )
         super().adopt(neuron)
 

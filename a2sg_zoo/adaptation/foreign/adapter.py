@@ -11,7 +11,7 @@ where `my_neuron.act` is called with u - threshold at each time step and answers
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -51,6 +51,7 @@ class Adapter:
         threshold_attribute: name of the attribute that holds the threshold, a number or a tensor.
         calls_before: number of calls of the spike function in a call of the neuron that come before the spikes, such as
             one for a reset that no gradient passes.
+        suits_fixed: whether a `Fixed` policy, which searches for nothing, works on a neuron that `refuse` names.
         through_time: whether a search sees the gradient that reaches u through time. False for a neuron with a
             threshold that depends on earlier time steps: then c is taken for 0, and the policy sees g f alone.
     """
@@ -58,6 +59,7 @@ class Adapter:
     spike_attribute = 'surrogate_function'
     threshold_attribute = 'v_threshold'
     calls_before = 0
+    suits_fixed = True
     through_time = True
 
     def __repr__(self) -> str:
@@ -71,18 +73,19 @@ class Adapter:
         """The threshold as the neuron subtracts it; with a graph if it is learned."""
         return getattr(module, self.threshold_attribute)
 
-    def continues(self, module: nn.Module, args: tuple) -> bool | None:
-        """Whether a call of the neuron continues the time steps of the call before it.
+    def state(self, module: nn.Module, args: tuple, kwargs: Mapping[str, object]) -> Sequence[object] | None:
+        """The state that a call of the neuron starts from.
 
-        It does if the state that the call starts from depends on earlier time steps: gradients pass through it.
+        The call continues the time steps of those calls from which gradients pass to it through this state. Without
+        such a gradient, it begins a sequence.
 
         Args:
             module: the neuron.
-            args: positional arguments of the call.
+            args, kwargs: arguments of the call.
 
         Returns:
-            True or False; None if it cannot be told. Then all calls within one forward pass of the network belong
-            together.
+            tensors, and whatever else the state has; empty if the call starts without a state; None if it cannot be
+            told. Then all calls within one forward pass of the network belong together.
         """
         return None
 
@@ -197,8 +200,3 @@ def find_adapter(module: nn.Module) -> Adapter | None:
 
 def _full_name(cls):
     return f'{cls.__module__}.{cls.__qualname__}'
-
-
-def requires_grad(*states: object) -> bool:
-    """Whether gradients pass through any of the given states; those that are no tensors have none."""
-    return any(isinstance(x, Tensor) and x.requires_grad for x in states)

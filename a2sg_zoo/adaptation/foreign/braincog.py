@@ -6,12 +6,12 @@ alpha has no influence, so it receives no gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter, requires_grad
+from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter
 from a2sg_zoo.surrogates import BOX, TRI, ATan, Sigmoid
 
 _NODE = 'braincog.base.node.node'
@@ -34,8 +34,8 @@ class Node(Adapter):
     def threshold(self, module: Any) -> Tensor:
         return module.get_thres()
 
-    def continues(self, module: Any, args: tuple) -> bool:
-        return requires_grad(module.mem)
+    def state(self, module: Any, args: tuple, kwargs: Mapping[str, object]) -> Sequence[object]:
+        return (module.mem,)
 
     def declared(self, module: Any) -> Declared:
         function = module.act_fun

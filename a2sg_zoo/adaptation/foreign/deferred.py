@@ -24,7 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.foreign.layer import ForeignLayer
+from a2sg_zoo.adaptation.foreign.layer import ForeignLayer, Trace
+from a2sg_zoo.adaptation.foreign.sequences import mark
 from a2sg_zoo.compat import leave_uncompiled
 from a2sg_zoo.errors import ConfigError
 
@@ -118,9 +119,10 @@ class DeferredSurrogate:
         layer = self.layer
         if torch.compiler.is_compiling() and layer.policy.adapts:
             _refuse_to_compile(layer)
-        layer.fired = True
         layer.calls += 1
-        own = layer.calls <= layer.adapter.calls_before or not (torch.is_grad_enabled() and z.requires_grad)
+        before = layer.calls <= layer.adapter.calls_before
+        layer.fired = layer.fired or not before
+        own = before or not (torch.is_grad_enabled() and z.requires_grad)
         return self.fire(z, *args) if own else _fire(layer, z, partial(self.fire, z, *args))
 
     def __getattr__(self, name: str) -> Any:
@@ -163,8 +165,17 @@ def _refuse_to_compile(layer):
 @leave_uncompiled
 def _fire(layer, z, fire):
     trace = layer.trace
+    if trace is None or trace.ended:  # a method of the module was called, not the module
+        if layer.policy.active and layer.module.training and not layer.held:
+            raise layer.refusal(
+                'its spike function was called, but the neuron itself was not; call the module, neuron(x), and not one '
+                'of its methods, such as neuron.forward(x)',
+                ConfigError,
+            )
+        trace = layer.trace = Trace(layer, 0, None)
     if trace.T == 0:
         layer.move_to(z)
+    mark(z, layer, trace)
     t, deferred = trace.T, None
     trace.T += 1
     if trace.controller is not None and not layer.adapter.through_time:

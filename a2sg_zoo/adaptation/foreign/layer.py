@@ -146,6 +146,7 @@ class Trace(Search):
     def __init__(self, layer: ForeignLayer, forward_pass: int, controller: Controller | None) -> None:
         super().__init__(layer, controller)
         self.forward_pass = forward_pass
+        self.held = layer.held
         # the second forward pass of activation checkpointing runs within a backward pass
         self.backward_pass = backward_in_progress()
         self.gate: Gate | None = None

@@ -7,14 +7,15 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter, requires_grad
+from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.surrogates import TRI, FastSigmoid, Tanh
 
@@ -41,7 +42,7 @@ class _Step:
         return self.step(*args, **kwargs)
 
     def __reduce_ex__(self, protocol):
-        return self.own.__reduce_ex__(protocol)
+        return operator.getitem, ((self.own,), 0)
 
 
 @adapter(
@@ -64,9 +65,8 @@ class Cell(Adapter):
     def threshold(self, module: Any) -> float | Tensor:
         return module.p.v_th
 
-    def continues(self, module: nn.Module, args: tuple) -> bool | None:
-        # without a state, it may be given by keyword
-        return requires_grad(*args[1]) if len(args) > 1 and args[1] is not None else None
+    def state(self, module: nn.Module, args: tuple, kwargs: Mapping[str, Any]) -> Sequence[object]:
+        return (args[1] if len(args) > 1 else kwargs.get('state')) or ()
 
     def declared(self, module: Any) -> Declared:
         # where a module has no method or alpha of its own, its library's default stands in its parameters

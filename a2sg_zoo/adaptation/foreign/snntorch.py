@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter, requires_grad
+from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter
 from a2sg_zoo.surrogates import TRI, ATan, FastSigmoid, Sigmoid
 
 _NEURONS = 'snntorch._neurons'
@@ -83,12 +83,20 @@ class SpikingNeuron(Adapter):
             outputs.append(spikes)
         return outputs
 
-    def continues(self, module: nn.Module, args: tuple) -> bool | None:
-        states = [x for x in args[1:] if isinstance(x, Tensor)]
-        if not states and module.init_hidden:
-            states = [x for name, x in module.named_buffers() if name in _STATES]
-        # without any, the state may be given by keyword
-        return requires_grad(*states) if states else None
+    def state(self, module: nn.Module, args: tuple, kwargs: Mapping[str, object]) -> Sequence[object]:
+        given = [x for x in (*args[1:], *map(kwargs.get, _STATES)) if x is not None]
+        # without any, the neuron goes on from what it kept
+        return given or [x for name, x in module.named_buffers() if name in _STATES]
+
+
+@adapter(f'{_NEURONS}.deltaleaky.DeltaLeaky')
+class DeltaLeaky(SpikingNeuron):
+    """Leaky that fires when its potential changes."""
+
+    suits_fixed = False
+
+    def refuse(self, module: nn.Module) -> str:
+        return 'its spikes follow from a change of the potential, not from a threshold of it; take a Leaky'
 
 
 _STATES = ('mem', 'spk', 'syn', 'syn_exc', 'syn_inh')

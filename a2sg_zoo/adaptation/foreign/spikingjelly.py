@@ -7,13 +7,13 @@ requested for them, SpikingJelly itself raises an error.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter, requires_grad
+from a2sg_zoo.adaptation.foreign.adapter import Adapter, Declared, adapter
 from a2sg_zoo.adaptation.foreign.fused import FusedSteps
 from a2sg_zoo.neurons import Controller, Dynamics
 from a2sg_zoo.surrogates import BOX, TRI, ATan, FastSigmoid, Gaussian, Sigmoid
@@ -68,8 +68,8 @@ class Node(Adapter):
             return 'an explicit neuron precision runs in a Triton kernel, which hides the surrogate from autograd'
         return None
 
-    def continues(self, module: Any, args: tuple) -> bool:
-        return requires_grad(*module.memories())
+    def state(self, module: Any, args: tuple, kwargs: Mapping[str, object]) -> Sequence[object]:
+        return tuple(module.memories())
 
     def declared(self, module: Any) -> Declared:
         function = module.surrogate_function
@@ -147,6 +147,16 @@ class LIFNode(IFNode):
 
     def rate(self, module: Any) -> tuple[float, bool]:
         return 1 / module.tau, module.decay_input
+
+
+@adapter(f'{_NEURONS}.ilif.ILIFNode')
+class IntegerNode(LIFNode):
+    """The LIF node that sends counts of spikes."""
+
+    suits_fixed = False
+
+    def refuse(self, module: nn.Module) -> str:
+        return 'it sends counts, with the gradient of the identity, so there is no window; take a LIFNode'
 
 
 @adapter(f'{_NEURONS}.plif.ParametricLIFNode')

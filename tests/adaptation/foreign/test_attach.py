@@ -30,6 +30,21 @@ def gradients(network):
     return {name: p.grad.clone() for name, p in network.named_parameters()}
 
 
+def test_neurons_without_an_adapter_are_named(monkeypatch):
+    from a2sg_zoo.adaptation import attachment
+
+    norse, snntorch = pytest.importorskip('norse.torch'), pytest.importorskip('snntorch')
+    neuron = pytest.importorskip('spikingjelly.activation_based.neuron')
+    told = []
+    monkeypatch.setattr(attachment, 'print_log', lambda text, *args: told.append(text))
+    known = [jelly(), norse.LIFCell(), norse.LI(), neuron.NonSpikingLIFNode(), norse.PoissonEncoder(4)]
+    attach(nn.Sequential(*known), Fixed())
+    assert not told
+    unknown = [norse.LIFExCell(), norse.LIFRefracCell(), snntorch.SLSTM(4, 8), neuron.TernaryLIFNode()]
+    assert list(attach(nn.Sequential(jelly(), *unknown), A2SG())) == ['0']
+    assert told[0].endswith('1 (LIFExCell), 2 (LIFRefracCell), 3 (SLSTM), 4 (TernaryLIFNode)')
+
+
 # a training loop
 
 
@@ -299,6 +314,14 @@ def test_a_copy_has_its_own_spike_functions_again():
     assert type(copy.deepcopy(network).n1.surrogate_function).__module__.startswith('spikingjelly')
 
 
+def test_a_copy_of_norse_has_its_own_step_function_again():
+    norse = pytest.importorskip('norse.torch')
+    network = nn.Sequential(norse.LIFCell(), norse.LIF(), norse.LIFRecurrentCell(2, 2))
+    own = [neuron.activation for neuron in network]
+    attach(network, Fixed())
+    assert [neuron.activation for neuron in copy.deepcopy(network)] == own  # norse cannot be pickled
+
+
 def test_a_pickled_network_loads_without_this_package(tmp_path):
     pytest.importorskip('spikingjelly')
     from spikingjelly.activation_based import neuron
@@ -330,7 +353,7 @@ def test_widths_are_saved_with_the_layers():
     state = pickle.loads(pickle.dumps(layers.state_dict()))
     fresh = attach(MultiStep(jelly), A2SG())
     fresh.load_state_dict(state)
-    assert all(torch.allclose(fresh[n].beta.double(), beta) for n, beta in widths(layers).items())
+    assert same(widths(fresh), widths(layers)) and fresh['n1'].beta.dtype == torch.float64
     assert list(state) == ['n1.beta', 'n2.beta']
     with pytest.raises(ConfigError, match='n2.beta'):
         fresh.load_state_dict({'n1.beta': torch.ones(4)})

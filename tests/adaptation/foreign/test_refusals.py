@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from a2sg_zoo.adaptation import A2SG, Adapter, Dspike, EvolvingTanh, Fixed, adapter, attach, detach, policies
+from a2sg_zoo.adaptation import A2SG, LSG, Adapter, Dspike, EvolvingTanh, Fixed, adapter, attach, detach, policies
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.neurons import LIF
 from tests.adaptation.foreign.networks import MultiStep, inputs, reset, step
@@ -51,6 +51,18 @@ def test_a_part_of_an_attached_network():
         attach(part, A2SG())
 
 
+def test_one_policy_for_two_networks():
+    first, second, policy = MultiStep(jelly), MultiStep(jelly), A2SG(interval=2)
+    attach(first, policy)
+    step(first, policy, 1)
+    layers = attach(second, policy)
+    with pytest.raises(ConfigError, match='A2SG.*another network.*n1, n2'):
+        step(first)
+    for searches in (2, 2, 4):  # it begins steps by itself, and from the first one
+        step(second)
+        assert policy.searches['spatial'] == searches and layers['n1'].beta.numel() == 4
+
+
 def test_a_neuron_in_two_places():
     shared = Own()
     network = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared)
@@ -87,6 +99,17 @@ def test_neurons_without_a_potential_of_a_time_step(name, named):
     attach(network, Fixed())  # no search, no potential needed
     network(inputs().float()).sum().backward()
     assert network[0].weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('policy', [A2SG(), Fixed()], ids=repr)
+@pytest.mark.parametrize('name', ['ILIFNode', 'DeltaLeaky'])
+def test_neurons_without_a_window_are_refused_under_every_policy(name, policy, monkeypatch):
+    if name == 'DeltaLeaky':  # snnTorch resets all neurons that were ever made, and cannot reset this kind
+        monkeypatch.setattr(pytest.importorskip('snntorch').SpikingNeuron, 'instances', [])
+    library = 'snntorch' if name == 'DeltaLeaky' else 'spikingjelly.activation_based.neuron'
+    neuron = getattr(pytest.importorskip(library), name)(**dict(beta=0.9) if name == 'DeltaLeaky' else {})
+    with pytest.raises(ConfigError, match=rf'1 \({name}\)'):
+        attach(nn.Sequential(nn.Linear(6, 8), neuron, jelly()), policy)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +229,46 @@ def test_a_neuron_that_never_calls_its_spike_function_is_named():
     assert 'n2' not in str(error.value)
 
 
+@pytest.mark.parametrize('name', ['forward', 'single_step_forward'])
+def test_a_method_of_a_neuron_that_is_called_in_its_place(name):
+    network = nn.Sequential(nn.Linear(6, 8), jelly(step_mode='s'))
+    attach(network, A2SG())
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r'1 \(LIFNode\).*neuron\(x\)'):
+            getattr(network[1], name)(network[0](torch.ones(2, 6)))
+        reset(network)
+        network(torch.ones(2, 6)).sum().backward()
+        reset(network)
+    detach(network)
+    network.zero_grad()
+    attach(network, Fixed())
+    reset(network)
+    getattr(network[1], name)(network[0](torch.ones(2, 6))).sum().backward()
+    expected = network[0].weight.grad.clone()
+    network.zero_grad()
+    reset(network)
+    network(torch.ones(2, 6)).sum().backward()
+    assert torch.equal(network[0].weight.grad, expected)
+
+
+class FiresOnce(Own):
+    pass
+
+
+@adapter(FiresOnce)
+class TwoCalls(OwnAdapter):
+    calls_before = 1
+
+
+def test_a_neuron_that_calls_its_spike_function_too_seldom_is_named():
+    network = Steps()
+    network.n1 = FiresOnce()
+    attach(network, A2SG())
+    loss_of(network).backward()
+    with pytest.raises(ConfigError, match=r'n1 \(FiresOnce\)'):
+        loss_of(network)
+
+
 def test_an_adapter_with_a_wrong_name():
     class Named(Own):
         pass
@@ -226,6 +289,12 @@ def test_policies_that_need_to_be_told_more(policy):
         network(inputs())
     if isinstance(policy, EvolvingTanh):
         assert step(network, policy, progress=0.5) and policy.K > 1
+
+
+def test_lsg_needs_a_decay_that_the_adapter_gives():
+    leaky = pytest.importorskip('snntorch').Leaky(beta=0.9, learn_beta=True)
+    with pytest.raises(ConfigError, match=r'0 \(Leaky\), its adapter gives no learned decay'):
+        attach(nn.Sequential(leaky), LSG())
 
 
 def test_a_starving_layer_is_named(monkeypatch):
