@@ -168,10 +168,12 @@ def _compared(place: Place, network: nn.Module, dtype: torch.dtype | None = None
     found_loss, found = _gradients(network, images, labels, dtype)
     cosine = _cosine(_joined(found), _joined(gradients))
     seconds = time.perf_counter() - start
-    figures = dict(cosine_of_gradients=cosine, loss=float(found_loss), reference_loss=float(loss), seconds=seconds)
+    figures: Figures = dict(
+        cosine_of_gradients=cosine, loss=float(found_loss), reference_loss=float(loss), seconds=seconds
+    )
     cosines = {name: _cosine(found[name], gradient) for name, gradient in gradients.items()}
-    figures['lowest'] = min(cosines, key=cosines.__getitem__)
-    figures['its_cosine'] = cosines[figures['lowest']]
+    lowest = min(cosines, key=cosines.__getitem__)
+    figures.update(lowest=lowest, its_cosine=cosines[lowest])
     if not cosine > _ALIGNED:
         raise A2SGError(f'gradients are not those of the reference: {figures}')
     return figures
@@ -201,7 +203,7 @@ def _gradients(
 def compiled(place: Place) -> Figures:
     """Compare gradients of a compiled layer, and of a compiled backbone, with those of the same without compilation."""
     # a smoke test traces the network and generates no code, which takes a minute on a CPU
-    options = dict(backend='eager') if place.smoke else {}
+    options: dict[str, Any] = dict(backend='eager') if place.smoke else {}
     layer = LIF(T=4).to(place.device)
     figures = {}
     for name, layout in (('layer', torch.contiguous_format), ('layer_channels_last', torch.channels_last)):
