@@ -36,8 +36,8 @@ class Deployed(nn.Module):
         T: number of time steps; that of the classifier's `test_cfg`.
 
     Raises:
-        ConfigError: the size is not known, the network cannot take it, or it is a detector; or it predicts from several
-            views of an image.
+        ConfigError: the size is not known, the network cannot take it, or it is a detector, a language model or a
+            network for sequences; or it predicts from several views of an image.
 
     Example:
         >>> import torch
@@ -77,7 +77,13 @@ class Deployed(nn.Module):
         self.task, self.description = description.task, description
         backbone: Any = self.network.backbone
         self.T = backbone.T = getattr(network, 'test_T', backbone.T)
-        channels = next(m for m in backbone.modules() if isinstance(m, nn.Conv2d)).in_channels
+        first = next((m for m in backbone.modules() if isinstance(m, nn.Conv2d)), None)
+        if first is None:
+            raise ConfigError(
+                f'{type(backbone).__name__} takes sequences and cannot be exported; exported networks take pictures or '
+                'event frames. Use the network in PyTorch'
+            )
+        channels = first.in_channels
         self.takes_pictures = channels == 3
         size = self._size(size)
         self.input_shape = (channels, *size) if self.takes_pictures else (self.T, channels, *size)
