@@ -89,14 +89,19 @@ class SegmentationInferencer(Inferencer):
     def _init_pipeline(self, cfg):
         arguments = self.description.resize
         try:
-            self._resize = Resize(**{**arguments, 'scale': tuple(arguments['scale'])}) if arguments else None
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            # JSON has lists, and mmcv takes tuples
+            given = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+            self._resize = Resize(**given) if given else None
+        except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f'these weights do not say how a picture is resized: resize = {arguments}') from error
         return super()._init_pipeline(cfg)
 
     def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
         results = dict(img=mmcv.imconvert(image, 'rgb', 'bgr'))  # the order of the data sets for segmentation
         if self._resize is not None:
+            height, width = image.shape[:2]
+            if self._resize.scale is None and np.prod(self._resize.scale_factor) * height * width > LARGEST_INPUT**2:
+                raise DataError('the enlarged picture would take too much memory')
             results = self._resize(results)
         # not the picture's own size, to which the logits of all classes would be enlarged: gigabytes for a photograph
         shape = results['img'].shape[:2]

@@ -196,6 +196,23 @@ def test_the_interpolation_is_that_of_the_test(number):
         assert np.abs(found - seen).mean() < 0.1
 
 
+@task('segmentation')
+@pytest.mark.parametrize(
+    'resize, shape',
+    [(dict(scale_factor=0.5), (16, 32)), (dict(scale_factor=[0.5, 1.0]), (32, 32)), (dict(scale=48), (48, 48))],
+)
+def test_every_way_to_resize_a_picture_for_a_segmentation(weights, resize, shape):
+    infer = SegmentationInferencer(description(weights, resize), 'cpu')
+    assert infer.preprocess_image(photo(0, 32, 64))['inputs'].shape == (3, *shape)
+
+
+@task('segmentation')
+def test_a_factor_that_makes_a_picture_too_large(weights):
+    infer = SegmentationInferencer(description(weights, dict(scale_factor=16.0)), 'cpu')
+    with pytest.raises(DataError, match='512 x 256.*16.0'):
+        infer(photo(0, 256, 512))
+
+
 @task('classification', 'segmentation')
 @pytest.mark.parametrize('resize', [dict(size='big'), dict(colour=3)])
 def test_metadata_that_do_not_say_how_to_resize(weights, resize):
