@@ -116,17 +116,18 @@ def measure_energy(model: nn.Module, batches: Iterable[torch.Tensor]) -> dict[st
         raise ConfigError(
             'energy: the network is in training mode, in which batch norms use the batch; call model.eval() first'
         )
-    classifies = isinstance(model, SpikingClassifier)
-    backbone: Any = getattr(model, 'backbone', model)
-    T = model.test_T if classifies else getattr(backbone, 'T', None)
+    classifier = model if isinstance(model, SpikingClassifier) else None
+    backbone = getattr(model, 'backbone', model)
+    T = getattr(backbone, 'T', None) if classifier is None else classifier.test_T
     if T is None:
         raise ConfigError(f'energy: {type(backbone).__name__} has no attribute T, its number of time steps')
     meter = _Meter(model, T)
     with torch.no_grad(), step_by_step(), meter:
         for inputs in batches:
-            inputs = model.test_inputs(inputs) if classifies else inputs
+            if classifier is not None:
+                inputs = classifier.test_inputs(inputs)
             meter.begin(inputs)
-            model(inputs, **(dict(T=T) if classifies else {}))
+            model(inputs, **({} if classifier is None else dict(T=T)))
     if not meter.images:
         raise ConfigError('energy: there is no batch to measure on')
     layers = [record.summary(name, meter.images) for name, record in meter.layers.items()]
