@@ -1,5 +1,7 @@
 """From the folder of a run, a checkpoint or a name of pretrained weights to a network and samples."""
 
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,7 @@ def load_batches(
 ) -> list[tuple[torch.Tensor, Any]]:
     """Load a random choice of samples, the same for the same seed.
 
-    Images for classification are not augmented; they pass the pipeline of the test data.
+    Images for classification are not augmented: where their data set has a `pipeline`, they pass that of the test data.
 
     Args:
         cfg: config of a run.
@@ -106,9 +108,11 @@ def load_batches(
     settings = {**cfg[f'{split}_dataloader'], 'num_workers': 0, 'persistent_workers': False}
     # their pipelines load the truth, too
     dense = 'decode_head' in cfg.model or 'detection_head' in cfg.model
-    # a text has no pipeline
-    if not dense and 'LanguageModel' not in str(cfg.model.type):
-        settings['dataset'] = {**settings['dataset'], 'pipeline': cfg.test_dataloader.dataset.get('pipeline', [])}
+    if split == 'train' and not dense:
+        pipeline = next((dataset['pipeline'] for dataset in _with_pipeline(cfg.test_dataloader.dataset)), [])
+        settings['dataset'] = deepcopy(settings['dataset'])
+        for dataset in _with_pipeline(settings['dataset']):
+            dataset['pipeline'] = pipeline
     loader = Runner.build_dataloader(settings, seed=seed)
     check_classes(model, loader.dataset, f'the {split} data')
     if not len(loader.dataset):
@@ -122,3 +126,12 @@ def load_batches(
         data = model.data_preprocessor(data, training=dense)
         batches.append((data['inputs'], data['data_samples']))
     return batches
+
+
+def _with_pipeline(dataset: Any) -> Iterator[Any]:
+    """Yield the configs with a `pipeline` among that of a data set and those of the data sets in it."""
+    if 'pipeline' in dataset:
+        yield dataset
+    for inner in (dataset.get('dataset'), *dataset.get('datasets', ())):
+        if isinstance(inner, Mapping):
+            yield from _with_pipeline(inner)

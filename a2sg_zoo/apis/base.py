@@ -151,7 +151,7 @@ class Inferencer(BaseInferencer):
             prepared = self.preprocess_image(image)
         except (DataError, cv2.error) as error:  # a side of no pixels, or of too many
             raise DataError(
-                f'{size} is too narrow for what these weights take: resize = {self.description.resize}'
+                f'{size} is too narrow or too large for what these weights take: resize = {self.description.resize}'
             ) from error
         height, width = prepared['inputs'].shape[-2:]
         if height * width > LARGEST_INPUT**2:

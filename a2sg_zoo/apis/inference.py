@@ -22,11 +22,12 @@ from a2sg_zoo.errors import ConfigError, DataError
 from a2sg_zoo.hub.files import write_output
 from a2sg_zoo.hub.pretrained import locate
 from a2sg_zoo.hub.published import read
+from a2sg_zoo.utils.models import input_channels
 from a2sg_zoo.visualization import overlay
 
 
 class ImageClassifierInferencer(Inferencer):
-    """Says what is in a picture.
+    """Says what is in a picture, which becomes grey for networks of one channel.
 
     A prediction is dict(input=path or None, label=number of the class, name=of the class, score=its probability,
     scores=[of all classes]); probabilities are those of the mean logits over time. See `Inferencer` for arguments.
@@ -46,7 +47,7 @@ class ImageClassifierInferencer(Inferencer):
     def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
         picture = fit(Image.fromarray(image), **self.description.resize)
         # there is no label to compare with
-        return dict(inputs=torch.from_numpy(np.array(picture)).permute(2, 0, 1), data_samples=-1)
+        return dict(inputs=to_tensor(picture, input_channels(self.model.backbone)), data_samples=-1)
 
     def forward(self, data):
         return super().forward({**data, 'inputs': torch.stack(data['inputs'])})
@@ -89,14 +90,19 @@ class SegmentationInferencer(Inferencer):
     def _init_pipeline(self, cfg):
         arguments = self.description.resize
         try:
-            self._resize = Resize(**{**arguments, 'scale': tuple(arguments['scale'])}) if arguments else None
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+            # JSON has lists, and mmcv takes tuples
+            given = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+            self._resize = Resize(**given) if given else None
+        except (TypeError, ValueError, AssertionError) as error:
             raise ConfigError(f'these weights do not say how a picture is resized: resize = {arguments}') from error
         return super()._init_pipeline(cfg)
 
     def preprocess_image(self, image: np.ndarray) -> dict[str, Any]:
         results = dict(img=mmcv.imconvert(image, 'rgb', 'bgr'))  # the order of the data sets for segmentation
         if self._resize is not None:
+            height, width = image.shape[:2]
+            if self._resize.scale is None and np.prod(self._resize.scale_factor) * height * width > LARGEST_INPUT**2:
+                raise DataError('the enlarged picture would take too much memory')
             results = self._resize(results)
         # not the picture's own size, to which the logits of all classes would be enlarged: gigabytes for a photograph
         shape = results['img'].shape[:2]
@@ -145,6 +151,12 @@ def fit(
         raise DataError(f'a picture of {image.width} x {image.height} is too narrow to make its shorter side {shorter}')
     image = resize(image, shorter, InterpolationMode.BICUBIC if interpolation is None else interpolation)
     return center_crop(image, crop)
+
+
+def to_tensor(picture: Image.Image, channels: int | None) -> torch.Tensor:
+    """The values of a picture, uint8 (3, H, W), red first; for networks of one channel its grey values, (1, H, W)."""
+    values = np.array(picture.convert('L' if channels == 1 else 'RGB'))
+    return torch.from_numpy(values.reshape(*values.shape[:2], -1)).permute(2, 0, 1)
 
 
 def inferencer(model: str | Path, device: str | torch.device | None = None, show_progress: bool = False) -> Inferencer:

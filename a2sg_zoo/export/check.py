@@ -11,7 +11,7 @@ import torch
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from a2sg_zoo.apis.inference import fit
+from a2sg_zoo.apis.inference import fit, to_tensor
 from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.export.deployed import Deployed
@@ -59,7 +59,7 @@ def compare(contents: bytes, kind: str, network: Any, deployed: Deployed, source
     run = dict(onnx=_onnx, nir=_nir)[kind](contents, deployed)
     rows, classes = [], deployed.description.classes
     for source in sources:
-        image = torch.from_numpy(_resize(read_image(source), deployed)).permute(2, 0, 1)[None]
+        image = to_tensor(_resize(read_image(source), deployed), deployed.input_shape[0])[None]
         ours, theirs = _run_network(network, deployed, image), run(image)
         _require_finite(ours, CheckpointError, f'{source}: logits of the network', 'its weights are of no use')
         _require_finite(theirs, A2SGError, f'{source}: logits of the exported file', 'the file must not be used')
@@ -87,18 +87,18 @@ def table(rows: Sequence[Row]) -> str:
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines)
 
 
-def _resize(image: np.ndarray, deployed: Deployed) -> np.ndarray:
-    """The picture (H, W, 3) in the size of the exported file's input."""
+def _resize(image: np.ndarray, deployed: Deployed) -> Image.Image:
+    """A picture (H, W, 3) in the size of the exported file's input."""
     H, W = deployed.input_shape[-2:]
     picture = Image.fromarray(image)
     if deployed.task == 'classification' and deployed.description.resize:
         picture = fit(picture, **deployed.description.resize)
-    return np.array(picture if picture.size == (W, H) else picture.resize((W, H), Image.Resampling.BILINEAR))
+    return picture if picture.size == (W, H) else picture.resize((W, H), Image.Resampling.BILINEAR)
 
 
 @torch.no_grad()
 def _run_network(network: Any, deployed: Deployed, image: torch.Tensor) -> np.ndarray:
-    """Logits (classes,) or (classes, H, W) of a picture (1, 3, H, W)."""
+    """Logits (classes,) or (classes, H, W) of a picture (1, 3 or 1, H, W)."""
     if deployed.task == 'classification':
         (found,) = network.test_step(dict(inputs=image, data_samples=torch.tensor([-1])))
         return found['logits'].mean(0).numpy()

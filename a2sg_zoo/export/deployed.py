@@ -13,13 +13,15 @@ from a2sg_zoo.export.fold import fold_batch_norms
 from a2sg_zoo.hub.published import Description
 from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import compute_reference, use_backend
+from a2sg_zoo.utils.models import input_channels
 
 
 class Deployed(nn.Module):
     """A network from pictures to logits: normalisation, the network with folded batch norms, mean over time.
 
-    The input is pictures (B, 3, H, W) with values 0..255 of any type and the red channel first, or, for a network for
-    event cameras, frames (B, T, C, H, W). The output has the type of the network's weights:
+    The input is pictures (B, 3, H, W) with values 0..255 of any type and the red channel first, grey pictures
+    (B, 1, H, W) for a network of one channel, or, for a network for event cameras, frames (B, T, C, H, W). The output
+    has the type of the network's weights:
 
         classification    mean over time of the logits, (B, classes); their softmax is the probabilities
         segmentation      logits, enlarged to the size of the picture, (B, classes, H, W)
@@ -36,8 +38,8 @@ class Deployed(nn.Module):
         T: number of time steps; that of the classifier's `test_cfg`.
 
     Raises:
-        ConfigError: the size is not known, the network cannot take it, or it is a detector; or it predicts from several
-            views of an image.
+        ConfigError: the size is not known, the network cannot take it, or it is a detector, a language model or a
+            network for sequences; or it predicts from several views of an image.
 
     Example:
         >>> import torch
@@ -77,14 +79,20 @@ class Deployed(nn.Module):
         self.task, self.description = description.task, description
         backbone: Any = self.network.backbone
         self.T = backbone.T = getattr(network, 'test_T', backbone.T)
-        channels = next(m for m in backbone.modules() if isinstance(m, nn.Conv2d)).in_channels
-        self.takes_pictures = channels == 3
+        channels = input_channels(backbone)
+        if channels is None:
+            raise ConfigError(
+                f'{type(backbone).__name__} takes sequences and cannot be exported; exported networks take pictures or '
+                'event frames. Use the network in PyTorch'
+            )
+        # event frames of one channel have no size to which pictures are resized
+        self.takes_pictures = channels == 3 or channels == 1 and bool(description.resize)
         size = self._size(size)
         self.input_shape = (channels, *size) if self.takes_pictures else (self.T, channels, *size)
         preprocessor, config = network.data_preprocessor, description.model.get('data_preprocessor') or {}
         # data sets for segmentation load pictures with the blue channel first
         converted = bool(config.get('bgr_to_rgb') or config.get('rgb_to_bgr'))
-        self.flip = self.takes_pictures and converted == (self.task == 'classification')
+        self.flip = channels == 3 and converted == (self.task == 'classification')
         # a preprocessor that does not normalise has no mean
         self.register_buffer('mean', getattr(preprocessor, 'mean', torch.zeros(1, 1, 1)).to(self.dtype))
         self.register_buffer('std', getattr(preprocessor, 'std', torch.ones(1, 1, 1)).to(self.dtype))
@@ -129,7 +137,7 @@ class Deployed(nn.Module):
         return ((x.flip(1) if self.flip else x) - self.mean) / self.std
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Map pictures (B, 3, H, W) or frames (B, T, C, H, W) to logits (B, classes) or (B, classes, H, W)."""
+        """Map pictures (B, 3 or 1, H, W) or frames (B, T, C, H, W) to logits (B, classes) or (B, classes, H, W)."""
         logits = self.network(self.normalise(inputs))
         if self.task == 'classification':
             return logits.mean(0)

@@ -1,5 +1,6 @@
 """Merge batch norms into the convolutions before them."""
 
+from collections import Counter
 from copy import deepcopy
 
 from mmcv.cnn import ConvModule
@@ -20,10 +21,12 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     with one `a` for each output channel. Sums and products are computed in float64 and stored in the type of the
     convolution.
 
-    A batch norm is merged if it follows a convolution or a linear layer in an `nn.Sequential` (`TimeFolded` is one) or
-    in a `ConvModule` of mmcv. Several batch norms in a row are merged one after the other. The first 1x1 convolution of
-    a `RepConv` has no bias and is followed by a padding with the batch norm's value for zero; after merging it has a
-    bias and pads with zeros, which gives the same. Other batch norms, such as those before a convolution, remain.
+    A batch norm is merged if it follows an `nn.Conv1d` or `nn.Conv2d` in an `nn.Sequential` (`TimeFolded` is one) or in
+    a `ConvModule` of mmcv. Several batch norms in a row are merged one after the other. The first 1x1 convolution of a
+    `RepConv` has no bias and is followed by a padding with the batch norm's value for zero; after merging it has a bias
+    and pads with zeros, which gives the same. Other batch norms remain: those before a convolution; those after a
+    convolution that is used in several places, is of a subclass, or computes its weight (weight norm, spectral norm);
+    and those after a linear layer, because the axis that they normalise depends on the input.
 
     An `nn.Identity` replaces a merged batch norm, so the names of the other layers do not change.
 
@@ -48,6 +51,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
         True
     """
     network = deepcopy(network).eval().requires_grad_(False)
+    uses = Counter(child for module in network.modules() for child in _children(module).values())
     for module in network.modules():
         if isinstance(module, nn.Sequential):
             names = list(_children(module))
@@ -58,12 +62,12 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
         children, conv = _children(module), None
         for name in names:
             child = children.get(name)
-            if conv is not None and _can_merge(conv, child):
+            if uses[conv] == 1 and _can_merge(conv, child):
                 _merge(conv, child)
                 setattr(module, name, nn.Identity())
             elif not isinstance(child, nn.Identity):
                 conv = child
-        if isinstance(module, RepConv):
+        if isinstance(module, RepConv) and isinstance(module.pad, nn.Identity):
             module.pw1.padding = (1, 1)
     return network
 
@@ -75,11 +79,11 @@ def _children(module):
 
 
 def _can_merge(conv, norm):
-    """Whether `norm` is a batch norm with running statistics after a convolution or linear layer."""
+    """Whether `norm` is a batch norm with running statistics after a convolution with a weight of its own."""
     if not isinstance(norm, BATCH_NORMS) or norm.running_mean is None:
         return False
-    # a transposed convolution stores its output channels on another axis
-    return isinstance(conv, (nn.Conv1d, nn.Conv2d, nn.Linear))
+    # a subclass may compute something else; weight norm and spectral norm compute the weight from other parameters
+    return type(conv) in (nn.Conv1d, nn.Conv2d) and isinstance(conv.weight, nn.Parameter)
 
 
 def _merge(conv, norm):

@@ -17,9 +17,9 @@ from a2sg_zoo.export.deployed import Deployed, exportable
 def to_onnx(deployed: Deployed, name: str) -> bytes:
     """Export a network to ONNX, with unrolled time steps and a free batch size.
 
-    The input is `images`, uint8 (batch, 3, H, W) with the red channel first, or, for event cameras, `frames`, floating
-    point (batch, T, C, H, W). The output is `logits`, see `Deployed`. The metadata repeat this, with name, task,
-    classes, T and the version of this package, each as JSON.
+    The input is `images`, uint8 (batch, 3, H, W) with the red channel first or (batch, 1, H, W) of grey values, or, for
+    event cameras, `frames`, floating point (batch, T, C, H, W). The output is `logits`, see `Deployed`. The metadata
+    repeat this, with name, task, classes, T and the version of this package, each as JSON.
 
     Args:
         deployed: the network.
@@ -68,7 +68,9 @@ def facts(deployed: Deployed, name: str) -> dict[str, Any]:
         name: name of the weights or the config.
     """
     description, shape = deployed.description, deployed.input_shape
-    values = 'uint8, 0..255, red first' if deployed.takes_pictures else 'event frames, as the network was trained on'
+    values = 'event frames, as the network was trained on'
+    if deployed.takes_pictures:
+        values = f'uint8, 0..255, {"grey" if shape[0] == 1 else "red first"}'
     return dict(
         name=str(name),
         task=description.task,

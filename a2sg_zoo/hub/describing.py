@@ -65,13 +65,15 @@ def describe(cfg: Mapping, dataset_meta: Any, where: str) -> Description:
 
 
 def _resize_of_class(dataset: Mapping, kind: Any) -> dict[str, Any]:
-    """How the data sets that resize their pictures themselves do it; empty for others."""
+    """How the data sets that have pictures of one size make them; empty for others."""
     from a2sg_zoo.datasets.classification import CIFAR, Digits, ImageFolder  # imports torchvision, a second
+    from a2sg_zoo.datasets.mnist import MNIST
 
     # without a look-up, which would import the module that a file names
     found = DATASETS.module_dict.get(kind) if isinstance(kind, str) else None
-    resizes = isinstance(found, type) and issubclass(found, (CIFAR, Digits, ImageFolder))
-    return dict(size=dataset.get('size', 32)) if resizes else {}
+    if not isinstance(found, type) or not issubclass(found, (CIFAR, Digits, ImageFolder, MNIST)):
+        return {}
+    return dict(size=28 if issubclass(found, MNIST) else dataset.get('size', 32))
 
 
 def _resize_of_steps(steps: Mapping[str, Mapping]) -> dict[str, Any]:

@@ -77,9 +77,10 @@ def _texts(entry: Entry, address: str, cards_folder: str | Path | None) -> dict[
 
 
 def _refuse_other_contents(api, address: str, name: str) -> None:
-    """Raises ConfigError if a repository exists that holds other weights or the files of another program."""
+    """Raises ConfigError if a repository exists that holds other weights or any other files."""
     repository = split_address(address)[0]
-    if not api.repo_exists(repository) or not {WEIGHTS, INDEX} & {*api.list_repo_files(repository)}:
+    # the Hub itself puts .gitattributes into a new repository
+    if not api.repo_exists(repository) or not {*api.list_repo_files(repository)} - {'.gitattributes'}:
         return
     try:
         other = find_entry(address).name

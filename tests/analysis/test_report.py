@@ -5,10 +5,12 @@ import re
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -23,6 +25,7 @@ from a2sg_zoo.engine.build import build_runner
 from a2sg_zoo.engine.run import prepare_config
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
 from a2sg_zoo.hub.pretrained import pretrained_file
+from a2sg_zoo.registry import DATASETS
 from a2sg_zoo.surrogates import ASY
 
 from .networks import classifier_objective, save_run_checkpoint
@@ -131,6 +134,50 @@ def test_samples(run, tmp_path):
     assert not torch.equal(first[0][0], other[0][0])
     # more than there are, in one batch
     assert [len(y) for _, y in load_batches(cfg, model, 'test', samples=1000, batch_size=1000)] == [360]
+
+
+class Plain(torch.utils.data.Dataset):
+    """A data set of one's own that takes no pipeline."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.zeros(1, dtype=torch.uint8), data_samples=index)
+
+
+class Joined(torch.utils.data.ConcatDataset):
+    """A wrapper of data sets that takes no pipeline."""
+
+    def __init__(self, dataset=None, datasets=()):
+        super().__init__([DATASETS.build(x) for x in (dataset, *datasets) if x])
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_data_sets_without_a_pipeline_and_wrapped_ones(split):
+    collate = dict(type='default_collate')
+    shared = dict(batch_size=1, sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=collate)
+    model = SimpleNamespace(data_preprocessor=lambda data, training: data)
+
+    def labels(train, test):
+        cfg = Config(
+            dict(
+                model=dict(type='SpikingClassifier'),
+                train_dataloader=dict(dataset=train, **shared),
+                test_dataloader=dict(dataset=test, **shared),
+            )
+        )
+        return sorted(y.item() for _, targets in load_batches(cfg, model, split, 8, 1) for y in targets)
+
+    assert labels(dict(type=Plain, length=3), dict(type=Plain, length=3)) == [0, 1, 2]
+    plain, digits = dict(type=Plain, length=2), dict(type='Digits', train=False, per_class=(0, 1), pipeline=[])
+    augmented = dict(digits, pipeline=[dict(type='a step that must not be built')])
+    for wrap in (lambda x: dict(type=Joined, dataset=x), lambda x: dict(type=Joined, datasets=[plain, x])):
+        for test in (digits, wrap(digits)):
+            assert len(labels(wrap(augmented), test)) == 8
 
 
 def test_a_diverged_checkpoint(run, tmp_path):

@@ -21,8 +21,9 @@ from a2sg_zoo.apis.inference import ImageClassifierInferencer, SegmentationInfer
 from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.cli.predict import main
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError, NonFiniteError
+from a2sg_zoo.hub.published import Description, build, read, save
 from tests.apis.pictures import CLASSES_OF, photo, same, task
-from tests.hub.tiny import CLASSES
+from tests.hub.tiny import CLASSES, CLASSIFIER
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -166,8 +167,6 @@ def test_cuda(weights, folder):
 
 def description(weights, resize):
     """The weights with another `resize` in their metadata, and no index."""
-    from a2sg_zoo.hub.published import read, save
-
     found, old = read(weights[1])
     path = weights[1].with_name('other.safetensors')
     save(found, replace(old, resize=resize), path)
@@ -196,6 +195,35 @@ def test_the_interpolation_is_that_of_the_test(number):
         assert np.abs(found - seen).mean() < 0.1
 
 
+def test_pictures_are_grey_for_a_network_of_one_channel(tmp_path):
+    backbone = dict(CLASSIFIER['backbone'], in_channels=1)
+    preprocessor = dict(type='ImgDataPreprocessor', mean=[33.0], std=[78.0])
+    model = dict(CLASSIFIER, backbone=backbone, data_preprocessor=preprocessor)
+    facts = Description('classification', model, CLASSES, dict(size=28), [])
+    save(build(model, 'test').state_dict(), facts, tmp_path / 'grey.safetensors')
+    infer = ImageClassifierInferencer(tmp_path / 'grey.safetensors', 'cpu')
+    image = np.repeat(photo(0, 28, 28)[..., :1], 3, 2)
+    assert np.array_equal(infer.preprocess_image(image)['inputs'][0], image[..., 0])
+    assert infer(photo(0, 40, 30))['predictions'][0]['name'] in CLASSES
+
+
+@task('segmentation')
+@pytest.mark.parametrize(
+    'resize, shape',
+    [(dict(scale_factor=0.5), (16, 32)), (dict(scale_factor=[0.5, 1.0]), (32, 32)), (dict(scale=48), (48, 48))],
+)
+def test_every_way_to_resize_a_picture_for_a_segmentation(weights, resize, shape):
+    infer = SegmentationInferencer(description(weights, resize), 'cpu')
+    assert infer.preprocess_image(photo(0, 32, 64))['inputs'].shape == (3, *shape)
+
+
+@task('segmentation')
+def test_a_factor_that_makes_a_picture_too_large(weights):
+    infer = SegmentationInferencer(description(weights, dict(scale_factor=16.0)), 'cpu')
+    with pytest.raises(DataError, match='512 x 256.*16.0'):
+        infer(photo(0, 256, 512))
+
+
 @task('classification', 'segmentation')
 @pytest.mark.parametrize('resize', [dict(size='big'), dict(colour=3)])
 def test_metadata_that_do_not_say_how_to_resize(weights, resize):
@@ -216,8 +244,6 @@ def test_grey_arrays():
 
 def spoil(weights, change):
     """The weights with a change in their tensors or their description; no check of loading stands in between."""
-    from a2sg_zoo.hub.published import read, save
-
     found, description = read(weights[1])
     path = weights[1].with_name('spoilt.safetensors')
     save(found, change(found, description) or description, path)

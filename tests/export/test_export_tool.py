@@ -1,16 +1,19 @@
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.model import ImgDataPreprocessor
 from PIL import Image
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError, DataError
-from a2sg_zoo.export import Deployed, to_nir, to_onnx
+from a2sg_zoo.export import Deployed, check, to_nir, to_onnx
 from a2sg_zoo.export.check import Row, compare, table
 from a2sg_zoo.export.source import load, save
 from a2sg_zoo.export.to_nir import to_bytes
+from a2sg_zoo.export.to_onnx import facts
 from a2sg_zoo.hub import published
 from tests.export.networks import classifier, pictures, segmentor
 
@@ -114,6 +117,18 @@ def test_events_take_no_pictures(folder):
     network, description = classifier('vgg_stride', T=2)
     with pytest.raises(DataError, match='--check'):
         compare(b'', 'onnx', network, Deployed(network, description, (32, 32)), [folder / '0.png'])
+
+
+def test_grey_pictures_are_no_event_frames(folder, monkeypatch):
+    network, description = classifier('vgg_stride', T=2, in_channels=1)
+    with pytest.raises(DataError, match='event frames'):
+        compare(b'', 'onnx', network, Deployed(network, description, (28, 28)), [])
+    network.data_preprocessor = ImgDataPreprocessor([33.0], [78.0])
+    deployed = Deployed(network, replace(description, resize=dict(size=28)))
+    assert deployed.input_shape == (1, 28, 28) and 'grey' in facts(deployed, 'x')['input']
+    monkeypatch.setattr(check, '_onnx', lambda *_: lambda image: deployed(image)[0].detach().numpy())
+    (row,) = compare(b'', 'onnx', network, deployed, [folder / '0.png'])
+    assert row.agreement == 1 and row.difference < 1e-5
 
 
 def test_what_spikingjelly_cannot_read():

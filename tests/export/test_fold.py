@@ -2,8 +2,10 @@ import pytest
 import torch
 from mmcv.cnn import ConvModule
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from a2sg_zoo.export.fold import fold_batch_norms, remaining_batch_norms
+from a2sg_zoo.models.backbones.meta_spikeformer import RepConv
 from a2sg_zoo.models.layers import TimeFolded
 from a2sg_zoo.neurons import ILIF, Neuron
 from a2sg_zoo.registry import MODELS
@@ -82,6 +84,45 @@ def test_orders(layers, left):
     assert remaining_batch_norms(folded) == left
     x = torch.randn(2, 3, 7, 7).double()
     torch.testing.assert_close(folded(x), layer(x), rtol=1e-13, atol=1e-13)
+
+
+class Scaled(nn.Conv2d):
+    def forward(self, x):
+        return 2 * super().forward(x) + x.mean()
+
+
+SHARED = nn.Conv2d(3, 3, 3, padding=1)
+
+
+@pytest.mark.parametrize(
+    'network, left',
+    [
+        (nn.Sequential(SHARED, nn.BatchNorm2d(3), nn.ReLU(), SHARED, nn.BatchNorm2d(3)), ['1', '4']),
+        (nn.Sequential(nn.Sequential(SHARED, nn.BatchNorm2d(3)), SHARED), ['0.1']),
+        # one block in two places has one batch norm
+        (nn.Sequential(*[nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3))] * 2), []),
+        (nn.Sequential(Scaled(3, 4, 3), nn.BatchNorm2d(4)), ['1']),
+        (nn.Sequential(weight_norm(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4)), ['1']),
+        (nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4)), ['1']),
+        (ConvModule(3, 4, 3, conv_cfg=dict(type='ConvWS'), norm_cfg=dict(type='BN')), ['bn']),
+        # normalises the tokens, and not the outputs of the linear layer
+        (nn.Sequential(nn.Flatten(2), nn.Linear(49, 3), nn.BatchNorm1d(3)), ['2']),
+    ],
+)
+def test_layers_in_which_a_norm_cannot_be_merged(network, left):
+    excite(network).double().eval()
+    folded = fold_batch_norms(network)
+    assert remaining_batch_norms(folded) == left
+    x = torch.randn(2, 3, 7, 7).double()
+    torch.testing.assert_close(folded(x), network(x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_padding_of_a_norm_that_is_left():
+    layer = RepConv(3)
+    layer.pw1 = weight_norm(layer.pw1)
+    excite(layer).double().eval()
+    x = torch.randn(2, 3, 7, 7).double()
+    torch.testing.assert_close(fold_batch_norms(layer).image(x), layer.image(x), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(

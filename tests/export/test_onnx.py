@@ -8,10 +8,11 @@ from torch import nn
 
 from a2sg_zoo.errors import A2SGError, ConfigError
 from a2sg_zoo.export.deployed import Deployed, exportable
+from a2sg_zoo.hub.published import Description, build
 from a2sg_zoo.models.backbones.qkformer import AcrossBatch
 from a2sg_zoo.neurons import ILIF, LIF, Neuron, compute_fused
 from a2sg_zoo.registry import NEURONS
-from tests.export.networks import classifier, events, pictures, segmentor
+from tests.export.networks import CLASSES, classifier, events, pictures, segmentor
 from tests.marks import slow_unless
 from tests.models.backbones.test_families import FAMILIES
 
@@ -100,6 +101,18 @@ def test_a_mean_over_mirror_images_is_not_dropped_without_a_word():
     network.test_flip = True
     with pytest.raises(ConfigError, match='test_cfg.flip'):
         Deployed(network, description)
+
+
+@pytest.mark.parametrize('kind', ['RecurrentSNN', 'SequenceSpikformer'])
+def test_networks_for_sequences_are_refused_by_name(kind):
+    sizes = dict(widths=(4,)) if kind == 'RecurrentSNN' else dict(embed_dims=4, depth=1, num_heads=2)
+    model = dict(
+        type='SpikingClassifier',
+        backbone=dict(type=kind, in_features=2, T=3, time='keep', **sizes),
+        head=dict(type='LinearHead', in_channels=4, num_classes=4),
+    )
+    with pytest.raises(ConfigError, match=f'{kind}.*sequences'):
+        Deployed(build(model, 'test'), Description('classification', model, CLASSES, {}, []), (8, 8))
 
 
 def test_metadata_and_batch():

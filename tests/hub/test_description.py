@@ -54,6 +54,8 @@ RESIZE, CROP = dict(type='torchvision/Resize', size=256), dict(type='torchvision
         ),
         (dict(type='Halves', size=8), dict(size=8)),
         (dict(type='CIFAR', pipeline=[dict(type='ToSequence')]), {}),
+        (dict(type='MNIST'), dict(size=28)),
+        (dict(type='MNIST', pipeline=[dict(type='ToSequence')]), {}),
         (dict(type='os.path.join'), {}),
     ],
 )

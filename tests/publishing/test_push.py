@@ -66,7 +66,14 @@ def test_weights_are_pushed_once_more(hub, index, tmp_path):  # noqa: F811
     assert read_index()['tiny']['sha256'] == a2sg_zoo.info('hf:me/tiny')['sha256'] == a2sg_zoo.info(second)['sha256']
 
 
-@pytest.mark.parametrize('files', [{'model.safetensors': b'theirs'}, {'config.json': b'{"model_type": "bert"}'}])
+@pytest.mark.parametrize(
+    'files',
+    [
+        {'model.safetensors': b'theirs'},
+        {'config.json': b'{"model_type": "bert"}'},
+        {'.gitattributes': b'', 'README.md': b'Their own'},
+    ],
+)
 def test_what_somebody_else_put_there_is_left(hub, index, files):  # noqa: F811
     hub.commit('me/theirs', files)
     with pytest.raises(ConfigError, match='hf:me/theirs'):

@@ -32,8 +32,8 @@ Whether a layer counts MACs or SOPs depends on the input it receives:
 Pixels at the border count as if no input were in the padding.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -42,6 +42,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.models.layers import DelayLinear
 from a2sg_zoo.neurons import Recurrent
 from a2sg_zoo.neurons.fused import step_by_step
@@ -115,12 +116,18 @@ def measure_energy(model: nn.Module, batches: Iterable[torch.Tensor]) -> dict[st
         raise ConfigError(
             'energy: the network is in training mode, in which batch norms use the batch; call model.eval() first'
         )
-    with _time_steps(model) as T, torch.no_grad():
-        meter = _Meter(model, T)
-        with step_by_step(), meter:
-            for inputs in batches:
-                meter.begin(inputs)
-                model(inputs)
+    classifier = model if isinstance(model, SpikingClassifier) else None
+    backbone = getattr(model, 'backbone', model)
+    T = getattr(backbone, 'T', None) if classifier is None else classifier.test_T
+    if T is None:
+        raise ConfigError(f'energy: {type(backbone).__name__} has no attribute T, its number of time steps')
+    meter = _Meter(model, T)
+    with torch.no_grad(), step_by_step(), meter:
+        for inputs in batches:
+            if classifier is not None:
+                inputs = classifier.test_inputs(inputs)
+            meter.begin(inputs)
+            model(inputs, **({} if classifier is None else dict(T=T)))
     if not meter.images:
         raise ConfigError('energy: there is no batch to measure on')
     layers = [record.summary(name, meter.images) for name, record in meter.layers.items()]
@@ -150,20 +157,6 @@ def ann_energy(found: dict[str, Any]) -> dict[str, float]:
         {name of the layer: energy in picojoules}.
     """
     return {layer['name']: PJ_MAC * layer['macs'] for layer in found['layers']}
-
-
-@contextmanager
-def _time_steps(model: Any) -> Iterator[int]:
-    """T of inference, which the backbone uses during the measurement."""
-    backbone = getattr(model, 'backbone', model)
-    trained = getattr(backbone, 'T', None)
-    if trained is None:
-        raise ConfigError(f'energy: {type(backbone).__name__} has no attribute T, its number of time steps')
-    backbone.T = getattr(model, 'test_T', trained)
-    try:
-        yield backbone.T
-    finally:
-        backbone.T = trained
 
 
 class _Layer:

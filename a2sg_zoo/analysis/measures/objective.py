@@ -160,15 +160,18 @@ class Objective:
     def loss_and_accuracy(self) -> tuple[float, float | None]:
         """Return L(w) and the accuracy.
 
-        The accuracy is the share of samples for which the mean of the logits over time is largest at the label. It is
-        None for a network that is not a classifier.
+        The accuracy is the share of samples for which the mean of the logits over time is largest at the label, as in a
+        test: by `model.test_cfg`. It is None for a network that is not a classifier. L(w) is that of the training's
+        time steps.
         """
         if not isinstance(self.model, SpikingClassifier):
             return self.loss(), None
         losses, right = [], 0
+        as_trained = self.model.test_T == self.model.backbone.T and not self.model.test_flip
         for inputs, targets, share in self.weighted_batches():
             logits = self.model(inputs)
             losses.append(share * float(self.model.head.loss(logits, targets)))
+            logits = logits if as_trained else self.model.test_logits(inputs)
             right += int((logits.mean(0).argmax(1) == targets).sum())
         return math.fsum(losses), right / self.samples
 

@@ -129,10 +129,14 @@ class SpikingClassifier(BaseModel):
 
     def predict(self, inputs: torch.Tensor, labels: torch.Tensor) -> list[dict[str, torch.Tensor]]:
         """Return dict(logits=(T, classes), label=label) for each of B samples, with T = `test_T` time steps."""
-        if _has_time(inputs) and inputs.shape[1] == self.backbone.T:  # the backbone reports any other number
-            inputs = inputs[:, : self.test_T]
         logits = self.test_logits(inputs)
         return [dict(logits=z, label=label) for z, label in zip(logits.unbind(1), labels)]
+
+    def test_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the inputs of a prediction: of event frames and sequences the first `test_T` time steps."""
+        if _has_time(inputs) and inputs.shape[1] == self.backbone.T:  # the backbone reports any other number
+            return inputs[:, : self.test_T]
+        return inputs
 
     def test_logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the logits (T, B, classes) that a prediction takes, by `test_cfg`.
@@ -140,6 +144,7 @@ class SpikingClassifier(BaseModel):
         Raises:
             ConfigError: `test_cfg.flip` is set, and the inputs are sequences.
         """
+        inputs = self.test_inputs(inputs)
         logits = self(inputs, T=self.test_T)
         if not self.test_flip:
             return logits

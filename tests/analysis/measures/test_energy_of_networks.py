@@ -151,6 +151,11 @@ def test_event_frames_of_a_classifier_have_the_batch_first():
     whole, backbone = measure_energy(model, [frames]), measure_energy(model.backbone, [frames.transpose(0, 1)])
     assert whole['layers'][0] == {**backbone['layers'][0], 'name': f'backbone.{backbone["layers"][0]["name"]}'}
     assert whole['rates'].keys() == {f'backbone.{name}' for name in backbone['rates']}
+    model.test_T = 2
+    short, backbone = measure_energy(model, [frames]), measure_energy(model.backbone, [frames.transpose(0, 1)])
+    assert short['T'] == short['layers'][0]['steps'] == 2 and backbone['T'] == 3
+    model.backbone.T = 2
+    assert measure_energy(model, [frames[:, :2]]) == short
 
 
 @pytest.mark.parametrize('max_delay', [None, 4])

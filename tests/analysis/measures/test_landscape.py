@@ -58,6 +58,18 @@ def test_one_direction_passes_through_the_minimum(objective, tmp_path):
     assert found.loss[1, 0] == objective.loss() and found.grid().shape == (1, 3)
 
 
+@torch.no_grad()
+def test_the_accuracy_is_that_of_a_test_and_the_loss_that_of_the_training():
+    whole = classifier_objective(sizes=(32,))
+    model, ((inputs, targets),) = whole.model, whole.batches
+    model.head.layers[-1].bias -= model(inputs).mean((0, 1))
+    loss, accuracy = whole.loss_and_accuracy()
+    assert accuracy == (model(inputs).mean(0).argmax(1) == targets).double().mean()
+    model.test_T, model.test_flip = 1, True
+    predicted = torch.stack([x['logits'].mean(0) for x in model.predict(inputs, targets)]).argmax(1)
+    assert whole.loss_and_accuracy() == (loss, (predicted == targets).double().mean()) != (loss, accuracy)
+
+
 def test_another_batch_size_goes_on(objective, tmp_path):
     """It changes nothing but the order of a sum; it is what a user does who ran out of memory."""
     whole = loss_landscape(objective, tmp_path / 'l.jsonl', X)
