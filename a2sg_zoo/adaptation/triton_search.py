@@ -16,7 +16,7 @@ from torch import Tensor
 
 from a2sg_zoo.adaptation.objectives import summed_over_processes
 from a2sg_zoo.neurons import LayerGradients
-from a2sg_zoo.neurons.triton_kernels import filled, tl, triton
+from a2sg_zoo.neurons.triton_kernels import filled, local_gradient, shape_at, tl, triton
 from a2sg_zoo.surrogates import PiecewiseLinear
 
 _BLOCK = 1024
@@ -164,24 +164,6 @@ def search(gradients: LayerGradients, in_force: Tensor, table: SearchTable) -> F
 if triton is not None:
 
     @triton.jit
-    def _local(u, grad_s, grad_u, carry, n, inside, v_threshold, v_reset, HARD: tl.constexpr, DETACHED: tl.constexpr):
-        """z, g and c at one time step, with carry = decay delta of the next."""
-        potential = tl.load(u + n, mask=inside, other=0.0).to(tl.float32)
-        z = potential - v_threshold
-        g = tl.load(grad_s + n, mask=inside, other=0.0).to(tl.float32)
-        if HARD:
-            if not DETACHED:
-                g = g + carry * (v_reset - potential)
-            c = carry - carry * (z >= 0).to(tl.float32)
-        else:
-            if not DETACHED:
-                g = g - carry * v_threshold
-            c = carry
-        if grad_u is not None:
-            c = c + tl.load(grad_u + n, mask=inside, other=0.0).to(tl.float32)
-        return z, g, c
-
-    @triton.jit
     def _moments(
         u,
         grad_s,
@@ -224,14 +206,12 @@ if triton is not None:
                 direct = grad_u
                 if grad_u is not None:
                     direct = grad_u + stride_grad_u
-                z, g, c = _local(
+                z, g, c = local_gradient(
                     u + stride_u, grad_s + stride_s, direct, carry, n, inside, v_threshold, v_reset, HARD, DETACHED
                 )
-                distance = tl.abs(z)
-                f = (distance if EVEN else z) * tl.load(window + 2) + tl.load(window + 3)
-                d = g * (f * (distance <= tl.load(widths + 1)).to(tl.float32)) + c
+                d = g * shape_at(z, widths + 1, window + 2, window + 3, EVEN) + c
                 tl.store(delta + n, d, mask=inside)
-        z, g, c = _local(u, grad_s, grad_u, d * decay, n, inside, v_threshold, v_reset, HARD, DETACHED)
+        z, g, c = local_gradient(u, grad_s, grad_u, d * decay, n, inside, v_threshold, v_reset, HARD, DETACHED)
         distance = tl.abs(z)
         position = tl.ceil(tl.div_rn(distance - low, step))
         position = tl.where(position == position, tl.minimum(tl.maximum(position, 0.0), K), K)

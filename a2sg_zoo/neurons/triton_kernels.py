@@ -210,6 +210,33 @@ if triton is not None:
         if end is not None:
             tl.store(end + n, q, mask=inside)
 
+    @triton.jit
+    def local_gradient(
+        u, grad_s, grad_u, carry, n, inside, v_threshold, v_reset, HARD: tl.constexpr, DETACHED: tl.constexpr
+    ):
+        """z, g and c at one time step, with carry = decay delta of the next."""
+        potential = tl.load(u + n, mask=inside, other=0.0).to(tl.float32)
+        z = potential - v_threshold
+        g = tl.load(grad_s + n, mask=inside, other=0.0).to(tl.float32)
+        if HARD:
+            if not DETACHED:
+                g = g + carry * (v_reset - potential)
+            c = carry - carry * (z >= 0).to(tl.float32)
+        else:
+            if not DETACHED:
+                g = g - carry * v_threshold
+            c = carry
+        if grad_u is not None:
+            c = c + tl.load(grad_u + n, mask=inside, other=0.0).to(tl.float32)
+        return z, g, c
+
+    @triton.jit
+    def shape_at(z, beta, slope, offset, EVEN: tl.constexpr):
+        """f(z; beta) of a shape that is linear in its window; beta, slope and offset are places in memory."""
+        distance = tl.abs(z)
+        f = (distance if EVEN else z) * tl.load(slope) + tl.load(offset)
+        return f * (distance <= tl.load(beta)).to(tl.float32)
+
     @triton.jit(do_not_specialize=['T'])
     def _backward(
         u,
@@ -252,27 +279,24 @@ if triton is not None:
         for i in range(T):
             t = T - 1 - i
             at = tl.cast(t, tl.int64)
-            stored = tl.load(u + at * stride_u + n, mask=inside, other=0.0)
-            potential = stored.to(tl.float32)
-            z = potential - v_threshold
-            g = tl.load(grad_s + at * stride_s + n, mask=inside, other=0.0).to(tl.float32)
-            window = t if PER_STEP else 0
-            distance = tl.abs(z)
-            f = (distance if EVEN else z) * tl.load(slope + window) + tl.load(offset + window)
-            f = f * (distance <= tl.load(beta + window)).to(tl.float32)
-            carry = delta * decay
-            if HARD:
-                if not DETACHED:
-                    g = g + carry * (v_reset - potential)
-                c = carry - carry * (z >= 0).to(tl.float32)
-            else:
-                if not DETACHED:
-                    g = g - carry * v_threshold
-                c = carry
+            direct = grad_u
             if grad_u is not None:
-                c = c + tl.load(grad_u + at * stride_grad_u + n, mask=inside, other=0.0).to(tl.float32)
-            delta = g * f + c
+                direct = grad_u + at * stride_grad_u
+            z, g, c = local_gradient(
+                u + at * stride_u,
+                grad_s + at * stride_s,
+                direct,
+                delta * decay,
+                n,
+                inside,
+                v_threshold,
+                v_reset,
+                HARD,
+                DETACHED,
+            )
+            window = t if PER_STEP else 0
+            delta = g * shape_at(z, beta + window, slope + window, offset + window, EVEN) + c
             out = delta * gain if DECAY_INPUT else delta
-            tl.store(grad_x + at * N + n, out.to(stored.dtype), mask=inside)
+            tl.store(grad_x + at * N + n, out.to(grad_x.dtype.element_ty), mask=inside)
         if earliest is not None:
             tl.store(earliest + n, delta, mask=inside)

@@ -12,7 +12,7 @@ from a2sg_zoo.benchmark.gpu.kernels import SHAPES, compare_kernels, compare_laye
 from a2sg_zoo.neurons import LIF, PLIF, multistep
 from a2sg_zoo.neurons.controllers import FixedWidths
 from a2sg_zoo.surrogates import ASY, BOX, ATan, PiecewiseLinear
-from tests.fake_gpu import fake_gpu
+from tests.fake_gpu import Unlaunched, fake_gpu
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.usefixtures('compiler')
@@ -52,16 +52,6 @@ def test_on_a_gpu():
     assert compare_kernels(torch.device('cuda')) == 48
     compare_layer(torch.device('cuda'))
     assert compare_searches(torch.device('cuda')) == 24
-
-
-class Unlaunched:
-    """In place of a kernel: notes what it is called with."""
-
-    def __init__(self):
-        self.calls = []
-
-    def __getitem__(self, grid):
-        return lambda *args, **options: self.calls.append(args)
 
 
 @pytest.mark.skipif(torch.__version__.startswith('2.6.'), reason='fake tensors in a custom function abort torch 2.6')
