@@ -8,10 +8,12 @@ data set and method is searched in the same way. The best values are printed, an
 trials. Run the same command again to continue an interrupted search.
 """
 
+import fnmatch
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--out', type=Path, metavar='FOLDER', help='folder of the trials (default: work_dirs/searches/NAME)'
     )
-    parser.add_argument('--only', nargs='+', metavar='METHOD', help='only these methods of a suite')
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        metavar='PATTERN',
+        help="of a suite, only searches with a name NETWORK-DATASET-METHOD that fits one of these, such as '*-tri'",
+    )
     args = parser.parse_args(argv)
     with errors_for_people('interrupted; run the same command again to continue'):
         from a2sg_zoo.benchmark.tuning.trials import tune
@@ -90,21 +97,18 @@ def _searches(file: Path, only: Sequence[str] | None) -> Iterator[tuple[str, Any
         yield file.stem, composed, cfg.search.to_dict(), 86400
         return
     suite = replace(read_suite(file), tuned={})  # a search does not begin with what another one found
-    unknown = set(only or ()) - suite.methods.keys()
-    if unknown:
-        raise ConfigError(f'--only: {file} has no method {", ".join(sorted(unknown))}')
-    for network in suite.networks:
-        for dataset in suite.datasets:
-            for method in only or suite.methods:
-                description = dict(suite.search)
-                for key, more, name in (('space', 'method_space', method), ('options', 'dataset_options', dataset)):
-                    description[key] = {**description.get(key, {}), **description.pop(more, {}).get(name, {})}
-                yield (
-                    f'{network}-{dataset}-{method}',
-                    partial(compose, suite, network, dataset, method),
-                    description,
-                    suite.timeout,
-                )
+    cells = {'-'.join(cell): cell for cell in product(suite.networks, suite.datasets, suite.methods)}
+    patterns = only or ['*']
+    for pattern in patterns:
+        if not fnmatch.filter(cells, pattern):
+            raise ConfigError(f'--only: no search of {file} fits {pattern}; the first is {next(iter(cells))}')
+    for cell, (network, dataset, method) in cells.items():
+        if not any(fnmatch.fnmatch(cell, pattern) for pattern in patterns):
+            continue
+        description = dict(suite.search)
+        for key, more, name in (('space', 'method_space', method), ('options', 'dataset_options', dataset)):
+            description[key] = {**description.get(key, {}), **description.pop(more, {}).get(name, {})}
+        yield cell, partial(compose, suite, network, dataset, method), description, suite.timeout
 
 
 if __name__ == '__main__':

@@ -14,11 +14,12 @@ import ast
 import os
 import re
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
@@ -137,17 +138,23 @@ def read_together(paths: Iterable[str | Path], where: str) -> Contents:
     return together
 
 
-def read_config(path: str | Path, methods: Sequence[str] = ()) -> Contents:
+def read_config(
+    path: str | Path,
+    methods: Sequence[str] = (),
+    prepare: Callable[[dict[str, Any], Path], dict[str, Any]] | None = None,
+) -> Contents:
     """What a config file sets, with the files that it inherits from and with methods.
 
     Args:
         path: the file.
         methods: names or files, see `find_method`. What they set is merged over the config.
+        prepare: maps what a file itself sets, {key: value}, and its path to what is merged; for names in it that are
+            relative to that file.
 
     Raises:
         ConfigError: a file is missing or has a mistake, or two files set a key that only one may set.
     """
-    contents = _read(Path(path), ())
+    contents = _read(Path(path), (), prepare)
     together = read_together(map(find_method, methods), f'methods {" and ".join(methods)}')
     for key in sorted(contents.values.keys() & together.values.keys() & METHOD_PARTS):
         raise ConfigError(
@@ -158,14 +165,14 @@ def read_config(path: str | Path, methods: Sequence[str] = ()) -> Contents:
     return contents
 
 
-def _read(path, chain):
+def _read(path, chain, prepare=None):
     """The `Contents` of a file; `chain` holds the files that inherit from it."""
     if path in chain:
         raise ConfigError(f'{path}: _base_: this file inherits from itself')
     try:
         text = path.read_text(encoding='utf-8')
         read = _read_data if path.suffix in ('.json', '.yaml', '.yml') else _read_python
-        return read(path, text, (*chain, path))
+        return read(path, text, (*chain, path), prepare)
     except ConfigError:
         raise
     except (OSError, UnicodeDecodeError) as error:
@@ -174,27 +181,27 @@ def _read(path, chain):
         raise ConfigError(f'{_place(error, path)}: {type(error).__name__}: {error}') from error
 
 
-def _read_data(path, text, chain):
+def _read_data(path, text, chain, prepare):
     own = load(path)
     if not isinstance(own, dict):
         raise ConfigError(f'{path}: a config must be a dictionary, got {type(own).__name__}')
-    contents = _read_bases(own.pop('_base_', []), path, chain)
-    contents.merge(_own_contents(own, path, text))
+    contents = _read_bases(own.pop('_base_', []), path, chain, prepare)
+    contents.merge(_own_contents(own, path, text, prepare))
     return contents
 
 
-def _read_python(path, text, chain):
+def _read_python(path, text, chain, prepare):
     source = _BARE_VARIABLE.sub(r"_environment_('\2', '\3')", _BASE_VALUE.sub(r'_base_.\1', text))
     tree = ast.parse(source, str(path))
     if any(isinstance(node, ast.With) for node in tree.body):
         values = _read_lazy(path)
-        return _own_contents(values, path, text, read=values)
+        return _own_contents(values, path, text, prepare, read=values)
     bases, environment = [], {}
     for node in [node for node in tree.body if isinstance(node, ast.Assign)]:
         if _is_name(node.targets[0], '_base_'):
             bases = eval(compile(ast.Expression(node.value), str(path), 'eval'), {})
             tree.body.remove(node)
-    contents = _read_bases(bases, path, chain)
+    contents = _read_bases(bases, path, chain, prepare)
 
     def variable(name, default):
         environment[name] = os.environ.get(name, default)
@@ -211,7 +218,7 @@ def _read_python(path, text, chain):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and _is_name(node.value, '_base_'):
             contents.unread.pop(node.attr, None)
-    contents.merge(_own_contents(own, path, text, read, environment))
+    contents.merge(_own_contents(own, path, text, prepare, read, environment))
     return contents
 
 
@@ -219,24 +226,26 @@ def _is_name(node, name):
     return isinstance(node, ast.Name) and node.id == name
 
 
-def _read_bases(names, path, chain):
+def _read_bases(names, path, chain, prepare):
     contents = Contents()
     for name in [names] if isinstance(names, str) else names:
         file, methods = find_base(name, path)
-        base = _read(file, chain)
+        base = _read(file, chain, prepare)
         for method in methods:
             base.add(_read(find_method(method), chain), f'{path}: _base_')
         contents.add(base, f'{path}: _base_')
     return contents
 
 
-def _own_contents(own, path, text, read=(), environment=None):
+def _own_contents(own, path, text, prepare, read=(), environment=None):
     """The `Contents` of the keys that a file sets itself."""
     environment = environment or {}
     for key in own:
         if key in _RESERVED:
             raise ConfigError(f'{path}: {key}: a config cannot have a key of this name')
     values = {key: _expand(value, path, environment) for key, value in own.items()}
+    if prepare:
+        values = prepare(values, path)
     unread = {key: path for key in values if key not in read}
     return Contents(values, dict.fromkeys(values, path), unread, environment, f'{path}\n{text}\n')
 

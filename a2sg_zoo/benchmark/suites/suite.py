@@ -8,17 +8,17 @@
     seeds = [0, 1, 2]
     reference = 'tri'
 
-A network and a data set is a config file or a list of them, relative to the suite file or below the shipped folder
-`configs` (`a2sg_zoo::`). A method is a name or a file that `--method` takes, or a list of them: the third one above is
-named `a2sg_sam`. Where methods need other names or options, they are a dictionary: methods = dict(often='a2sg', ...).
-A run is what the files of its network, its data set and its method and those of `common` set together. All other keys
-are optional:
+A network and a data set is a config file or a list of them, relative to the file that names it or below the shipped
+folder `configs` (`a2sg_zoo::`). A method is a name or a file that `--method` takes, or a list of them: the third one
+above is named `a2sg_sam`. Where methods need other names or options, they are a dictionary:
+methods = dict(often='a2sg', ...). A run is what the files of its network, its data set and its method and those of
+`common` set together. All other keys are optional:
 
     options         overrides {dotted key: value} for all runs
     network_options, dataset_options, method_options
                     overrides by name, for example method_options = dict(a2sg={...})
-    tuned           a best.json that `a2sg-zoo search` wrote, relative to the suite file: overrides for each network,
-                    data set and method, all of which must be there; they come after those above
+    tuned           a best.json that `a2sg-zoo search` wrote, relative to the file that names it: overrides for each
+                    network, data set and method, all of which must be there; they come after those above
     metric          the metric that the report compares; default 'top1'
     timeout         seconds after which a run counts as hung; default 3600
     published       [dict(network=, dataset=, method=, value=, source=)]: figures of other publications, for the report
@@ -43,6 +43,9 @@ from a2sg_zoo.engine.config import compose_config
 from a2sg_zoo.engine.config_files import read_config, read_together
 from a2sg_zoo.engine.config_names import find_base, find_config, find_method
 from a2sg_zoo.errors import ConfigError
+
+# endings of the files that a suite names
+_FILES = ('.py', '.json', '.yaml', '.yml')
 
 
 @dataclass
@@ -78,7 +81,7 @@ def read_suite(path: str | os.PathLike) -> Suite:
         ConfigError: the file has a mistake; the message names the file and the key.
     """
     path, _ = find_config(Path(path))
-    content = Config(read_config(path).values).to_dict()
+    content = Config(read_config(path, prepare=_absolute).values).to_dict()
     if isinstance(content.get('methods'), (list, tuple)):
         content['methods'] = _named_methods(content['methods'], path)
     check_content(content, path)
@@ -123,6 +126,20 @@ def compose(suite: Suite, network: str, dataset: str, method: str, options: Mapp
     for key in ('demo', 'search'):
         cfg.pop(key, None)
     return cfg
+
+
+def _absolute(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What one file of a suite sets, with absolute names of files: a suite in another folder may inherit them."""
+
+    def settle(node):
+        if isinstance(node, Mapping):
+            return type(node)({key: settle(value) for key, value in node.items()})
+        if isinstance(node, (list, tuple)):
+            return [settle(value) for value in node]
+        is_relative = isinstance(node, str) and Path(node).suffix in _FILES and '::' not in node
+        return os.path.join(path.parent.absolute(), os.path.expanduser(node)) if is_relative else node
+
+    return {key: settle(value) if key in (*AXES, 'common', 'tuned') else value for key, value in values.items()}
 
 
 def _tuned(file: str | None, path: Path) -> dict[str, dict[str, Any]]:

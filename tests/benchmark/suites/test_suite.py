@@ -80,6 +80,44 @@ def test_methods_by_name(tmp_path):
     assert often[1].config.adaptation.policy.interval == 1
 
 
+def test_files_are_relative_to_the_file_that_names_them(tmp_path):
+    theirs, mine = tmp_path / 'theirs' / 'suites', tmp_path / 'mine'
+    for folder in (theirs, mine):
+        folder.mkdir(parents=True)
+    for name, key in (('network', 'networks'), ('data', 'datasets')):
+        (base,) = next(iter(PARTS[key].values()))
+        (theirs.parent / f'{name}.py').write_text(f'_base_ = {base!r}')
+    (theirs / 'method.py').write_text("_base_ = 'a2sg_zoo::_base_/methods/a2sg.py'")
+    (theirs / 'best.json').write_text(json.dumps({f'small-digits-{name}': dict(options={}) for name in ('tri', 'own')}))
+    write(
+        theirs,
+        networks=dict(small='../network.py', other='../network.py'),
+        datasets=dict(digits=['../data.py']),
+        methods=dict(tri='tri', own='method.py'),
+        tuned='best.json',
+    )
+    derived = mine / 'suite.py'
+    derived.write_text(
+        "_base_ = '../theirs/suites/suite.py'\nname = 'derived'\n"
+        'networks = dict(_delete_=True, small=_base_.networks.small)\nseeds = [7]\n'
+    )
+    suite = read_suite(derived)
+    assert suite.networks == dict(small=[str(theirs.parent / 'network.py')])
+    assert [run.name for run in plan(suite)] == ['small-digits-tri-s7', 'small-digits-own-s7']
+    derived.write_text("_base_ = '../theirs/suites/suite.py'\nmethods = dict(more='method.py')\n")
+    with pytest.raises(ConfigError, match=r'methods\.more.*mine.method\.py'):  # of this folder, which has no such file
+        read_suite(derived)
+
+
+@pytest.mark.parametrize('shipped', sorted((ROOT / 'configs' / 'suites').glob('*.py')), ids=lambda path: path.stem)
+def test_a_suite_anywhere_can_inherit_a_shipped_one(tmp_path, shipped):
+    derived = tmp_path / 'mine.py'
+    derived.write_text(f"_base_ = 'a2sg_zoo::suites/{shipped.name}'\nname = 'mine'\n")
+    suite, original = read_suite(derived), read_suite(shipped)
+    for key in ('networks', 'datasets', 'methods', 'common', 'tuned'):
+        assert getattr(suite, key) == getattr(original, key)
+
+
 def test_the_number_of_classes_follows_from_the_data(tmp_path, monkeypatch):
     monkeypatch.setenv('CIFAR_ROOT', str(tmp_path))
     digits, cifar = runs(

@@ -162,7 +162,7 @@ def test_command_line_on_a_suite(tmp_path):
     assert more.keys() == {*best, 'resnet-digits-box'} and best.items() <= more.items()
 
 
-def test_a_search_does_not_begin_with_what_another_one_found(tmp_path, monkeypatch):
+def write_suite(folder, **changes):
     suite = dict(
         name='tiny',
         networks=dict(resnet=[str(BASE / PARTS[0])]),
@@ -171,10 +171,15 @@ def test_a_search_does_not_begin_with_what_another_one_found(tmp_path, monkeypat
         common=[str(BASE / part) for part in PARTS[3:]],
         seeds=[0],
         reference='tri',
-        tuned='best.json',
         search=dict(space=SPACE, options=SMALL),
     )
-    (tmp_path / 'suite.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in suite.items()))
+    path = folder / 'suite.py'
+    path.write_text('\n'.join(f'{key} = {value!r}' for key, value in {**suite, **changes}.items()))
+    return path
+
+
+def test_a_search_does_not_begin_with_what_another_one_found(tmp_path, monkeypatch):
+    suite = write_suite(tmp_path, tuned='best.json')
     (tmp_path / 'best.json').write_text(
         json.dumps({'resnet-digits-tri': dict(options={'optim_wrapper.optimizer.lr': 7.0})})
     )
@@ -185,8 +190,26 @@ def test_a_search_does_not_begin_with_what_another_one_found(tmp_path, monkeypat
         return dict(score=1.0, values={})
 
     monkeypatch.setattr('a2sg_zoo.benchmark.tuning.trials.tune', tune)
-    search.main([str(tmp_path / 'suite.py'), '--trials', '1', '--out', str(tmp_path / 'found')])
+    search.main([str(suite), '--trials', '1', '--out', str(tmp_path / 'found')])
     assert rates == [0.1]
+
+
+def test_only_some_searches_of_a_suite(tmp_path, monkeypatch, capsys):
+    methods = {name: str(BASE / 'methods' / f'{name}.py') for name in ('tri', 'box', 'asy')}
+    suite = write_suite(tmp_path, methods=methods)
+    searched = []
+
+    def tune(composed, description, folder, *args):
+        searched.append(folder.name)
+        return dict(score=1.0, values={})
+
+    monkeypatch.setattr('a2sg_zoo.benchmark.tuning.trials.tune', tune)
+    command = ['search', str(suite), '--trials', '1', '--out', str(tmp_path / 'found'), '--only']
+    search.main([*command[1:], '*-tri', 'resnet-digits-b*'])
+    assert searched == ['resnet-digits-tri', 'resnet-digits-box']
+    for patterns in (['tri'], ['*-tri', 'resnet-cifar10-*']):  # a pattern that fits nothing is a mistake
+        assert patterns[-1] in mistake(capsys, *command, *patterns)
+    assert len(searched) == 2
 
 
 def test_command_line_without_a_search(config, tmp_path, capsys):
