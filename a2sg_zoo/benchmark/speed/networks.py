@@ -127,7 +127,7 @@ def search_steps(network: nn.Module, setting: Setting) -> dict[str, Step]:
     policies = {
         'fixed': Fixed(dict(type='ASY')),
         'exact search': A2SG(searcher=dict(type='ExactSearcher')),
-        'TPE of 16 trials': A2SG(),
+        'TPE of 16 trials': A2SG(searcher=dict(type='TPESearcher', trials=16)),
     }
     steps = {}
     for name, policy in policies.items():

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import a2sg_zoo
-from a2sg_zoo.benchmark.speed import measurements, peers
+from a2sg_zoo.benchmark.speed import measurements, networks, peers
 from a2sg_zoo.benchmark.speed.measurements import time_rows
-from a2sg_zoo.benchmark.speed.networks import RESNET19, Setting, with_relu
+from a2sg_zoo.benchmark.speed.networks import RESNET19, Setting, search_steps, with_relu
 from a2sg_zoo.benchmark.speed.report import as_data, markdown
 from a2sg_zoo.benchmark.speed.rows import Row, unevenness
 from a2sg_zoo.benchmark.speed.timing import interleaved, medians, peak_memory
@@ -68,6 +68,18 @@ def test_the_relu_network_has_no_neurons():
     network = with_relu(MODELS.build(config))
     assert not any(isinstance(module, Neuron) for module in network.modules())
     assert network(torch.randn(2, 3, 8, 8)).shape == (4, 2, 10)
+
+
+def test_each_search_of_the_table_is_the_one_that_it_names(monkeypatch):
+    policies = []
+    monkeypatch.setattr(networks, 'attach', lambda network, policy: policies.append(policy))
+    names = list(search_steps(torch.nn.Linear(1, 1), Setting(CPU, None, 1, 1, 1, False)))
+    searchers = [repr(getattr(policy, 'searcher', None)) for policy in policies]
+    assert dict(zip(names, searchers, strict=True)) == {
+        'fixed': 'None',
+        'exact search': 'ExactSearcher',
+        'TPE of 16 trials': 'TPESearcher(trials=16)',
+    }
 
 
 def allocate(device):
