@@ -99,7 +99,7 @@ def attached_rows(setting: Setting) -> list[Row]:
                 for name, reach in {
                     'A2SG': 1.15,
                     'A2SG, fused': 1.15,
-                    'A2SG, interval 20': None,
+                    attached.BETWEEN: None,
                     'TRI, fused': None,
                 }.items()
                 if name in found

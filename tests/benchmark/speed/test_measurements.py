@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import a2sg_zoo
-from a2sg_zoo.benchmark.speed import measurements, networks, peers
+from a2sg_zoo.benchmark.speed import attached, measurements, networks, peers
 from a2sg_zoo.benchmark.speed.measurements import time_rows
 from a2sg_zoo.benchmark.speed.networks import RESNET19, Setting, search_steps, with_relu
 from a2sg_zoo.benchmark.speed.report import as_data, markdown
@@ -80,6 +80,18 @@ def test_each_search_of_the_table_is_the_one_that_it_names(monkeypatch):
         'exact search': 'ExactSearcher',
         'TPE of 16 trials': 'TPESearcher(trials=16)',
     }
+
+
+def test_steps_between_two_searches_hold_none(monkeypatch):
+    policies = []
+    monkeypatch.setattr(attached, '_training_step', lambda library, widths, setting, policy, fuse: policies.append(policy))
+    names = list(attached.attached_steps('snnTorch', (2,), Setting(CPU, None, 1, 1, 1, True)))
+    policy = policies[names.index(attached.BETWEEN)]
+    searching = []
+    for iteration in range(100):
+        policy.begin(iteration)
+        searching.append(policy.searching)
+    assert searching == [True] + 99 * [False]
 
 
 def allocate(device):
