@@ -55,21 +55,12 @@ class _SpikingJelly(nn.Module):
         return self.node(x)
 
 
-class _SnnTorch(nn.Module):
-    def __init__(self):
-        super().__init__()
-        snntorch, _ = peers.require('snntorch')
-        self.leaky = snntorch.Leaky(beta=0.5, reset_mechanism='zero')
-
-    def forward(self, x):
-        membrane, spikes = self.leaky.init_leaky(), []
-        for x_t in x:
-            spike, membrane = self.leaky(x_t, membrane)
-            spikes.append(spike)
-        return torch.stack(spikes)
+def _snntorch() -> nn.Module:
+    snntorch, _ = peers.require('snntorch')
+    return peers.SnnTorchLayer(snntorch.Leaky(beta=0.5, reset_mechanism='zero'))
 
 
-LIBRARIES: dict[str, Callable[[], nn.Module]] = {'SpikingJelly': _SpikingJelly, 'snnTorch': _SnnTorch}
+LIBRARIES: dict[str, Callable[[], nn.Module]] = {'SpikingJelly': _SpikingJelly, 'snnTorch': _snntorch}
 
 
 def attached_steps(library: str, widths: tuple[int, ...], setting: Setting) -> dict[str, Step]:

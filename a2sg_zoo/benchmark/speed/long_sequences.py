@@ -116,7 +116,7 @@ def _layer_step(
     if kind == 'SpikingJelly':
         layer, reset = peers.spikingjelly_lif().to(device), peers.spikingjelly_reset()
     else:
-        layer = peers.snntorch_lif() if kind == 'snnTorch' else lif(setting)
+        layer = peers.snntorch_lif().to(device) if kind == 'snnTorch' else lif(setting)
 
     def step():
         x.grad = None

@@ -66,7 +66,7 @@ def neuron_rows(setting: Setting) -> list[Row]:
         actions |= {
             'SpikingJelly': partial(spikingjelly, theirs),
             FUSED: partial(spikingjelly, fused),
-            'snnTorch': partial(run, peers.snntorch_lif()),
+            'snnTorch': partial(run, peers.snntorch_lif().to(setting.device)),
         }
     runs = interleaved(actions, setting.device, 5 * setting.rounds, label='neuron')
     found = medians(runs)

@@ -23,12 +23,11 @@ def require(package: str) -> tuple[ModuleType, str]:
         ConfigError: it is not installed.
     """
     try:
-        module = import_module(package)
+        return import_module(package), version(package)
     except ImportError as error:
         raise ConfigError(
             f'{package} is needed to compare with it: pip install "a2sg-zoo[peers]", or pass --no-peers'
         ) from error
-    return module, version(package)
 
 
 def spikingjelly_lif(beta: float = 1.0) -> nn.Module:
@@ -79,7 +78,7 @@ def spikingjelly_reset() -> Callable[[nn.Module], None]:
     return functional.reset_net
 
 
-def snntorch_lif() -> Callable[[Tensor], Tensor]:
+def snntorch_lif() -> nn.Module:
     """Return snnTorch's `Leaky`, stepped over (T, B, ...), with a membrane decay of 1/2, summed input and hard reset.
 
     Its reset acts on the membrane potential within the step, as ours does. Its triangular surrogate differs from ours.
@@ -87,16 +86,29 @@ def snntorch_lif() -> Callable[[Tensor], Tensor]:
     snntorch, _ = require('snntorch')
     from snntorch import surrogate
 
-    leaky = snntorch.Leaky(beta=0.5, spike_grad=surrogate.triangular(), reset_mechanism='zero', reset_delay=False)
+    return SnnTorchLayer(
+        snntorch.Leaky(beta=0.5, spike_grad=surrogate.triangular(), reset_mechanism='zero', reset_delay=False)
+    )
 
-    def layer(x):
-        membrane, spikes = leaky.init_leaky(), []
+
+class SnnTorchLayer(nn.Module):
+    """snnTorch's `Leaky`, stepped over (T, B, ...).
+
+    Args:
+        leaky: the neuron.
+    """
+
+    def __init__(self, leaky: nn.Module) -> None:
+        super().__init__()
+        self.leaky: Any = leaky
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the spikes of currents, both (T, B, ...)."""
+        membrane, spikes = self.leaky.init_leaky(), []
         for x_t in x:
-            spike, membrane = leaky(x_t, membrane)
+            spike, membrane = self.leaky(x_t, membrane)
             spikes.append(spike)
         return torch.stack(spikes)
-
-    return layer
 
 
 class SpikingJellyResNet(nn.Module):

@@ -3,12 +3,14 @@
 import copy
 import json
 import math
+from importlib.metadata import PackageNotFoundError
+from types import ModuleType
 
 import pytest
 import torch
 
 import a2sg_zoo
-from a2sg_zoo.benchmark.speed import attached, measurements, networks, peers
+from a2sg_zoo.benchmark.speed import attached, long_sequences, measurements, networks, peers
 from a2sg_zoo.benchmark.speed.measurements import time_rows
 from a2sg_zoo.benchmark.speed.networks import RESNET19, Setting, search_steps, with_relu
 from a2sg_zoo.benchmark.speed.report import as_data, markdown
@@ -55,8 +57,32 @@ def test_snntorchs_neuron_fires_as_ours():
     assert torch.equal(spikes, LIF(tau=2.0, decay_input=False)(x)) and 0 < spikes.mean() < 1
 
 
-def test_a_missing_peer_is_named(monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'spikingjelly', None)
+def test_snntorchs_neuron_moves_to_the_device():
+    pytest.importorskip('snntorch')
+    meta = torch.device('meta')
+    layer = peers.snntorch_lif().to(meta)
+    assert {x.device for x in (*layer.buffers(), layer.leaky.init_leaky())} == {meta}
+
+
+def test_neurons_of_other_libraries_are_measured_on_the_device(monkeypatch):
+    pytest.importorskip('spikingjelly'), pytest.importorskip('snntorch')
+    meta, moved = torch.device('meta'), []
+    setting = Setting(meta, None, 1, 1, 1, True)
+    monkeypatch.setattr(measurements, 'interleaved', lambda actions, *args, **kwargs: dict.fromkeys(actions, [1.0]))
+    monkeypatch.setattr(torch.nn.Module, 'to', lambda self, device: moved.append((type(self).__name__, device)) or self)
+    measurements.neuron_rows(setting)
+    for kind in ('ours', 'SpikingJelly', 'snnTorch'):
+        long_sequences._layer_step(setting, kind, 2, meta)
+    assert moved == 2 * [('LIF', meta), ('LIFNode', meta), ('SnnTorchLayer', meta)]
+
+
+@pytest.mark.parametrize('module', [None, ModuleType('spikingjelly')])  # not importable, and without metadata
+def test_a_missing_peer_is_named(module, monkeypatch):
+    def no_version(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setitem(__import__('sys').modules, 'spikingjelly', module)
+    monkeypatch.setattr(peers, 'version', no_version)
     with pytest.raises(ConfigError, match='spikingjelly'):
         peers.spikingjelly_lif()
 
