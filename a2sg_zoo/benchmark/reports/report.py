@@ -48,6 +48,11 @@ class Table:
     results: dict[str, dict[int, Result]]
     ranking: Ranking | None = None
 
+    @property
+    def several_machines(self) -> bool:
+        """Whether the runs were made on more than one machine, so that their times are not to be compared."""
+        return len({r.get('machine') for runs in self.results.values() for r in runs.values()}) > 1
+
 
 @dataclass
 class Report:
@@ -89,6 +94,7 @@ COLUMNS = dict(
     t_p_holm='the same, adjusted by Holm over the methods of the table',
     wilcoxon_p='Wilcoxon signed-rank test, two-sided p; exact for up to 13 pairs',
     wilcoxon_p_holm='the same, adjusted by Holm over the methods of the table',
+    # times are None in a table whose runs are from several machines
     relative_cost='median seconds of a training step over those of the reference',
     seconds_per_step='median over the seeds',
     train_seconds='mean over the seeds',
@@ -254,7 +260,11 @@ def _table(
         for row in rows:
             if row['method'] in stands.changes:
                 row.update(ranking_tau=stands.tau, place_change=stands.changes[row['method']])
-    return Table(network, dataset, metric, reference, rows, sound, stands)
+    table = Table(network, dataset, metric, reference, rows, sound, stands)
+    if table.several_machines:
+        for row in rows:
+            row.update(relative_cost=None, seconds_per_step=None, train_seconds=None)
+    return table
 
 
 def _costs(runs: Mapping[int, Result], reference_seconds: float | None) -> dict[str, float | None]:
@@ -306,7 +316,7 @@ def _facts(
         ('Runs', runs),
         ('Started', ' to '.join(dict.fromkeys((times[0], times[-1]))) if times else None),
         ('Version of results', _distinct(short(r.get('version')) for r in results)),
-        ('Machine', plan.get('machine')),
+        ('Machine', _distinct(r['machine'] for r in results if r.get('machine')) or plan.get('machine')),
     ]
     finished = [r for r in results if r.get('versions')]  # a failed run may have ended before it recorded them
     keys = dict.fromkeys(key for r in finished for key in r['versions'])

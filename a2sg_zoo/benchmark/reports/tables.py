@@ -268,6 +268,8 @@ def footnotes(table: Table) -> list[str]:
             )
     if any(r['seeds_done'] == 1 for r in table.rows):
         notes.append('One seed: no interval and no test.')
+    if table.several_machines:
+        notes.append('The runs are from several machines, so there are no times.')
     gaps = [f'{r["method"]}: {r["gaps"]}' for r in table.rows if r['gaps']]
     if gaps:
         notes.append(f'†: from fewer seeds than planned. {". ".join(gaps)}.')

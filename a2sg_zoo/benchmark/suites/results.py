@@ -24,7 +24,13 @@ _TYPES: dict[str, Any] = {
     'curves': dict,
 }
 # what a result may lack
-_OPTIONAL_TYPES: dict[str, Any] = {'versions': dict, 'activity': (dict, type(None)), 'suite': str, 'search': dict}
+_OPTIONAL_TYPES: dict[str, Any] = {
+    'versions': dict,
+    'activity': (dict, type(None)),
+    'suite': str,
+    'search': dict,
+    'machine': str,
+}
 # the key that says which version of the code made a result, in each format
 _VERSION_KEYS = {1: 'code', FORMAT: 'version'}
 

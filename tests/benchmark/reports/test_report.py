@@ -221,6 +221,20 @@ def test_facts():
     assert facts['Started'] == '2026-01-01T10:00:00 to 2026-01-05T10:00:00'
 
 
+def test_the_machines_are_those_of_the_runs_and_times_of_several_are_not_compared():
+    several = [dict(r, machine='1 GPU' if r['seed'] else '2 cores') for r in suite()]
+    report = build_report(several, [], dict(PLAN, machine='another'))
+    assert dict(report.facts)['Machine'] == '1 GPU / 2 cores'
+    for row in rows_of(report).values():
+        assert row['relative_cost'] is row['seconds_per_step'] is row['train_seconds'] is None
+        assert row['peak_memory_mb'] and row['mean']
+    assert any('machines' in note for note in footnotes(report.tables[0]))
+    page(report)
+    one = build_report([dict(r, machine='1 GPU') for r in suite()], [], dict(PLAN, machine='another'))
+    assert dict(one.facts)['Machine'] == '1 GPU' and rows_of(one)['a2sg']['relative_cost'] > 1
+    assert not any('machines' in note for note in footnotes(one.tables[0]))
+
+
 def test_errors():
     with pytest.raises(DataError):
         build_report([], [], PLAN)
