@@ -88,7 +88,7 @@ def select(
         elif counts[name] > 1:
             cells[name] = f'{counts[name]} results claim this run'
         else:
-            reason = _why_not(r, plan, expected(r))
+            reason = _why_not(r, expected(r))
             cells[name] = r if reason is None else reason
     for file, reason in problems:
         name = re.sub(r'\.json$', '', str(file).replace('\\', '/').rsplit('/', 1)[-1])
@@ -124,11 +124,8 @@ def _expected(results: Sequence[Result], plan: Mapping[str, Any]):
     return expected
 
 
-def _why_not(result: Result, plan: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
-    """Why a result does not count; None if it does."""
-    suite, name = result.get('suite'), plan.get('name')
-    if suite and name and suite != name:
-        return f'a result of another suite, {one_line(suite)}'
+def _why_not(result: Result, expected: Mapping[str, Any]) -> str | None:
+    """Why a result does not count; None if it does. As in `Run.is_done`, the name of its suite is no reason."""
     if result['status'] != 'finished':
         return f'failed: {one_line(result.get("reason") or "no reason given")}'
     if result.get('version') != expected.get('version'):

@@ -86,7 +86,6 @@ GAPS = {
     'another version': ([dict(version='0ther')], [], '0ther'),
     'other data': ([dict(data='d2')], [], 'data'),
     'another config': ([dict(hash='h2')], [], 'config'),
-    'another suite': ([dict(suite='large')], [], 'large'),
     'not finite': ([dict(metrics=dict(top1=float('nan')))], [], 'top1'),
     'no number': ([dict(metrics=dict(top1='48'))], [], 'top1'),
     'twice': ([{}, dict(metrics=dict(top1=99.0))], [], '2'),
@@ -233,6 +232,11 @@ def test_the_machines_are_those_of_the_runs_and_times_of_several_are_not_compare
     one = build_report([dict(r, machine='1 GPU') for r in suite()], [], dict(PLAN, machine='another'))
     assert dict(one.facts)['Machine'] == '1 GPU' and rows_of(one)['a2sg']['relative_cost'] > 1
     assert not any('machines' in note for note in footnotes(one.tables[0]))
+
+
+def test_a_run_counts_under_any_name_of_its_suite():
+    renamed = dict(PLAN, name='renamed')
+    assert rows_of(build_report(suite(), [], renamed)) == rows_of(build_report(suite(), [], PLAN))
 
 
 def test_errors():
