@@ -96,6 +96,11 @@ def read_results(file: Path, suite_file: Path) -> list[dict[str, Any]]:
     for row in rows:
         if not _is_number(row.get('mean')) or row.get('metric') != suite.metric:
             raise DataError(f'{file}: {row["method"]} on {row["dataset"]} has no finite mean of {suite.metric}')
+        if row.get('seeds_done') != len(suite.seeds):
+            raise DataError(
+                f'{file}: {row["method"]} on {row["dataset"]} has {row.get("seeds_done")} of {len(suite.seeds)} seeds; '
+                'run the suite and the report again'
+            )
     steps = {
         (n, d): compose(suite, n, d, suite.reference, {}).model.backbone.T
         for n in suite.networks
@@ -133,14 +138,14 @@ def leaderboard(results: Sequence[Mapping[str, Any]], published: Iterable[Mappin
             row['dataset'],
             row['network'],
             row['T'],
-            f'{row["mean"]:.2f} ± {row["std"]:.2f}',
-            f'{row["ci_low"]:.1f} to {row["ci_high"]:.1f}',
+            f'{row["mean"]:.2f}' + _filled(' ± {:.2f}', row.get('std')),
+            _filled('{:.1f} to {:.1f}', row.get('ci_low'), row.get('ci_high')),
             '',
             f'[{row["suite"]}](benchmarks/{row["suite"]}/report.md)',
             row['seeds_done'],
             _difference(row),
-            _number(row.get('relative_cost'), '.2f', ' x'),
-            _number(row.get('energy_uj'), '.2f'),
+            _filled('{:.2f} x', row.get('relative_cost')),
+            _filled('{:.2f}', row.get('energy_uj')),
         ]
         for row in ours
     ]
@@ -153,7 +158,9 @@ def leaderboard(results: Sequence[Mapping[str, Any]], published: Iterable[Mappin
 def _difference(row: Mapping[str, Any]) -> str:
     if not _is_number(row.get('difference')):
         return 'reference'
-    return f'{row["difference"]:+.2f} ({row["difference_low"]:+.1f} to {row["difference_high"]:+.1f})'
+    return f'{row["difference"]:+.2f}' + _filled(
+        ' ({:+.1f} to {:+.1f})', row.get('difference_low'), row.get('difference_high')
+    )
 
 
 def read_networks(index: Path, cards: Path) -> list[Entry]:
@@ -209,8 +216,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _number(value: Any, form: str, unit: str = '') -> str:
-    return f'{value:{form}}{unit}' if _is_number(value) else ''
+def _filled(template: str, *values: Any) -> str:
+    """The template with the values; '' where one of them does not exist, as the interval of one seed."""
+    return template.format(*values) if all(map(_is_number, values)) else ''
 
 
 class ResultsTable(SphinxDirective):

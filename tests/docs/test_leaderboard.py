@@ -63,6 +63,14 @@ def test_the_leaderboard_shows_measured_and_published_figures_in_columns_of_thei
     assert a2sg[4:6] == ['', ''] and a2sg[6] == '96.74' and '2606.11236' in a2sg[7] and not any(a2sg[8:])
 
 
+def test_figures_that_do_not_exist_are_empty():
+    """One seed has no deviation and no interval, and differences that are all alike have no interval."""
+    row = dict.fromkeys(COLUMNS) | dict(suite='mine', dataset='d', network='n', T=4, mean=90.0, seeds_done=1)
+    lines = board.leaderboard([dict(row, method='tri'), dict(row, method='box', difference=-1.5)], []).splitlines()[2:]
+    (tri, box) = ([cell.strip() for cell in line.strip('|').split('|')] for line in lines)
+    assert tri[4:6] == box[4:6] == ['90.00', ''] and (tri[9], box[9]) == ('reference', '-1.50')
+
+
 def test_results_of_another_suite_are_refused(tmp_path):
     file = edited(tmp_path, lambda contents: None, 'a2sg_choices', folder='small_cpu')
     with pytest.raises(DataError, match=r'small_cpu/report\.json.*a2sg_choices'):
@@ -76,6 +84,7 @@ def test_results_of_another_suite_are_refused(tmp_path):
         (lambda c: c['rows'][0].update(method='mine'), 'mine'),
         (lambda c: c['rows'][0].update(mean=None), 'tri'),
         (lambda c: c['rows'][0].update(metric='top5'), 'top1'),
+        (lambda c: c['rows'][0].update(seeds_done=2), 'tri on .* 2 of 5'),
         (lambda c: c.update(made_by='somebody'), 'made_by'),
         (lambda c: c.pop('rows'), 'report.json'),
     ],
