@@ -95,10 +95,11 @@ class Search:
 
     Attributes:
         finished: finished trials, in the order of their numbers.
+        description: the space as JSON keeps it.
 
     Raises:
         ConfigError: the space or the mode has a mistake.
-        DataError: the record was edited, or belongs to another space.
+        DataError: the record was edited, or has values outside the space.
     """
 
     def __init__(
@@ -112,7 +113,8 @@ class Search:
         if mode not in ('max', 'min'):
             raise ConfigError(f"search.mode must be 'max' or 'min', got {mode!r}")
         self.space, self.record, self.mode, self.seed, self.random = read_space(space), Path(record), mode, seed, random
-        self._options = {key: _plain(entry['options']) for key, entry in space.items() if entry['type'] == 'choice'}
+        self.description = _plain(space)
+        self._options = {key: entry['options'] for key, entry in self.description.items() if entry['type'] == 'choice'}
         self.finished = self._read()
         self._trials = [self._optuna_trial(trial) for trial in self.finished]
 

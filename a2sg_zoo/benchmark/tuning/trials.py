@@ -59,7 +59,8 @@ def tune(
     with locked(folder, 'search') as folder:
         mode = description.get('mode', 'max')
         search = Search(description.get('space'), folder / 'trials.jsonl', mode, seed)
-        _check_same(folder, bool(search.finished), dict(metric=metric, mode=mode, seed=seed, **identify(base)))
+        identity = dict(metric=metric, mode=mode, seed=seed, **identify(base), space=search.description)
+        _check_same(folder, bool(search.finished), identity)
         while len(search.finished) < trials:
             asked = search.ask(min(workers, trials - len(search.finished)))
             jobs = {number: _job(compose({**options, **values}), number, seed, folder) for number, values in asked}
@@ -77,10 +78,11 @@ def tune(
 
 def _check_same(folder: Path, has_trials: bool, identity: dict[str, Any]) -> None:
     """Note what all trials of a folder have in common, or raises ConfigError if they had something else."""
-    path = folder / 'search.json'
+    path, identity = folder / 'search.json', json.loads(json.dumps(identity))
     if has_trials and path.exists():
         try:
-            noted = dict(json.loads(path.read_bytes()))
+            # older versions did not note the space; their searches go on
+            noted = dict(space=identity['space']) | json.loads(path.read_bytes())
         except (OSError, ValueError, TypeError) as error:
             raise DataError(f'{path} is damaged ({error}); name another folder with --out') from error
         names = dict(hash='the config', data='the data', version='the version of results')
@@ -89,8 +91,7 @@ def _check_same(folder: Path, has_trials: bool, identity: dict[str, Any]) -> Non
             raise ConfigError(
                 f'{folder} holds trials of another search: {", ".join(changed)} changed; name another folder with --out'
             )
-    else:
-        write_atomically((json.dumps(identity, indent=1) + '\n').encode(), path)
+    write_atomically((json.dumps(identity, indent=1) + '\n').encode(), path)
 
 
 def _job(cfg: Config, number: int, seed: int, folder: Path) -> Job:

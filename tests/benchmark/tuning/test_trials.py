@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from a2sg_zoo.benchmark.suites.runner import locked
-from a2sg_zoo.benchmark.tuning.trials import tune
+from a2sg_zoo.benchmark.tuning.trials import _check_same, tune
 from a2sg_zoo.cli import search
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.errors import ConfigError
@@ -81,9 +81,25 @@ def test_trials_are_trainings(config, tmp_path):
     assert (tmp_path / 'out' / 'runs' / 'trial-0002-search-s0.json').stat().st_mtime_ns == before
 
     # trials of another search are not continued
-    for changes in (dict(mode='min'), dict(options={**SMALL, 'train_cfg.max_iters': 9}), dict(metric='top5')):
+    wider = {key: dict(type='uniform', low=0.0001, high=10.0) for key in SPACE}
+    options = {**SMALL, 'train_cfg.max_iters': 9}
+    for changes in (dict(mode='min'), dict(options=options), dict(metric='top5'), dict(space=wider)):
         with pytest.raises(ConfigError, match=next(iter(changes)).replace('options', 'config')):
             tune(lambda options: load_config(config, options), {**description, **changes}, tmp_path / 'out', 4)
+
+
+def test_trials_of_another_space_are_not_continued(tmp_path):
+    """Older versions did not note the space; their searches go on, and then it is noted."""
+    identity = dict(metric='top1', space={'lr': dict(type='choice', options=[(1, 2), {3: 'x'}])})
+    other = dict(identity, space={'lr': dict(type='uniform', low=0, high=1)})
+    (tmp_path / 'search.json').write_text('{"metric": "top1"}')
+    for _ in range(2):
+        _check_same(tmp_path, True, identity)
+    with pytest.raises(ConfigError, match='space'):
+        _check_same(tmp_path, True, other)
+    _check_same(tmp_path, False, other)
+    with pytest.raises(ConfigError, match='space'):
+        _check_same(tmp_path, True, identity)
 
 
 def test_mistakes_are_found_before_the_first_trial(config, tmp_path):
