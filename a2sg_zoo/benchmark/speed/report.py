@@ -32,7 +32,7 @@ def markdown(rows: Sequence[Row], facts: Mapping[str, Any], profiles: Profiles |
     for row in rows:
         if row.medians not in shown:
             shown.append(row.medians)
-            parts += [f'{row.what.partition(",")[0].partition(":")[0]}:', _medians(row)]
+            parts += [f'{row.what.partition(":")[0]}:', _medians(row)]
     if profiles:
         parts.append('## Where the time goes')
         parts += [f'{step}: {_shares(shares)}' for step, shares in profiles.items()]

@@ -165,23 +165,25 @@ def test_tables_and_data():
     runs = dict(ours=[1.0, 2.0, 3.0], theirs=[4.0, 5.0, 6.0])
     rows = [
         Row('Layer', 'theirs', 0.4, 0.5, medians(runs), runs),
-        Row('Net: memory', 'theirs', 0.9, 0.7, dict(ours=2**30)),
+        Row('Net, T = 4: memory', 'theirs', 0.9, 0.7, dict(ours=2**30)),
+        Row('Net, T = 8: memory', 'theirs', 0.9, 0.7, dict(ours=2**31)),
         Row('Layer', 'the mean', math.inf, 1.1, dict(ours=1.0), dict(ours=[1.0])),
     ]
     facts, profiles = dict(machine='M', command='C'), dict(step=[('conv', 0.5), ('rest', 0.001)])
     text = markdown(rows, facts, profiles)
     for expected in (
         '| Layer | theirs | 0.40 | 0.50 | reached |',
-        '| Net: memory | theirs | 0.90 | 0.70 | missed |',
+        '| Net, T = 4: memory | theirs | 0.90 | 0.70 | missed |',
         '| Layer | the mean | inf | 1.10 | missed |',
         '| ours | 2,000.0 ms | 1,000.0 ms to 3,000.0 ms |',
-        '| ours | 1,024 MiB |  |',
+        '\nNet, T = 4:\n\n|  | median | quartiles |\n| --- | --- | --- |\n| ours | 1,024 MiB |  |',
+        '\nNet, T = 8:\n\n|  | median | quartiles |\n| --- | --- | --- |\n| ours | 2,048 MiB |  |',
         'step: `conv` 50%\n',
         '| machine | M |',
     ):
         assert expected in text
     data = json.loads(json.dumps(as_data(rows, facts, profiles), allow_nan=False))
-    assert [row['ratio'] for row in data['rows']] == [0.4, 0.9, None]
+    assert [row['ratio'] for row in data['rows']] == [0.4, 0.9, 0.9, None]
     assert data['rows'][0]['quartiles'] == dict(ours=[1.0, 3.0], theirs=[4.0, 6.0])
     assert data['rows'][0]['medians'] == dict(ours=2.0, theirs=5.0) and data['rows'][1]['quartiles'] == {}
     assert data['facts'] == facts and data['profiles'] == dict(step=[['conv', 0.5], ['rest', 0.001]])
