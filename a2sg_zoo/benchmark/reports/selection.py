@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from a2sg_zoo.benchmark.suites.checks import are_published
 from a2sg_zoo.benchmark.suites.results import run_name
 from a2sg_zoo.errors import DataError
 
@@ -50,7 +51,8 @@ def _check_plan(plan: Any) -> None:
     if not isinstance(plan, dict):
         raise ValueError('it must be a JSON object')
     wrong = [key for key in ('networks', 'datasets', 'methods') if not is_list(plan.get(key, []), str)]
-    wrong += [key for key, kind in (('seeds', int), ('published', dict)) if not is_list(plan.get(key, []), kind)]
+    wrong += ['seeds'] * (not is_list(plan.get('seeds', []), int))
+    wrong += ['published'] * (not are_published(plan.get('published', [])))
     wrong += [key for key in ('name', 'metric', 'reference') if not isinstance(plan.get(key, ''), str)]
     runs = plan.get('runs', {})
     if not isinstance(runs, dict) or not all(isinstance(identity, dict) for identity in runs.values()):

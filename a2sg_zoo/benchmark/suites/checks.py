@@ -41,6 +41,17 @@ def _is_seed(value: Any) -> bool:
     return is_integer(value) and 0 <= value < 2**32
 
 
+def are_published(value: Any) -> bool:
+    """Return whether a value is a list of published figures."""
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(entry, dict)
+        and entry.keys() == set(_PUBLISHED_KEYS)
+        and is_finite(entry['value'])
+        and all(_is_text(entry[key]) for key in _PUBLISHED_KEYS if key != 'value')
+        for entry in value
+    )
+
+
 _is_options = _is_table(lambda value: True)
 # {key: (check of its value, what it must be)}
 _KINDS = {
@@ -61,16 +72,7 @@ _KINDS = {
     'metric': (_is_text, 'the name of a metric'),
     'timeout': (lambda value: is_finite(value) and value > 0, 'a number of seconds above 0'),
     'published': (
-        lambda value: (
-            isinstance(value, (list, tuple))
-            and all(
-                isinstance(entry, dict)
-                and entry.keys() == set(_PUBLISHED_KEYS)
-                and is_finite(entry['value'])
-                and all(_is_text(entry[key]) for key in _PUBLISHED_KEYS if key != 'value')
-                for entry in value
-            )
-        ),
+        are_published,
         f'a list of dictionaries with {", ".join(_PUBLISHED_KEYS)}, and value must be a number',
     ),
     'search': (_is_options, 'a dictionary'),

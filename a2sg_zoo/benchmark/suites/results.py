@@ -3,11 +3,13 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from a2sg_zoo.errors import DataError
 from a2sg_zoo.hub.files import finite_json, write_atomically
+from a2sg_zoo.utils.checks import is_number
 
 FORMAT = 2
 # what every result has, and of which type
@@ -116,9 +118,33 @@ def load_results(folder: str | os.PathLike) -> tuple[list[dict[str, Any]], list[
 
 
 def _has_types(result: dict[str, Any]) -> bool:
-    return all(isinstance(result.get(key), kind) for key, kind in _TYPES.items()) and all(
-        isinstance(result[key], kind) for key, kind in _OPTIONAL_TYPES.items() if key in result
+    return (
+        all(isinstance(result.get(key), kind) for key, kind in _TYPES.items())
+        and all(isinstance(result[key], kind) for key, kind in _OPTIONAL_TYPES.items() if key in result)
+        and _are_curves(result['curves'])
     )
+
+
+def _are_curves(curves: dict[str, Any]) -> bool:
+    widths = curves.get('beta') or {}
+    return (
+        all(_are_points(curves.get(key) or [], _is_value) for key in ('loss', 'metric'))
+        and isinstance(widths, dict)
+        and all(
+            _are_points(points, lambda x: isinstance(x, list) and all(map(_is_value, x))) for points in widths.values()
+        )
+    )
+
+
+def _are_points(points: Any, is_value: Callable[[Any], bool]) -> bool:
+    """Whether these are points [iteration, value] of a curve."""
+    return isinstance(points, list) and all(
+        isinstance(point, list) and len(point) == 2 and is_number(point[0]) and is_value(point[1]) for point in points
+    )
+
+
+def _is_value(value: Any) -> bool:
+    return value is None or is_number(value)
 
 
 def _checksum(result: dict[str, Any]) -> str:

@@ -270,7 +270,9 @@ def test_command_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         command([str(tmp_path), '--reference', 'nobody'])
     assert stopped.value.code == 2 and "'nobody'" in capsys.readouterr().err
-    for damaged in ('{"name"', '[]', '{"seeds": 3}', '{"methods": ["tri", 3]}', '{"runs": []}'):
+    figure = dict(network='cnn', dataset='digits', method='tri', value='x', source='A')
+    published = [json.dumps(dict(published=[entry])) for entry in ({}, figure)]
+    for damaged in ('{"name"', '[]', '{"seeds": 3}', '{"methods": ["tri", 3]}', '{"runs": []}', *published):
         (tmp_path / 'suite.json').write_text(damaged)
         with pytest.raises(SystemExit) as stopped:
             command([str(tmp_path)])

@@ -110,7 +110,9 @@ def test_each_search_of_the_table_is_the_one_that_it_names(monkeypatch):
 
 def test_steps_between_two_searches_hold_none(monkeypatch):
     policies = []
-    monkeypatch.setattr(attached, '_training_step', lambda library, widths, setting, policy, fuse: policies.append(policy))
+    monkeypatch.setattr(
+        attached, '_training_step', lambda library, widths, setting, policy, fuse: policies.append(policy)
+    )
     names = list(attached.attached_steps('snnTorch', (2,), Setting(CPU, None, 1, 1, 1, True)))
     policy = policies[names.index(attached.BETWEEN)]
     searching = []

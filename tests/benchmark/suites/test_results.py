@@ -35,6 +35,18 @@ DAMAGES = {
     'a table': lambda text: sealed({**json.loads(text), 'metrics': [48.0]}),
     'activity': lambda text: sealed({**json.loads(text), 'activity': 'high'}),
     'search': lambda text: sealed({**json.loads(text), 'search': [0.5]}),
+    **{
+        f'curves {curves}': lambda text, curves=curves: sealed({**json.loads(text), 'curves': curves})
+        for curves in (
+            dict(loss='abc'),
+            dict(loss=[['1', 2.0]]),
+            dict(metric=[[1]]),
+            dict(metric=[[1, '2']]),
+            dict(beta=[1]),
+            dict(beta=dict(layer=[[1, None]])),
+            dict(beta=dict(layer=[[1, ['2']]])),
+        )
+    },
 }
 
 
@@ -79,7 +91,8 @@ def test_results_of_format_1_are_read(tmp_path):
 
 @pytest.mark.parametrize('value', [math.nan, math.inf])
 def test_numbers_that_are_not_finite_are_null(tmp_path, value):
-    write_result(tmp_path, result(metrics=dict(top1=value, best_top1=3.0)))
+    curves = dict(loss=[[1, value]], metric=[], beta=dict(layer=[[1, [value, 1.0]]]))
+    write_result(tmp_path, result(metrics=dict(top1=value, best_top1=3.0), curves=curves))
     path = result_path(tmp_path, 'cnn-digits-tri-s0')
     json.loads(path.read_text(), parse_constant=pytest.fail)
     assert read_result(path)['metrics'] == dict(top1=None, best_top1=3.0)
