@@ -46,7 +46,7 @@ class AtomicCheckpointHook(Hook):
     - A checkpoint, and the file `last_checkpoint`, appears whole or not at all.
     - An outdated checkpoint is removed only after its successor is on disk.
     - A checkpoint is saved only where a step of the optimiser ends: with accumulated gradients, one that is due
-      between two steps is saved after the second.
+      between two steps is saved after the second, or at the end of the next epoch at which a step ends.
     - The best checkpoint holds its score, so the best of a run stays the best over any number of kills, and in a copy
       of the folder. It holds weights, without the state of the optimiser.
     - On resume, an evaluation that was due at the checkpoint's iteration and is not in `evaluations.jsonl` is run. One
@@ -129,19 +129,17 @@ class AtomicCheckpointHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Saves a checkpoint if one is due, or was due since the optimiser's last step."""
-        if self.by_epoch:
-            return
-        last = self.save_last and self.is_last_train_iter(runner)
-        self._due |= last or self.every_n_train_iters(runner, self.interval, self.save_begin)
-        if self._due and _ends_a_step(runner.optim_wrapper):
-            self._due = False
-            self._save(runner, runner.iter + 1, dict(epoch=runner.epoch, iter=runner.iter + 1))
+        if not self.by_epoch:
+            last = self.save_last and self.is_last_train_iter(runner)
+            due = last or self.every_n_train_iters(runner, self.interval, self.save_begin)
+            self._save_if_due(runner, due, runner.iter + 1, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Saves a checkpoint if one is due."""
-        last = self.save_last and self.is_last_train_epoch(runner)
-        if self.by_epoch and (last or self.every_n_epochs(runner, self.interval, self.save_begin)):
-            self._save(runner, runner.epoch + 1, dict(epoch=runner.epoch + 1, iter=runner.iter))
+        """Saves a checkpoint if one is due, or was due at an epoch that ended between two steps of the optimiser."""
+        if self.by_epoch:
+            last = self.save_last and self.is_last_train_epoch(runner)
+            due = last or self.every_n_epochs(runner, self.interval, self.save_begin)
+            self._save_if_due(runner, due, runner.epoch + 1, dict(epoch=runner.epoch + 1, iter=runner.iter))
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Saves the weights if they are the best so far, and then takes down the evaluation."""
@@ -150,6 +148,12 @@ class AtomicCheckpointHook(Hook):
             append_record(self._evaluations, dict(iter=runner.iter, metrics=_plain_numbers(metrics or {})))
             for path in filter(None, outdated):
                 path.unlink(missing_ok=True)
+
+    def _save_if_due(self, runner: Runner, due: bool, step: int, meta: dict) -> None:
+        self._due |= due
+        if self._due and _ends_a_step(runner.optim_wrapper):
+            self._due = False
+            self._save(runner, step, meta)
 
     def _save(self, runner: Runner, step: int, meta: dict) -> None:
         runner.logger.info(

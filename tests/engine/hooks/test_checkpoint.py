@@ -243,10 +243,12 @@ def test_checkpoints_end_whole_steps_and_resume_exactly(tmp_path, counts, interv
         assert all(torch.equal(found[name], x) for name, x in final.items())
 
 
-def test_checkpoints_by_epochs(tmp_path):
+@pytest.mark.parametrize('counts, interval', [(1, 2), (4, 1)])
+def test_checkpoints_by_epochs(tmp_path, counts, interval):
+    """An epoch has two iterations; where a step has four, it ends with every second epoch, and with the training."""
     loop = dict(type='EpochBasedTrainLoop', max_epochs=3)
-    options = dict(loop=loop, sampler='ResumableEpochSampler', batch_size=5)
-    options['checkpoint'] = dict(by_epoch=True, interval=2)
+    options = dict(loop=loop, sampler='ResumableEpochSampler', batch_size=5, accumulative_counts=counts)
+    options['checkpoint'] = dict(by_epoch=True, interval=interval)
     toy.runner(tmp_path / 'a', **options).train()
     assert sorted(path.name for path in (tmp_path / 'a').glob('*.pth')) == ['epoch_2.pth', 'epoch_3.pth']
     final = read_checkpoint(tmp_path / 'a' / 'epoch_3.pth')['state_dict']
