@@ -201,6 +201,7 @@ def _read_python(path, text, chain, prepare):
         if _is_name(node.targets[0], '_base_'):
             bases = eval(compile(ast.Expression(node.value), str(path), 'eval'), {})
             tree.body.remove(node)
+    _refuse_changed_bases(tree, path)
     contents = _read_bases(bases, path, chain, prepare)
 
     def variable(name, default):
@@ -220,6 +221,33 @@ def _read_python(path, text, chain, prepare):
             contents.unread.pop(node.attr, None)
     contents.merge(_own_contents(own, path, text, prepare, read, environment))
     return contents
+
+
+def _refuse_changed_bases(tree, path):
+    """Refuses statements on `_base_` that would have no effect: a file reads a copy of what it inherits."""
+    for node in ast.walk(tree):
+        changed = isinstance(getattr(node, 'ctx', None), (ast.Store, ast.Del))
+        if changed and _is_name(node, '_base_'):
+            raise ConfigError(
+                f"{path}:{node.lineno}: _base_ must be set by a statement of its own, _base_ = ['FILE'], at the "
+                'beginning of a line'
+            )
+        if (changed or _is_bare_call(node)) and _is_name(_root(node), '_base_'):
+            raise ConfigError(
+                f'{path}:{node.lineno}: a change of _base_ has no effect, because this file has a copy of it; set the '
+                'key in this file, for example train_cfg = dict(max_iters=9) in place of _base_.train_cfg.max_iters = 9'
+            )
+
+
+def _is_bare_call(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+
+
+def _root(node):
+    """The name with which an expression such as `a.b[c].d()` begins."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call, ast.Expr)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node
 
 
 def _is_name(node, name):

@@ -105,10 +105,10 @@ def _uncounted_epochs(cfg):
 
 
 def _steps_without_epochs(schedule):
-    converted = schedule.get('convert_to_iter_based') or _is_a(
-        registry.PARAM_SCHEDULERS, schedule, ReduceOnPlateauParamScheduler
-    )
-    return converted and 'end' in schedule  # by default it ends after one epoch
+    if schedule.get('convert_to_iter_based'):
+        return 'end' in schedule  # by default it ends after one epoch
+    # a schedule by scores takes a step at each evaluation
+    return _is_a(registry.PARAM_SCHEDULERS, schedule, ReduceOnPlateauParamScheduler)
 
 
 def _is_a(parts, node, kind):

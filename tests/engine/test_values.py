@@ -182,7 +182,7 @@ def test_epochs_end(tmp_path):
         ([dict(type='MultiStepLR', milestones=[1], convert_to_iter_based=True)], 'param_scheduler.0.by_epoch'),
         (dict(type='MultiStepLR', milestones=[1, 2], by_epoch=False), None),
         ([dict(type='MultiStepLR', milestones=[1], end=2, convert_to_iter_based=True)], None),
-        (dict(type='ReduceOnPlateauLR', monitor='top1', end=9), None),
+        (dict(type='ReduceOnPlateauLR', monitor='top1'), None),
     ],
 )
 def test_a_schedule_by_epochs_is_refused_on_a_loop_over_iterations(schedule, key):

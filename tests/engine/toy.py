@@ -106,6 +106,7 @@ def runner(
     val_interval=MAX_ITERS,
     log_level='ERROR',
     lr=0.01,
+    param_scheduler=None,
     **kwargs,
 ):
     """A runner for the toy; `checkpoint` holds arguments for the checkpoint hook, `scores` those of evaluations."""
@@ -134,7 +135,7 @@ def runner(
             clip_grad=clip_grad,
             accumulative_counts=accumulative_counts,
         ),
-        param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)],
+        param_scheduler=param_scheduler or [dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=8)],
         default_hooks=dict(
             checkpoint=AtomicCheckpointHook(**checkpoint), step_seed=dict(type='StepSeedHook'), **(default_hooks or {})
         ),

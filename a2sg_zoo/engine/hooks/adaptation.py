@@ -40,6 +40,9 @@ class AdaptationHook(Hook):
     A resumed run continues with the widths of its checkpoint. A new run starts with the widths of its policy, also if
     it loads the weights of another network (`load_from`, `init_cfg`).
 
+    A policy may measure the network before a step. So a hook that changes the network in `before_train_iter` needs a
+    higher priority than this one, such as 'HIGH'.
+
     Args:
         policy: a `Policy` or its config.
         log_interval: number of iterations between two lines of the log. Where widths are not searched in every step, a

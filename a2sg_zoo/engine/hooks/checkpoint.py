@@ -3,14 +3,14 @@
 import re
 from bisect import bisect
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, ParamSchedulerHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
@@ -46,10 +46,11 @@ class AtomicCheckpointHook(Hook):
     - A checkpoint, and the file `last_checkpoint`, appears whole or not at all.
     - An outdated checkpoint is removed only after its successor is on disk.
     - A checkpoint is saved only where a step of the optimiser ends: with accumulated gradients, one that is due
-      between two steps is saved after the second.
+      between two steps is saved after the second, or at the end of the next epoch at which a step ends.
     - The best checkpoint holds its score, so the best of a run stays the best over any number of kills, and in a copy
       of the folder. It holds weights, without the state of the optimiser.
-    - On resume, an evaluation that was due at the checkpoint's iteration and is not in `evaluations.jsonl` is run.
+    - On resume, an evaluation that was due at the checkpoint's iteration and is not in `evaluations.jsonl` is run. One
+      that is there counts again for schedules by scores, because the checkpoint was saved before it.
 
     Args:
         interval: iterations, or epochs, from one checkpoint to the next; -1 for none but the last.
@@ -93,7 +94,7 @@ class AtomicCheckpointHook(Hook):
             self._sign(name)
 
     def before_train(self, runner: Runner) -> None:
-        """Reads what is in the folder, and runs an evaluation that a kill has prevented."""
+        """Reads what is in the folder, and catches up on the evaluation at the checkpoint's iteration."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop) and not self.by_epoch:
             raise ConfigError(
                 'default_hooks.checkpoint.by_epoch: a loop over epochs resumes at the beginning of an epoch, so its '
@@ -113,28 +114,32 @@ class AtomicCheckpointHook(Hook):
         # all processes do what the first one sees
         found: list[Any] = [None, None]
         if is_main_process():
-            found = [self._find_best(), self._evaluation_is_missing(runner)]
+            found = [self._find_best(), self._recorded_scores(runner)]
         broadcast_object_list(found)
-        self._best, missing = found
-        if missing:
+        self._best, scores = found
+        if not self._evaluation_is_due(runner):
+            return
+        if scores is None:
             runner.logger.info(f'The evaluation after iteration {runner.iter} is not on record and is run now')
             runner.val_loop.run()
+        elif self.by_epoch == isinstance(runner.train_loop, EpochBasedTrainLoop):
+            for hook in runner.hooks:
+                if isinstance(hook, ParamSchedulerHook):
+                    hook.after_val_epoch(runner, scores)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Saves a checkpoint if one is due, or was due since the optimiser's last step."""
-        if self.by_epoch:
-            return
-        last = self.save_last and self.is_last_train_iter(runner)
-        self._due |= last or self.every_n_train_iters(runner, self.interval, self.save_begin)
-        if self._due and _ends_a_step(runner.optim_wrapper):
-            self._due = False
-            self._save(runner, runner.iter + 1, dict(epoch=runner.epoch, iter=runner.iter + 1))
+        if not self.by_epoch:
+            last = self.save_last and self.is_last_train_iter(runner)
+            due = last or self.every_n_train_iters(runner, self.interval, self.save_begin)
+            self._save_if_due(runner, due, runner.iter + 1, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Saves a checkpoint if one is due."""
-        last = self.save_last and self.is_last_train_epoch(runner)
-        if self.by_epoch and (last or self.every_n_epochs(runner, self.interval, self.save_begin)):
-            self._save(runner, runner.epoch + 1, dict(epoch=runner.epoch + 1, iter=runner.iter))
+        """Saves a checkpoint if one is due, or was due at an epoch that ended between two steps of the optimiser."""
+        if self.by_epoch:
+            last = self.save_last and self.is_last_train_epoch(runner)
+            due = last or self.every_n_epochs(runner, self.interval, self.save_begin)
+            self._save_if_due(runner, due, runner.epoch + 1, dict(epoch=runner.epoch + 1, iter=runner.iter))
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Saves the weights if they are the best so far, and then takes down the evaluation."""
@@ -143,6 +148,12 @@ class AtomicCheckpointHook(Hook):
             append_record(self._evaluations, dict(iter=runner.iter, metrics=_plain_numbers(metrics or {})))
             for path in filter(None, outdated):
                 path.unlink(missing_ok=True)
+
+    def _save_if_due(self, runner: Runner, due: bool, step: int, meta: dict) -> None:
+        self._due |= due
+        if self._due and _ends_a_step(runner.optim_wrapper):
+            self._due = False
+            self._save(runner, step, meta)
 
     def _save(self, runner: Runner, step: int, meta: dict) -> None:
         runner.logger.info(
@@ -229,16 +240,22 @@ class AtomicCheckpointHook(Hook):
             "or 'less'"
         )
 
-    def _evaluation_is_missing(self, runner: Runner) -> bool:
-        """Whether the loop evaluates after the iteration or epoch at which the run stands, and has not."""
+    def _evaluation_is_due(self, runner: Runner) -> bool:
+        """Whether the loop evaluates after the iteration or epoch at which the run stands."""
         loop = runner.train_loop
         if runner.val_loop is None:
             return False
         by_epoch = isinstance(loop, EpochBasedTrainLoop)
         step, last = (runner.epoch, runner.max_epochs) if by_epoch else (runner.iter, runner.max_iters)
         interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, step + 1) - 1]
-        due = step >= loop.val_begin and (step % interval == 0 or step == last)
-        return due and all(record['iter'] != runner.iter for record in read_records(self._evaluations, 'metrics'))
+        return step >= loop.val_begin and (step % interval == 0 or step == last)
+
+    def _recorded_scores(self, runner: Runner) -> dict[str, float] | None:
+        """The scores of the evaluation at the iteration at which the run stands, None without one."""
+        for record in read_records(self._evaluations, 'metrics'):
+            if record['iter'] == runner.iter:
+                return {name: nan if x is None else x for name, x in record['metrics'].items()}
+        return None
 
 
 def _plain_numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -32,6 +32,9 @@ class NarrowDelays(Hook):
     Source: Hammouamri, Khalfaoui-Hassani and Masquelier, ICLR 2024.
     """
 
+    # before the policy, which may measure the network that the iteration trains
+    priority = 'HIGH'
+
     def __init__(self, end: int, sigma: float = 0.5) -> None:
         self.end, self.sigma = integer('end', end, self), positive('sigma', sigma, self)
 

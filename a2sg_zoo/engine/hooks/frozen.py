@@ -27,6 +27,9 @@ class FrozenHook(Hook):
             that is within these modules is frozen.
     """
 
+    # before the policy, which may measure the network that the iteration trains
+    priority = 'HIGH'
+
     def __init__(self, modules: str | Sequence[str]) -> None:
         self.patterns = [modules] if isinstance(modules, str) else list(modules)
         for pattern in self.patterns:

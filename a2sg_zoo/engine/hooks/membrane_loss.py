@@ -30,6 +30,9 @@ class MembraneLoss(Hook):
         ConfigError: `growth` is neither of these, or the network has no spiking neurons.
     """
 
+    # before the policy, which may measure the network that the iteration trains
+    priority = 'HIGH'
+
     def __init__(self, loss: Mapping, weight: float, growth: str = 'constant') -> None:
         if growth not in ('constant', 'linear'):
             raise ConfigError(f"MembraneLoss: growth must be 'constant' or 'linear', got {growth!r}")

@@ -17,6 +17,9 @@ class StopMixing(Hook):
         at: the first iteration, counted from 0, that is trained on images as they are.
     """
 
+    # before the policy, which may measure the network that the iteration trains
+    priority = 'HIGH'
+
     def __init__(self, at: int) -> None:
         self.at = at
 

@@ -27,6 +27,9 @@ class GrowTimeSteps(Hook):
         ConfigError: `schedule` has another form, or the network has no backbone with time steps.
     """
 
+    # before the policy, which may measure the network that the iteration trains
+    priority = 'HIGH'
+
     def __init__(self, schedule: list[tuple[int, int]]) -> None:
         pairs = [tuple(pair) for pair in schedule]
         starts = [start for start, _ in pairs]

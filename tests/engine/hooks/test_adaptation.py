@@ -7,10 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.runner import get_priority
 from torch import nn
 
 from a2sg_zoo.adaptation import A2SG, Fixed, policies
-from a2sg_zoo.engine.hooks import AdaptationHook
+from a2sg_zoo.engine.hooks import (
+    AdaptationHook,
+    FrozenHook,
+    GrowTimeSteps,
+    MembraneLoss,
+    NarrowDelays,
+    StopMixing,
+)
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF, multistep_reference
 from a2sg_zoo.registry import HOOKS
@@ -80,6 +88,11 @@ def test_charts_are_few_unless_asked_for(tmp_path, x):
     assert counts['network'] == 9 and counts['layers'] == 9 + 14 and counts['steps'] == 9 + 14 + 2 * (4 * 4 + 3)
     with pytest.raises(ConfigError, match='charts'):
         AdaptationHook(Fixed(), charts='all')
+
+
+@pytest.mark.parametrize('hook', [FrozenHook, GrowTimeSteps, MembraneLoss, NarrowDelays, StopMixing])
+def test_a_policy_measures_the_network_that_the_iteration_trains(hook):
+    assert get_priority(hook.priority) < get_priority(AdaptationHook.priority)
 
 
 def iterations_of(records):

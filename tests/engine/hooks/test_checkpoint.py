@@ -160,6 +160,20 @@ def test_an_evaluation_on_record_is_not_run_again(tmp_path):
     runner.train()
 
 
+def test_a_schedule_by_scores_resumes_exactly(tmp_path):
+    """The checkpoint of an iteration is saved before the evaluation of that iteration."""
+    schedule = dict(type='ReduceOnPlateauLR', monitor='acc', rule='greater', patience=0, factor=0.5)
+    options = dict(param_scheduler=[schedule], **EVALUATED)
+
+    def last_rate(**kwargs):
+        runner = toy.runner(tmp_path, **options, **kwargs)
+        runner.train()
+        return runner.optim_wrapper.get_lr()['lr'][0]
+
+    assert last_rate(max_iters=9) == 0.005
+    assert last_rate(resume=True) == 0.0025
+
+
 def test_a_superseded_best_is_removed_and_a_damaged_one_is_left(tmp_path):
     toy.run(tmp_path, max_iters=6, **EVALUATED)
     contents = read_checkpoint(tmp_path / 'best_acc_iter_6.pth')
@@ -229,10 +243,12 @@ def test_checkpoints_end_whole_steps_and_resume_exactly(tmp_path, counts, interv
         assert all(torch.equal(found[name], x) for name, x in final.items())
 
 
-def test_checkpoints_by_epochs(tmp_path):
+@pytest.mark.parametrize('counts, interval', [(1, 2), (4, 1)])
+def test_checkpoints_by_epochs(tmp_path, counts, interval):
+    """An epoch has two iterations; where a step has four, it ends with every second epoch, and with the training."""
     loop = dict(type='EpochBasedTrainLoop', max_epochs=3)
-    options = dict(loop=loop, sampler='ResumableEpochSampler', batch_size=5)
-    options['checkpoint'] = dict(by_epoch=True, interval=2)
+    options = dict(loop=loop, sampler='ResumableEpochSampler', batch_size=5, accumulative_counts=counts)
+    options['checkpoint'] = dict(by_epoch=True, interval=interval)
     toy.runner(tmp_path / 'a', **options).train()
     assert sorted(path.name for path in (tmp_path / 'a').glob('*.pth')) == ['epoch_2.pth', 'epoch_3.pth']
     final = read_checkpoint(tmp_path / 'a' / 'epoch_3.pth')['state_dict']
