@@ -42,7 +42,8 @@ def hold_widths(model: nn.Module) -> Iterator[None]:
 def recorded_potentials(model: nn.Module) -> Iterator[list[tuple[Neuron, Tensor]]]:
     """A list that fills with (neuron, u) as a forward pass goes through the neurons of `model`; u: (T, B, ...).
 
-    u is part of the graph: a loss on it reaches the layer's input and everything below.
+    A pass makes one entry for each call of a layer, also with feedback (`Recurrent`) or in chunks of time steps. u is
+    part of the graph: a loss on it reaches the layer's input and everything below.
 
     >>> import torch
     >>> from a2sg_zoo.neurons import LIF

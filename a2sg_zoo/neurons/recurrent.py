@@ -89,11 +89,16 @@ class Recurrent(nn.Module):
                     f'shape {tuple(x.shape[1:])}, got {shapes_of(state)}'
                 )
             s, inner = state[0], state.inner
+        record = getattr(self.neuron, 'potentials', None)
+        start = 0 if record is None else len(record)
         spikes = []
         for x_t in x.unbind():
             step, inner = self.neuron.advance((x_t + self.feedback(s))[None].to(x.dtype), inner)
             s = step[0]
             spikes.append(s)
+        if record is not None and len(record) > start:
+            # the neuron made an entry in each time step
+            record[start:] = [(self.neuron, torch.cat([u for _, u in record[start:]]))]
         return torch.stack(spikes), RecurrentState(s, inner)
 
 

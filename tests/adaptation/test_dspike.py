@@ -13,6 +13,7 @@ import torch
 
 from a2sg_zoo.adaptation import Dspike, Fixed, attach
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.classifiers import SpikingClassifier
 from a2sg_zoo.neurons import multistep_reference, named_neurons
 from a2sg_zoo.surrogates import DspikeShape
 
@@ -127,7 +128,9 @@ def test_differences_are_those_of_the_loss():
         model = Quadratic().double()
         attach(model, policy)
         data = dict(inputs=batch()['inputs'].double(), labels=None)
-        assert policy.cosines(model, data, 0, [1.0, 3.0]).tolist() == pytest.approx([1, 1], abs=1e-9)
+        assert policy.cosines(model, data, 0, [3.0]).tolist() == pytest.approx([1], abs=1e-9)
+        with pytest.raises(ConfigError, match='fc1'):  # nothing to choose by
+            policy.prepare(model, data, 0)
 
 
 def test_directions_are_orthonormal_and_drawn_by_the_step():
@@ -277,14 +280,27 @@ def test_needs_a_first_layer_in_the_loss():
     model = classifier(policy)
     model.fc1 = torch.nn.Linear(6, 12).requires_grad_(False)
     policy.prepare(model, batch(), 0)  # the second layer is the first that is trained
-    for layer in (model.fc2, model.readout):
-        layer.requires_grad_(False)
+    model.fc2.requires_grad_(False)
+    with pytest.raises(ConfigError, match='readout'):  # it is behind all spikes
+        policy.prepare(model, batch(), 0)
+    model.readout.requires_grad_(False)
     with pytest.raises(ConfigError, match='Classifier'):
         policy.prepare(model, batch(), 0)
     model = classifier(policy)
     model.unused = torch.nn.Linear(3, 3)
     with pytest.raises(ConfigError, match='unused'):
         policy.prepare(model, batch(), 0)
+
+
+def test_the_first_layer_may_have_delays():
+    policy = Dspike(directions=4)
+    torch.manual_seed(0)
+    backbone = dict(type='DelaySNN', in_features=3, widths=(8, 8), max_delay=3, T=6, dropout=0.0, time='keep')
+    model = SpikingClassifier(backbone, dict(type='ReadoutHead', num_classes=4, in_channels=8)).train()
+    attach(model, policy)
+    data = dict(inputs=torch.rand(8, 6, 3), data_samples=torch.arange(8) % 4)
+    low, middle, high = policy.cosines(model, data, 0, [2.0, 3.0, 4.0]).tolist()
+    assert abs(low - middle) > 1e-5 < abs(high - middle)
 
 
 @pytest.mark.parametrize(

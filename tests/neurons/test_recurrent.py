@@ -5,7 +5,8 @@ import torch
 
 from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import NILIF, Recurrent, compute_reference, use_backend
+from a2sg_zoo.models.losses import IMLoss, MembraneKL, RMPLoss
+from a2sg_zoo.neurons import NILIF, Recurrent, compute_reference, recorded_potentials, use_backend
 
 from .networks import Leaky, Perceptron, T, assert_same, inputs, step
 
@@ -70,6 +71,22 @@ def test_two_calls_over_two_halves_equal_one():
     _, state = model.advance(x[:2])
     model.advance(x.detach()[2:], state.detach())[0].sum().backward()
     assert x.grad is None
+
+
+@pytest.mark.parametrize('kind', ['LIF', 'ALIF'])
+def test_potentials_are_one_entry_as_without_feedback(kind):
+    layer = Recurrent(dict(type=kind), features=5)
+    layer.feedback.weight.data.zero_()
+    x, found = 2 * torch.rand(6, 3, 5), []
+    for network in (layer, layer.neuron):
+        with recorded_potentials(network) as potentials:
+            network(x)
+        found.append(potentials)
+    ((_, u),), ((neuron, expected),) = found
+    torch.testing.assert_close(u, expected)
+    assert found[0][0][0] is neuron
+    for loss in (IMLoss(), RMPLoss(), MembraneKL()):
+        torch.testing.assert_close(loss(found[0]), loss(found[1]))
 
 
 def test_integer_neurons_receive_their_counts():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from a2sg_zoo.adaptation.base import Layer, Policy
 from a2sg_zoo.adaptation.objectives import summed_over_processes
 from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.models.layers import DelayLinear
 from a2sg_zoo.neurons import Neuron, hold_widths, named_neurons
 from a2sg_zoo.registry import POLICIES
 from a2sg_zoo.surrogates import DspikeShape
@@ -96,7 +97,11 @@ class Dspike(Policy):
             _set_temperature(neurons, candidates[int(cosines.argmax())])
 
     def cosines(self, model: nn.Module, data_batch: Any, iteration: int, candidates: Sequence[float]) -> Tensor:
-        """cos(n, s(b)) for each temperature of `candidates`, as one tensor; it leaves the model as it was."""
+        """cos(n, s(b)) for each temperature of `candidates`, as one tensor; it leaves the model as it was.
+
+        Raises:
+            ConfigError: no gradient of the first layer depends on the temperature.
+        """
         self._begun = True  # these passes are no training steps
         name, weight = _first_weight(model)
         neurons = [neuron for neuron in named_neurons(model).values() if neuron.policy is self]
@@ -122,6 +127,13 @@ class Dspike(Policy):
                 gradient = gradient.double().flatten()
                 slopes.append(gradient if basis is None else basis.double() @ gradient)
         both = summed_over_processes(torch.stack([differences, *slopes]))
+        # NaN for gradients that are zero
+        changes = (both[2:] - both[1]).norm(dim=1) / both[1].norm()
+        if len(changes) and (changes < 1e-6).all():
+            raise ConfigError(
+                f'Dspike compares gradients of the first layer, {name}, but that gradient passes through no spike, so '
+                'it is the same under every surrogate; train a layer ahead of the first neurons'
+            )
         unit = both / both.norm(dim=1, keepdim=True)
         return unit[1:] @ unit[0]
 
@@ -159,9 +171,10 @@ def _set_temperature(neurons, b):
 
 
 def _first_weight(model):
-    """(name, weight) of the first convolution or linear layer that is trained, in the order of definition."""
+    """(name, weight) of the first layer with synapses that is trained, in the order of definition."""
+    kinds = nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, DelayLinear
     for name, module in model.named_modules():
-        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)) and module.weight.requires_grad:
+        if isinstance(module, kinds) and module.weight.requires_grad:
             return name, module.weight
     raise ConfigError(
         f'Dspike compares gradients of the first layer, but {type(model).__name__} has no convolution or '

@@ -126,7 +126,17 @@ def _potentials_of_chunks(network):
         for neuron in neurons:
             neuron.potentials = record
     if record is not None:
-        record.extend((parts[0][0], torch.cat([u for _, u in parts])) for parts in zip(*chunks[:-1]))
+        record.extend(_joined(chunks[:-1]))
+
+
+def _joined(chunks):
+    orders = [[neuron for neuron, _ in entries] for entries in chunks]
+    if any(order != orders[0] for order in orders):
+        raise ConfigError(
+            'time_chunk: every chunk must record potentials of the same neurons in the same order. A layer that calls '
+            'its neuron in each time step has to join the entries of one call, as `Recurrent` does'
+        )
+    return [(parts[0][0], torch.cat([u for _, u in parts])) for parts in zip(*chunks, strict=True)]
 
 
 def refuse_mixed_time(network: nn.Module, chunked_norms: bool) -> None:

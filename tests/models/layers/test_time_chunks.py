@@ -13,6 +13,7 @@ from torch import nn
 from a2sg_zoo.adaptation import A2SG, attach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.backbones.base import SpikingBackbone
+from a2sg_zoo.models.layers import time_chunks
 from a2sg_zoo.models.layers.norms import BATCH_NORMS
 from a2sg_zoo.neurons import Neuron, named_neurons, recorded_potentials
 from a2sg_zoo.registry import MODELS, NEURONS
@@ -23,6 +24,7 @@ GPT = dict(type='SpikeGPT', embed_dims=16, depth=1, num_heads=2, vocabulary=20, 
 CSNN = dict(type='CSNN', widths=(6, 5), T=T, neuron=dict(type='PLIF', detach_reset=False, v_reset=-0.2))
 RESNET = dict(type='SpikingResNet', depths=(1, 1), widths=(4, 6), stem=4, T=T, neuron=LIF)
 STEP = dict(type='CSNN', widths=(6, 5), T=T, neuron=dict(type='ALIF', surrogate=dict(type='ASY')))
+RECURRENT = dict(type='RecurrentSNN', in_features=8, widths=(4, 3), norm='layer', dropout=0.0, T=T, neuron=LIF)
 NETWORKS = dict(gpt=GPT, csnn=CSNN, resnet=RESNET, step=STEP)
 
 
@@ -133,18 +135,30 @@ def test_fewer_time_steps_than_a_chunk_and_another_number_of_them():
         build(CSNN, time_chunk=3)(inputs('csnn')[:5])
 
 
-def test_recorded_potentials_cover_all_time_steps():
+@pytest.mark.parametrize('config', [CSNN, RECURRENT], ids=lambda config: config['type'])
+def test_recorded_potentials_cover_all_time_steps(config):
     losses = []
     for kwargs in ({}, dict(time_chunk=3)):
-        network = build(CSNN, **kwargs)
+        network = build(config, **kwargs)
         with recorded_potentials(network) as potentials:
-            network(inputs('csnn'))
-        assert [(type(neuron).__name__, len(u)) for neuron, u in potentials] == [('PLIF', T)] * 2
+            network(inputs('csnn') if config is CSNN else inputs('csnn')[:, :, 0, 0])
+        assert [neuron for neuron, _ in potentials] == [*named_neurons(network).values()]
+        assert [len(u) for _, u in potentials] == [T] * 2
         assert all(neuron.potentials is None for neuron, _ in potentials)
         sum(u.square().mean() for _, u in potentials).backward()
         losses.append([p.grad for p in network.parameters() if p.grad is not None])
     for a, b in zip(*losses):
         torch.testing.assert_close(b, a, rtol=1e-9, atol=1e-12)
+
+
+def test_potentials_of_different_neurons_are_not_joined():
+    u = torch.zeros(3, 2)
+    first, second = (NEURONS.build(LIF) for _ in range(2))
+    ((neuron, joined),) = time_chunks._joined([[(first, u)], [(first, u[:1])]])
+    assert neuron is first and len(joined) == 4
+    for other in ([(second, u)], [(first, u), (first, u)], []):
+        with pytest.raises(ConfigError, match='time_chunk'):
+            time_chunks._joined([[(first, u)], other])
 
 
 def test_nothing_is_left_on_the_modules():
