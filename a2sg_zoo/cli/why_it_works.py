@@ -9,6 +9,7 @@ NeuroBench and is left out without it. Run the same command again to continue an
 """
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         help='folder of runs and measurements (default: %(default)s)',
     )
     args = parser.parse_args(argv)
+    words = ['a2sg-zoo', 'why_it_works', '--data', 'CIFAR10_FOLDER']
+    for name in ('seeds', 'samples', 'suite'):  # what the pages depend on
+        if getattr(args, name) != parser.get_default(name):
+            words += [f'--{name}', str(getattr(args, name))]
+    args.command = shlex.join(words)
     with errors_for_people('interrupted; run the same command again to continue'):
         if args.data:
             os.environ['CIFAR10_FOLDER'] = args.data

@@ -46,7 +46,7 @@ def write(args: Namespace) -> None:
     """Train what is missing, measure it, and write the two pages.
 
     Args:
-        args: arguments of `a2sg-zoo why_it_works`.
+        args: arguments of `a2sg-zoo why_it_works`, and the `command` that repeats the page.
 
     Raises:
         ConfigError: the suite does not have the methods and data of the pages, there are no images, a run failed, or a
@@ -66,10 +66,9 @@ def write(args: Namespace) -> None:
     theory = Theory(theorem_tables(), growths, exactness.tables())
     claims = evaluate(groups, theory.theorems, growths)
     numbers = _numbers(runs, groups, theory)
-    command = 'a2sg-zoo why_it_works --data CIFAR10_FOLDER' + f' --seeds {args.seeds}' * (args.seeds != 3)
     # the second page first: the first one links to it
     write_details(args.out, groups, claims, theory, numbers, failed, _shown(groups, args.work))
-    write_document(args.out, groups, claims, command, _facts(suite, runs, groups, args), numbers)
+    write_document(args.out, groups, claims, args.command, _facts(suite, runs, groups, args), numbers)
     print('\n'.join(f'{claim.verdict:13} {claim.text}' for claim in claims))
     print(f'\n{args.out}/why_it_works.md and {args.out}/why_it_works_details.md are written')
 
@@ -218,7 +217,7 @@ def _facts(suite: Suite, runs: Sequence[Run], groups: Mapping[str, Group], args:
         (
             'training',
             f'{optimizer.type} with a cosine, learning rate {optimizer.lr:g} for all, seeds 0 to {args.seeds - 1}, '
-            f'configs/suites/{suite.name}.py',
+            f'{args.suite}',
         ),
         ('training accuracy reached', f'{" and ".join(reached)}, the least and the most of all runs'),
         ('measured on', f'flatness and energy on {args.samples} training images, the same for all runs'),

@@ -6,6 +6,7 @@ import pytest
 
 from a2sg_zoo.analysis.compare import Entry
 from a2sg_zoo.cli.why_it_works import main
+from a2sg_zoo.evidence import experiment
 from a2sg_zoo.evidence.experiment import add_scores
 
 RESULT = dict(metrics=dict(train_top1=98.0, train_loss=0.1), search=dict(low=0.2, high=0.5, mean=1.4))
@@ -25,6 +26,15 @@ def test_scores_of_all_training_images_replace_those_of_a_sample():
         width_low=0.2,
         width_high=0.5,
     )
+
+
+@pytest.mark.parametrize('options', ['', ' --seeds 5 --samples 512 --suite my/suite.py'])
+def test_the_page_names_a_command_that_repeats_it(options, monkeypatch):
+    written = []
+    monkeypatch.setenv('CIFAR10_FOLDER', '')
+    monkeypatch.setattr(experiment, 'write', written.append)
+    main(['--data', '/my/images', '--workers', '1', *options.split()])
+    assert written[0].command == f'a2sg-zoo why_it_works --data CIFAR10_FOLDER{options}'
 
 
 def refused(tmp_path, capsys, methods, datasets, networks):
