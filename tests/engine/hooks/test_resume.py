@@ -191,7 +191,13 @@ def test_another_method_or_precision_is_refused(tmp_path, changes, named):
         data_preprocessor=dict(mean=[0.0]),
     )
     with_config(tmp_path, network, max_iters=4).train()
-    free = {'model.backbone.recompute': True, 'model.backbone.time_chunk': 4, 'custom_hooks': [dict(type='Mine')], 'model.test_cfg': dict(T=2), 'adaptation.log_interval': 7}
+    free = {
+        'model.backbone.recompute': True,
+        'model.backbone.time_chunk': 4,
+        'custom_hooks': [dict(type='Mine')],
+        'model.test_cfg': dict(T=2),
+        'adaptation.log_interval': 7,
+    }
     free |= {'data_preprocessor.non_blocking': True, 'ema': False, 'frozen': ['head']}
     same = {**network, **free, 'model.backbone.sizes': [[1, 2], [3]], 'optim_wrapper.accumulative_counts': 1}
     with_config(tmp_path, same, max_iters=5, resume=True).train()
