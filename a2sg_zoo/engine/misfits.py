@@ -174,9 +174,9 @@ def _averaged_shards(cfg):
 
 def _late_averages(cfg):
     average, loop = cfg.get('ema'), cfg.get('train_cfg') or {}
-    for key, end in (
-        (('begin_iter', 'max_iters'), ('begin_epoch', 'max_epochs')) if isinstance(average, Mapping) else ()
-    ):
+    if not isinstance(average, Mapping):
+        return
+    for key, end in (('begin_iter', 'max_iters'), ('begin_epoch', 'max_epochs')):
         begin, last = average.get(key), loop.get(end)
         if is_integer(begin) and is_integer(last) and begin > last:
             yield f'ema.{key} = {begin} lies behind the end of the training, train_cfg.{end} = {last}; set it earlier'
