@@ -153,17 +153,17 @@ def read_loader(runner: Runner, name: str) -> DataLoader:
         name: its part of the config, such as 'train_dataloader'.
 
     Raises:
-        ConfigError: the data set cannot be built, or there is no batch; the message names the key.
-        DataError: the data is missing or damaged.
+        ConfigError: the loader or its loop cannot be set up, or there is no batch; the message names the key.
+        DataError: the data set cannot be built, or its data is missing or damaged.
     """
     part = runner.cfg[name]
     try:
         loader = getattr(runner, name)
     except (A2SGError, OSError, MemoryError):
         raise
-    except Exception as error:  # of any data set
-        kind = (part.get('dataset') or {}).get('type', 'the data set')
-        raise ConfigError(f'{name}.dataset: {kind} cannot be built: {type(error).__name__}: {error}') from error
+    except Exception as error:  # of any sampler, loader or loop
+        loop = name.replace('dataloader', 'cfg')
+        raise ConfigError(f'{name} or {loop} cannot be set up: {type(error).__name__}: {error}') from error
     samples = len(loader.dataset)
     if not samples:
         raise DataError(f'{name}.dataset has no samples')

@@ -16,6 +16,8 @@ from a2sg_zoo.engine.parts import HEADS
 from a2sg_zoo.engine.samplers import ResumableSampler
 from a2sg_zoo.engine.signatures import default_of
 from a2sg_zoo.engine.walk import leaves, listed
+from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.utils.checks import is_integer
 
 # parts that a run has all of, or none
 _TOGETHER = {
@@ -37,6 +39,8 @@ def misfits(cfg: Config) -> Iterator[str]:
     yield from _class_weights(cfg)
     yield from _unknown_scores(cfg)
     yield from _averaged_shards(cfg)
+    yield from _late_averages(cfg)
+    yield from _wrong_intervals(cfg)
     yield from _unaveraged_time(cfg)
 
 
@@ -54,6 +58,22 @@ def missing_parts(cfg: Config) -> Iterator[str]:
                 f'{" and ".join(missing)}: not set, but {" and ".join(given)} '
                 f'{"is" if len(given) == 1 else "are"}; set all of them, or each of them to None'
             )
+
+
+def require_parts(cfg: Config, loader: str, purpose: str) -> None:
+    """Require the parts that a training or a test cannot do without.
+
+    Args:
+        cfg: a config.
+        loader: one of these parts, such as 'train_dataloader'.
+        purpose: what needs them, for the message.
+
+    Raises:
+        ConfigError: parts are not set; the message names them.
+    """
+    missing = [name for name in ('model', loader, *_TOGETHER[loader]) if cfg.get(name) is None]
+    if missing:
+        raise ConfigError(f'{cfg.filename}: {" and ".join(missing)}: not set, and {purpose} needs them; set them')
 
 
 def _frozen_by_rate(cfg):
@@ -150,6 +170,29 @@ def _averaged_shards(cfg):
     ]
     if averages and cfg.get('sharding') not in (None, False):
         yield f'{averages[0]}: no average (EMA) can be kept of sharded weights; leave out this part, or sharding'
+
+
+def _late_averages(cfg):
+    average, loop = cfg.get('ema'), cfg.get('train_cfg') or {}
+    if not isinstance(average, Mapping):
+        return
+    for key, end in (('begin_iter', 'max_iters'), ('begin_epoch', 'max_epochs')):
+        begin, last = average.get(key), loop.get(end)
+        if is_integer(begin) and is_integer(last) and begin > last:
+            yield f'ema.{key} = {begin} lies behind the end of the training, train_cfg.{end} = {last}; set it earlier'
+
+
+def _wrong_intervals(cfg):
+    pairs = (cfg.get('train_cfg') or {}).get('dynamic_intervals')
+    if pairs is None:
+        return
+    sound = isinstance(pairs, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)
+    sound = sound and all(is_integer(x) and x >= i for pair in pairs for i, x in enumerate(pair))
+    if not sound or [start for start, _ in pairs] != sorted({start for start, _ in pairs}):
+        yield (
+            'train_cfg.dynamic_intervals must be a list of pairs (first iteration, interval of at least 1), '
+            f'such as [(1000, 100)], in the order of iterations; got {pairs!r}'
+        )
 
 
 def _unaveraged_time(cfg):

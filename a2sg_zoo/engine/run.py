@@ -15,6 +15,7 @@ from a2sg_zoo.engine.build import build_runner, read_loader, summary
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.loaders import set_classes
 from a2sg_zoo.engine.machine import machine_faults_named
+from a2sg_zoo.engine.misfits import require_parts
 from a2sg_zoo.engine.resume import find_checkpoint, find_resume_checkpoint
 from a2sg_zoo.engine.test_time import use_versions
 from a2sg_zoo.engine.walk import leaves
@@ -78,6 +79,7 @@ def train(cfg: Config, resume: str | None = None, amp: bool = False, keep_old: b
         NonFiniteError: the training met NaN or infinity.
         MachineError: the machine refused memory, space or a process.
     """
+    require_parts(cfg, 'train_dataloader', 'a training')
     if amp:
         _use_mixed_precision(cfg)
     if resume == 'auto' or resume is None and cfg.get('resume') and not cfg.get('load_from'):
@@ -151,6 +153,7 @@ def test(
         ConfigError: the parts do not fit each other, or `out`, `show_dir` or the run's folder cannot be written.
         CheckpointError: the checkpoint is missing, damaged, or of another network.
     """
+    require_parts(cfg, 'test_dataloader', 'a test')
     if out is not None:
         out = check_output(out, 'test')
     drawn = next((hook for head, hook in _PICTURES.items() if head in cfg.model), None)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.runner import Runner
+
 
 def schedules_of(cfg: Mapping[str, Any]) -> Any:
     """The schedules of a run, each with an end: a schedule without one ends with the training.
@@ -31,3 +33,12 @@ def schedules_of(cfg: Mapping[str, Any]) -> Any:
         return {**node, 'end': max(end, node.get('begin', 0) + 2)}
 
     return ended(cfg.get('param_scheduler'))
+
+
+def progress(runner: Runner) -> float:
+    """The share of a training that is done, from 0 to 1. A resumed run counts to the end that it began with.
+
+    Args:
+        runner: of the training; `ResumeHook` sets its `first_end`.
+    """
+    return min(1.0, runner.iter / getattr(runner, 'first_end', runner.max_iters))

@@ -52,6 +52,8 @@ _INTEGERS = [
     (r'train_cfg\.(max_iters|max_epochs|val_interval)', 1, None),
     (r'train_cfg\.val_begin', 0, None),
     (r'optim_wrapper\.accumulative_counts', 1, 1_000_000),
+    (r'ema\.interval', 1, None),
+    (r'ema\.begin_(iter|epoch)', 0, None),
     (r'randomness\.seed', 0, _SEEDS),
     (r'adaptation\.log_interval', 1, None),
     (r'default_hooks\.(timer|logger|param_scheduler|progress)\.interval', 1, None),
@@ -185,6 +187,9 @@ def _hooks(cfg):
 
 def _refused_by_loader(loader, name):
     if not isinstance(loader, Mapping):
+        return
+    if loader.get('batch_size', 1) is None and loader.get('batch_sampler') is None:
+        yield f'{name}.batch_size = None: a loader without batches; set it to an integer of at least 1'
         return
     arguments = {key: loader[key] for key in _LOADER_KEYS if key in loader}
     yield from _blame(name, arguments, lambda arguments: DataLoader([0], **arguments))

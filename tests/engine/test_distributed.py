@@ -70,6 +70,22 @@ class Parts(toy.Hook):
         self.whole = sum(x.numel() for x in tensors)
 
 
+class Statistics(toy.Hook):
+    """Notes the running statistics of this process after each iteration and before each evaluation."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.seen = []
+
+    def before_val_epoch(self, runner):
+        norm = runner.model.module.features[1]
+        self.seen.append((norm.running_mean.clone(), norm.running_var.clone()))
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.before_val_epoch(runner)
+
+
 def train(folder, batch_size, resume=None, wrapper='OptimWrapper', **kwargs):
     """Trains in this process, one of one or more; returns `Parts`."""
     torch.manual_seed(0)
@@ -110,6 +126,10 @@ def pair(rank, port, folder):
         parts = train(folder / name, 2, **DDP, **kwargs)
         found[name] = parts.held, parts.whole
     found['samples'] = train(folder / 'larger', 3, **DDP, resume=str(folder / 'alone' / 'iter_4.pth')).samples
+    statistics = Statistics()
+    options = dict(scores={1: 1.0, 2: 2.0}, val_interval=1, max_iters=2, hooks=[statistics], **DDP)
+    toy.runner(folder / 'norms', toy.Net(), batch_size=2, checkpoint=dict(interval=2), **options).train()
+    found['norms'] = statistics.seen
     torch.save(found, folder / f'parts{rank}.pt')
     with pytest.raises(ConfigError, match=r"units has 'block'.*Net"):
         train(folder / 'mistake', 2, **DDP, **sharding(units=['block']))
@@ -182,6 +202,18 @@ def test_each_process_holds_its_part(runs):
         # ceilings of 9 rows in 2: 5 and 4
         assert sum(held) == parts[0][name][1] and max(held) < 0.62 * sum(held)
     assert parts[0]['ddp'][0] == parts[0]['ddp'][1]
+
+
+def test_processes_evaluate_and_save_the_same_running_statistics(runs):
+    first, second = (torch.load(runs / f'parts{rank}.pt')['norms'] for rank in range(2))
+    # the second iteration saves a checkpoint
+    (trained, evaluated, saved, _), (other, other_evaluated, other_saved, _) = first, second
+    saved_file = torch.load(runs / 'norms' / 'iter_2.pth', weights_only=False)['state_dict']
+    for i, name in enumerate(('running_mean', 'running_var')):
+        assert not torch.equal(trained[i], other[i])
+        torch.testing.assert_close(evaluated[i], (trained[i] + other[i]) / 2)
+        assert torch.equal(evaluated[i], other_evaluated[i]) and torch.equal(saved[i], other_saved[i])
+        assert torch.equal(saved[i], saved_file[f'features.1.{name}'])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='what is said where there is no CUDA device')

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from a2sg_zoo.engine.build import build_runner
+from a2sg_zoo.engine import run
+from a2sg_zoo.engine.build import build_runner, read_loader
 from a2sg_zoo.engine.config import load_config
 from a2sg_zoo.engine.misfits import misfits
 from a2sg_zoo.engine.run import prepare_config, train
@@ -57,6 +58,16 @@ NAN = math.nan
         ('log_level', 'LOUD'),
         ('default_scope', 'no_such_package'),
         ('ema', dict(momentum=7)),
+        ('ema', dict(interval=0)),
+        ('ema', dict(begin_iter=-1)),
+        ('ema', dict(begin_iter=10**6)),
+        ('train_cfg.dynamic_intervals', [5]),
+        ('train_cfg.dynamic_intervals', [(9, 0)]),
+        ('train_cfg.dynamic_intervals', [(9, 1), (5, 1)]),
+        ('train_dataloader.batch_size', None),
+        ('custom_hooks', [dict(type='StopMixing', at=None)]),
+        ('custom_hooks', [dict(type='WhitenStem', images=0)]),
+        ('custom_hooks', [dict(type='WhitenStem', eps=-1)]),
         # of this project's
         ('train_dataloader.dataset.size', 0),
         ('train_dataloader.dataset.size', 10**6),
@@ -117,6 +128,7 @@ def test_what_is_in_order_passes():
         'train_dataloader.dataset.per_class': (0, None),
         'randomness.seed': None,
         'ema': dict(momentum=0.1, begin_iter=10),
+        'train_cfg.dynamic_intervals': [(0, 9), (50, 5)],
         'val_dataloader.batch_size': 7,
     }
     cfg = load_config(CONFIG, options)
@@ -205,6 +217,30 @@ def test_checkpoints_by_epochs_are_refused_on_a_loop_over_iterations():
 def test_a_part_without_those_that_go_with_it_is_named(key):
     with pytest.raises(ConfigError, match=f'{key}: not set'):
         build_runner(prepare_config(CONFIG, {key: None}))
+
+
+@pytest.mark.parametrize('part, start', [('train', run.train), ('test', lambda cfg: run.test(cfg, 'best'))])
+def test_a_run_without_the_parts_that_it_needs_is_refused(part, start):
+    parts = {f'{part}_dataloader', f'{part}_cfg', 'optim_wrapper' if part == 'train' else 'test_evaluator'}
+    with pytest.raises(ConfigError, match=f'{part}_dataloader and .*not set'):
+        start(prepare_config(CONFIG, dict.fromkeys(parts)))
+
+
+def test_mixed_precision_of_no_optimizer_is_refused():
+    with pytest.raises(ConfigError, match='optim_wrapper: not set'):
+        train(prepare_config(CONFIG, {'optim_wrapper': None}), amp=True)
+
+
+def test_what_is_wrong_with_a_loop_is_not_said_of_the_data():
+    class Runner:
+        cfg = dict(train_dataloader=dict(dataset=dict(type='Digits')))
+
+        @property
+        def train_dataloader(self):
+            raise AssertionError('of the loop')
+
+    with pytest.raises(ConfigError, match='train_dataloader or train_cfg cannot be set up: AssertionError: of the'):
+        read_loader(Runner(), 'train_dataloader')
 
 
 def test_averaged_weights_are_not_sharded():

@@ -12,6 +12,7 @@ from a2sg_zoo.adaptation import AdaptivePolicy, Policy, attach
 from a2sg_zoo.adaptation.records import CHARTS, charts, plain, summary_line
 from a2sg_zoo.compat import accumulation_steps
 from a2sg_zoo.engine.logs import append_record, drop_records_after, tolerated
+from a2sg_zoo.engine.schedules import progress
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS, POLICIES
 from a2sg_zoo.utils.models import unwrap_model
@@ -89,7 +90,7 @@ class AdaptationHook(Hook):
             iteration,
             micro_batch,
             seed=runner.seed or 0,
-            progress=runner.iter / runner.max_iters,
+            progress=progress(runner),
             observe=self._due(runner.iter, accumulation) and is_main_process(),
         )
         if self.policy.observing:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import all_reduce_params, broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
-from mmengine.hooks import Hook, ParamSchedulerHook
+from mmengine.hooks import EMAHook, Hook, ParamSchedulerHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 
 from a2sg_zoo.engine.logs import append_record, drop_records_after, read_records
 from a2sg_zoo.errors import CheckpointError, ConfigError
@@ -47,6 +48,8 @@ class AtomicCheckpointHook(Hook):
     - An outdated checkpoint is removed only after its successor is on disk.
     - A checkpoint is saved only where a step of the optimiser ends: with accumulated gradients, one that is due
       between two steps is saved after the second, or at the end of the next epoch at which a step ends.
+    - Before it is saved, and before an evaluation, the running statistics of batch norms are averaged over the
+      processes: all processes then score the network that is in the file.
     - The best checkpoint holds its score, so the best of a run stays the best over any number of kills, and in a copy
       of the folder. It holds weights, without the state of the optimiser.
     - On resume, an evaluation that was due at the checkpoint's iteration and is not in `evaluations.jsonl` is run. One
@@ -141,6 +144,10 @@ class AtomicCheckpointHook(Hook):
             due = last or self.every_n_epochs(runner, self.interval, self.save_begin)
             self._save_if_due(runner, due, runner.epoch + 1, dict(epoch=runner.epoch + 1, iter=runner.iter))
 
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Gives all processes the same running statistics."""
+        _average_statistics(runner)
+
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Saves the weights if they are the best so far, and then takes down the evaluation."""
         outdated = [self._save_if_best(runner, name, metrics or {}) for name in self.save_best]
@@ -161,6 +168,7 @@ class AtomicCheckpointHook(Hook):
         )
         if is_main_process() and not self.folder.is_dir():
             runner.logger.warning(f'{self.folder} has vanished, and what was saved in it. The run saves there again')
+        _average_statistics(runner)
         outdated = []
         if self.max_keep_ckpts > 0:
             self._kept = [kept for kept in self._kept if kept != step] + [step]
@@ -256,6 +264,15 @@ class AtomicCheckpointHook(Hook):
             if record['iter'] == runner.iter:
                 return {name: nan if x is None else x for name, x in record['metrics'].items()}
         return None
+
+
+def _average_statistics(runner: Runner) -> None:
+    """Averages the running statistics of batch norms over the processes, of which each has those of its own batches."""
+    averages = [hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)]
+    modules = [m for network in (runner.model, *averages) for m in network.modules()]
+    norms = [m for m in modules if m.training and getattr(m, 'running_mean', None) is not None]
+    own = [m for m in norms if not isinstance(m, nn.SyncBatchNorm)]
+    all_reduce_params([x for m in own for x in (m.running_mean, m.running_var)], op='mean')
 
 
 def _plain_numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from a2sg_zoo.engine.schedules import progress
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import named_neurons, recorded_potentials
 from a2sg_zoo.registry import HOOKS, MODELS
@@ -59,7 +60,7 @@ class MembraneLoss(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Notes the share of the training that is done."""
-        self.progress = runner.iter / runner.max_iters
+        self.progress = progress(runner)
 
     def _begin(self, model: nn.Module, args: tuple, kwargs: dict) -> None:
         if model.training and _asks_for_losses(args, kwargs):

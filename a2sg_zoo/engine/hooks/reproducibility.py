@@ -42,14 +42,15 @@ class StepSeedHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Gives the sampler the seed of the run."""
+        """Gives the sampler the seed of the run, unless the config gives it another one."""
         if randomness(runner).get('diff_rank_seed'):
             raise ConfigError(
                 'randomness.diff_rank_seed: StepSeedHook already gives each process its own random '
                 'numbers, and the sampler needs a seed in common; remove this key'
             )
         sampler = runner.train_dataloader.sampler
-        if isinstance(sampler, (ResumableSampler, ResumableEpochSampler)):
+        given = ((runner.cfg.get('train_dataloader') or {}).get('sampler') or {}).get('seed')
+        if given is None and isinstance(sampler, (ResumableSampler, ResumableEpochSampler)):
             # a run without a seed in its config draws one, which a resumed run reads from the checkpoint only now
             sampler.seed = runner.seed
 

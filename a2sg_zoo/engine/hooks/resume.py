@@ -23,11 +23,24 @@ from a2sg_zoo.utils.models import unwrap_model
 # parts of a config that a resumed run takes from the checkpoint; the types in them have to be the same
 _RESTORED = ('optim_wrapper.optimizer', 'optim_wrapper.paramwise_cfg', 'param_scheduler')
 # parts that decide what a step computes, so they have to be the same
-_KEPT = ('adaptation.policy', 'membrane_loss', 'model', 'optim_wrapper', 'data_preprocessor', 'ema', 'frozen')
+_KEPT = (
+    'adaptation.policy',
+    'membrane_loss',
+    'model',
+    'optim_wrapper',
+    'data_preprocessor',
+    'ema',
+    'frozen',
+    'hooks',
+    'train_dataloader.sampler.seed',
+)
+# the hooks that `hooks` stands for: what a step computes depends on them
+_HOOKS = ('GrowTimeSteps', 'NarrowDelays', 'StopMixing')
 # keys in them that decide where weights come from, how much memory a step takes, how data reaches the device, and how
 # predictions are made
 _FREE = {'init_cfg', 'pretrained', 'recompute', 'save_spikes', 'time_chunk', 'non_blocking', 'test_cfg'}
 _DEFAULTS = {'optim_wrapper.type': 'OptimWrapper', 'optim_wrapper.accumulative_counts': 1}
+_DATA = 'train_dataloader.dataset'
 _NEW_RUN = 'start a new run from its weights, in another folder and without --resume: --cfg-options load_from='
 _SHOWN = 5
 _OTHER_CLASSES = (
@@ -50,8 +63,11 @@ class ResumeHook(Hook):
     - Values of the optimiser and the schedule are those of the checkpoint. Where the config says otherwise, a warning
       names the keys; another type of optimiser or scheduler is an error. A schedule without an end has the end of the
       training that it began with.
-    - Another policy, network, loss, normalisation of the data, average of the weights, choice of frozen parts or
-      wrapper of the optimiser (precision, clipping) than that of the checkpoint is an error.
+    - Another policy, network, loss, normalisation of the data, average of the weights, choice of frozen parts, hook
+      that changes the network during the training, or wrapper of the optimiser (precision, clipping) than that of the
+      checkpoint is an error. Another preparation of the training data is taken, with a warning.
+    - What grows with the share of the training that is done, reaches its last value at the end of the training that
+      the run began with, see `progress`.
     - A checkpoint beyond the end of the run is an error.
     """
 
@@ -96,26 +112,34 @@ class ResumeHook(Hook):
         )
 
     def before_train(self, runner: Runner) -> None:
-        """Sets the position in the stream of training samples."""
+        """Sets the position in the stream of training samples, and the end to which `progress` counts."""
         self._samples_a_step = (runner.train_dataloader.batch_size or 0) * runner.world_size
+        loop, unit, length = runner.train_loop, 'iter', 1
+        if isinstance(loop, EpochBasedTrainLoop):
+            unit, length = 'epoch', len(loop.dataloader)
+        self._end = end = getattr(loop, f'max_{unit}s')
         if self._meta is None:
             return
-        loop, unit = runner.train_loop, 'iter'
-        if isinstance(loop, EpochBasedTrainLoop):
+        if unit == 'epoch':
             # an epoch has another number of iterations with another batch size or number of processes
-            loop._iter, unit = loop.epoch * len(loop.dataloader), 'epoch'
-        here, end = getattr(loop, unit), getattr(loop, f'max_{unit}s')
+            loop._iter = loop.epoch * length
+        here = getattr(loop, unit)
         if here > end:
             raise ConfigError(
                 f'train_cfg.max_{unit}s = {end} lies behind the checkpoint {self._path}, which is of {unit} {here}; '
                 'set it to the end of the whole run, or resume from an earlier checkpoint'
             )
+        # a checkpoint of an earlier version tells it by its config
+        before = self._meta.get('end', _get(parse_config(self._meta.get('cfg')), f'train_cfg.max_{unit}s'))
+        if type(before) is int and before > 0:
+            self._end = before
+        runner.first_end = self._end * length
         self._continue_data(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Notes how many samples the run has seen."""
+        """Notes how many samples the run has seen, and the end that it began with."""
         meta = checkpoint['meta']
-        meta.update(samples_a_step=self._samples_a_step, world_size=runner.world_size)
+        meta.update(samples_a_step=self._samples_a_step, world_size=runner.world_size, end=self._end)
         sampler = runner.train_dataloader.sampler
         if isinstance(sampler, ResumableSampler):
             meta['samples'] = sampler.origin + meta['iter'] * self._samples_a_step
@@ -170,8 +194,9 @@ class ResumeHook(Hook):
             # every run has a network and a wrapper: without them, the checkpoint's config could not be read
             if part in before or part not in ('model', 'optim_wrapper'):
                 for key, words in _differences(before, now, part):
-                    if not key.startswith(_RESTORED) and not _FREE & set(key.split('.')):
+                    if not key.startswith(_RESTORED) and not _is_free(key, now):
                         other.append(words)
+        pipelines = [words for key, words in _differences(before, now, _DATA) if '.pipeline' in key] if now else []
         if other:
             raise CheckpointError(
                 f'checkpoint {self._path}: {"; ".join(other[:_SHOWN])}. A run continues with the method, the network '
@@ -183,6 +208,10 @@ class ResumeHook(Hook):
                 f'checkpoint {self._path}: {"; ".join(types[:_SHOWN])}. A run continues with the optimiser and the '
                 f'schedule that it began with; {_NEW_RUN}{self._path}'
             )
+        if pipelines:
+            runner.logger.warning(
+                f'The run continues with other training data than it began with: {"; ".join(pipelines[:_SHOWN])}'
+            )
         if changed:
             more = f'; and {len(changed) - _SHOWN} more' if len(changed) > _SHOWN else ''
             runner.logger.warning(
@@ -191,12 +220,24 @@ class ResumeHook(Hook):
             )
 
 
+def _is_free(key: str, config: Mapping) -> bool:
+    """Whether a resumed run may have another value for a key of `_KEPT`."""
+    parent, _, name = key.rpartition('.')
+    if name == 'time_chunk' and _get(config, f'{parent}.chunked_norms'):
+        return False  # batch norms normalise over a chunk
+    return bool(_FREE & set(key.split('.')))
+
+
 def _with_ends(config: Mapping) -> Mapping:
     """A config with an end for each schedule, as the run has it."""
     return {**config, 'param_scheduler': schedules_of(config)} if 'param_scheduler' in config else config
 
 
 def _get(config: Mapping, path: str) -> Any:
+    if path == 'hooks':
+        nodes = [*(config.get('default_hooks') or {}).values(), *(config.get('custom_hooks') or ())]
+        found = {node['type']: node for node in nodes if isinstance(node, Mapping) and node.get('type') in _HOOKS}
+        return found or None
     for key in path.split('.'):
         config = config.get(key) if isinstance(config, Mapping) else None
     # a single scheduler or name need not stand in a list

@@ -6,7 +6,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.neurons import named_neurons
+from a2sg_zoo.neurons import Neuron, named_neurons
 from a2sg_zoo.registry import HOOKS
 from a2sg_zoo.utils.checks import integer
 from a2sg_zoo.utils.models import unwrap_model
@@ -50,12 +50,15 @@ class GrowTimeSteps(Hook):
         model = unwrap_model(runner.model)
         T = [T for start, T in self.schedule if start <= runner.iter][-1]
         if T != self._last:
-            # a moving average is updated with the widths, too
-            averages = [hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook)]
-            for neuron in [x for network in (model, *averages) for x in named_neurons(network).values()]:
-                if neuron.time_steps is not None and neuron.beta.numel() != T:
-                    neuron.beta = neuron.beta[-1:].expand(T).clone()
-                    neuron.time_steps = T
+            # a moving average has neurons, too
+            averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+            for network in (model, *(average.module for average in averages)):
+                for neuron in named_neurons(network).values():
+                    if neuron.time_steps is not None and neuron.beta.numel() != T:
+                        _change_time_steps(neuron, T)
+            for average in averages:
+                if average.update_buffers:  # it averages into these tensors
+                    average.avg_parameters = average.module.state_dict()
             runner.logger.info(f'Time steps from iteration {runner.iter} on: T = {T}')
         self.backbone.T = self._last = T
 
@@ -66,3 +69,13 @@ class GrowTimeSteps(Hook):
     def after_train(self, runner: Runner) -> None:
         """Leaves the network with all time steps."""
         self.backbone.T = self.T
+
+
+def _change_time_steps(neuron: Neuron, T: int) -> None:
+    """Gives all time steps the last width; what a policy keeps for each time step begins at zero."""
+    before = neuron.beta.numel()
+    for name, kept in neuron.named_buffers(recurse=False):
+        if name.startswith('policy_') and kept.dim() and len(kept) == before:
+            setattr(neuron, name, kept.new_zeros(T, *kept.shape[1:]))
+    neuron.beta = neuron.beta[-1:].expand(T).clone()
+    neuron.time_steps = T

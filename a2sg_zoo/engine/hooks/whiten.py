@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import HOOKS
+from a2sg_zoo.utils.checks import integer, number
 from a2sg_zoo.utils.models import unwrap_model
 
 
@@ -28,13 +29,14 @@ class WhitenStem(Hook):
         eps: keeps directions with little variance from being amplified; in units of the variance of a pixel.
 
     Raises:
-        ConfigError: the backbone has no `stem.whiten`, or the data set does not hold its images in memory.
+        ConfigError: an argument has a value that it cannot have, the backbone has no `stem.whiten`, or the data set
+            does not hold its images in memory.
 
     Source: D. Page (DAWNBench, 2018); K. Jordan, arXiv 2404.00498.
     """
 
     def __init__(self, images: int = 5000, eps: float = 0.01) -> None:
-        self.images, self.eps = images, eps
+        self.images, self.eps = integer('images', images, self), number('eps', eps, self, 0)
 
     def before_train(self, runner: Runner) -> None:
         """Sets the weights, unless they come from a checkpoint."""
@@ -54,8 +56,8 @@ class WhitenStem(Hook):
                 'custom_hooks: WhitenStem needs train_dataloader.dataset.images, as CIFAR and ImageFolder have'
             )
         size = images.shape[-2:].numel()
-        number = min(max(1, self.images * 32**2 // size), self.images, len(images))
-        chosen = torch.linspace(0, len(images) - 1, number).long()
+        count = min(max(1, self.images * 32**2 // size), self.images, len(images))
+        chosen = torch.linspace(0, len(images) - 1, count).long()
         weight = layer.weight
         inputs = model.data_preprocessor(dict(inputs=list(images[chosen])))['inputs'].to(weight.device)
         with torch.no_grad():

@@ -11,14 +11,7 @@ from mmengine.runner import get_priority
 from torch import nn
 
 from a2sg_zoo.adaptation import A2SG, Fixed, policies
-from a2sg_zoo.engine.hooks import (
-    AdaptationHook,
-    FrozenHook,
-    GrowTimeSteps,
-    MembraneLoss,
-    NarrowDelays,
-    StopMixing,
-)
+from a2sg_zoo.engine.hooks import AdaptationHook, FrozenHook, GrowTimeSteps, MembraneLoss, NarrowDelays, StopMixing
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.neurons import LIF, multistep_reference
 from a2sg_zoo.registry import HOOKS

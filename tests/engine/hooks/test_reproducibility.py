@@ -115,6 +115,15 @@ def test_the_guard_against_a_sampler_without_a_common_seed(tmp_path):
         runner.train()
 
 
+@pytest.mark.parametrize('given', [5, None])
+def test_a_sampler_keeps_a_seed_that_the_config_gives_it(given):
+    sampler = ResumableSampler(DATA, seed=5)
+    cfg = dict(train_dataloader=dict(sampler=dict(seed=given)))
+    loader = SimpleNamespace(sampler=sampler)
+    StepSeedHook().before_train(SimpleNamespace(_randomness_cfg={}, cfg=cfg, seed=7, train_dataloader=loader))
+    assert sampler.seed == (given or 7)
+
+
 def test_a_run_that_drew_its_own_seed_resumes_with_it(tmp_path):
     toy.runner(tmp_path, seed=None, max_iters=4, hooks=[toy.Journal(tmp_path / 'losses')]).train()
     runner = toy.runner(tmp_path, seed=None, max_iters=6, resume=True)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from a2sg_zoo.engine import samplers
 from a2sg_zoo.engine.samplers import ResumableSampler
+from a2sg_zoo.engine.schedules import progress
 from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.checkpoint import read_checkpoint
 from tests.engine import toy
@@ -177,6 +178,10 @@ def test_another_kind_of_optimiser_or_schedule_is_refused(trained, changes, name
         ({'frozen': ['features']}, 'frozen = .*features.* here, .*head'),
         ({'ema': True}, 'ema = True here, unset in'),
         ({'data_preprocessor.mean': [1.0]}, 'data_preprocessor.mean'),
+        ({'custom_hooks': [dict(type='GrowTimeSteps', schedule=[(0, 1), (9, 4)])]}, 'GrowTimeSteps.schedule'),
+        ({'default_hooks.stop_mixing': dict(type='StopMixing', at=3)}, 'StopMixing.at = 3 here, unset in'),
+        ({'model.backbone.time_chunk': 2, 'model.backbone.chunked_norms': True}, 'model.backbone.time_chunk = 2'),
+        ({'train_dataloader.sampler.seed': 3}, 'train_dataloader.sampler.seed = 3'),
     ],
 )
 def test_another_method_or_precision_is_refused(tmp_path, changes, named):
@@ -186,7 +191,13 @@ def test_another_method_or_precision_is_refused(tmp_path, changes, named):
         data_preprocessor=dict(mean=[0.0]),
     )
     with_config(tmp_path, network, max_iters=4).train()
-    free = {'model.backbone.recompute': True, 'model.test_cfg': dict(T=2), 'adaptation.log_interval': 7}
+    free = {
+        'model.backbone.recompute': True,
+        'model.backbone.time_chunk': 4,
+        'custom_hooks': [dict(type='Mine')],
+        'model.test_cfg': dict(T=2),
+        'adaptation.log_interval': 7,
+    }
     free |= {'data_preprocessor.non_blocking': True, 'ema': False, 'frozen': ['head']}
     same = {**network, **free, 'model.backbone.sizes': [[1, 2], [3]], 'optim_wrapper.accumulative_counts': 1}
     with_config(tmp_path, same, max_iters=5, resume=True).train()
@@ -209,6 +220,36 @@ def test_epochs_continue_with_another_batch_size(tmp_path, batch_size, sampler):
     assert sorted(set(seen.samples)) == list(range(len(toy.Points()))) and len(seen.samples) == 2 * len(toy.Points())
     with pytest.raises(ConfigError, match=r'train_cfg.max_epochs = 4 .*epoch 5'):
         run(4, 5, resume=True).train()
+
+
+def test_another_preparation_of_the_training_data_is_said(tmp_path):
+    def data(prob):
+        return {'train_dataloader.dataset': dict(pipeline=[dict(type='BatchFlip', prob=prob)])}
+
+    with_config(tmp_path, data(0.5), max_iters=4).train()
+    runner = with_config(tmp_path, data(0.0), max_iters=5, resume=True)
+    warnings = warnings_of(runner)
+    runner.train()
+    assert len(warnings) == 1 and 'train_dataloader.dataset.pipeline.0.prob = 0.0 here, 0.5 in' in warnings[0]
+
+
+@pytest.mark.parametrize('noted', [True, False])
+def test_progress_counts_to_the_end_that_the_run_began_with(tmp_path, noted):
+    """Also over a second resume, and where only the config of the checkpoint tells the end."""
+
+    class Share(toy.Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            shares.append(progress(runner))
+
+    shares = []
+    for i, end in enumerate((4, 6, 8)):
+        with_config(tmp_path, {'train_cfg.max_iters': 4}, max_iters=end, resume=i > 0, hooks=[Share()]).train()
+        contents = read_checkpoint(tmp_path / f'iter_{end}.pth')
+        assert contents['meta']['end'] == 4
+        if not noted:
+            del contents['meta']['end']
+            torch.save(contents, tmp_path / f'iter_{end}.pth')
+    assert shares == [0, 0.25, 0.5, 0.75, 1, 1, 1, 1]
 
 
 def test_a_run_that_ends_before_its_checkpoint_is_refused(trained):

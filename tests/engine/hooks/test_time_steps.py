@@ -64,16 +64,23 @@ def test_predictions_have_all_time_steps(model):
     assert step(hook, model.train(), 2) == [1]
 
 
-def test_a_moving_average_of_the_weights_grows_too(model):
-    averaged = EMAHook()
+@pytest.mark.parametrize('update_buffers', [False, True])
+def test_a_moving_average_of_the_weights_grows_too(model, update_buffers):
+    policy = POLICIES.build(dict(type='A2SG', searcher=dict(type='ExactSearcher'), memory=0.5))
+    attach(model, policy)
+    averaged = EMAHook(update_buffers=update_buffers)
     hook = begun([(0, 2), (1, 4), (2, 1)], model)
     averaged.before_run(runner(model))
     for iteration, T in enumerate((2, 4, 1)):
         run = runner(model, iteration, [averaged, hook])
         hook.before_train_iter(run, 0)
+        policy.begin(iteration)
         model(torch.rand(2, 3, 8, 8), torch.tensor([0, 1]), mode='loss')['loss'].backward()
         averaged.ema_model.update_parameters(model)
-        assert {n.beta.numel() for n in named_neurons(averaged.ema_model.module).values()} == {T}
+        state = averaged.ema_model.module.state_dict()
+        assert {len(x) for name, x in state.items() if name.endswith(('.beta', '.policy_moments'))} == {T}
+        # the tensors that are averaged are those of the network that is saved
+        assert all(x.data_ptr() == state[name].data_ptr() for name, x in averaged.ema_model.avg_parameters.items())
 
 
 def test_a_network_for_segmentation_grows_too():
