@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a2sg_zoo.adaptation import CPNG, LSG, MPDAGL, EvolvingTanh, attach
+from a2sg_zoo.adaptation import CPNG, LSG, MPDAGL, EvolvingTanh, attach, detach
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.hub.checkpoint import load_into
 from a2sg_zoo.neurons import ALIF, IF, LIF, PLIF, Dynamics, LayerGradients, multistep, recorded_potentials
@@ -159,7 +159,7 @@ def test_lsg_spread_is_that_of_u(tau, decay_input):
 
 @pytest.mark.parametrize('decay_input', [True, False])
 def test_lsg_width_gradient_flows_through_the_decay(decay_input):
-    policy, neuron = LSG(dict(type='BOX', beta=0.8)), PLIF(tau=3.0, decay_input=decay_input).double()
+    policy, neuron = LSG(dict(type='BOX', beta=0.8), tau=2.0), PLIF(tau=3.0, decay_input=decay_input).double()
     attach(neuron, policy)
     width = policy.width_of_decay(neuron)
     (gradient,) = torch.autograd.grad(width, neuron.w)
@@ -185,6 +185,20 @@ def test_lsg_starts_at_the_surrogates_width_and_follows_what_is_learned(x):
     for neuron, w in before.items():
         # a summed input: the slower the decay, the wider u
         assert w != 0 and (float(neuron.beta[0]) > 0.7) == (w < 0)
+
+
+@pytest.mark.parametrize('decay_input', [True, False])
+def test_lsg_starts_at_the_surrogates_width_whatever_the_time_constants(decay_input):
+    policy, tau = LSG(dict(type='BOX', beta=0.7)), (1.5, 2.0, 10.0)
+    neurons = torch.nn.ModuleList(PLIF(tau=x, decay_input=decay_input) for x in tau)
+    attach(neurons, policy)
+    assert [policy.width_of_decay(neuron).item() for neuron in neurons] == pytest.approx([0.7] * 3)
+    neurons[1].w.data += 0.3  # by training, or from a checkpoint
+    width = policy.width_of_decay(neurons[1])
+    detach(neurons)
+    fixed = LSG(dict(type='BOX', beta=0.7), tau=2.0)
+    attach(neurons, fixed)
+    assert width == fixed.width_of_decay(neurons[1]) != 0.7 and fixed.width_of_decay(neurons[2]) != 0.7
 
 
 @pytest.mark.parametrize('kind', [IF, LIF])

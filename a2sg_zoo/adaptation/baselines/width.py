@@ -24,16 +24,17 @@ class LSG(Policy):
         sigma(r) = 1 / sqrt(r (2 - r))     for a summed input, u[t] = (1 - r) u[t-1] + x[t]
         sigma(r) = sqrt(r / (2 - r))       for an averaged one, u[t] = (1 - r) u[t-1] + r x[t]
 
-    and the width is beta = beta0 sigma(r) / sigma(1 / tau), with beta0 the width of the surrogate. The window is not
-    part of the forward pass, so the loss has no gradient with respect to beta. It is learned through r, which the
-    neuron trains. `width_of_decay` is differentiable nevertheless.
+    and the width is beta = beta0 sigma(r) / sigma(1 / tau), with beta0 the width of the surrogate and tau the time
+    constant that the layer begins with. The window is not part of the forward pass, so the loss has no gradient with
+    respect to beta. It is learned through r, which the neuron trains. `width_of_decay` is differentiable nevertheless.
 
     Certain: trainable decays, one a layer, and widths that follow the distribution of u through them. A
     reconstruction: the map from r to beta.
 
     Args:
         surrogate: a `Surrogate` or its config; the rectangle, or the triangle.
-        tau: the time constant at which the width is beta0; the initial one of the neurons.
+        tau: the time constant at which the width is beta0, for all neurons; None for the one that each has in
+            `attach`.
 
     Raises:
         ConfigError: tau is below 1; from `attach`, if the decay of a neuron is not trained.
@@ -43,11 +44,19 @@ class LSG(Policy):
 
     needs_gradient = False
 
-    def __init__(self, surrogate: Surrogate | dict = dict(type='BOX'), tau: float = 2.0) -> None:
+    def __init__(self, surrogate: Surrogate | dict = dict(type='BOX'), tau: float | None = None) -> None:
         super().__init__(surrogate)
-        self.tau = positive('tau', tau, self)
-        if self.tau < 1:
+        self.tau = None if tau is None else positive('tau', tau, self)
+        if self.tau is not None and self.tau < 1:
             raise ConfigError(f'LSG: tau must be at least 1 time step, got {tau}')
+        self._initial_rates: dict[Layer, float] = {}
+
+    def enlist(self, neurons: dict[str, Layer]) -> None:
+        super().enlist(neurons)
+        # `attach` comes before a checkpoint is loaded, so a resumed run finds the same
+        rates = {neuron: neuron.rate for neuron in neurons.values()}
+        learned = {neuron: float(rate.detach()) for neuron, rate in rates.items() if isinstance(rate, Tensor)}
+        self._initial_rates = learned if self.tau is None else dict.fromkeys(learned, 1 / self.tau)
 
     def adopt(self, neuron: Layer) -> None:
         if not (isinstance(neuron.rate, Tensor) and neuron.rate.requires_grad):
@@ -64,7 +73,7 @@ class LSG(Policy):
     def width_of_decay(self, neuron: Layer) -> Tensor:
         """The width of a layer as a function of its decay: a scalar tensor with a graph."""
         spread = _averaged_spread if neuron.decay_input else _summed_spread
-        return self.surrogate.beta * spread(neuron.rate) / spread(1 / self.tau)
+        return self.surrogate.beta * spread(neuron.rate) / spread(self._initial_rates[neuron])
 
     def width(self, neuron: Layer, t: int, gradient: LocalGradient, later: Tensor | None) -> Tensor:
         return self.width_of_decay(neuron).detach() if later is None else later

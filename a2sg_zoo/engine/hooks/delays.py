@@ -7,9 +7,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.models.layers.delays import delay_layers
+from a2sg_zoo.models.layers.delays import MIN_SIGMA, delay_layers
 from a2sg_zoo.registry import HOOKS
-from a2sg_zoo.utils.checks import integer, positive
+from a2sg_zoo.utils.checks import integer, number
 from a2sg_zoo.utils.models import unwrap_model
 
 
@@ -24,7 +24,8 @@ class NarrowDelays(Hook):
     Args:
         end: the iteration at which the kernels have their final width; the published recipe takes a quarter of the
             training.
-        sigma: the final width, in time steps. The published code goes down to 0.23, to which its kernels add 0.27.
+        sigma: the final width, in time steps, at least 0.1. The published code goes down to 0.23, to which its kernels
+            add 0.27.
 
     Raises:
         ConfigError: an argument has a value that it cannot have, or the network has no layer with delays.
@@ -36,7 +37,7 @@ class NarrowDelays(Hook):
     priority = 'HIGH'
 
     def __init__(self, end: int, sigma: float = 0.5) -> None:
-        self.end, self.sigma = integer('end', end, self), positive('sigma', sigma, self)
+        self.end, self.sigma = integer('end', end, self), number('sigma', sigma, self, MIN_SIGMA)
 
     def before_train(self, runner: Runner) -> None:
         """Checks that there is something to narrow."""

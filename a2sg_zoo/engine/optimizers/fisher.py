@@ -14,11 +14,11 @@ from a2sg_zoo.utils.checks import number, positive
 class FisherOptimWrapper(OptimWrapper):
     """Divides the gradient by the diagonal of the empirical Fisher information.
 
-        F <- decay F + (1 - decay) g^2,    F' = F / (1 - decay^n) after n steps
+        F <- decay F + (1 - decay) g^2,    F' = F / (1 - decay^n)
         g <- c g / (F' + damping)
 
-    c is one number for the network; it keeps |g| as it was, so learning rates and clipping keep their meaning. The
-    running mean F is saved with the optimiser.
+    n is the number of steps in which the parameter had a gradient. c is one number for the network; it keeps |g| as it
+    was, so learning rates and clipping keep their meaning. The running mean F is saved with the optimiser.
 
     This is a reconstruction: the A2SG paper names "FIM-aware updates" without a formula. F is estimated from gradients
     of whole batches, not of single samples, so it is too small by about the batch size. Where F' is far below the
@@ -36,8 +36,9 @@ class FisherOptimWrapper(OptimWrapper):
     def __init__(self, *args: Any, damping: float = 1e-3, decay: float = 0.95, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.damping = positive('damping', damping, self)
-        self.decay, self.steps = number('decay', decay, self, 0, 1, below_high=True), 0
+        self.decay = number('decay', decay, self, 0, 1, below_high=True)
         self.fisher: list[torch.Tensor] | None = None
+        self.steps: list[int] = []
 
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [p for group in self.param_groups for p in group['params']]
@@ -48,21 +49,25 @@ class FisherOptimWrapper(OptimWrapper):
         Args:
             **kwargs: those of the optimiser's `step`.
         """
+        parameters = self._parameters()
         if self.fisher is None:
-            self.fisher = [torch.zeros_like(p) for p in self._parameters()]
-        self.steps += 1
-        correction = 1 - self.decay**self.steps
-        pairs = [(p.grad, f) for p, f in zip(self._parameters(), self.fisher) if p.grad is not None]
-        # a gradient with NaN or infinity in it does not change F
-        finite = torch.stack([g.isfinite().all() for g, _ in pairs]).all()
-        before = torch.stack([g.norm() for g, _ in pairs]).norm()
-        for g, f in pairs:
-            f.copy_(torch.where(finite, torch.lerp(g.square(), f, self.decay), f))
-            g.div_(f / correction + self.damping)
-        after = torch.stack([g.norm() for g, _ in pairs]).norm()
-        for g, _ in pairs:
-            g.mul_(torch.where(after > 0, before / after, 1.0))
+            self.fisher, self.steps = [torch.zeros_like(p) for p in parameters], [0] * len(parameters)
+        self.steps = [n + (p.grad is not None) for p, n in zip(parameters, self.steps)]
+        found = [(p.grad, f, n) for p, f, n in zip(parameters, self.fisher, self.steps) if p.grad is not None]
+        if found:
+            self._divide(found)
         super().step(**kwargs)
+
+    def _divide(self, found):
+        # a gradient with NaN or infinity in it does not change F
+        finite = torch.stack([g.isfinite().all() for g, _, _ in found]).all()
+        before = torch.stack([g.norm() for g, _, _ in found]).norm()
+        for g, f, n in found:
+            f.copy_(torch.where(finite, torch.lerp(g.square(), f, self.decay), f))
+            g.div_(f / (1 - self.decay**n) + self.damping)
+        after = torch.stack([g.norm() for g, _, _ in found]).norm()
+        for g, _, _ in found:
+            g.mul_(torch.where(after > 0, before / after, 1.0))
 
     def state_dict(self) -> dict:
         """MMEngine's state with F."""
@@ -83,5 +88,7 @@ class FisherOptimWrapper(OptimWrapper):
                 'optim_wrapper'
             )
         super().load_state_dict(state_dict)
-        self.steps, mean = fisher['steps'], fisher['mean']
+        steps, mean = fisher['steps'], fisher['mean']
         self.fisher = None if mean is None else [m.to(p) for m, p in zip(mean, self._parameters())]
+        # older checkpoints have one number for all parameters
+        self.steps = steps if isinstance(steps, list) else [steps] * len(self.fisher or ())

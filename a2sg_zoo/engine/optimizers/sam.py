@@ -77,7 +77,15 @@ class SAMOptimWrapper(OptimWrapper):
             loss: of the first pass, a scalar.
             step_kwargs: for the optimiser's `step`.
             zero_kwargs: for its `zero_grad`.
+
+        Raises:
+            ConfigError: the loss was not computed within `optim_context`.
         """
+        if self._forward is None:
+            raise ConfigError(
+                'SAMOptimWrapper.update_params runs the forward pass again: compute each loss within '
+                '`with wrapper.optim_context(model):`'
+            )
         model, args, kwargs, state = self._forward
         self._forward = None  # it holds a batch
         self.backward(loss)

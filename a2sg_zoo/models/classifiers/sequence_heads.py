@@ -7,6 +7,8 @@ from torch import nn
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers.heads import pool_space
 from a2sg_zoo.models.layers import DelayLinear, SequenceDropout
+from a2sg_zoo.models.losses import TET, RateMSE
+from a2sg_zoo.neurons.dynamics import wide
 from a2sg_zoo.registry import MODELS, NEURONS
 from a2sg_zoo.utils.checks import integer, positive
 
@@ -18,7 +20,8 @@ class ReadoutHead(BaseModule):
         u[t] = (1 - 1/tau) u[t-1] + W x[t] + b,    u[-1] = 0
 
     With readout='potential' the logits are u. With readout='softmax' they are T softmax(u[t]), so their mean over time,
-    which the loss and the metric take, is the sum of the softmax over time, as published for SHD and SSC.
+    which the loss and the metric take, is the sum of the softmax over time, as published for SHD and SSC. Neurons
+    integrate, and logits are, in float32 at least.
 
     Args:
         in_channels: channels C of the backbone's last output.
@@ -35,7 +38,8 @@ class ReadoutHead(BaseModule):
         loss: the loss, called with logits (T, B, num_classes) and a target.
 
     Raises:
-        ConfigError: an argument has a value that it cannot have.
+        ConfigError: an argument has a value that it cannot have, or the loss does not go with readout='softmax': TET
+            and RateMSE draw outputs to 1, and the softmax outputs are up to T.
 
     Source: Bittar and Garner, Front. Neurosci. 2022; Hammouamri et al., ICLR 2024. Bittar and Garner learn a time
     constant for each class; here it is fixed.
@@ -78,10 +82,16 @@ class ReadoutHead(BaseModule):
             else DelayLinear(in_channels, num_classes, max_delay)
         )
         self.loss = MODELS.build(loss)
+        if readout == 'softmax' and isinstance(self.loss, (TET, RateMSE)):
+            raise ConfigError(
+                f"ReadoutHead: with readout='softmax' outputs are up to T, and the loss {type(self.loss).__name__} "
+                "would draw them to 1; set readout='potential' (in a config: model.head.readout)"
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map features x (T, B, C), or (T, B, C, H, W), which are averaged over space, to (T, B, num_classes)."""
-        u = leaky_sum(self.linear(pool_space(x, 1)), 1 - 1 / self.tau)
+        # half precision would lose small currents beside a large sum
+        u = leaky_sum(wide(self.linear(pool_space(x, 1))), 1 - 1 / self.tau)
         if self.decay_input:
             u = u / self.tau
         return u if self.readout == 'potential' else u.softmax(-1) * len(u)

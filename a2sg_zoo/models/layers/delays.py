@@ -7,7 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from a2sg_zoo.utils.checks import integer, positive
+from a2sg_zoo.utils.checks import integer, number
+
+# narrower kernels vanish between two taps, because of the 1e-7
+MIN_SIGMA = 0.1
 
 
 class DelayLinear(nn.Module):
@@ -20,13 +23,16 @@ class DelayLinear(nn.Module):
         k_ij[n] = w_ij exp(-((n - d_ij) / sigma)^2 / 2) / (1e-7 + sum_m exp(-((m - d_ij) / sigma)^2 / 2))
 
     Outside training every delay is rounded, and its synapse has one tap: k_ij[n] = w_ij where n = round(d_ij), else 0.
-    The hook `NarrowDelays` narrows sigma during a training, until both kernels agree up to the rounding.
+    The hook `NarrowDelays` narrows sigma during a training, so that the two kernels come closer. They still differ at
+    the end: with sigma = 0.5, a synapse of a whole delay has 79 % of its weight at that delay, and a prediction all of
+    it.
 
     Args:
         in_features: features of the input.
         out_features: features of the output.
         max_delay: number of delays, from 0 to max_delay - 1 time steps.
-        sigma: width of the kernels to start from, in time steps; None for max_delay // 2, but at least 0.5.
+        sigma: width of the kernels to start from, in time steps, at least 0.1; None for max_delay // 2, but at least
+            0.5.
 
     Attributes:
         weight: w, (out_features, in_features). Initially uniform (He et al., ICCV 2015).
@@ -58,7 +64,7 @@ class DelayLinear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.max_delay = integer('max_delay', max_delay, self)
-        self.initial_sigma = max(self.max_delay // 2, 0.5) if sigma is None else positive('sigma', sigma, self)
+        self.initial_sigma = max(self.max_delay // 2, 0.5) if sigma is None else number('sigma', sigma, self, MIN_SIGMA)
         bound = math.sqrt(6 / in_features)
         self.weight = nn.Parameter(torch.empty(out_features, in_features).uniform_(-bound, bound))
         self.delay = nn.Parameter(torch.empty(out_features, in_features).uniform_(0, self.max_delay - 1))

@@ -55,7 +55,7 @@ class TET(nn.Module):
         label_smoothing: epsilon in (1 - epsilon) y + epsilon / classes, from 0 to 1.
 
     Raises:
-        ConfigError: regularization or label_smoothing is not a number from 0 to 1.
+        ConfigError: an argument is no number, or regularization or label_smoothing is not from 0 to 1.
 
     Source: Deng et al., ICLR 2022.
 
@@ -72,7 +72,7 @@ class TET(nn.Module):
         super().__init__()
         self.regularization = number('regularization', regularization, self, 0, 1)
         self.label_smoothing = number('label_smoothing', label_smoothing, self, 0, 1)
-        self.v_threshold = v_threshold
+        self.v_threshold = number('v_threshold', v_threshold, self)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the loss.

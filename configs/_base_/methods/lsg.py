@@ -1,3 +1,3 @@
 # LSG: widths that follow the decays, which are learned.
-adaptation = dict(policy=dict(type='LSG', surrogate=dict(type='BOX', beta=1.0), tau=2.0))
+adaptation = dict(policy=dict(type='LSG', surrogate=dict(type='BOX', beta=1.0)))
 neuron = dict(type='PLIF')

@@ -113,7 +113,8 @@ def test_spikingjelly_chooses_our_windows(name, step_mode, policy):
     if policy is LSG and name != 'PLIF':
         pytest.skip('LSG follows a learned decay')
     networks = pair(name, step_mode)
-    policies = [policy(**(dict(warm_up=1, momentum=0.5) if policy is CPNG else {})) for _ in networks]
+    options = {CPNG: dict(warm_up=1, momentum=0.5), LSG: dict(tau=2.0)}.get(policy, {})
+    policies = [policy(**options) for _ in networks]
     ours, theirs = (attach(*both) for both in zip(networks, policies))
     for iteration in range(3):
         x = inputs(1.0 + iteration, iteration)

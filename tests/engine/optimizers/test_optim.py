@@ -122,6 +122,14 @@ def test_sam_leaves_windows_that_follow_from_the_pass(policy, neuron):
     assert windows[0] == windows[1]
 
 
+def test_sam_needs_the_forward_pass():
+    model = Quadratic()
+    wrapper = wrap(SAMOptimWrapper, model)
+    model.train_step(dict(inputs=[torch.zeros(1)]), wrapper)
+    with pytest.raises(ConfigError, match='optim_context'):
+        wrapper.update_params(model([torch.zeros(1)])['loss'])
+
+
 def test_sam_does_not_accumulate():
     with pytest.raises(ConfigError, match='accumulative_counts'):
         wrap(SAMOptimWrapper, Quadratic(), accumulative_counts=2)
@@ -155,6 +163,22 @@ def test_fisher_goes_on_from_its_state():
     assert whole.w.equal(parts.w)
     with pytest.raises(ConfigError, match='optim_wrapper.type'):
         wrappers[0].load_state_dict(torch.optim.SGD(whole.parameters(), lr=0.1).state_dict())
+
+
+def test_fisher_counts_the_gradients_of_each_parameter():
+    early, late = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    wrapper = FisherOptimWrapper(torch.optim.SGD([early, late], lr=0.1))
+    wrapper.step()  # there is no gradient
+    for _ in range(5):
+        wrapper.update_params(3 * early.sum())
+    before = late.detach().clone()
+    wrapper.update_params(3 * early.sum() + 3 * late.sum())
+    torch.testing.assert_close(before - late, torch.full((2,), 0.3))  # F' is 9 for both, so the step is the plain one
+    assert wrapper.steps == [6, 1]
+    state = wrapper.state_dict()
+    state['fisher']['steps'] = 6  # as older checkpoints have it
+    wrapper.load_state_dict(state)
+    assert wrapper.steps == [6, 6]
 
 
 def test_fisher_takes_no_note_of_a_gradient_that_is_not_finite():

@@ -5,6 +5,7 @@ import torch
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.models.classifiers import ReadoutHead, VotingHead
+from a2sg_zoo.models.classifiers.sequence_heads import leaky_sum
 from a2sg_zoo.models.losses import RateMSE
 
 
@@ -18,6 +19,16 @@ def test_readout_step_by_step(decay_input):
     torch.testing.assert_close(head(x), torch.stack(expected))
     head.readout = 'softmax'
     torch.testing.assert_close(head(x).mean(0), torch.stack(expected).softmax(2).sum(0))
+
+
+def test_readout_integrates_in_float32():
+    head = ReadoutHead(4, 3, tau=200.0, decay_input=False, readout='potential')
+    x = (torch.rand(300, 2, 4) < 0.2).float()
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        u = head(x)
+    assert u.dtype == torch.float32
+    torch.testing.assert_close(u[-1], head(x)[-1], rtol=0.01, atol=0.02 * float(u[-1].abs().max()))
+    assert torch.equal(head(x), leaky_sum(head.linear(x), 1 - 1 / head.tau))
 
 
 def test_readout_is_causal_with_delays_too():
@@ -48,6 +59,8 @@ def test_votes_are_means_of_spikes():
         (lambda: ReadoutHead(4, 3, tau=0.5), 'tau.*0.5'),
         (lambda: ReadoutHead(4, 3, readout='max'), "readout.*'max'"),
         (lambda: ReadoutHead(4, 3, max_delay=0), 'max_delay'),
+        (lambda: ReadoutHead(4, 3, loss=dict(type='TET')), "TET.*readout='potential'"),
+        (lambda: ReadoutHead(4, 3, loss=dict(type='RateMSE')), "RateMSE.*readout='potential'"),
         (lambda: VotingHead(4, 3, votes=0), 'votes'),
         (lambda: VotingHead(4, 3, dropout=1), 'dropout'),
         (lambda: VotingHead(4, 3, grid=2)(torch.rand(2, 1, 4)), 'grid = 2'),

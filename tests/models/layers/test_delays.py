@@ -44,6 +44,13 @@ def test_a_narrow_kernel_at_a_whole_delay_is_that_of_prediction():
     torch.testing.assert_close(layer.train().kernel(), layer.eval().kernel())
 
 
+def test_a_kernel_between_two_taps_keeps_its_weight():
+    layer = DelayLinear(1, 1, max_delay=7, sigma=0.1).train()
+    layer.weight.data.fill_(1.0)
+    layer.delay.data.fill_(3.5)
+    assert layer.kernel().sum().item() == pytest.approx(1, abs=0.02)
+
+
 def test_gradients_of_weights_and_delays():
     layer = DelayLinear(2, 2, max_delay=4, sigma=1.0).double().train()
     x = torch.randn(5, 1, 2, dtype=torch.float64)
@@ -87,5 +94,7 @@ def test_mistakes():
         NarrowDelays(end=10).before_train(SimpleNamespace(model=nn.Linear(2, 2)))
     with pytest.raises(ConfigError, match='end.*0'):
         NarrowDelays(end=0)
-    with pytest.raises(ConfigError, match='sigma'):
-        DelayLinear(2, 2, max_delay=3, sigma=0.0)
+    for make in (lambda sigma: DelayLinear(2, 2, max_delay=3, sigma=sigma), lambda sigma: NarrowDelays(9, sigma)):
+        for sigma in (0.0, 0.05, True):  # a narrower kernel between two taps loses its weight
+            with pytest.raises(ConfigError, match='sigma.*0.1'):
+                make(sigma)

@@ -45,6 +45,7 @@ def test_soft_targets(loss):
     [
         (lambda: MeanCrossEntropy(label_smoothing=1.5), 'label_smoothing.*1.5'),
         (lambda: TET(regularization='much'), 'regularization.*much'),
+        (lambda: TET(v_threshold='a'), "TET: v_threshold.*'a'"),
     ],
 )
 def test_mistakes(make, key):
