@@ -176,6 +176,24 @@ def weights_of(contents: Any, path: str | Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def weights_under(prefix: str, weights: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, torch.Tensor]:
+    """The weights whose names begin with a prefix, without it.
+
+    Args:
+        prefix: such as 'backbone.'; the dot at the end may be left out.
+        weights: {name: tensor}.
+        path: where they came from, for the message.
+
+    Raises:
+        CheckpointError: no name has the prefix.
+    """
+    prefix = prefix.rstrip('.') + '.'
+    found = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
+    if not found:
+        raise CheckpointError(f'checkpoint {path} has no tensor with init_cfg.prefix = {prefix!r}')
+    return found
+
+
 def is_nest(node: Any) -> bool:
     """Whether an entry of a checkpoint is a dictionary that may hold weights, further down or right here."""
     return isinstance(node, dict) and any(isinstance(x, (torch.Tensor, dict)) for x in node.values())

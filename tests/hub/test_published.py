@@ -93,7 +93,12 @@ _SPIKFORMER = dict(CLASSIFIER['backbone'], neuron=_NEURON)
             backbone=dict(_SPIKFORMER, out_indices=[-1]),
             neck=dict(type='SpikingFPN', in_channels=[16], out_channels=8, num_outs=1, neuron=_NEURON),
             detection_head=dict(
-                type='SpikingRetinaNetHead', in_channels=8, num_classes=3, num_convs=1, anchor_sizes=[32], neuron=_NEURON
+                type='SpikingRetinaNetHead',
+                in_channels=8,
+                num_classes=3,
+                num_convs=1,
+                anchor_sizes=[32],
+                neuron=_NEURON,
             ),
         ),
     ],
