@@ -22,7 +22,7 @@ from a2sg_zoo.hub.description import Description, checked, parse_config, require
 from a2sg_zoo.hub.files import expanded, write_atomically
 from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import pretrained_file
-from a2sg_zoo.hub.resizing import resized_config, resized_widths
+from a2sg_zoo.hub.resizing import heads_of, resized_config, resized_widths
 from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
@@ -260,6 +260,46 @@ def _of_another_shape(model: nn.Module, skeleton: nn.Module) -> set[str]:
     """The names of the tensors that have another shape in the second network; widths of surrogates do not count."""
     shapes = {name: x.shape for name, x in skeleton.state_dict().items()}
     return {name for name, x in model.state_dict().items() if x.shape != shapes.get(name) and not is_width(name, x)}
+
+
+def class_layers_of_another_size(
+    model: nn.Module, config: Mapping, weights: Mapping[str, Any]
+) -> dict[str, tuple[int, int]]:
+    """The tensors of a network that weights for another number of classes do not fit, by that number alone.
+
+    The networks of the same config for one and for two classes more show how many rows a class adds to each tensor.
+
+    Args:
+        model: network.
+        config: its config, the part `model` of a config file.
+        weights: {name: tensor}.
+
+    Returns:
+        {name: (classes of the network, classes of the weights)}; empty where the tensors do not agree on a number.
+    """
+    numbers = [head['num_classes'] for head in heads_of(config) if type(head.get('num_classes')) is int]
+    changed = {
+        name: len(weights[name])
+        for name, x in model.state_dict().items()
+        if isinstance(weights.get(name), torch.Tensor)
+        and 0 < weights[name].dim() == x.dim()
+        and len(weights[name]) != len(x)
+        and weights[name].shape[1:] == x.shape[1:]
+        and not is_width(name, x)
+    }
+    if not changed or not numbers:
+        return {}
+    try:
+        with torch.device('meta'):
+            one, two = (construct(resized_config(config, numbers[0] + more), 'model').state_dict() for more in (1, 2))
+    except A2SGError:
+        return {}
+    found = {}
+    for name, rows in changed.items():
+        each = len(two[name]) - len(one[name]) if name in one and one[name].dim() else 0
+        if each > 0 and (rows - len(one[name])) % each == 0:
+            found[name] = (numbers[0], numbers[0] + 1 + (rows - len(one[name])) // each)
+    return found if len({*found.values()}) == 1 else {}
 
 
 def move(model: nn.Module, device: str | torch.device) -> nn.Module:
