@@ -220,7 +220,7 @@ def download(location: str, path: Path, expected: dict) -> None:
             return
         try:
             options = dict(revision=revision or None, local_dir=folder)
-            found = Path(_hf_hub_download(f'{owner}/{repository}', '/'.join(inside), expected.get('size'), **options))
+            found = Path(_hf_hub_download(f'{owner}/{repository}', '/'.join(inside), expected['size'], **options))
         except DataError as error:
             raise DataError(f'{location} cannot be fetched: {error}') from error
         wrong = fault(found, **expected)
