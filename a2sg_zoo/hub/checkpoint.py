@@ -20,6 +20,7 @@ from a2sg_zoo.errors import CheckpointError, printable
 from a2sg_zoo.hub.description import network_named_in
 from a2sg_zoo.hub.files import expanded
 from a2sg_zoo.hub.index import ADDRESSES
+from a2sg_zoo.neurons import named_neurons
 
 # names that a message lists at most
 _SHOWN = 8
@@ -273,7 +274,7 @@ def load_into(
         allow_unexpected: patterns of names that it may have in excess.
 
     Raises:
-        CheckpointError: names are missing or in excess, or shapes differ.
+        CheckpointError: the weights do not fit, see `require_match`.
     """
     fitting = require_match(model, weights, path, allow_missing=allow_missing, allow_unexpected=allow_unexpected)
     model.load_state_dict(fitting, strict=False)
@@ -288,7 +289,7 @@ def require_match(
     allow_missing: Iterable[str] = (),
     allow_unexpected: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Checks that weights fit a network in names and shapes; arguments as for `load_into`.
+    """Checks that weights fit a network in names, shapes and kinds of numbers; arguments as for `load_into`.
 
     Args:
         meta: what MMEngine stores under 'meta', from which a message names the network of the file.
@@ -297,10 +298,11 @@ def require_match(
         The weights under the network's own names, which differ from plain ones if a part of it is compiled.
 
     Raises:
-        CheckpointError: names are missing or in excess, or shapes differ; the message lists them.
+        CheckpointError: names are missing or in excess, shapes differ, or a tensor of floating-point numbers here has
+            other numbers in the file; the message lists them.
     """
     state = model.state_dict()
-    own_names = dict(zip(_plain_names(state), state))
+    own_names, widths = dict(zip(_plain_names(state), state)), width_names(model)
     # what a policy stores in a neuron comes and goes with the policy
     own = {plain: state[name] for plain, name in own_names.items() if not _is_of_policy(plain)}
     given = {name: x for name, x in weights.items() if not _is_of_policy(name)}
@@ -310,7 +312,14 @@ def require_match(
         'of another shape': [
             f'{k} {_shape(given[k])} here {_shape(x)}'
             for k, x in own.items()
-            if k in given and _shape(given[k]) != _shape(x) and not is_width(k, given[k])
+            if k in given
+            and _shape(given[k]) != _shape(x)
+            and not (own_names[k] in widths and len(_shape(given[k])) == 1)
+        ],
+        'of other numbers': [
+            f'{k} {given[k].dtype} here {x.dtype}'
+            for k, x in own.items()
+            if isinstance(given.get(k), torch.Tensor) and x.is_floating_point() and not given[k].is_floating_point()
         ],
     }
     if any(faults.values()):
@@ -328,9 +337,9 @@ def _is_of_policy(name: str) -> bool:
     return name.rpartition('.')[2].startswith('policy_')
 
 
-def is_width(name: str, x: Any) -> bool:
-    """Whether this is the width of a surrogate, which takes the length that the checkpoint gives it."""
-    return name.rpartition('.')[2] == 'beta' and len(_shape(x)) == 1
+def width_names(model: nn.Module) -> set[str]:
+    """The names of the widths of surrogates in a network, which take the length that a checkpoint gives them."""
+    return {f'{name}.beta' if name else 'beta' for name in named_neurons(model)}
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

@@ -16,7 +16,7 @@ from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine's `init_cfg` read weights as data only
-from a2sg_zoo.hub.checkpoint import is_width, load_into, read_checkpoint, require_match, weights_of
+from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, require_match, weights_of, width_names
 from a2sg_zoo.hub.describing import LEFT_OUT, describe
 from a2sg_zoo.hub.description import Description, checked, parse_config, require_bounded
 from a2sg_zoo.hub.files import expanded, write_atomically
@@ -227,7 +227,9 @@ def load(
                 f'{timed[0]}, and they are learnt for T = {before.backbone.T}; leave out T'
             )
     weights = {name: x for name, x in weights.items() if name not in fresh}
-    load_into(model, weights if T is None else resized_widths(weights, T), path, allow_missing=fresh)
+    load_into(
+        model, weights if T is None else resized_widths(weights, width_names(model), T), path, allow_missing=fresh
+    )
     classes = [] if num_classes not in (None, len(description.classes)) else description.classes
     return move(model, device).eval(), replace(description, model=config, classes=classes)
 
@@ -259,7 +261,7 @@ def _skeleton(description: Description, weights: Mapping[str, torch.Tensor], pat
 def _of_another_shape(model: nn.Module, skeleton: nn.Module) -> set[str]:
     """The names of the tensors that have another shape in the second network; widths of surrogates do not count."""
     shapes = {name: x.shape for name, x in skeleton.state_dict().items()}
-    return {name for name, x in model.state_dict().items() if x.shape != shapes.get(name) and not is_width(name, x)}
+    return {name for name, x in model.state_dict().items() if x.shape != shapes.get(name)} - width_names(model)
 
 
 def class_layers_of_another_size(
@@ -285,7 +287,6 @@ def class_layers_of_another_size(
         and 0 < weights[name].dim() == x.dim()
         and len(weights[name]) != len(x)
         and weights[name].shape[1:] == x.shape[1:]
-        and not is_width(name, x)
     }
     if not changed or not numbers:
         return {}

@@ -1,13 +1,12 @@
 """A published network with another number of classes or of time steps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
 import torch
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.checkpoint import is_width
 from a2sg_zoo.hub.description import MOST_CLASSES, MOST_TIME_STEPS
 from a2sg_zoo.utils.checks import integer
 
@@ -79,7 +78,7 @@ def _set_classes(head: dict, num_classes: int) -> None:
                 loss.pop('class_weight', None)
 
 
-def resized_widths(weights: Mapping[str, torch.Tensor], T: int) -> dict[str, torch.Tensor]:
+def resized_widths(weights: Mapping[str, torch.Tensor], names: Container[str], T: int) -> dict[str, torch.Tensor]:
     """Weights in which the neurons have a width of the surrogate's window for each of T time steps.
 
     Widths of another number of time steps are replaced by their mean over time, one for each layer. The output of a
@@ -87,12 +86,13 @@ def resized_widths(weights: Mapping[str, torch.Tensor], T: int) -> dict[str, tor
 
     Args:
         weights: {name: tensor}.
+        names: of the widths.
         T: number of time steps.
 
-    >>> resized_widths({'lif.beta': torch.tensor([1.0, 2.0])}, 3)
+    >>> resized_widths({'lif.beta': torch.tensor([1.0, 2.0])}, {'lif.beta'}, 3)
     {'lif.beta': tensor([1.5000, 1.5000, 1.5000])}
     """
     return {
-        name: x.mean().expand(T).clone() if is_width(name, x) and x.numel() not in (1, T) else x
+        name: x.mean().expand(T).clone() if name in names and x.numel() not in (1, T) else x
         for name, x in weights.items()
     }
