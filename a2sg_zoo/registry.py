@@ -104,7 +104,8 @@ class Registry(mmengine.Registry):
             if found is None:
                 found = self._own(key, self._late)
             if found is None and (segmentation := self._of_mmsegmentation()) is not None:
-                found = segmentation.get(key)
+                # not with its `get`, which imports a module of this name if there is one
+                found = segmentation.module_dict.get(key) or segmentation.parent.module_dict.get(key)
             return found
         if key.startswith('mmseg.'):
             self._of_mmsegmentation()
@@ -162,7 +163,8 @@ class Registry(mmengine.Registry):
         Raises:
             ConfigError: `cfg` is no such dictionary, or no class of that name is registered.
         """
-        name = cfg.get('type') if isinstance(cfg, dict) else cfg
+        # a text that stands for the dictionary is not looked up: the look-up imports what a path names
+        name = cfg.get('type') if isinstance(cfg, dict) else None
         if isinstance(name, str) and self.get(name) is None:
             raise self.unknown(name)
         described = isinstance(cfg, (dict, Config)) and (args or kwargs or 'type' in cfg)

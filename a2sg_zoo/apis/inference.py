@@ -39,8 +39,9 @@ class ImageClassifierInferencer(Inferencer):
         resize = self.description.resize
         if set(resize) - {'interpolation'} not in ({'size'}, {'shorter', 'crop'}):
             raise ConfigError(
-                'these weights do not say how a picture becomes what the network takes; those trained on '
-                f'events take none (resize = {resize})'
+                'these weights do not say how a picture becomes what the network takes; those trained on events take '
+                'none, and a test pipeline may have torchvision/Resize and then torchvision/CenterCrop, no other step '
+                f'(resize = {resize})'
             )
         return super()._init_pipeline(cfg)
 

@@ -7,6 +7,7 @@ same for every device, and a copy of them follows the images without a stop of t
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import TRANSFORMS
+from a2sg_zoo.utils.checks import integer, number, positive
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -87,12 +89,15 @@ class BatchCrop:
 
     Args:
         padding: pixels on each side.
+
+    Raises:
+        ConfigError: `padding` is no integer, or negative.
     """
 
     any_device = True
 
     def __init__(self, padding: int = 4) -> None:
-        self.padding = padding
+        self.padding = integer('padding', padding, self, 0)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
@@ -112,7 +117,8 @@ class BatchFlip:
             the second pass the other half, and so on: two passes show each image both ways. `prob` must be 0.5.
 
     Raises:
-        ConfigError: `alternate` with another `prob`, or without a sampler that counts visits.
+        ConfigError: `prob` is no probability, or `alternate` comes with another `prob` or without a sampler that counts
+            visits.
 
     Source: K. Jordan, arXiv 2404.00498 (flips in turn).
     """
@@ -122,7 +128,7 @@ class BatchFlip:
     def __init__(self, prob: float = 0.5, alternate: bool = False) -> None:
         if alternate and prob != 0.5:
             raise ConfigError(f'BatchFlip: alternate=True mirrors half of the images, but prob = {prob!r}')
-        self.prob, self.alternate = prob, alternate
+        self.prob, self.alternate = number('prob', prob, self, 0, 1), alternate
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
@@ -150,7 +156,7 @@ class BatchCutout:
             published.
 
     Raises:
-        ConfigError: `fill` does not fit the channels of the images.
+        ConfigError: an argument is out of its range, or `fill` does not fit the channels of the images.
 
     Source: DeVries and Taylor, arXiv 1708.04552.
     """
@@ -158,8 +164,8 @@ class BatchCutout:
     any_device = True
 
     def __init__(self, size: int = 16, prob: float = 1.0, fill: Sequence[float] = (0,)) -> None:
-        self.size, self.prob = size, prob
-        self.fill = torch.tensor(fill).round().byte().view(-1, 1, 1)
+        self.size, self.prob = integer('size', size, self), number('prob', prob, self, 0, 1)
+        self.fill = torch.tensor(checked_fill(fill, self)).round().byte().view(-1, 1, 1)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
@@ -186,7 +192,7 @@ class BatchErasing:
         fill: value of each channel, or one for all; the mean of the data becomes zero after normalisation ("const").
 
     Raises:
-        ConfigError: `fill` does not fit the channels of the images.
+        ConfigError: an argument is out of its range, or `fill` does not fit the channels of the images.
 
     Source: Zhong et al., AAAI 2020.
     """
@@ -201,8 +207,9 @@ class BatchErasing:
         ratio: tuple[float, float] = (0.3, 10 / 3),
         fill: Sequence[float] = (0,),
     ) -> None:
-        self.prob, self.scale, self.ratio = prob, scale, ratio
-        self.fill = torch.tensor(fill).round().byte().view(-1, 1, 1)
+        self.prob = number('prob', prob, self, 0, 1)
+        self.scale, self.ratio = _checked_range('scale', scale, self, 1), _checked_range('ratio', ratio, self)
+        self.fill = torch.tensor(checked_fill(fill, self)).round().byte().view(-1, 1, 1)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
@@ -222,6 +229,29 @@ class BatchErasing:
     def _covered(self, size: Tensor, n: int, place: Tensor) -> Tensor:
         start = (place * (n - size + 1)).long()[:, None]
         return (torch.arange(n) >= start) & (torch.arange(n) < start + size[:, None])
+
+
+def checked_fill(fill: Any, owner: object) -> list[float]:
+    """Returns the values of `fill`, or raises a ConfigError if one is no value of a pixel.
+
+    Args:
+        fill: one value from 0 to 255, or several.
+        owner: transform that takes the argument, for the message.
+    """
+    values = list(fill) if isinstance(fill, (list, tuple)) else [fill]
+    for value in values:
+        number('fill', value, owner, 0, 255)
+    return values
+
+
+def _checked_range(name: str, values: Any, owner: object, most: float = math.inf) -> tuple[float, float]:
+    if not isinstance(values, (list, tuple)) or len(values) != 2:
+        raise ConfigError(f'{type(owner).__name__}: {name} must be (smallest, largest), got {values!r}')
+    low, high = (positive(name, value, owner) for value in values)
+    if not low <= high <= most:
+        bound = '' if most == math.inf else f', at most {most}'
+        raise ConfigError(f'{type(owner).__name__}: {name} must be (smallest, largest){bound}, got {values!r}')
+    return low, high
 
 
 def check_channels(name: str, values: Tensor, images: Tensor, owner: object) -> None:

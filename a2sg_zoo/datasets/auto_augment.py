@@ -9,9 +9,9 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
-from a2sg_zoo.datasets.augment import Draws
-from a2sg_zoo.errors import ConfigError
+from a2sg_zoo.datasets.augment import Draws, checked_fill
 from a2sg_zoo.registry import TRANSFORMS
+from a2sg_zoo.utils.checks import integer, number
 
 NEAREST = InterpolationMode.NEAREST
 
@@ -109,11 +109,14 @@ class BatchAutoAugment:
     Args:
         fill: value of the three channels for pixels that come from outside the image.
 
+    Raises:
+        ConfigError: a value of `fill` is not from 0 to 255.
+
     Source: Cubuk et al., CVPR 2019.
     """
 
     def __init__(self, fill: Sequence[float] = (0, 0, 0)) -> None:
-        self.fill = list(fill)
+        self.fill = checked_fill(fill, self)
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W); see the class."""
@@ -137,6 +140,9 @@ class BatchRandAugment:
         prob: probability of each operation.
         fill: as for `BatchAutoAugment`.
 
+    Raises:
+        ConfigError: an argument is out of its range.
+
     This is a batched variant: pixels are the nearest, magnitudes are whole numbers, and strengths are AutoAugment's.
     `TimmRandAugment` has timm's operations and strengths to the bit, which published recipes name.
 
@@ -151,10 +157,11 @@ class BatchRandAugment:
         prob: float = 1.0,
         fill: Sequence[float] = (0, 0, 0),
     ) -> None:
-        if not 0 <= magnitude <= 10:
-            raise ConfigError(f'BatchRandAugment: magnitude must be from 0 to 10, got {magnitude!r}')
-        self.num_ops, self.magnitude, self.magnitude_std, self.prob = num_ops, magnitude, magnitude_std, prob
-        self.fill = list(fill)
+        self.num_ops = integer('num_ops', num_ops, self)
+        self.magnitude = number('magnitude', magnitude, self, 0, 10)
+        self.magnitude_std = number('magnitude_std', magnitude_std, self, 0)
+        self.prob = number('prob', prob, self, 0, 1)
+        self.fill = checked_fill(fill, self)
         self.kinds = [
             (name, level / 10) for level in (range(11) if magnitude_std else [magnitude]) for name in _OPERATIONS
         ]

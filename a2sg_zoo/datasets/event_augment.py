@@ -9,6 +9,7 @@ from torch import Tensor
 from a2sg_zoo.datasets.augment import Draws
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import TRANSFORMS
+from a2sg_zoo.utils.checks import integer, number
 
 _OPERATIONS = ('identity', 'roll', 'rotate', 'shear', 'cutout')
 
@@ -29,6 +30,9 @@ class BatchEventAugment:
         operations: names from the list above.
         flip: probability of the mirror.
         roll, rotate, shear, cutout: see above.
+
+    Raises:
+        ConfigError: an operation is unknown, or an argument is out of its range.
 
     Source: Neuromorphic Data Augmentation, Li et al., ECCV 2022. Its published code for CIFAR10-DVS, on 48x48 pixels,
     draws from roll, rotate and shear with the strengths that are the defaults here; it fills no cutouts, though the
@@ -51,8 +55,10 @@ class BatchEventAugment:
                 f'BatchEventAugment: operations must be some of {", ".join(_OPERATIONS)}, got '
                 f'{", ".join(sorted(unknown)) or "none"}'
             )
-        self.operations, self.flip = list(operations), flip
-        self.roll, self.rotate, self.shear, self.cutout = roll, rotate, shear, cutout
+        self.operations, self.flip = list(operations), number('flip', flip, self, 0, 1)
+        self.roll, self.cutout = integer('roll', roll, self, 0), integer('cutout', cutout, self, 0)
+        self.rotate = number('rotate', rotate, self, 0, 180)
+        self.shear = number('shear', shear, self, 0, 90, below_high=True)
 
     def __call__(self, frames: Tensor, draws: Draws) -> Tensor:
         """Returns new frames (B, T, 2, H, W); see the class."""

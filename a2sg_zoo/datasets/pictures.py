@@ -75,7 +75,10 @@ def decode_picture(source: BinaryIO | Image.Image, name: str, max_pixels: int | 
         _check_size(image.size, name, max_pixels)
         # Pillow turns a TIFF while it loads it, and then forgets its orientation
         orientation = _orientation(image)
-        return np.array(_to_rgb(ImageOps.exif_transpose(image), name)), orientation
+        # Pillow inverts a TIFF in which 0 is white, but not one of 16 bits
+        negative = image.mode.startswith('I;16') and _stores_white_as_0(image)
+        pixels = np.array(_to_rgb(ImageOps.exif_transpose(image), name))
+        return 255 - pixels if negative else pixels, orientation
     except (DataError, ConfigError):
         raise
     except Exception as error:  # the file may hold anything, and each decoder has errors of its own
@@ -112,7 +115,7 @@ def decode_mask(file: BinaryIO, name: str) -> np.ndarray:
         stored = _open(file, name, MASK_FORMATS)
         if stored.format == 'TIFF' and stored.info.get('compression') == 'jpeg':
             raise DataError(f'{name} is compressed as JPEG, which changes labels; save it as PNG')
-        if isinstance(stored, TiffImageFile) and stored.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        if _stores_white_as_0(stored):
             raise DataError(f'{name} stores white as 0, and programs disagree on what its labels are; save it as PNG')
         image = ImageOps.exif_transpose(stored)
         if image.mode not in ('1', 'L', 'P') and not image.mode.startswith('I'):
@@ -222,6 +225,10 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int | None) -> Non
 def _orientation(image: Image.Image) -> int:
     found = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
     return found if found in range(1, 9) else _UPRIGHT
+
+
+def _stores_white_as_0(image: Image.Image) -> bool:
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

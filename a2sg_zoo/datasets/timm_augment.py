@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from a2sg_zoo.datasets.augment import Draws
+from a2sg_zoo.datasets.augment import Draws, checked_fill
 from a2sg_zoo.errors import ConfigError
 from a2sg_zoo.registry import TRANSFORMS
 from a2sg_zoo.utils.checks import integer, number
@@ -108,7 +108,7 @@ class TimmRandAugment:
         self.magnitude_std = number('magnitude_std', magnitude_std, self, 0)
         self.prob = number('prob', prob, self, 0, 1)
         self.operations = [_OPERATIONS[name] for name in operations or _OPERATIONS]
-        self._outside = _Outside(tuple(min(255, round(x)) for x in fill), _RESAMPLING[interpolation])
+        self._outside = _Outside(tuple(round(x) for x in checked_fill(fill, self)), _RESAMPLING[interpolation])
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         """Returns new images (B, 3, H, W), of uint8; see the class."""

@@ -7,7 +7,7 @@ from mmengine.model import PretrainedInit
 from torch import nn
 
 from a2sg_zoo.errors import CheckpointError
-from a2sg_zoo.hub.checkpoint import require_match, weights_of
+from a2sg_zoo.hub.checkpoint import require_match, weights_of, weights_under
 from a2sg_zoo.hub.loaders import fetch, read_ahead
 from a2sg_zoo.registry import WEIGHT_INITIALIZERS
 
@@ -57,10 +57,7 @@ class StrictPretrainedInit(PretrainedInit):
     def _check(self, module: nn.Module, contents: Any) -> None:
         weights = weights_of(contents, self.checkpoint)
         if self.prefix is not None:
-            prefix = self.prefix.rstrip('.') + '.'
-            weights = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
-            if not weights:
-                raise CheckpointError(f'checkpoint {self.checkpoint} has no tensor with init_cfg.prefix = {prefix!r}')
+            weights = weights_under(self.prefix, weights, self.checkpoint)
         try:
             meta = contents.get('meta') if isinstance(contents, dict) else None
             require_match(module, weights, self.checkpoint, meta, allow_missing=self.allow_missing)

@@ -19,8 +19,8 @@ from a2sg_zoo.errors import DataError
 from a2sg_zoo.hub.download import lock, require_space
 
 _CHUNK = 1 << 20
-# RuntimeError is that of an encrypted zip
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError)
+# RuntimeError is that of an encrypted zip, and ValueError that of a name with a null byte
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def is_absent(path: Path) -> bool:
@@ -125,7 +125,7 @@ def _unpack(archive: str | os.PathLike, into: Path, top: str, nested: bool) -> N
         tops = {name for member in members for name in PurePosixPath(member.name).parts[:1]}
         if into.exists():
             into.rmdir()
-        os.rename(part / top if tops == {top} else part, into)
+        os.rename(part / top if tops == {top} and (part / top).is_dir() else part, into)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

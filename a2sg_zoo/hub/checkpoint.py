@@ -20,6 +20,7 @@ from a2sg_zoo.errors import CheckpointError, printable
 from a2sg_zoo.hub.description import network_named_in
 from a2sg_zoo.hub.files import expanded
 from a2sg_zoo.hub.index import ADDRESSES
+from a2sg_zoo.neurons import named_neurons
 
 # names that a message lists at most
 _SHOWN = 8
@@ -176,6 +177,24 @@ def weights_of(contents: Any, path: str | Path) -> dict[str, torch.Tensor]:
     return weights
 
 
+def weights_under(prefix: str, weights: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, torch.Tensor]:
+    """The weights whose names begin with a prefix, without it.
+
+    Args:
+        prefix: such as 'backbone.'; the dot at the end may be left out.
+        weights: {name: tensor}.
+        path: where they came from, for the message.
+
+    Raises:
+        CheckpointError: no name has the prefix.
+    """
+    prefix = prefix.rstrip('.') + '.'
+    found = {name.removeprefix(prefix): x for name, x in weights.items() if name.startswith(prefix)}
+    if not found:
+        raise CheckpointError(f'checkpoint {path} has no tensor with init_cfg.prefix = {prefix!r}')
+    return found
+
+
 def is_nest(node: Any) -> bool:
     """Whether an entry of a checkpoint is a dictionary that may hold weights, further down or right here."""
     return isinstance(node, dict) and any(isinstance(x, (torch.Tensor, dict)) for x in node.values())
@@ -255,7 +274,7 @@ def load_into(
         allow_unexpected: patterns of names that it may have in excess.
 
     Raises:
-        CheckpointError: names are missing or in excess, or shapes differ.
+        CheckpointError: the weights do not fit, see `require_match`.
     """
     fitting = require_match(model, weights, path, allow_missing=allow_missing, allow_unexpected=allow_unexpected)
     model.load_state_dict(fitting, strict=False)
@@ -270,7 +289,7 @@ def require_match(
     allow_missing: Iterable[str] = (),
     allow_unexpected: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Checks that weights fit a network in names and shapes; arguments as for `load_into`.
+    """Checks that weights fit a network in names, shapes and kinds of numbers; arguments as for `load_into`.
 
     Args:
         meta: what MMEngine stores under 'meta', from which a message names the network of the file.
@@ -279,10 +298,11 @@ def require_match(
         The weights under the network's own names, which differ from plain ones if a part of it is compiled.
 
     Raises:
-        CheckpointError: names are missing or in excess, or shapes differ; the message lists them.
+        CheckpointError: names are missing or in excess, shapes differ, or a tensor of floating-point numbers here has
+            other numbers in the file; the message lists them.
     """
     state = model.state_dict()
-    own_names = dict(zip(_plain_names(state), state))
+    own_names, widths = dict(zip(_plain_names(state), state)), width_names(model)
     # what a policy stores in a neuron comes and goes with the policy
     own = {plain: state[name] for plain, name in own_names.items() if not _is_of_policy(plain)}
     given = {name: x for name, x in weights.items() if not _is_of_policy(name)}
@@ -292,7 +312,14 @@ def require_match(
         'of another shape': [
             f'{k} {_shape(given[k])} here {_shape(x)}'
             for k, x in own.items()
-            if k in given and _shape(given[k]) != _shape(x) and not is_width(k, given[k])
+            if k in given
+            and _shape(given[k]) != _shape(x)
+            and not (own_names[k] in widths and len(_shape(given[k])) == 1)
+        ],
+        'of other numbers': [
+            f'{k} {given[k].dtype} here {x.dtype}'
+            for k, x in own.items()
+            if isinstance(given.get(k), torch.Tensor) and x.is_floating_point() and not given[k].is_floating_point()
         ],
     }
     if any(faults.values()):
@@ -310,9 +337,9 @@ def _is_of_policy(name: str) -> bool:
     return name.rpartition('.')[2].startswith('policy_')
 
 
-def is_width(name: str, x: Any) -> bool:
-    """Whether this is the width of a surrogate, which takes the length that the checkpoint gives it."""
-    return name.rpartition('.')[2] == 'beta' and len(_shape(x)) == 1
+def width_names(model: nn.Module) -> set[str]:
+    """The names of the widths of surrogates in a network, which take the length that a checkpoint gives them."""
+    return {f'{name}.beta' if name else 'beta' for name in named_neurons(model)}
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

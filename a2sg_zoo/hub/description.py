@@ -47,7 +47,7 @@ MOST_CLASSES = 65_536
 _LONGEST_NAME = 200
 
 # how torchvision interpolates tensors, by the numbers of PIL: nearest, bilinear (its own choice), bicubic
-_INTERPOLATIONS = (0, 2, 3)
+INTERPOLATIONS = (0, 2, 3)
 _RESIZE_KEYS = {
     # beside `interpolation`
     'classification': ({'size'}, {'shorter', 'crop'}),
@@ -68,10 +68,11 @@ class Description:
         resize: how a picture is resized before the network sees it. For segmentation: the arguments of mmcv's
             `Resize`; empty if it is not resized. For classification: dict(size=S), to S x S whatever its shape; or
             dict(shorter=A, crop=S), its shorter side to A, of which the middle S x S is taken; empty if the network
-            takes no pictures. For detection: dict(size=A, max_size=B), the shorter side to A, but the longer one to at
-            most B; empty if it is not resized. Empty for a language model. For classification and detection,
-            `interpolation` is one of PIL's numbers 0, 2 and 3 (nearest, bilinear, bicubic). Without it, pictures are
-            resized bicubically for dict(shorter=A, crop=S), and bilinearly for others.
+            takes no pictures, or its test prepares them in another way. For detection: dict(size=A, max_size=B), the
+            shorter side to A, but the longer one to at most B; empty if it is not resized. Empty for a language model.
+            For classification and detection, `interpolation` is one of PIL's numbers 0, 2 and 3 (nearest, bilinear,
+            bicubic). Without it, pictures are resized bicubically for dict(shorter=A, crop=S), and bilinearly for
+            others.
         palette: colours [red, green, blue] of the classes of a segmentation or detection; empty for other tasks.
     """
 
@@ -195,7 +196,7 @@ def _require_resize(description: Description, where: str) -> None:
         given = {key: value for key, value in resize.items() if key != 'interpolation'}
         known = not resize or any(set(given) == keys for keys in allowed)
         number = resize.get('interpolation', 2)
-        known = known and type(number) is int and number in _INTERPOLATIONS
+        known = known and type(number) is int and number in INTERPOLATIONS
         sides = list(given.values())
     else:
         known = set(resize) <= allowed[0]

@@ -219,9 +219,8 @@ def download(location: str, path: Path, expected: dict) -> None:
         if path.is_file() and fault(path, **expected) is None:
             return
         try:
-            found = Path(
-                _hf_hub_download(f'{owner}/{repository}', '/'.join(inside), revision=revision or None, local_dir=folder)
-            )
+            options = dict(revision=revision or None, local_dir=folder)
+            found = Path(_hf_hub_download(f'{owner}/{repository}', '/'.join(inside), expected['size'], **options))
         except DataError as error:
             raise DataError(f'{location} cannot be fetched: {error}') from error
         wrong = fault(found, **expected)

@@ -16,13 +16,13 @@ from torch import nn
 
 from a2sg_zoo.errors import A2SGError, CheckpointError, ConfigError
 from a2sg_zoo.hub import loaders as _  # noqa: F401  makes MMEngine's `init_cfg` read weights as data only
-from a2sg_zoo.hub.checkpoint import is_width, load_into, read_checkpoint, require_match, weights_of
+from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, require_match, weights_of, width_names
 from a2sg_zoo.hub.describing import LEFT_OUT, describe
 from a2sg_zoo.hub.description import Description, checked, parse_config, require_bounded
 from a2sg_zoo.hub.files import expanded, write_atomically
 from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import pretrained_file
-from a2sg_zoo.hub.resizing import resized_config, resized_widths
+from a2sg_zoo.hub.resizing import heads_of, resized_config, resized_widths
 from a2sg_zoo.neurons import set_time_steps
 from a2sg_zoo.registry import MODELS, NEURONS, SCOPE, SURROGATES
 
@@ -227,7 +227,9 @@ def load(
                 f'{timed[0]}, and they are learnt for T = {before.backbone.T}; leave out T'
             )
     weights = {name: x for name, x in weights.items() if name not in fresh}
-    load_into(model, weights if T is None else resized_widths(weights, T), path, allow_missing=fresh)
+    load_into(
+        model, weights if T is None else resized_widths(weights, width_names(model), T), path, allow_missing=fresh
+    )
     classes = [] if num_classes not in (None, len(description.classes)) else description.classes
     return move(model, device).eval(), replace(description, model=config, classes=classes)
 
@@ -259,7 +261,46 @@ def _skeleton(description: Description, weights: Mapping[str, torch.Tensor], pat
 def _of_another_shape(model: nn.Module, skeleton: nn.Module) -> set[str]:
     """The names of the tensors that have another shape in the second network; widths of surrogates do not count."""
     shapes = {name: x.shape for name, x in skeleton.state_dict().items()}
-    return {name for name, x in model.state_dict().items() if x.shape != shapes.get(name) and not is_width(name, x)}
+    return {name for name, x in model.state_dict().items() if x.shape != shapes.get(name)} - width_names(model)
+
+
+def class_layers_of_another_size(
+    model: nn.Module, config: Mapping, weights: Mapping[str, Any]
+) -> dict[str, tuple[int, int]]:
+    """The tensors of a network that weights for another number of classes do not fit, by that number alone.
+
+    The networks of the same config for one and for two classes more show how many rows a class adds to each tensor.
+
+    Args:
+        model: network.
+        config: its config, the part `model` of a config file.
+        weights: {name: tensor}.
+
+    Returns:
+        {name: (classes of the network, classes of the weights)}; empty where the tensors do not agree on a number.
+    """
+    numbers = [head['num_classes'] for head in heads_of(config) if type(head.get('num_classes')) is int]
+    changed = {
+        name: len(weights[name])
+        for name, x in model.state_dict().items()
+        if isinstance(weights.get(name), torch.Tensor)
+        and 0 < weights[name].dim() == x.dim()
+        and len(weights[name]) != len(x)
+        and weights[name].shape[1:] == x.shape[1:]
+    }
+    if not changed or not numbers:
+        return {}
+    try:
+        with torch.device('meta'):
+            one, two = (construct(resized_config(config, numbers[0] + more), 'model').state_dict() for more in (1, 2))
+    except A2SGError:
+        return {}
+    found = {}
+    for name, rows in changed.items():
+        each = len(two[name]) - len(one[name]) if name in one and one[name].dim() else 0
+        if each > 0 and (rows - len(one[name])) % each == 0:
+            found[name] = (numbers[0], numbers[0] + 1 + (rows - len(one[name])) // each)
+    return found if len({*found.values()}) == 1 else {}
 
 
 def move(model: nn.Module, device: str | torch.device) -> nn.Module:

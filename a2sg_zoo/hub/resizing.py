@@ -1,14 +1,12 @@
 """A published network with another number of classes or of time steps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import nn
 
 from a2sg_zoo.errors import ConfigError
-from a2sg_zoo.hub.checkpoint import is_width
 from a2sg_zoo.hub.description import MOST_CLASSES, MOST_TIME_STEPS
 from a2sg_zoo.utils.checks import integer
 
@@ -39,7 +37,7 @@ def resized_config(
     resized: dict[str, Any] = deepcopy(dict(config))
     if num_classes is not None:
         _require_between('num_classes', num_classes, 2, MOST_CLASSES, where)  # one class leaves nothing to learn
-        heads = [head for head in _heads_of(resized) if 'num_classes' in head]
+        heads = [head for head in heads_of(resized) if 'num_classes' in head]
         if not heads:
             raise ConfigError(f'{where}: num_classes = {num_classes}, but this network has no head for classes')
         for head in heads:
@@ -61,7 +59,8 @@ def _require_between(name: str, value: Any, least: int, most: int, where: str) -
         raise ConfigError(f'{where}: {name} = {value:,} is too large; at most {most:,} are accepted')
 
 
-def _heads_of(config: Mapping[str, Any]) -> Iterator[dict]:
+def heads_of(config: Mapping[str, Any]) -> Iterator[dict]:
+    """The configs of the heads in the config of a network."""
     for name in _HEADS:
         heads = config.get(name)
         yield from (head for head in (heads if isinstance(heads, list) else [heads]) if isinstance(head, dict))
@@ -79,7 +78,7 @@ def _set_classes(head: dict, num_classes: int) -> None:
                 loss.pop('class_weight', None)
 
 
-def resized_widths(weights: Mapping[str, torch.Tensor], T: int) -> dict[str, torch.Tensor]:
+def resized_widths(weights: Mapping[str, torch.Tensor], names: Container[str], T: int) -> dict[str, torch.Tensor]:
     """Weights in which the neurons have a width of the surrogate's window for each of T time steps.
 
     Widths of another number of time steps are replaced by their mean over time, one for each layer. The output of a
@@ -87,41 +86,13 @@ def resized_widths(weights: Mapping[str, torch.Tensor], T: int) -> dict[str, tor
 
     Args:
         weights: {name: tensor}.
+        names: of the widths.
         T: number of time steps.
 
-    >>> resized_widths({'lif.beta': torch.tensor([1.0, 2.0])}, 3)
+    >>> resized_widths({'lif.beta': torch.tensor([1.0, 2.0])}, {'lif.beta'}, 3)
     {'lif.beta': tensor([1.5000, 1.5000, 1.5000])}
     """
     return {
-        name: x.mean().expand(T).clone() if is_width(name, x) and x.numel() not in (1, T) else x
+        name: x.mean().expand(T).clone() if name in names and x.numel() not in (1, T) else x
         for name, x in weights.items()
     }
-
-
-def class_layers_of_another_size(model: nn.Module, weights: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """The tensors of a network's heads that weights for another number of classes do not fit, by that number alone.
-
-    Args:
-        model: network.
-        weights: {name: tensor}.
-
-    Returns:
-        {name: (classes of the network, classes of the weights)}.
-
-    >>> head = nn.Linear(8, 3)
-    >>> head.num_classes = 3
-    >>> model = nn.ModuleDict(dict(body=nn.Linear(8, 8), head=head))
-    >>> class_layers_of_another_size(model, {'head.weight': torch.zeros(5, 8), 'head.bias': torch.zeros(5)})
-    {'head.weight': (3, 5), 'head.bias': (3, 5)}
-    """
-    found = {}
-    for name, x in model.state_dict().items():
-        part, *inside = name.split('.')
-        given = weights.get(name)
-        if part not in _HEADS or not isinstance(given, torch.Tensor) or not x.dim() or given.dim() != x.dim():
-            continue
-        head = model.get_submodule(f'{part}.{inside[0]}' if inside[0].isdecimal() else part)
-        outputs = (getattr(head, 'num_classes', None), getattr(head, 'out_channels', None))
-        if len(x) in outputs and len(x) != len(given) and x.shape[1:] == given.shape[1:]:
-            found[name] = (len(x), len(given))
-    return found

@@ -92,7 +92,7 @@ def save(conversion: Conversion, source: str | Path, target: str | Path) -> None
         ConfigError: the target has another suffix, or is a file that is no conversion.
         CheckpointError: the target cannot be written.
     """
-    source, target = Path(source), expanded(target)
+    source, target = expanded(source), expanded(target)
     if target.suffix != '.safetensors':
         raise ConfigError(f'{target} must end in .safetensors, the format of the file')
     _require_conversion(target)

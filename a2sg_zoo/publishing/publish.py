@@ -117,6 +117,8 @@ def publish(
 
 
 def _given(name: str, summary: str, facts: Mapping[str, Any] | None, location: str | None) -> dict[str, Any]:
+    if facts is not None and not isinstance(facts, Mapping):
+        raise ConfigError(f'facts must be a dictionary with some of {", ".join(OF_THE_PUBLISHER)}, got {facts!r:.200}')
     given = dict(facts or {}, summary=summary, **(dict(location=location) if location else {}))
     wrong = given.keys() - {*OF_THE_PUBLISHER, 'summary', 'location'}
     if wrong:

@@ -9,6 +9,8 @@ from torchvision.transforms.v2 import functional as TF
 from a2sg_zoo.datasets import auto_augment
 from a2sg_zoo.datasets.augment import BatchCrop, BatchCutout, BatchErasing, BatchFlip, Draws
 from a2sg_zoo.datasets.auto_augment import BatchAutoAugment, BatchRandAugment
+from a2sg_zoo.datasets.event_augment import BatchEventAugment
+from a2sg_zoo.datasets.timm_augment import TimmRandAugment
 from a2sg_zoo.errors import ConfigError
 from tests.fake_gpu import fake_gpu
 
@@ -147,9 +149,27 @@ def test_splitmix64():
     assert Draws([1234567]).uniform().item() == (6457827717110365317 >> 11) / 2**53
 
 
-def test_mistakes():
-    with pytest.raises(ConfigError, match='magnitude must be from 0 to 10, got 30'):
-        BatchRandAugment(magnitude=30)
+@pytest.mark.parametrize(
+    'transform, mistakes',
+    [
+        (BatchCrop, dict(padding=[-1, 1.5])),
+        (BatchFlip, dict(prob=[5, -0.1, 'a'])),
+        (BatchCutout, dict(size=[-3, 0, 2.5], prob=[2], fill=[(300,), (-1,), -1, 'red'])),
+        (
+            BatchErasing,
+            dict(prob=[2], scale=[(0, 0), (0.3, 0.1), (0.1, 2), 0.1], ratio=[(0, 1), (2, 1)], fill=[(0, 256, 0)]),
+        ),
+        (BatchAutoAugment, dict(fill=[(0, 0, -2)])),
+        (BatchRandAugment, dict(num_ops=[-1, 1.5], magnitude=[30], magnitude_std=[-1], prob=[7], fill=[(256,)])),
+        (TimmRandAugment, dict(fill=[(0, 0, 300), (-1, 0, 0)])),
+        (BatchEventAugment, dict(flip=[2], roll=[-1, 0.5], rotate=[-1], shear=[90], cutout=[-1])),
+    ],
+)
+def test_mistakes(transform, mistakes):
+    for name, values in mistakes.items():
+        for value in values:
+            with pytest.raises(ConfigError, match=f'{transform.__name__}: {name}'):
+                transform(**{name: value})
 
 
 def test_normal_numbers():

@@ -17,6 +17,7 @@ from a2sg_zoo.apis.sources import read_image
 from a2sg_zoo.datasets import ADE20K, ImageFolder, ImageNet
 from a2sg_zoo.datasets.pictures import decode_mask, decode_picture, read_mask, read_picture
 from a2sg_zoo.errors import ConfigError, DataError
+from tests.datasets.test_masks import tiff
 
 HEIGHT, WIDTH = 20, 30
 COLOURS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -103,6 +104,15 @@ def test_pixels_are_those_that_were_stored(suffix, mode, tmp_path):
         expected = np.asarray(in_mode(mode).convert('RGB'))
     # OpenCV rounds the colours of CMYK otherwise
     assert np.abs(read_picture(path).astype(int) - expected).max() <= (mode == 'CMYK' and suffix == '.jpg')
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize('white', [0, 255])
+def test_a_tiff_in_which_0_is_white(bits, white):
+    stored = np.array([0, 85, 170, 255], np.uint8)
+    rows = (stored if bits == 8 else stored.astype('<u2') * 257).tobytes()
+    file = io.BytesIO(tiff(4, 1, bits, rows, photometric=0 if white == 0 else 1))
+    assert decode_picture(file, 'x')[0][0, :, 0].tolist() == [abs(255 - white - x) for x in stored.tolist()]
 
 
 @given(st.data())

@@ -34,6 +34,20 @@ def test_extract_starts_anew_after_a_kill_and_keeps_what_is_whole(tmp_path):
     extract(archive, tmp_path / 'set')
 
 
+def test_a_file_with_the_name_of_the_folder_lies_in_it(tmp_path):
+    extract(make_zip(tmp_path / 'a.zip', {'set': 'one'}), tmp_path / 'set')
+    assert (tmp_path / 'set' / 'set').read_text() == 'one'
+
+
+def test_a_name_with_a_null_byte(tmp_path):
+    member = tarfile.TarInfo('x')
+    member.pax_headers = {'path': 'a\0b'}
+    with tarfile.open(tmp_path / 'a.tar', 'w', format=tarfile.PAX_FORMAT) as file:
+        file.addfile(member)
+    with pytest.raises(DataError, match='a.tar'):
+        extract(tmp_path / 'a.tar', tmp_path / 'set')
+
+
 @pytest.mark.parametrize('name', ['../evil', 'a/../../evil', '/evil', 'C:/evil', '..\\evil'])
 def test_extract_refuses_members_that_climb_out(tmp_path, name):
     archive = make_zip(tmp_path / 'a.zip', {'fine': '1', name: '2'})

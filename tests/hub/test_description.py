@@ -39,12 +39,13 @@ def rewrite(path, index, weights=None, **metadata):
 # how pictures are resized
 
 RESIZE, CROP = dict(type='torchvision/Resize', size=256), dict(type='torchvision/CenterCrop', size=(224, 224))
+SHORTER = dict(shorter=256, crop=224, interpolation=2)
 
 
 @pytest.mark.parametrize(
     'dataset, resize',
     [
-        (dict(type='ImageNet', pipeline=[RESIZE, CROP]), dict(shorter=256, crop=224, interpolation=2)),
+        (dict(type='ImageNet', pipeline=[RESIZE, CROP]), SHORTER),
         (dict(type='ImageNet', pipeline=[dict(RESIZE, interpolation=3), CROP]), dict(shorter=256, crop=224)),
         (dict(type='ImageNet', pipeline=[dict(RESIZE, size=(224, 224))]), dict(size=224)),
         (dict(type='ImageNet', pipeline=[dict(RESIZE, size=(224, 320))]), {}),
@@ -52,6 +53,14 @@ RESIZE, CROP = dict(type='torchvision/Resize', size=256), dict(type='torchvision
             dict(type='ImageNet', pipeline=[dict(RESIZE, size=(224, 224), interpolation=3), CROP]),
             dict(size=224, interpolation=3),
         ),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, size=[256]), dict(CROP, size=[224])]), SHORTER),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, antialias=True, max_size=None), CROP]), SHORTER),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, max_size=300), CROP]), {}),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, interpolation='bilinear'), CROP]), {}),
+        (dict(type='ImageNet', pipeline=[CROP, RESIZE]), {}),
+        (dict(type='ImageNet', pipeline=[RESIZE, CROP, dict(RESIZE, size=[64, 64])]), {}),
+        (dict(type='ImageNet', pipeline=[dict(RESIZE, size=[64, 64]), dict(type='torchvision/GaussianBlur')]), {}),
+        (dict(type='CIFAR', pipeline=[dict(type='Mine')]), {}),
         (dict(type='Halves', size=8), dict(size=8)),
         (dict(type='CIFAR', pipeline=[dict(type='ToSequence')]), {}),
         (dict(type='MNIST'), dict(size=28)),
@@ -79,7 +88,12 @@ def test_how_pictures_of_a_detection_are_resized():
     load, pack = dict(type='LoadDetection'), dict(type='PackDetection')
     assert resize_of('detection_head', load, step, pack) == dict(size=128, max_size=256, interpolation=3)
     assert resize_of('detection_head', dict(type='torchvision/Resize', size=[64])) == dict(size=64)
+    assert resize_of('detection_head', dict(step, antialias=True)) == resize_of('detection_head', step)
     assert resize_of('detection_head', load, pack) == {}
+    with pytest.raises(CheckpointError, match='antialias'):
+        resize_of('detection_head', dict(step, antialias=False))
+    with pytest.raises(CheckpointError, match='pipeline.*Resize, Resize'):
+        resize_of('detection_head', step, step)
     with pytest.raises(CheckpointError, match='size.*64, 96'):
         resize_of('detection_head', dict(type='torchvision/Resize', size=[64, 96]))
 

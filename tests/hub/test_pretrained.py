@@ -386,6 +386,11 @@ def test_hub(index, server, cache, monkeypatch, revision):
     with pytest.raises(CheckpointError, match=f'hf:me/repo.*{hashlib.sha256(CONTENT[::-1]).hexdigest()}'):
         pretrained_file('tiny')
     assert kept(cache) == []
+    server.content = bytes(3_000_000)
+    server.requests.clear()
+    with pytest.raises(CheckpointError, match='hf:me/repo.*3,000,000'):
+        pretrained_file('tiny')
+    assert len(server.requests) == 1  # for the size
     server.acts += [404] * 9
     with pytest.raises(CheckpointError, match='hf:me/repo'):
         pretrained_file('tiny')

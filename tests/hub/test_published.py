@@ -1,5 +1,6 @@
 """Weight files that describe themselves: what is built from them, what is refused, and what never runs."""
 
+import contextlib
 import json
 import pickle
 import sys
@@ -11,7 +12,7 @@ import torch
 import a2sg_zoo
 from a2sg_zoo.errors import CheckpointError
 from a2sg_zoo.hub.index import write_index
-from a2sg_zoo.hub.published import load, save
+from a2sg_zoo.hub.published import build, load, save
 from a2sg_zoo.models.classifiers import LinearHead
 from a2sg_zoo.registry import MODELS
 from tests.hub.tiny import CLASSES, CLASSIFIER, DESCRIPTIONS, PALETTE, SEGMENTOR, facts, network, publish
@@ -47,8 +48,74 @@ def test_a_config_in_a_file_cannot_run_code(published, name, tmp_path, monkeypat
         with pytest.raises(CheckpointError, match=f'(?s){path}.*type'):
             a2sg_zoo.get_model('tiny')
     assert not (tmp_path / 'trace').exists() and 'evil_module' not in sys.modules
-    assert MODELS.get('evil_module') is not None and (tmp_path / 'trace').exists()  # so the trap does work
+    assert MODELS.get('evil_module.run') is not None and (tmp_path / 'trace').exists()  # so the trap does work
     del sys.modules['evil_module']
+
+
+def places(node, path=()):
+    """The paths of all values of a config."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        yield (*path, key)
+        if isinstance(value, (dict, list)):
+            yield from places(value, (*path, key))
+
+
+def replaced(node, path, value):
+    if not path:
+        return value
+    copy = node.copy()
+    copy[path[0]] = replaced(node[path[0]], path[1:], value)
+    return copy
+
+
+_NEURON = dict(type='LIF', surrogate=dict(type='TRI'))
+_SPIKFORMER = dict(CLASSIFIER['backbone'], neuron=_NEURON)
+
+
+@pytest.mark.parametrize(
+    'config',
+    [
+        dict(CLASSIFIER, encoder=None, backbone=_SPIKFORMER, head=dict(CLASSIFIER['head'], loss=dict(type='TET'))),
+        dict(
+            SEGMENTOR,
+            neck=None,
+            auxiliary_head=None,
+            decode_head=dict(
+                SEGMENTOR['decode_head'],
+                loss_decode=[dict(type='DiceLoss')],
+                act_cfg=dict(type='ReLU'),
+                conv_cfg=None,
+                sampler=dict(type='OHEMPixelSampler'),
+            ),
+        ),
+        dict(
+            type='SpikingDetector',
+            backbone=dict(_SPIKFORMER, out_indices=[-1]),
+            neck=dict(type='SpikingFPN', in_channels=[16], out_channels=8, num_outs=1, neuron=_NEURON),
+            detection_head=dict(
+                type='SpikingRetinaNetHead',
+                in_channels=8,
+                num_classes=3,
+                num_convs=1,
+                anchor_sizes=[32],
+                neuron=_NEURON,
+            ),
+        ),
+    ],
+    ids=['classification', 'segmentation', 'detection'],
+)
+def test_no_value_of_a_config_is_a_name_to_import(config, tmp_path, monkeypatch):
+    """Modules beside a weight file, one of them with the name of a neuron, are not imported."""
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ('evil_module', 'LIF'):
+        (tmp_path / f'{name}.py').write_text(f'open({str(tmp_path / "trace")!r}, "w")')
+    with torch.device('meta'):
+        build(config, 'file')
+    for path in places(config):
+        for name in ('evil_module.run', {'type': 'LIF'}):
+            with contextlib.suppress(CheckpointError), torch.device('meta'):
+                build(replaced(config, path, name), 'file')
+            assert not (tmp_path / 'trace').exists(), (path, name)
 
 
 class Trap:

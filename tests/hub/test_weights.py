@@ -222,3 +222,20 @@ def test_the_length_of_a_window_may_differ():
     model = nn.Sequential(LIF())
     load_into(model, {'0.beta': torch.tensor([1.0, 2.0, 3.0])}, 'f')
     assert model[0].beta.tolist() == [1, 2, 3]
+
+
+def test_a_vector_of_another_name_has_its_own_length():
+    """A norm's `beta` is no window."""
+    model = nn.Module()
+    model.beta = nn.Parameter(torch.zeros(4))
+    with pytest.raises(CheckpointError, match=r'beta \(7,\) here \(4,\)'):
+        load_into(model, {'beta': torch.zeros(7)}, 'f')
+
+
+@pytest.mark.parametrize('dtype', [torch.complex64, torch.int8, torch.bool])
+def test_weights_are_floating_point_numbers(dtype):
+    model = nn.BatchNorm1d(2)
+    fitting = model.state_dict()
+    load_into(model, {**fitting, 'weight': torch.ones(2, dtype=torch.float8_e5m2)}, 'f')
+    with pytest.raises(CheckpointError, match=f'weight {dtype} here torch.float32'):
+        load_into(model, {**fitting, 'weight': torch.ones(2, dtype=dtype)}, 'f')

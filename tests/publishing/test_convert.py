@@ -140,6 +140,14 @@ def test_the_name_says_what_the_file_is(tmp_path):
     assert not (tmp_path / 'ours.pth').exists()
 
 
+def test_files_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    _, weights = published_vgg()
+    torch.save(weights, tmp_path / 'official.pth')
+    save(convert('VGGSNN', '~/official.pth'), '~/official.pth', '~/ours.safetensors')
+    assert (tmp_path / 'ours.safetensors').is_file()
+
+
 @pytest.mark.parametrize('contents', [b'mine', b'', None], ids=['bytes', 'empty', 'weights'])
 def test_no_file_of_somebody_else_is_replaced(tmp_path, contents):
     _, weights = published_vgg()

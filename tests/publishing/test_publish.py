@@ -346,6 +346,8 @@ def test_weights_that_lie_elsewhere(digits, zoo):
         (dict(name='../up'), '../up'),
         (dict(facts=dict(metrics=dict(top1=100))), 'facts: metrics'),
         (dict(facts=dict(limits='x')), 'x.limits'),
+        (dict(facts=[]), 'facts must be a dictionary'),
+        (dict(facts='limits'), 'facts must be a dictionary'),
         (dict(summary='\x1b[2J'), 'x.summary'),
         (dict(location='x.pth'), 'x.location'),
         (dict(location='https://me:hunter2@host/x.safetensors'), 'x.location = https://host/x'),

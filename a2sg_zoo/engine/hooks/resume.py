@@ -15,8 +15,7 @@ from a2sg_zoo.hub.checkpoint import require_match, weights_of
 from a2sg_zoo.hub.description import parse_config
 from a2sg_zoo.hub.index import ADDRESSES
 from a2sg_zoo.hub.pretrained import locate
-from a2sg_zoo.hub.published import class_names
-from a2sg_zoo.hub.resizing import class_layers_of_another_size
+from a2sg_zoo.hub.published import class_layers_of_another_size, class_names
 from a2sg_zoo.registry import HOOKS
 from a2sg_zoo.utils.models import unwrap_model
 
@@ -89,7 +88,7 @@ class ResumeHook(Hook):
         weights = weights_of(checkpoint, self._path)
         fresh = {}
         if getattr(runner, 'training', False) and not runner.resuming:
-            fresh = class_layers_of_another_size(model, weights)
+            fresh = class_layers_of_another_size(model, runner.cfg.get('model') or {}, weights)
         weights = {name: x for name, x in weights.items() if name not in fresh}
         checkpoint['state_dict'] = require_match(model, weights, self._path, meta, allow_missing=fresh)
         self._report(runner, len(weights), fresh, meta)

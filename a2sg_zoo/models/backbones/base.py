@@ -267,7 +267,12 @@ class SpikingBackbone(nn.Module):
         return value
 
     def init_weights(self) -> None:
-        """Give the weights the values that `init_cfg` asks for; MMEngine calls this before a training run."""
+        """Give the weights the values that `init_cfg` asks for; MMEngine calls this before a training run.
+
+        Raises:
+            ConfigError: `init_cfg` of type Pretrained has an unknown key.
+            CheckpointError: see `load_pretrained`.
+        """
         configs = [self.init_cfg] if isinstance(self.init_cfg, dict) else list(self.init_cfg or ())
         others = [config for config in configs if config['type'] != 'Pretrained']
         if others:
@@ -276,30 +281,54 @@ class SpikingBackbone(nn.Module):
             initialize(self, others)
         for config in configs:
             if config['type'] == 'Pretrained':
-                self.load_pretrained(config['checkpoint'], config.get('allow_missing', ()))
+                asked = {key: value for key, value in config.items() if key != 'type'}
+                unknown = asked.keys() - {'checkpoint', 'prefix', 'map_location', 'allow_missing'}
+                if unknown or 'checkpoint' not in asked:
+                    raise ConfigError(
+                        f'init_cfg of {type(self).__name__}: type Pretrained takes checkpoint, prefix, map_location '
+                        f'and allow_missing, got {", ".join(map(str, asked)) or "none of them"}'
+                    )
+                self.load_pretrained(asked.pop('checkpoint'), **asked)
         self.is_init = True
 
-    def load_pretrained(self, path: str | Path, allow_missing: Sequence[str] = ()) -> None:
+    def load_pretrained(
+        self,
+        path: str | Path,
+        allow_missing: Sequence[str] = (),
+        prefix: str | None = None,
+        map_location: str | None = 'cpu',
+    ) -> None:
         """Load this backbone's weights from a file.
 
         Args:
-            path: a file of this project, a file of a whole network with this backbone, or an official checkpoint. A
-                warning names arguments that no parameter tells, such as the number of heads, if they differ from those
-                of the file's network.
+            path: a file of this project, a file of a whole network with this backbone, or an official checkpoint; or
+                an http(s) address, 'zoo:NAME' or 'hf:OWNER/NAME' of one. A warning names arguments that no parameter
+                tells, such as the number of heads, if they differ from those of the file's network.
             allow_missing: patterns of names that the file may lack, such as 'stages.3.*' for a stage that its network
                 does not have.
+            prefix: of the names in the file that belong to this backbone; by default 'backbone.' where a name has it.
+            map_location: device to which the file is read; see `torch.load`.
 
         Raises:
-            CheckpointError: a parameter is missing in the file, has another shape, or is one too many.
+            CheckpointError: a parameter is missing in the file, has another shape, or is one too many; or no name has
+                the prefix.
         """
-        from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of
+        from a2sg_zoo.hub.checkpoint import load_into, read_checkpoint, weights_of, weights_under
+        from a2sg_zoo.hub.loaders import fetch
         from a2sg_zoo.hub.published import read_backbone
 
-        contents = read_checkpoint(path)
+        if str(path).startswith(('http://', 'https://')):
+            path, contents = fetch(str(path), map_location)
+        else:
+            contents = read_checkpoint(path, map_location)
         weights = weights_of(contents, path)
         told, official = read_backbone(contents, path)
-        if any(name.startswith('backbone.') for name in weights):
-            weights = {name.removeprefix('backbone.'): x for name, x in weights.items() if name.startswith('backbone.')}
+        if prefix is None and any(name.startswith('backbone.') for name in weights):
+            prefix = 'backbone.'
+        if prefix is not None:
+            weights = weights_under(prefix, weights, path)
+            if prefix.rstrip('.') != 'backbone':  # of another network than the one that the file describes
+                told = {}
         if not any(name in weights for name in self.state_dict()):
             weights, official = self.from_official(weights)[0], True
         # an official file has no widths of surrogates, and may lack the counters of batch norm

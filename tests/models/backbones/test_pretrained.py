@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from a2sg_zoo.errors import CheckpointError
+from a2sg_zoo.errors import CheckpointError, ConfigError
 from a2sg_zoo.hub.published import build
 from a2sg_zoo.hub.published import save as save_published
 from a2sg_zoo.publishing.convert import convert, save
 from a2sg_zoo.registry import MODELS
+from tests.hub.misbehaving import server  # noqa: F401
 from tests.hub.tiny import CLASSIFIER, DESCRIPTIONS
 from tests.models.backbones.golden import Golden
 from tests.models.backbones.test_golden import CASES
@@ -62,6 +63,36 @@ def test_own_files(tmp_path):
         other = MODELS.build({**config, 'init_cfg': dict(type='Pretrained', checkpoint=str(tmp_path / name))})
         other.init_weights()
         assert all(torch.equal(v, ours.state_dict()[k]) for k, v in other.state_dict().items())
+
+
+def test_a_prefix_chooses_the_weights(tmp_path):
+    config = dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4, T=2)
+    state, path = MODELS.build(config).state_dict(), tmp_path / 'two.pth'
+    student = {f'backbone.{key}': torch.zeros_like(x) for key, x in state.items()}
+    torch.save(dict(state_dict=student | {f'teacher.{key}': torch.ones_like(x) for key, x in state.items()}), path)
+
+    def first(**init):
+        backbone = MODELS.build({**config, 'init_cfg': dict(type='Pretrained', checkpoint=str(path), **init)})
+        backbone.init_weights()
+        return next(backbone.parameters()).flatten()[0]
+
+    assert [first(), first(prefix='backbone.'), first(prefix='teacher.'), first(prefix='teacher')] == [0, 0, 1, 1]
+    with pytest.raises(CheckpointError, match=r"two.pth.*'nobody\.'"):
+        first(prefix='nobody.')
+    with pytest.raises(ConfigError, match='prefx'):
+        first(prefx='teacher.')
+
+
+def test_an_address(tmp_path, server, monkeypatch):  # noqa: F811
+    monkeypatch.setenv('A2SG_HOME', str(tmp_path / 'home'))
+    config = dict(type='SpikingResNet', depths=(1,), widths=(4,), stem=4, T=2)
+    saved = MODELS.build(config)
+    torch.save(dict(state_dict=saved.state_dict()), tmp_path / 'x.pth')
+    server.content = (tmp_path / 'x.pth').read_bytes()
+    init = dict(type='Pretrained', checkpoint=server.url.replace('.zip', '.pth'))
+    backbone = MODELS.build({**config, 'init_cfg': init})
+    backbone.init_weights()
+    assert torch.equal(next(backbone.parameters()), next(saved.parameters()))
 
 
 def test_another_size_is_refused(tmp_path):
