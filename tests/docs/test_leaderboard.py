@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from a2sg_zoo.benchmark.reports.report import COLUMNS
+from a2sg_zoo.benchmark.reports.report import COLUMNS, OPTIONAL_COLUMNS
 from a2sg_zoo.errors import CheckpointError, DataError
 from a2sg_zoo.hub.index import SHIPPED
 
@@ -40,7 +41,7 @@ def test_the_committed_files_agree(name):
         table = list(csv.DictReader(file))
     assert len(rows) == len(table) > 0
     for row, line in zip(rows, table):
-        assert row.keys() == set(COLUMNS)
+        assert set(COLUMNS) <= row.keys() == line.keys() <= set(chain(COLUMNS, *OPTIONAL_COLUMNS))
         assert {key: '' if value is None else str(value) for key, value in row.items()} == {
             key: str(float(value)) if isinstance(row[key], float) and value else value for key, value in line.items()
         }
