@@ -163,10 +163,12 @@ class Registry(mmengine.Registry):
         Raises:
             ConfigError: `cfg` is no such dictionary, or no class of that name is registered.
         """
-        # a text that stands for the dictionary is not looked up: the look-up imports what a path names
         name = cfg.get('type') if isinstance(cfg, dict) else None
         if isinstance(name, str) and self.get(name) is None:
             raise self.unknown(name)
+        # a text that stands for the dictionary is compared, and not looked up, which imports what a path names
+        if isinstance(cfg, str) and cfg not in self.names():
+            raise self.unknown(cfg)
         described = isinstance(cfg, (dict, Config)) and (args or kwargs or 'type' in cfg)
         # MMEngine makes a sequence of a list of models
         if not described and not (isinstance(cfg, list) and self.parent is not None):
