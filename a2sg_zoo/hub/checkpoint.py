@@ -20,7 +20,6 @@ from a2sg_zoo.errors import CheckpointError, printable
 from a2sg_zoo.hub.description import network_named_in
 from a2sg_zoo.hub.files import expanded
 from a2sg_zoo.hub.index import ADDRESSES
-from a2sg_zoo.neurons import named_neurons
 
 # names that a message lists at most
 _SHOWN = 8
@@ -339,7 +338,8 @@ def _is_of_policy(name: str) -> bool:
 
 def width_names(model: nn.Module) -> set[str]:
     """The names of the widths of surrogates in a network, which take the length that a checkpoint gives them."""
-    return {f'{name}.beta' if name else 'beta' for name in named_neurons(model)}
+    modules = model.named_modules()
+    return {f'{name}.{key}'.lstrip('.') for name, module in modules for key in getattr(module, 'any_length', ())}
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

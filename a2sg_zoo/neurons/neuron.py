@@ -41,6 +41,7 @@ class Neuron(nn.Module):
         time_steps_vary: whether calls differ in their number of time steps, so `set_time_steps` leaves the neuron out.
         policy: the `Policy` that adapts the widths, or None. Copies and pickled files of the neuron have None.
         on_call: called with the neuron when a sequence begins in training, or None. `attach` sets it.
+        any_length: names of the vectors that take the length that a checkpoint gives them.
         through_time: whether gradients reach u[t] from later time steps. Where they do not, a search works with c = 0.
         backend: how the neuron computes: `compute_fused` or `compute_reference`, see `use_backend`.
 
@@ -52,6 +53,7 @@ class Neuron(nn.Module):
     torch.Size([4, 8, 16])
     """
 
+    any_length = ('beta',)
     decay_input = False
     through_time = True
     beta: Tensor
